@@ -1,0 +1,1 @@
+"""Benchmarks: every module but those with a leading underscore has `run(progress) -> dict` of what it measured."""

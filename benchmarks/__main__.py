@@ -1,0 +1,68 @@
+"""`python -m benchmarks NAME [--json FILE]`, from the root of the repository."""
+
+import argparse
+import importlib
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from acn.errors import StorageError
+from acn.files import write_text_atomically
+from acn.provenance import provenance
+
+
+def main() -> None:
+    """Run one benchmark; print its figures, and write them with their provenance as JSON where asked."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="Run a benchmark and print what it measured.")
+    parser.add_argument("name", metavar="NAME", help=f"one of: {', '.join(names()) or 'none yet'}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file too")
+    arguments = parser.parse_args()
+    if arguments.name not in names():
+        parser.error(f"there is no benchmark {arguments.name!r}; the benchmarks are {', '.join(names()) or 'none yet'}")
+    report = measure(arguments.name)
+    show(report)
+    if arguments.json:
+        try:
+            write_text_atomically(arguments.json, json.dumps(report, indent=2) + "\n")
+        except StorageError as error:
+            sys.exit(f"bench: {error}")
+
+
+def names() -> list[str]:
+    """Names of the benchmarks."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
+
+
+def measure(name: str) -> dict[str, object]:
+    """Run the benchmark `name` and return its figures between its name and the code, machine and time they come from."""
+    module = importlib.import_module(f"benchmarks.{name}")
+    started = time.perf_counter()
+    figures = module.run(lambda line: print(line, file=sys.stderr, flush=True))
+    seconds = round(time.perf_counter() - started, 3)
+    return {"benchmark": name, "seconds": seconds, "figures": figures, "provenance": provenance()}
+
+
+def show(report: Mapping[str, object]) -> None:
+    """Print a report as a table with one line per figure."""
+    table = Table(show_header=False)
+    for name, value in flat(report):
+        table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
+    Console().print(table)
+
+
+def flat(value: object, name: str = "") -> list[tuple[str, object]]:
+    """Name every leaf of nested mappings and lists by its path."""
+    if isinstance(value, Mapping):
+        return [leaf for key, part in value.items() for leaf in flat(part, f"{name}.{key}".lstrip("."))]
+    if isinstance(value, list):
+        return [leaf for place, part in enumerate(value) for leaf in flat(part, f"{name}[{place}]")]
+    return [(name, value)]
+
+
+if __name__ == "__main__":
+    main()

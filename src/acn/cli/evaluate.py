@@ -1,0 +1,56 @@
+"""`acn evaluate`: what the images of the test split cost, and what the codes know."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import torch
+
+    from acn.data import Collection
+    from acn.runs import Run
+
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto: the GPU when there is one.")]
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that acn train wrote.", show_default=False)],
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the figures to this file too.", show_default=False)
+    ] = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Print every cost of the run's test split, and the linear classifiers; write them to RUN, with a picture of the codes."""
+    from acn.cli.devices import find_device
+    from acn.data import open_collection
+    from acn.runs import open_run
+
+    opened = open_run(run)
+    report(opened, open_collection(opened.config.data), find_device(device), json)
+
+
+def report(run: "Run", collection: "Collection", device: "torch.device", json: Path | None = None) -> None:
+    """Evaluate a run, print its tables, and write `evaluation.json`, the picture of its codes, and `json` where given."""
+    import json as encoder
+
+    from rich.console import Console
+
+    from acn.cli.progress import stages
+    from acn.evaluation.evaluate import evaluate as compute
+    from acn.evaluation.table import cost_table, probe_table
+    from acn.files import write_text_atomically
+    from acn.runs import CODES, EVALUATION
+
+    console = Console()
+    with stages(console) as stage:
+        figures = compute(run, collection, device, stage)
+    text = encoder.dumps(figures, indent=2) + "\n"
+    targets = [run.path / EVALUATION, *([json] if json else [])]
+    for target in targets:
+        write_text_atomically(target, text)
+    for table in (cost_table(figures), probe_table(figures)):
+        if table is not None:
+            console.print(table)
+    console.print(f"Figures: {' and '.join(map(str, targets))}", soft_wrap=True)
+    console.print(f"Picture of the codes: {run.path / CODES}", soft_wrap=True)

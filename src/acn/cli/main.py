@@ -1,0 +1,57 @@
+"""The command `acn`. Heavy libraries are imported by the commands that use them, so that help answers at once."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from acn.cli.evaluate import evaluate
+from acn.cli.train import train
+from acn.errors import AcnError
+from acn.version import __version__
+
+app = typer.Typer(
+    name="acn",
+    help="Learn a small code for every image of a collection, without labels, and use it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(train)
+app.command()(evaluate)
+
+INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"acn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show where in the code an error arose.")] = False,
+) -> None:
+    """Learn a small code for every image of a collection, without labels, and use it."""
+    if traceback:
+        os.environ["ACN_TRACEBACK"] = "1"
+
+
+def main() -> None:
+    """Run the command line; an error becomes one line on the error output, and an exit status."""
+    try:
+        app()
+    except AcnError as error:
+        if os.environ.get("ACN_TRACEBACK"):
+            raise
+        typer.echo(f"acn: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("acn: interrupted", err=True)
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,193 @@
+"""`acn train`: from a collection of images to a trained run and a report of its costs."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from acn.cli.evaluate import DeviceOption, report
+
+if TYPE_CHECKING:
+    import torch
+    from rich.console import Console
+
+    from acn.config import Config
+    from acn.data import Collection
+    from acn.runs import Run
+    from acn.training.state import TrainingState
+
+
+def train(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SOURCE]",
+            help="digits (built in, the default), an .npz file, a folder of images, or a public dataset as hub:OWNER/NAME.",
+            show_default=False,
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Settings by name: digits, images, mnist-cpu, mnist.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Folder of the run. [default: runs/NAME, numbered]", show_default=False),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a setting, such as memory.neighbours=10.", show_default=False
+        ),
+    ] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="Finish training, schedule and all, in this time.", show_default=False)
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.", show_default=False)
+    ] = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Train an Associative Compression Network on images, then evaluate it. Ctrl-C saves, and --resume goes on."""
+    from rich.console import Console
+
+    from acn.cli.devices import find_device
+    from acn.errors import UsageError
+
+    console, place = Console(), find_device(device)
+    if resume is not None:
+        if any(option is not None for option in (source, recipe, out, max_minutes)) or settings:
+            raise UsageError("--resume goes on with the run's own settings: give it without SOURCE and other options")
+        run, collection, state = _resumed(resume, place)
+    else:
+        config = _configure(source, recipe, settings or [], max_minutes)
+        run, collection, state = _begun(config, out, place, console)
+    _describe(console, run, collection, state)
+    if _train(console, run, collection, state) == "interrupted":
+        console.print(
+            f"Stopped at step {state.step:,} and saved. Go on with: acn train --resume {run.path}", soft_wrap=True
+        )
+        raise typer.Exit(130)
+    report(run, collection, place)
+
+
+def _configure(source: str | None, recipe: str | None, settings: list[str], max_minutes: float | None) -> "Config":
+    from acn.config import override
+    from acn.recipes import default_recipe
+    from acn.recipes import recipe as by_name
+
+    config = by_name(recipe or default_recipe(source))
+    given = [f"data.source={source}"] if source is not None else []
+    limit = [f"training.max_minutes={max_minutes}"] if max_minutes is not None else []
+    return override(config, [*given, *settings, *limit])
+
+
+def _begun(
+    config: "Config", out: Path | None, device: "torch.device", console: "Console"
+) -> "tuple[Run, Collection, TrainingState]":
+    """Open the images and begin a run; its folder appears last, when all that can be refused has been."""
+    from acn.data import open_collection
+    from acn.runs import create_run
+    from acn.training.loop import choose_precision
+    from acn.training.state import new_state, save_state
+
+    with console.status("Reading images"):
+        collection = open_collection(config.data)
+    state = new_state(config, collection.shape, len(collection.train), device)
+    # Settled now and recorded, so that a resumed run computes as this one does.
+    precision = choose_precision(config, state, collection.train)
+    training = config.training.model_copy(update={"precision": precision})
+    settled = config.model_copy(update={"training": training})
+    run = create_run(out or _free_folder(collection.name), settled, collection.shape, collection.provenance)
+    save_state(run, state)
+    return run, collection, state
+
+
+def _resumed(path: Path, device: "torch.device") -> "tuple[Run, Collection, TrainingState]":
+    from acn.data import open_collection
+    from acn.errors import RunError
+    from acn.runs import open_run
+    from acn.training.state import new_state, restore_state
+
+    run = open_run(path)
+    collection = open_collection(run.config.data)
+    if collection.provenance != run.provenance:
+        raise RunError(f"the images of {collection.name} have changed since {path} was begun; begin a new run")
+    images = len(collection.train)
+    if not run.checkpoint.exists():  # killed before its first one
+        return run, collection, new_state(run.config, run.shape, images, device)
+    return run, collection, restore_state(run, images, device)
+
+
+def _free_folder(name: str) -> Path:
+    """Return the first of runs/NAME, runs/NAME-2, runs/NAME-3, ... that is not taken."""
+    stem = Path("runs") / (Path(name).stem or "images")
+    number = 1
+    while (folder := stem if number == 1 else stem.with_name(f"{stem.name}-{number}")).exists():
+        number += 1
+    return folder
+
+
+def _describe(console: "Console", run: "Run", collection: "Collection", state: "TrainingState") -> None:
+    shape, splits = run.shape, collection.splits
+    counts = ", ".join(f"{len(images):,} {name}" for name, images in splits.items())
+    size = f"{shape.height} x {shape.width} x {shape.channels}, {shape.levels} levels"
+    weights = sum(parameter.numel() for parameter in state.model.parameters())
+    device = next(state.model.parameters()).device
+    console.print(f"{collection.name}: {counts} images of {size}", soft_wrap=True, highlight=False)
+    console.print(
+        f"{run.path}: {weights:,} weights, code of {run.config.model.code_size} numbers, K = {run.config.memory.neighbours}, "
+        f"{run.config.training.precision} on {device}",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+def _train(console: "Console", run: "Run", collection: "Collection", state: "TrainingState") -> str:
+    from acn.cli.progress import training_bar
+    from acn.training.loop import make_plan, train
+    from acn.training.metrics import Metrics, Row
+
+    plan = make_plan(run.config, len(collection.train))
+    begun, share_then, figures = state.seconds, plan.progress(state), ""
+    with training_bar(console) as show, _interruptions() as stopped:
+
+        def watch(now: "TrainingState", row: Row | None) -> None:
+            nonlocal figures
+            figures = _figures(row) if row else figures
+            share = plan.progress(now)
+            remaining = (now.seconds - begun) * (1 - share) / max(share - share_then, 1e-9)
+            show(share, remaining, figures)
+
+        metrics = Metrics(run, state.step, watch)
+        return train(run, state, collection.train, run.config.training.precision, metrics, stopped)
+
+
+def _figures(row: dict[str, float]) -> str:
+    return (
+        f"{row['images_per_second']:.0f} images/s  reconstruction {row['reconstruction']:.2f}  KL {row['kl']:.2f}  "
+        f"spread {row['code_std']:.2f}  epoch {row['epoch']:.1f}"
+    )
+
+
+@contextmanager
+def _interruptions() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C and SIGTERM into an answer for the training loop; a second Ctrl-C ends the program at once."""
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,210 @@
+"""Settings of a run: frozen, complete, validated on construction, and readable as JSON.
+
+A misspelt key, a value out of range or a combination that cannot work is refused here, with a sentence that says what to
+change, before any data is read. Numbers that belong to the images (size, channels, levels) are not settings: they are found
+in the data and live in `ImageShape`.
+"""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from acn.errors import UsageError
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, and no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ImageShape(Settings):
+    """What every image of a collection has in common; `levels` values per subpixel, coded 0 ... levels - 1."""
+
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+    channels: Literal[1, 3]
+    levels: int = Field(ge=2, le=256)
+
+    @property
+    def dimensions(self) -> int:
+        """Subpixels per image."""
+        return self.height * self.width * self.channels
+
+
+class DataSettings(Settings):
+    """Where images come from and how they are split and binarized.
+
+    `source`: `digits`, an `.npz` file, a folder of image files, or `hub:OWNER/NAME`.
+    `binarize`: `none` keeps the pixel values; `static` draws every pixel once as Bernoulli(value / maximum) and keeps it; `dynamic`
+    draws training images afresh at every visit (validation and test images once). Figures of the two are not comparable.
+    `valid_share`, `test_share`: used only where the source brings no such split.
+    """
+
+    source: str = "digits"
+    binarize: Literal["none", "static", "dynamic"] = "none"
+    valid_share: float = Field(0.1, gt=0, lt=0.5)
+    test_share: float = Field(0.1, gt=0, lt=0.5)
+    seed: int = Field(0, ge=0)
+
+
+class EncoderSettings(Settings):
+    """VGG-style encoder: 3x3 convolutions by stage with 2x2 pooling between stages, then a hidden layer and the code.
+
+    `stages`: the filters of each convolution, stage by stage.
+    """
+
+    stages: tuple[tuple[int, ...], ...] = ((32,), (64, 64), (128, 128))
+    hidden: int = Field(256, ge=0)
+
+    @model_validator(mode="after")
+    def _stages_hold_filters(self) -> Self:
+        if not self.stages or not all(stage and min(stage) >= 1 for stage in self.stages):
+            raise ValueError("every stage needs at least one convolution of at least one filter")
+        return self
+
+
+class DecoderSettings(Settings):
+    """Gated PixelCNN: `blocks` gated residual blocks of `filters` features and `kernel` x `kernel` receptive fields.
+
+    `first_kernel` is the size of the layer that reads the image; `head` the features of the 1x1 layer before the output.
+    """
+
+    filters: int = Field(64, ge=3)
+    blocks: int = Field(10, ge=1)
+    kernel: int = Field(5, ge=3)
+    first_kernel: int = Field(7, ge=3)
+    head: int = Field(128, ge=3)
+
+    @model_validator(mode="after")
+    def _kernels_are_odd(self) -> Self:
+        if self.kernel % 2 == 0 or self.first_kernel % 2 == 0:
+            raise ValueError("kernel and first_kernel must be odd")
+        return self
+
+
+class ModelSettings(Settings):
+    """The three networks. `code_size` is D, `mixtures` is M, `prior_hidden` the layers of the prior network."""
+
+    name: Literal["acn"] = "acn"
+    code_size: int = Field(16, ge=1)
+    mixtures: int = Field(8, ge=1)
+    prior_hidden: tuple[int, ...] = Field((512, 512, 512), min_length=1)
+    encoder: EncoderSettings = EncoderSettings()
+    decoder: DecoderSettings = DecoderSettings()
+
+
+class MemorySettings(Settings):
+    """The associative memory: K = `neighbours`, or "all" for K = N - 1.
+
+    `unique`: every code serves as a neighbour at most once per pass. `refresh`: stored codes, the longest unvisited first, that are
+    encoded afresh with the current weights at every step, beside those of the batch.
+    """
+
+    neighbours: int | Literal["all"] = 5
+    unique: bool = False
+    refresh: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _neighbours_are_positive(self) -> Self:
+        if self.neighbours != "all" and self.neighbours < 1:
+            raise ValueError('neighbours must be at least 1, or "all"')
+        return self
+
+
+class TrainingSettings(Settings):
+    """How the weights are found.
+
+    `max_minutes`: training ends after that much time even if epochs are left, and the schedule runs by whichever of the two is nearer
+    its end; two runs with one seed are then no longer equal to the bit, since the clock has a say.
+    `clip`: largest gradient norm, None for no limit. `schedule`: `constant`, or `cosine` (linear warm-up over `warmup` steps, then a half cosine down to zero at the end).
+    `average_decay`: decay of the Polyak average, which gives every reported figure. `kl_warmup`: share of the training over which
+    the weight of the KL term rises linearly from `kl_floor` to 1. `kl_nodes`: quadrature nodes of the KL term. `precision`: of the network
+    passes; `auto` times both and takes bfloat16 only where it is clearly faster.
+    """
+
+    epochs: int = Field(10, ge=1)
+    max_minutes: float | None = Field(None, gt=0)
+    batch: int = Field(64, ge=1)
+    optimizer: Literal["adam", "rmsprop"] = "adam"
+    learning_rate: float = Field(1e-3, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warmup: int = Field(100, ge=0)
+    clip: float | None = Field(None, gt=0)
+    average_decay: float = Field(0.999, ge=0, lt=1)
+    kl_warmup: float = Field(0.0, ge=0, le=1)
+    kl_floor: float = Field(1.0, ge=0, le=1)
+    kl_nodes: int = Field(16, ge=2, le=128)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    checkpoint_seconds: float = Field(60.0, gt=0)
+    seed: int = Field(0, ge=0)
+
+
+class Config(Settings):
+    """All settings of a run."""
+
+    data: DataSettings = DataSettings()
+    model: ModelSettings = ModelSettings()
+    memory: MemorySettings = MemorySettings()
+    training: TrainingSettings = TrainingSettings()
+
+
+def override(config: Config, assignments: Iterable[str]) -> Config:
+    """Return `config` with `section.key=value` assignments applied; values are JSON, or plain text where they are no JSON.
+
+    Raises:
+        UsageError: an assignment has no `=`, names no setting, or gives a value that the setting refuses.
+    """
+    tree: dict[str, Any] = config.model_dump()
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals:
+            raise UsageError(f"--set expects section.key=value, found {assignment!r}")
+        _assign(tree, path.strip(), _parse(text.strip()))
+    return validated(tree)
+
+
+def validated(tree: Mapping[str, Any]) -> Config:
+    """Build a `Config` from plain data.
+
+    Raises:
+        UsageError: naming the first setting that is wrong and why.
+    """
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"setting {place}: {reason}, found {first['input']!r}") from error
+
+
+def _assign(tree: dict[str, Any], path: str, value: object) -> None:
+    *sections, key = path.split(".")
+    node: Any = tree
+    for section in sections:
+        node = node.get(section) if isinstance(node, dict) else None
+    if not isinstance(node, dict) or key not in node or isinstance(node[key], dict):
+        close = difflib.get_close_matches(path, list(_paths(tree)), n=3, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(close)}?" if close else f"; settings are {', '.join(_paths(tree))}"
+        raise UsageError(f"there is no setting {path!r}{hint}")
+    node[key] = value
+
+
+def _paths(tree: Mapping[str, Any], prefix: str = "") -> Iterable[str]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _paths(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def _parse(text: str) -> object:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

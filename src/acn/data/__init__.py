@@ -1,0 +1,22 @@
+"""Images of any source as one type: three splits of level indices, read batch by batch."""
+
+from acn.data.arrays import as_pixels
+from acn.data.assembly import assemble
+from acn.data.batches import batches, epoch_order
+from acn.data.collection import Collection, Images
+from acn.data.palette import ALL_BYTES, find_palette, to_values
+from acn.data.sources import open_collection, open_splits
+
+__all__ = [
+    "ALL_BYTES",
+    "Collection",
+    "Images",
+    "as_pixels",
+    "assemble",
+    "batches",
+    "epoch_order",
+    "find_palette",
+    "open_collection",
+    "open_splits",
+    "to_values",
+]

@@ -1,0 +1,66 @@
+"""Arrays of images as users have them, made into uint8 [N, H, W, C]."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acn.data.palette import Bytes
+from acn.errors import DataError
+
+ADVICE = "store pixel values as whole numbers 0 ... 255"
+
+
+def as_bytes(values: NDArray[Any], where: str) -> Bytes:
+    """Whole numbers 0 ... 255 of any type as uint8, same shape; uint8 comes back as it is, without a copy.
+
+    Raises:
+        DataError: NaN, infinity, fractions, values out of range, or no numbers at all; `where` names the array.
+    """
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype.kind not in "biuf":
+        raise DataError(f"{where}: expected numbers, found values of type {values.dtype}; {ADVICE}")
+    if values.dtype.kind == "f":
+        _refuse_fractions(values, where)
+    elif values.size and (values.min() < 0 or values.max() > 255):
+        wrong = values.min() if values.min() < 0 else values.max()
+        raise DataError(f"{where}: expected values 0 ... 255, found {wrong}; {ADVICE}")
+    return values.astype(np.uint8)
+
+
+def as_pixels(values: NDArray[Any], where: str) -> Bytes:
+    """Images [N, H, W] or [N, H, W, 1 or 3] of any number type as uint8 [N, H, W, C].
+
+    Raises:
+        DataError: another shape, or values that are not whole numbers 0 ... 255.
+    """
+    return as_bytes(values, where).reshape(pixel_shape(values.shape, where))
+
+
+def pixel_shape(shape: tuple[int, ...], where: str) -> tuple[int, int, int, int]:
+    """[N, H, W, C] of an array of images of `shape` [N, H, W] or [N, H, W, 1 or 3].
+
+    Raises:
+        DataError: the shape is another one, or there is no image.
+    """
+    if len(shape) == 3:
+        shape = (*shape, 1)
+    if len(shape) != 4 or shape[3] not in (1, 3) or min(shape) < 0:
+        raise DataError(
+            f"{where}: expected images as [N, H, W] or [N, H, W, 1 or 3], found {list(shape)}; reshape the array"
+        )
+    if min(shape) == 0:
+        raise DataError(f"{where}: expected at least one image, found an empty array {list(shape)}; add images")
+    return shape[0], shape[1], shape[2], shape[3]
+
+
+def _refuse_fractions(values: NDArray[Any], where: str) -> None:
+    if not np.isfinite(values).all():
+        wrong = values[~np.isfinite(values)][0]
+        raise DataError(f"{where}: expected whole numbers 0 ... 255, found {wrong}; remove or repair those images")
+    outside = (values < 0) | (values > 255) | (values != np.rint(values))
+    if outside.any():
+        wrong = values[outside][0]
+        hint = f"{ADVICE}, for instance by scaling to 0 ... 255 and rounding"
+        raise DataError(f"{where}: expected whole numbers 0 ... 255, found {wrong}; {hint}")

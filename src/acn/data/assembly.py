@@ -1,0 +1,63 @@
+"""From the splits that a source brings to a collection: one shape, one palette, three splits, perhaps binarized."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from acn.config import DataSettings
+from acn.data.binarize import Binarizer
+from acn.data.collection import Collection, Images
+from acn.data.palette import find_palette
+from acn.data.provenance import describe, fingerprint_pixels
+from acn.data.splits import complete_splits
+from acn.errors import DataError, UsageError
+
+
+def assemble(name: str, given: Mapping[str, Images], settings: DataSettings) -> Collection:
+    """Build a collection from the splits in `given` (`train`, and perhaps `valid`, `test`); palettes are replaced.
+
+    Raises:
+        DataError: the splits differ in image size or channels, are too small, or every pixel is the same.
+        UsageError: binarization is asked for images that have two levels already.
+    """
+    _require_one_size(given)
+    palette = find_palette(images.pixels for images in given.values())
+    splits = complete_splits({split: images.with_palette(palette) for split, images in given.items()}, settings)
+    fingerprint = fingerprint_pixels(splits)
+    if settings.binarize != "none":
+        splits = _binarized(splits, settings)
+    train = splits["train"]
+    return Collection(
+        name=name,
+        shape=train.shape,
+        palette=train.palette,
+        provenance=describe(splits, settings, given=given, fingerprint=fingerprint),
+        **splits,
+    )
+
+
+def _require_one_size(given: Mapping[str, Images]) -> None:
+    train = given["train"].pixels.shape[1:]
+    for split, images in given.items():
+        if len(images) == 0:
+            raise DataError(
+                f"expected at least one image in the {split} split, found none; add images or leave the split out"
+            )
+        if images.pixels.shape[1:] != train:
+            found = f"{list(images.pixels.shape[1:])} in {split} and {list(train)} in train"
+            raise DataError(f"expected images of one [height, width, channels], found {found}; make them equal")
+
+
+def _binarized(splits: Mapping[str, Images], settings: DataSettings) -> dict[str, Images]:
+    palette = splits["train"].palette
+    if len(palette) == 2:
+        found = f"{settings.source!r} with the values {palette[0]} and {palette[1]} only"
+        raise UsageError(f"binarize={settings.binarize} expects grey images, found {found}; set data.binarize=none")
+    ends = np.array([0, palette[-1]], dtype=np.uint8)
+
+    def binarized(split: str, images: Images) -> Images:
+        redraw = settings.binarize == "dynamic" and split == "train"
+        return replace(images, palette=ends, binarizer=Binarizer(palette, settings.seed, split, redraw))
+
+    return {split: binarized(split, images) for split, images in splits.items()}

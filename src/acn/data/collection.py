@@ -1,0 +1,137 @@
+"""Images of a split, and the collection of three splits that every source ends in.
+
+Axes: N images of a split, B of a batch, H height, W width, C channels (1 or 3), L levels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from acn.config import ImageShape
+from acn.data.binarize import Binarizer
+from acn.data.palette import Bytes, level_table
+from acn.errors import DataError
+
+Rows = NDArray[np.int64]
+Indices = Tensor | Rows | Sequence[int]
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """One split. Row i is image i everywhere: in labels, in files, in the memory of codes.
+
+    `pixels`: original values, uint8 [M, H, W, C], an array or a memory map, perhaps shared with other splits.
+    `palette`: value of each level, uint8 [L], sorted.
+    `labels`: class of each image, int64 [N]; `label_names`: the text of class k at place k.
+    `files`: where each image came from. `rows`: int64 [N], which of the M images are of this split; None for all.
+    `binarizer`: draws bits when a batch is read; the palette then has 2 levels.
+
+    Raises:
+        DataError: the arrays do not have these shapes.
+    """
+
+    pixels: Bytes
+    palette: Bytes
+    labels: NDArray[np.int64] | None = None
+    label_names: tuple[str, ...] | None = None
+    files: tuple[str, ...] | None = field(default=None, repr=False)
+    rows: Rows | None = None
+    binarizer: Binarizer | None = None
+
+    def __post_init__(self) -> None:
+        if self.pixels.dtype != np.uint8 or self.pixels.ndim != 4 or self.pixels.shape[-1] not in (1, 3):
+            found = f"{self.pixels.dtype} {list(self.pixels.shape)}"
+            raise DataError(f"images must be uint8 [N, H, W, 1 or 3], found {found}; convert them first")
+        for what, column in (("labels", self.labels), ("file names", self.files)):
+            if column is not None and len(column) != len(self):
+                raise DataError(f"expected one entry per image, found {len(column)} {what} for {len(self)} images")
+
+    def __len__(self) -> int:
+        return len(self.pixels) if self.rows is None else len(self.rows)
+
+    @property
+    def shape(self) -> ImageShape:
+        """What the images have in common."""
+        _, height, width, channels = self.pixels.shape
+        return ImageShape(height=height, width=width, channels=channels, levels=len(self.palette))
+
+    def values(self, indices: Indices) -> Bytes:
+        """Original pixel values of the images at `indices` [B], a new array uint8 [B, H, W, C]; never binarized."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        return np.asarray(self.pixels[chosen if self.rows is None else self.rows[chosen]])
+
+    def batch(self, indices: Indices, visit: int = 0) -> Tensor:
+        """Level indices 0 ... L - 1 of the images at `indices` [B], uint8 [B, C, H, W].
+
+        `visit` counts how often training has come by (the epoch); it matters only under dynamic binarization.
+
+        Raises:
+            DataError: a pixel has a value that is not in the palette.
+        """
+        chosen = np.asarray(indices, dtype=np.int64)
+        values = self.values(chosen)
+        levels = self._levels(values, chosen)
+        if self.binarizer is not None:
+            levels = self.binarizer.bits(values, chosen, visit)
+        return torch.from_numpy(np.ascontiguousarray(levels.transpose(0, 3, 1, 2)))
+
+    def take(self, rows: Rows) -> "Images":
+        """Return the images at `rows` [n] as a split of its own; pixels are shared, labels and files follow."""
+        return replace(
+            self,
+            rows=rows if self.rows is None else self.rows[rows],
+            labels=None if self.labels is None else self.labels[rows],
+            files=None if self.files is None else tuple(self.files[row] for row in rows),
+        )
+
+    def with_palette(self, palette: Bytes) -> "Images":
+        """Return the same images, not binarized, read through another palette, for instance that of a trained model."""
+        return replace(self, palette=palette, binarizer=None)
+
+    def name_of(self, index: int) -> str:
+        """Name the image at `index` in a way that a user can find it: its file, or its row."""
+        return self.files[index] if self.files is not None else f"image {index}"
+
+    @cached_property
+    def _table(self) -> NDArray[np.int16]:
+        return level_table(self.palette if self.binarizer is None else self.binarizer.palette)
+
+    def _levels(self, values: Bytes, indices: Rows) -> Bytes:
+        levels = self._table[values]
+        if levels.min(initial=0) < 0:
+            place = tuple(np.argwhere(levels < 0)[0])
+            raise DataError(
+                f"expected the {int((self._table >= 0).sum())} pixel values of the palette, found {values[place]} in "
+                f"{self.name_of(int(indices[place[0]]))}; convert the images to the values the model was trained on"
+            )
+        return levels.astype(np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Collection:
+    """Train, valid and test images of one shape and one palette.
+
+    `provenance` is JSON-able: source, counts, palette, binarization and a fingerprint of the pixels, so that a later
+    run can notice that the data changed.
+    """
+
+    name: str
+    shape: ImageShape
+    palette: Bytes
+    train: Images
+    valid: Images
+    test: Images
+    provenance: dict[str, Any]
+
+    @property
+    def splits(self) -> dict[str, Images]:
+        """The three splits by name, in the order of `SPLITS`."""
+        return {"train": self.train, "valid": self.valid, "test": self.test}

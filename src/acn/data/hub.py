@@ -1,0 +1,110 @@
+"""Datasets of the Hugging Face hub, by name, through the optional library `datasets`."""
+
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acn.data.collection import Images
+from acn.data.labels import Labels
+from acn.data.npz_keys import PREFIXES
+from acn.data.palette import ALL_BYTES
+from acn.data.pictures import Pictures, decode, survey
+from acn.errors import DataError, MissingExtraError
+
+
+def read_hub(name: str) -> dict[str, Images]:
+    """Read the splits of the dataset OWNER/NAME under the palette of all bytes.
+
+    The image column and the label column are found by their types; splits other than train, validation and test are
+    left alone, and a split with missing labels has none.
+
+    Raises:
+        MissingExtraError: the library is not installed.
+        DataError: no such dataset, no network, no training split, no image column, or images that cannot be used.
+    """
+    splits = _by_split(name, _load(name))
+    images, labels = _columns(name, splits["train"])
+    pictures = {split: _pictures(f"{name} {split}", rows, images) for split, rows in splits.items()}
+    every = [(pictures[split], row) for split, rows in splits.items() for row in range(len(rows))]
+    shape = survey(
+        Pictures([part.names[row] for part, row in every], lambda index: every[index][0].fetch(every[index][1]))
+    )
+    return {
+        split: Images(
+            pixels=decode(pictures[split], shape, f"hub {name} {split} {rows.cache_files}"),
+            palette=ALL_BYTES,
+            labels=None if labels is None else _labels(list(rows[labels])),
+            label_names=None if labels is None else tuple(rows.features[labels].names),
+        )
+        for split, rows in splits.items()
+    }
+
+
+def _labels(classes: list[int | None]) -> Labels | None:
+    known = [number for number in classes if number is not None and number >= 0]
+    return (
+        np.array(known, dtype=np.int64) if len(known) == len(classes) else None
+    )  # -1 is the hub's mark for unlabelled
+
+
+def _load(name: str) -> Mapping[str, Any]:
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingExtraError("datasets", "hub", f"reading the dataset {name} from the Hugging Face hub") from error
+    try:
+        loaded = datasets.load_dataset(name)
+    except Exception as error:  # network, hub and file errors of several libraries
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(
+            f"the dataset {name} could not be loaded from the Hugging Face hub: {reason}; "
+            "check the name and the network, or set HF_HUB_OFFLINE=1 to use only what was downloaded before"
+        ) from error
+    splits: Mapping[str, Any] = loaded
+    return splits
+
+
+def _by_split(name: str, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    splits: dict[str, Any] = {}
+    for split, names in PREFIXES.items():
+        present = [known for known in names if known in loaded]
+        if len(present) > 1:
+            raise DataError(
+                f"dataset {name}: {present[0]} and {present[1]} are both the {split} split; use a dataset with one"
+            )
+        if present:
+            splits[split] = loaded[present[0]]
+    if "train" not in splits:
+        raise DataError(
+            f"dataset {name}: expected a split named train, found {', '.join(loaded)}; use a dataset that has one"
+        )
+    return splits
+
+
+def _columns(name: str, rows: Any) -> tuple[str, str | None]:  # noqa: ANN401 - a datasets.Dataset, whose library may be absent
+    import datasets
+
+    images = [column for column, kind in rows.features.items() if isinstance(kind, datasets.Image)]
+    labels = [column for column, kind in rows.features.items() if isinstance(kind, datasets.ClassLabel)]
+    if not images:
+        raise DataError(
+            f"dataset {name}: expected a column of images, found {', '.join(rows.features)}; use an image dataset"
+        )
+    return images[0], labels[0] if labels else None
+
+
+def _pictures(what: str, rows: Any, column: str) -> Pictures:  # noqa: ANN401 - as above
+    import datasets
+
+    encoded = rows.select_columns([column]).cast_column(column, datasets.Image(decode=False))
+
+    def fetch(index: int) -> Path | BytesIO:
+        found = encoded[index][column]
+        if found is None:
+            raise DataError(f"expected an image in {what} {index}, found none; use a dataset without gaps")
+        return BytesIO(found["bytes"]) if found["bytes"] is not None else Path(found["path"])
+
+    return Pictures([f"{what} {index}" for index in range(len(encoded))], fetch)

@@ -1,0 +1,65 @@
+"""Palettes: which pixel values a collection uses, and the way between values and level indices.
+
+Networks see *levels* 0 ... L - 1; files hold *values* 0 ... 255. `palette[level]` is the value: exact both ways.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from acn.errors import DataError
+
+Bytes = NDArray[np.uint8]
+
+ALL_BYTES: Bytes = np.arange(256, dtype=np.uint8)
+ALL_BYTES.flags.writeable = False
+
+# Up to this many distinct values a palette of just those values is worth its table: categorical outputs stay small.
+FEW_VALUES = 64
+
+SCAN_BYTES = 16 << 20
+
+
+def find_palette(arrays: Iterable[Bytes]) -> Bytes:
+    """Palette of all images in `arrays` (each uint8 [N, H, W, C], read in chunks), sorted, uint8 [2 ... 256].
+
+    Values all below 64 give 0 ... maximum; else at most 64 distinct values give exactly those; else all bytes.
+
+    Raises:
+        DataError: every pixel of every image has the same value.
+    """
+    values = _distinct(arrays)
+    if len(values) < 2:
+        raise DataError(
+            f"expected images that differ, found the pixel value {values[0]} everywhere in the collection; "
+            "there is nothing to learn from it, so check how the images were made"
+        )
+    if values[-1] < FEW_VALUES:
+        return np.arange(int(values[-1]) + 1, dtype=np.uint8)
+    return values if len(values) <= FEW_VALUES else ALL_BYTES
+
+
+def level_table(palette: Bytes) -> NDArray[np.int16]:
+    """Level of every byte, int16 [256]; -1 where the byte is not in the palette."""
+    table = np.full(256, -1, dtype=np.int16)
+    table[palette] = np.arange(len(palette), dtype=np.int16)
+    return table
+
+
+def to_values(levels: Tensor, palette: Bytes) -> Bytes:
+    """Pixel values uint8 [B, H, W, C] of level indices [B, C, H, W] of any integer type: undoes `Images.batch`."""
+    return np.ascontiguousarray(palette[levels.cpu().numpy().transpose(0, 2, 3, 1)])
+
+
+def _distinct(arrays: Iterable[Bytes]) -> Bytes:
+    seen = np.zeros(256, dtype=bool)
+    for array in arrays:
+        rows = max(1, SCAN_BYTES // max(1, array[0].size))
+        for start in range(0, len(array), rows):
+            seen[array[start : start + rows]] = True
+            # More values cannot change the palette any more: a large photo collection is not read to its end.
+            if seen[FEW_VALUES:].any() and seen.sum() > FEW_VALUES:
+                return ALL_BYTES
+    return np.flatnonzero(seen).astype(np.uint8)

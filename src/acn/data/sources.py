@@ -1,0 +1,87 @@
+"""From the SOURCE that a user names to a collection."""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+
+from acn.config import DataSettings
+from acn.data.assembly import assemble
+from acn.data.collection import Collection, Images
+from acn.data.folder import read_folder
+from acn.data.hub import read_hub
+from acn.data.npz import read_npz
+from acn.data.palette import ALL_BYTES
+from acn.errors import DataError, MissingExtraError
+
+KINDS = "SOURCE may be digits, an .npz file, a folder of images, or hub:OWNER/NAME"
+
+
+def open_collection(settings: DataSettings) -> Collection:
+    """Open the images that `settings.source` names, split and binarized as the settings say.
+
+    Raises:
+        DataError: there is no such source, or its images or labels are not usable.
+        MissingExtraError: the source needs a library that is not installed.
+        UsageError: binarization is asked for images that have two levels already.
+    """
+    name, splits = open_splits(settings.source)
+    return assemble(name, splits, settings)
+
+
+def open_splits(source: str) -> tuple[str, dict[str, Images]]:
+    """Return a short name and the splits that `source` itself brings, `train` among them; their palette is all bytes.
+
+    For encoding and compressing: every image of a source, however few; `Images.with_palette` gives them a model's.
+
+    Raises:
+        DataError: there is no such source, or its images or labels are not usable.
+        MissingExtraError: the source needs a library that is not installed.
+    """
+    if source == "digits":
+        return source, {"train": _digits()}
+    if source.startswith("hub:"):
+        return source.removeprefix("hub:"), read_hub(source.removeprefix("hub:"))
+    path = _existing(source)
+    if path is None:
+        if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", source) and not source.lower().endswith(".npz"):
+            return source, _hub_or_typo(source)
+        looked = " and ".join(str(path) for path in _candidates(source)) or "no place, since the name is empty"
+        raise DataError(
+            f"there is no file or folder {source!r}; looked for {looked}; {KINDS} (or one in the folder ACN_DATA)"
+        )
+    if path.is_dir():
+        return path.resolve().name, read_folder(path)
+    if path.suffix.lower() == ".npz":
+        return path.stem, read_npz(path)
+    raise DataError(f"expected a source of images, found the file {path}; {KINDS}")
+
+
+def _hub_or_typo(source: str) -> dict[str, Images]:
+    try:
+        return read_hub(source)
+    except (DataError, MissingExtraError) as error:
+        raise DataError(f"there is no file or folder {source!r}, and as a dataset of the hub: {error}") from error
+
+
+def _existing(source: str) -> Path | None:
+    return next((path for path in _candidates(source) if os.path.exists(path)), None)
+
+
+def _candidates(source: str) -> list[Path]:
+    if not source:
+        return []
+    found = [Path(os.path.expanduser(source)).absolute()]
+    if Path(source).name == source and os.environ.get("ACN_DATA"):
+        found.append(Path(os.environ["ACN_DATA"]) / source)
+    return found
+
+
+def _digits() -> Images:
+    # Imported here: scikit-learn takes a second, and most commands never need it.
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    names = tuple(str(name) for name in bunch.target_names)
+    return Images(bunch.images.astype(np.uint8)[..., None], ALL_BYTES, bunch.target.astype(np.int64), names)

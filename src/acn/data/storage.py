@@ -1,0 +1,96 @@
+"""Decoded pixels: in memory while they are small, in a memory-mapped cache file when they are not."""
+
+import hashlib
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from acn.data.palette import Bytes
+from acn.errors import StorageError
+
+# Larger collections go to a file: they would crowd out the training itself.
+MEMORY_LIMIT = 2 << 30
+
+# Decoders hand over about this many bytes at a time.
+CHUNK_BYTES = 16 << 20
+
+
+def chunk_rows(row_bytes: int) -> int:
+    """How many rows of `row_bytes` bytes make a chunk."""
+    return max(1, CHUNK_BYTES // max(1, row_bytes))
+
+
+def cache_folder() -> Path:
+    """The folder of decoded collections: the environment variable ACN_CACHE, or `~/.cache/acn`."""
+    return Path(os.environ.get("ACN_CACHE") or Path.home() / ".cache" / "acn")
+
+
+def gather(identity: str, shape: tuple[int, int, int, int], chunks: Iterable[Bytes]) -> Bytes:
+    """Collect `chunks`, uint8 [n, H, W, C] each, into one array of `shape` [N, H, W, C].
+
+    Above `MEMORY_LIMIT` the result is a read-only memory map of a cache file; where that file exists from an
+    earlier call with the same `identity` (a text that changes whenever the data does), the chunks are not read.
+
+    Raises:
+        StorageError: the cache file cannot be written.
+    """
+    if math.prod(shape) <= MEMORY_LIMIT:
+        return _in_memory(shape, chunks)
+    name = hashlib.sha256(f"{identity} {shape}".encode(errors="surrogateescape")).hexdigest()[:32]
+    path = cache_folder() / f"{name}.npy"
+    if not path.is_file():
+        _write_whole(path, shape, chunks)
+    mapped: Bytes = np.load(path, mmap_mode="r", allow_pickle=False)
+    return mapped
+
+
+def _in_memory(shape: tuple[int, int, int, int], chunks: Iterable[Bytes]) -> Bytes:
+    pixels = np.empty(shape, dtype=np.uint8)
+    start = 0
+    for chunk in chunks:
+        pixels[start : start + len(chunk)] = chunk
+        start += len(chunk)
+    return pixels
+
+
+def _write_whole(path: Path, shape: tuple[int, int, int, int], chunks: Iterable[Bytes]) -> None:
+    with _refusals(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            _write_chunks(file, path.parent, shape, chunks)
+        with _refusals(path.parent):
+            os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _write_chunks(file: BinaryIO, folder: Path, shape: tuple[int, int, int, int], chunks: Iterable[Bytes]) -> None:
+    # Plain writes, not a writable map: on a full disk they fail with an error, a map kills the process.
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    with _refusals(folder):
+        np.lib.format.write_array_header_1_0(file, header)
+    for chunk in chunks:
+        with _refusals(folder):
+            file.write(np.ascontiguousarray(chunk).data)
+    with _refusals(folder):
+        file.flush()
+
+
+@contextmanager
+def _refusals(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"decoded images could not be written to the cache folder {folder}: {error.strerror or error}; "
+            "make room there, or name another folder in the environment variable ACN_CACHE"
+        ) from error

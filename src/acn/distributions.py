@@ -1,0 +1,146 @@
+"""Distributions that the parts of a model return. Everything here is in nats; natural logarithms throughout.
+
+Letters: B batch, D code size, M mixture components, C channels, H height, W width, V levels.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+LOG_2_PI = math.log(2 * math.pi)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one image costs under a model: `reconstruction` and `kl`, each with shape `[B]`, in nats."""
+
+    reconstruction: Tensor
+    kl: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """Reconstruction plus KL, `[B]`, in nats."""
+        return self.reconstruction + self.kl
+
+
+@dataclass(frozen=True)
+class FactorizedMixture:
+    """Each code dimension on its own a mixture of M Gaussians (Graves et al. 2018, section 4).
+
+    `log_weights` (normalized), `means` and `scales` (standard deviations) have shape `[..., D, M]`.
+    """
+
+    log_weights: Tensor
+    means: Tensor
+    scales: Tensor
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Log density `[...]` of codes `z` `[..., D]`; leading dimensions broadcast."""
+        return self.log_prob_per_dimension(z).sum(-1)
+
+    def log_prob_per_dimension(self, z: Tensor) -> Tensor:
+        """Log density `[..., D]` of every dimension of `z` on its own."""
+        standard = (z.unsqueeze(-1) - self.means) / self.scales
+        log_normal = -0.5 * (standard.square() + LOG_2_PI) - self.scales.log()
+        return torch.logsumexp(self.log_weights + log_normal, dim=-1)
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """Draw one code `[..., D]`."""
+        weights = self.log_weights.exp().flatten(0, -2)  # [... * D, M]
+        component = torch.multinomial(weights, 1, generator=generator).view(*self.means.shape[:-1], 1)
+        mean, scale = self.means.gather(-1, component), self.scales.gather(-1, component)
+        return (mean + scale * _normal_like(mean, generator)).squeeze(-1)
+
+    def to(self, dtype: torch.dtype) -> "FactorizedMixture":
+        """Return the same distribution in another floating-point type."""
+        return FactorizedMixture(self.log_weights.to(dtype), self.means.to(dtype), self.scales.to(dtype))
+
+
+@dataclass(frozen=True)
+class UnitNormal:
+    """Gaussian of unit variance, the posterior of every code: q(z given x) = N(mean, I), `mean` `[..., D]`."""
+
+    mean: Tensor
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Log density `[...]` of codes `z` `[..., D]`."""
+        return -0.5 * ((z - self.mean).square() + LOG_2_PI).sum(-1)
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """Draw one code `[..., D]`, differentiable with respect to the mean."""
+        return self.mean + _normal_like(self.mean, generator)
+
+    def kl(self, prior: FactorizedMixture, nodes: int = 64) -> Tensor:
+        """KL(self to prior) `[...]` by Gauss-Hermite quadrature of its D one-dimensional integrals.
+
+        Args:
+            prior: mixture whose leading dimensions broadcast with those of the mean.
+            nodes: quadrature nodes; the integral is exact where log p is a polynomial of degree below 2 x nodes.
+        """
+        offsets, weights = _hermite(nodes, self.mean.dtype, self.mean.device)
+        z = self.mean + offsets.view(-1, *(1,) * self.mean.ndim)  # [nodes, ..., D]
+        cross = torch.einsum("n...,n->...", prior.log_prob(z), weights)
+        return -0.5 * self.mean.shape[-1] * (1 + LOG_2_PI) - cross
+
+
+@dataclass(frozen=True)
+class PixelLikelihood:
+    """Autoregressive distribution over images: pixels in raster order, the channels of a pixel one after the other.
+
+    `logits` maps images `[B, C, H, W]` (level indices) to logits `[B, C, H, W, V]`, or `[B, C, H, W]` when there are two levels, where
+    the logit of a subpixel depends on earlier subpixels alone. `size` is `(B, C, H, W)`.
+    """
+
+    logits: Callable[[Tensor], Tensor]
+    size: tuple[int, int, int, int]
+
+    def log_prob(self, images: Tensor) -> Tensor:
+        """Log probability `[B]` of `images` `[B, C, H, W]`, integers 0 ... V - 1."""
+        return self.log_prob_per_subpixel(images).flatten(1).sum(-1)
+
+    def log_prob_per_subpixel(self, images: Tensor) -> Tensor:
+        """Log probability `[B, C, H, W]` of every subpixel given those before it."""
+        return _log_prob_of_levels(self.logits(images).float(), images)
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """Draw images `[B, C, H, W]` (uint8) with one full pass per subpixel: slow, and obviously right."""
+        batch, channels, height, width = self.size
+        images = torch.zeros(self.size, dtype=torch.uint8)
+        for row in range(height):
+            for column in range(width):
+                for channel in range(channels):
+                    logits = self.logits(images)[:, channel, row, column].float()
+                    images[:, channel, row, column] = _draw(logits, generator).view(batch)
+        return images
+
+
+def _log_prob_of_levels(logits: Tensor, images: Tensor) -> Tensor:
+    if logits.ndim == images.ndim:
+        return -functional.binary_cross_entropy_with_logits(logits, images.to(logits.dtype), reduction="none")
+    return functional.log_softmax(logits, dim=-1).gather(-1, images.long().unsqueeze(-1)).squeeze(-1)
+
+
+def _draw(logits: Tensor, generator: torch.Generator | None) -> Tensor:
+    if logits.ndim == 1:
+        return torch.bernoulli(torch.sigmoid(logits), generator=generator)
+    return torch.multinomial(torch.softmax(logits, -1), 1, generator=generator)
+
+
+def _normal_like(tensor: Tensor, generator: torch.Generator | None) -> Tensor:
+    # Drawn where the generator lives, so that a seed gives the same draw whatever device computes with it.
+    source = tensor.device if generator is None else generator.device
+    return torch.randn(tensor.shape, generator=generator, device=source, dtype=tensor.dtype).to(tensor.device)
+
+
+@functools.lru_cache(maxsize=16)
+def _hermite(nodes: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Offsets and weights with sum(weights x f(offsets)) = E[f(e)], e standard normal."""
+    points, weights = np.polynomial.hermite.hermgauss(nodes)
+    scaled = torch.tensor(points * math.sqrt(2)), torch.tensor(weights / math.sqrt(math.pi))
+    return scaled[0].to(device, dtype), scaled[1].to(device, dtype)

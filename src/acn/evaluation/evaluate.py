@@ -1,0 +1,200 @@
+"""The evaluation of a run: every figure of the test split, once, with averaged weights."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from acn.data import Collection
+from acn.errors import RunError, TrainingError
+from acn.evaluation.costs import (
+    SEARCH_NODES,
+    NeighbourPrior,
+    encode,
+    neighbour_kl,
+    neighbour_prior,
+    reconstruction,
+)
+from acn.evaluation.figures import plot_codes
+from acn.evaluation.mixture import fit_mixture
+from acn.evaluation.probes import linear_probes
+from acn.evaluation.unconditional import associative_log_prob, expected_log_prob_kl
+from acn.memory import greedy_tour, improve_tour, nearest
+from acn.models import ACN
+from acn.provenance import provenance
+from acn.runs import CODES, Run, load_model, read_tensors
+from acn.units import bits_per_dimension, order_nats
+
+Stage = Callable[[str, int], Callable[[int], None]]
+Figures = dict[str, Any]
+
+NEIGHBOURS = (1, 5, 10)
+TOUR_CANDIDATES = 16
+UNCONDITIONAL_SAMPLES = 8
+COSTS = (
+    "reconstruction",
+    "kl_k1",
+    "kl_k5",
+    "kl_k10",
+    "kl_tour_greedy",
+    "kl_tour_improved",
+    "kl_unconditional_mixture",
+    "kl_unconditional_associative",
+    "list",
+    "set",
+    "tour",
+    "tour_restored",
+    "order_nats",
+)
+
+
+def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stage) -> Figures:
+    """Compute all figures of a run and write the picture of its codes.
+
+    Args:
+        run: a trained run.
+        collection: its images.
+        device: where the networks run.
+        stage: called with a name and a length when a stage begins; what it returns hears of the progress.
+
+    Returns:
+        Plain values that JSON can hold; costs are in nats per image, and again in bits per dimension.
+
+    Raises:
+        RunError: the images are not those that the run was trained on.
+        TrainingError: a figure is not finite.
+    """
+    begin = time.monotonic()
+    _check_images(run, collection)
+    _, facts = read_tensors(run.checkpoint, prefix="none")
+    model = load_model(run).to(device)
+    seed = run.config.training.seed
+    codes = {
+        name: encode(model, split, stage(f"codes of {name}", len(split))) for name, split in collection.splits.items()
+    }
+    test = collection.test
+    paid = reconstruction(model, test, codes["test"], seed, stage("reconstruction", len(test)))
+    costs: Figures = {"reconstruction": _mean(paid), "reconstruction_standard_error": _standard_error(paid)}
+    unconditional, priors = _unconditional(model, codes, seed, stage)
+    costs |= priors | _neighbour_costs(model, codes["test"], unconditional, stage)
+    costs |= totals(costs, len(test))
+    _check_finite(costs)
+    probes = linear_probes(run.config.model, collection, codes, seed, stage)
+    plot_codes(
+        codes["test"],
+        test.labels,
+        test.label_names,
+        run.path / CODES,
+        title=f"{collection.name}: codes of the test split",
+    )
+    return {
+        "data": collection.provenance,
+        "n_train": len(collection.train),
+        "n_test": len(test),
+        **costs,
+        "bits_per_dimension": {
+            name: bits_per_dimension(costs[name], run.shape.dimensions) for name in COSTS if costs[name] is not None
+        },
+        "code_std": float(codes["test"].std(0).mean()) if len(test) > 1 else None,
+        "linear_probe": probes,
+        "training": {
+            "steps": facts["step"],
+            "images_seen": facts["epoch"] * len(collection.train) + facts["position"],
+            "seconds": round(facts["seconds"], 1),
+        },
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "config": run.config.model_dump(mode="json"),
+        "seconds": round(time.monotonic() - begin, 1),
+        "seed": seed,
+        **provenance(str(device)),
+    }
+
+
+def totals(costs: Figures, images: int) -> Figures:
+    """What a receiver pays in all, and how much of it the order of the images is (DESIGN of `docs/method.md`, nats per image).
+
+    `list` keeps the order; `set` forgets it, which any model may do; `tour` uses the order for its neighbours and forgets it too;
+    `tour_restored` sends it again beside the tour.
+    """
+    kl = min(costs["kl_unconditional_mixture"], costs["kl_unconditional_associative"])
+    listed = costs["reconstruction"] + kl
+    tour = costs["reconstruction"] + costs["kl_tour_improved"]
+    order = order_nats(images)
+    return {"list": listed, "set": listed - order, "tour": tour, "tour_restored": tour + order, "order_nats": order}
+
+
+def _unconditional(model: ACN, codes: dict[str, Tensor], seed: int, stage: Stage) -> tuple[Tensor, Figures]:
+    """KL of every test image to the better of the two unconditional priors `[N]`, and the means of both."""
+    done = stage("unconditional priors", 3)
+    mixture = fit_mixture(codes["train"], codes["valid"], seed=seed)
+    done(1)
+    sample = {"samples": UNCONDITIONAL_SAMPLES, "seed": seed}
+    fitted, fitted_error = expected_log_prob_kl(mixture.log_prob, codes["test"], **sample)
+    done(1)
+    density = associative_log_prob(model.prior, codes["train"])
+    associative, associative_error = expected_log_prob_kl(density, codes["test"], **sample)
+    done(1)
+    figures: Figures = {
+        "kl_unconditional_mixture": _mean(fitted),
+        "kl_unconditional_mixture_standard_error": fitted_error,
+        "kl_unconditional_associative": _mean(associative),
+        "kl_unconditional_associative_standard_error": associative_error,
+        "mixture": {"components": mixture.components, "covariance": mixture.covariance},
+    }
+    return (fitted if _mean(fitted) <= _mean(associative) else associative), figures
+
+
+def _neighbour_costs(model: ACN, codes: Tensor, unconditional: Tensor, stage: Stage) -> Figures:
+    """KL given the nearest codes, and along tours. Where a split is smaller than K + 1, all others are its neighbours."""
+    prior = neighbour_prior(model, codes)
+    count = len(codes)
+    if count == 1:  # one image has no neighbour: the tour is the list
+        alone = _mean(unconditional)
+        return {**{f"kl_k{k}": None for k in NEIGHBOURS}, "kl_tour_greedy": alone, "kl_tour_improved": alone}
+    near = nearest(codes, codes, min(max(*NEIGHBOURS, TOUR_CANDIDATES), count - 1), exclude=torch.arange(count))
+    reported = near[:, : max(NEIGHBOURS)]
+    table = neighbour_kl(prior, reported, stage("nearest neighbours", reported.shape[1]))
+    figures: Figures = {f"kl_k{k}": _mean(table[:, :k]) for k in NEIGHBOURS}
+    done = stage("tours", 2)
+    greedy = greedy_tour(codes)
+    done(1)
+
+    def search_costs(contexts: Tensor, targets: Tensor) -> Tensor:
+        return prior.kl(contexts, targets, nodes=SEARCH_NODES)
+
+    improved = improve_tour(greedy, search_costs, unconditional, near)
+    done(1)
+    paid = {name: _tour_kl(prior, tour, unconditional) for name, tour in (("greedy", greedy), ("improved", improved))}
+    return figures | {"kl_tour_greedy": paid["greedy"], "kl_tour_improved": min(paid.values())}
+
+
+def _tour_kl(prior: NeighbourPrior, tour: Tensor, unconditional: Tensor) -> float:
+    """Mean KL along a tour; its first image has no neighbour and pays the unconditional KL."""
+    edges = prior.kl(tour[:-1], tour[1:])
+    return (float(edges.sum()) + float(unconditional[tour[0]])) / len(tour)
+
+
+def _check_images(run: Run, collection: Collection) -> None:
+    for key in ("fingerprint", "images"):
+        if collection.provenance[key] != run.provenance[key]:
+            raise RunError(
+                f"the images of {collection.name} are not those that {run.path} was trained on: {key} was {run.provenance[key]}, "
+                f"is {collection.provenance[key]}; evaluate on the same data, or train again"
+            )
+
+
+def _check_finite(costs: Figures) -> None:
+    for name in COSTS:
+        if costs[name] is not None and not math.isfinite(costs[name]):
+            raise TrainingError(f"{name} of the test split is {costs[name]}: the weights are unusable; train again")
+
+
+def _mean(values: Tensor) -> float:
+    return float(values.double().mean())
+
+
+def _standard_error(values: Tensor) -> float | None:
+    return float(values.std() / math.sqrt(len(values))) if len(values) > 1 else None

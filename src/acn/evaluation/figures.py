@@ -1,0 +1,123 @@
+"""Pictures of codes, drawn without a display and without touching matplotlib's global state."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from acn.evaluation.probe import pca_features
+from acn.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_POINTS = 20_000
+MOST_NAMES = 20
+LONGEST_TAG = 3  # characters; longer names would cover each other
+# Ten colours that differ in lightness as well as in hue (after Paul Tol's muted scheme), so that they stay apart for
+# readers with the common kinds of colour blindness. Short names at the classes' medians say it without colour.
+PALETTE = ("#332288", "#88ccee", "#117733", "#ddaa33", "#cc3311", "#aa4499", "#44aa99", "#999933", "#882255", "#777777")
+MARKERS = ("o", "^")  # classes 10 to 19 repeat the colours with another mark
+
+
+def plot_codes(
+    codes: Tensor,
+    labels: Tensor | NDArray[np.int64] | None,
+    label_names: tuple[str, ...] | None,
+    path: Path,
+    *,
+    title: str,
+) -> None:
+    """Draw codes on their first two principal components, coloured by label, into the PNG file `path`.
+
+    At most 20,000 points are drawn, chosen at random but always alike; the title says so. Up to 20 classes get a
+    legend, more a colour bar. Without labels all points have one colour.
+
+    Args:
+        codes: with shape [N, D].
+        labels: class of each code, with shape [N].
+        label_names: text of class k at place k; numbers are shown where it is None.
+        path: where the picture goes; it appears whole or not at all.
+        title: its first line.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    points, shares = _principal_plane(codes)
+    chosen = _subset(len(points))
+    classes = None if labels is None else np.asarray(labels)[chosen]
+    figure = Figure(figsize=(9, 7), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    _scatter(axes, points[chosen], classes, label_names)
+    drawn = "" if len(chosen) == len(points) else f"\n{len(chosen):,} of {len(points):,} codes, chosen at random"
+    axes.set_title(title + drawn, fontsize=12)
+    for number, (axis, share) in enumerate(zip((axes.xaxis, axes.yaxis), shares, strict=True), 1):
+        axis.set_label_text(f"principal component {number} ({share:.1%} of the variance)")
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.grid(alpha=0.2, linewidth=0.5)
+    axes.spines[["top", "right"]].set_visible(False)
+    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
+
+
+def _principal_plane(codes: Tensor) -> tuple[NDArray[np.float32], list[float]]:
+    """Points [N, 2] and the shares of the variance on both axes; missing axes are zero."""
+    array = codes.detach().cpu().float().numpy()
+    projected = pca_features(array, components=2, seed=0)[0] if len(array) else np.zeros((0, 2), np.float32)
+    total = float(array.var(0).sum()) if len(array) else 0.0
+    points = np.zeros((len(array), 2), np.float32)
+    points[:, : projected.shape[1]] = projected
+    return points, [float(points[:, axis].var()) / total if total else 0.0 for axis in (0, 1)]
+
+
+def _subset(count: int) -> NDArray[np.int64]:
+    """At most MOST_POINTS of `count` places, in random order, so that no class is drawn on top of all others."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randperm(count, generator=generator)[:MOST_POINTS].numpy()
+
+
+def _scatter(
+    axes: "Axes", points: NDArray[np.float32], classes: NDArray[np.int64] | None, names: tuple[str, ...] | None
+) -> None:
+    # A hundred points are drawn large and solid, twenty thousand small and translucent.
+    style: dict[str, Any] = {"s": float(np.clip(40_000 / max(1, len(points)), 5, 40)), "linewidths": 0, "alpha": 0.65}
+    if classes is None:
+        axes.scatter(points[:, 0], points[:, 1], color=PALETTE[0], **style)
+        return
+    present = np.unique(classes)
+    if len(present) > MOST_NAMES:
+        drawn = axes.scatter(points[:, 0], points[:, 1], c=classes, cmap="viridis", **style)
+        drawn.set_alpha(None)  # the colour bar would be as pale as the points
+        axes.figure.colorbar(drawn, ax=axes, label="label")
+        return
+    texts = [str(k) if names is None else names[k] for k in present]
+    _scatter_classes(axes, points, np.searchsorted(present, classes), texts, style)
+
+
+def _scatter_classes(
+    axes: "Axes", points: NDArray[np.float32], ranks: NDArray[np.int64], texts: list[str], style: dict[str, Any]
+) -> None:
+    """Draw points of classes 0 ... len(texts) - 1 in mixed order, a legend, and each class's short name at its median."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patheffects import withStroke
+
+    colours = np.array([PALETTE[rank % len(PALETTE)] for rank in range(len(texts))])
+    for turn, marker in enumerate(MARKERS):
+        drawn = ranks // len(PALETTE) == turn
+        if drawn.any():
+            axes.scatter(points[drawn, 0], points[drawn, 1], c=colours[ranks[drawn]].tolist(), marker=marker, **style)
+    handles = []
+    for rank, text in enumerate(texts):
+        colour, marker = str(colours[rank]), MARKERS[rank // len(PALETTE)]
+        handles.append(Line2D([], [], color=colour, marker=marker, linestyle="", markersize=7, label=text))
+        x, y = np.median(points[ranks == rank], axis=0)
+        halo = [withStroke(linewidth=3, foreground="white")]
+        if max(map(len, texts)) <= LONGEST_TAG:
+            axes.text(x, y, text, color=colour, weight="bold", fontsize=13, ha="center", va="center", path_effects=halo)
+    axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)

@@ -1,0 +1,169 @@
+"""A Gaussian mixture fitted by EM to samples of the training codes' posteriors: the paper's unconditional prior.
+
+    [1] Graves, Menick, van den Oord (2018). Associative Compression Networks for Representation Learning.
+        arXiv:1804.02476, sections 3.1 and 4: fitted by EM, number of components chosen on the validation set.
+    [2] Dempster, Laird, Rubin (1977). Maximum Likelihood from Incomplete Data via the EM Algorithm. JRSS B 39.
+
+Letters: N codes, D code size, K components, B points. Densities are in nats.
+"""
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from acn.threads import one_blas_thread
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
+
+Rows = NDArray[np.float64]  # samples x D
+Covariance = Literal["full", "diag"]
+SIZES = (1, 2, 5, 10, 20, 50, 100, 200)
+LEAST_DRAWS, MOST_DRAWS = 20_000, 60_000
+# A full mixture beyond this many multiplications per EM step (10 components of 128 dimensions, or 600 of 16, on 60,000
+# rows) takes minutes on a small machine.
+MOST_WORK = 10**10
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianPrior:
+    """A mixture of K Gaussians in D dimensions, in float64.
+
+    `weights`: [K]. `means`: [K, D]. `factors`: the upper triangular P of each precision P P^T, [K, D, D], or the square
+    roots of the precisions, [K, D], where the covariances are diagonal.
+    """
+
+    weights: Tensor
+    means: Tensor
+    factors: Tensor
+
+    @property
+    def components(self) -> int:
+        """K."""
+        return self.weights.shape[0]
+
+    @property
+    def covariance(self) -> Covariance:
+        """Whether the covariances are full or diagonal."""
+        return "full" if self.factors.ndim == 3 else "diag"
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Return log p(z) in nats, float64 with shape [...], of points `z` with shape [..., D]."""
+        flat = z.to(self.means).reshape(-1, self.means.shape[1])
+        rows = max(1, 2**22 // self.means.numel())  # bounds the memory of the [B, K, D] residuals
+        parts = [self._log_prob(chunk) for chunk in torch.split(flat, rows)]
+        return torch.cat(parts).reshape(z.shape[:-1])
+
+    def _log_prob(self, z: Tensor) -> Tensor:
+        if self.covariance == "diag":
+            residuals = (z[:, None] - self.means) * self.factors
+            half_log_det = self.factors.log().sum(-1)
+        else:
+            residuals = torch.einsum("bkd,kde->bke", z[:, None] - self.means, self.factors)
+            half_log_det = self.factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        constant = self.weights.log() + half_log_det - self.means.shape[1] / 2 * math.log(2 * math.pi)
+        return torch.logsumexp(constant - residuals.square().sum(-1) / 2, dim=-1)
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw `count` points, float32 like codes with shape [count, D], from the numbers of `generator` (CPU)."""
+        chosen = torch.multinomial(self.weights, count, replacement=True, generator=generator)
+        noise = torch.randn(count, self.means.shape[1], generator=generator, dtype=torch.float64)
+        if self.covariance == "diag":
+            spread = noise / self.factors[chosen]
+        else:  # covariance = P^-T P^-1, so a row of noise is multiplied by P^-1 from the right
+            spread = torch.empty_like(noise)
+            for component in range(self.components):
+                drawn = chosen == component
+                factor = self.factors[component]
+                spread[drawn] = torch.linalg.solve_triangular(factor, noise[drawn], upper=True, left=False)
+        return (self.means[chosen] + spread).float()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the mixture as named tensors, for a safetensors file; `from_tensors` is the inverse."""
+        return {"weights": self.weights, "means": self.means, "factors": self.factors}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Rebuild the mixture from what `tensors` returned."""
+        return cls(tensors["weights"], tensors["means"], tensors["factors"])
+
+
+def fit_mixture(train_codes: Tensor, valid_codes: Tensor, *, seed: int) -> GaussianPrior:
+    """Fit a mixture to samples of N(code, I) over the training codes.
+
+    The kind of covariance and the number of components are those with the highest mean log density of samples over the
+    validation codes. The sizes are tried upwards until that score has fallen twice in a row. For this comparison EM
+    stops at gains below 0.01 nats per step, which ranks the sizes as convergence does in a fifth of the time; the
+    winner is then run until a step gains less than 0.001.
+
+    Args:
+        train_codes: with shape [N, D].
+        valid_codes: with shape [V, D].
+        seed: of the noise and of EM's first assignment.
+    """
+    rows, held_out = _draws(train_codes, seed, MOST_DRAWS), _draws(valid_codes, seed + 1, LEAST_DRAWS)
+    with one_blas_thread():
+        trials = [trial for kind in ("full", "diag") for trial in _trials(rows, held_out, kind, seed)]
+        _, best = max(trials, key=lambda trial: trial[0])
+        return _prior(_converged(best, rows))
+
+
+def _draws(codes: Tensor, seed: int, most: int) -> Rows:
+    """Samples of N(code, I): one per code, several where codes are few, in an order that mixes the codes."""
+    generator = torch.Generator().manual_seed(seed)
+    codes = codes.detach().to("cpu", torch.float64)
+    repeated = codes.repeat(math.ceil(LEAST_DRAWS / len(codes)), 1)
+    chosen = repeated[torch.randperm(len(repeated), generator=generator)[:most]]
+    return (chosen + torch.randn(chosen.shape, generator=generator, dtype=torch.float64)).numpy()
+
+
+def _trials(rows: Rows, held_out: Rows, kind: str, seed: int) -> Iterator[tuple[float, "GaussianMixture"]]:
+    """Yield (mean log density of `held_out`, mixture) for growing sizes until the score has fallen twice."""
+    last, falls = -math.inf, 0
+    for size in SIZES:
+        if falls == 2 or not _fits(rows.shape, size, kind):
+            return
+        mixture = _em(rows, size, kind, seed, tolerance=1e-2)
+        score = float(mixture.score(held_out))
+        yield score, mixture
+        falls = falls + 1 if score < last else 0
+        last = score
+
+
+def _fits(shape: tuple[int, ...], size: int, kind: str) -> bool:
+    """Whether `size` components can be told from [rows, dimensions] samples, in bearable time."""
+    rows, dimensions = shape
+    parameters = dimensions * dimensions if kind == "full" else dimensions
+    return size == 1 or (rows >= 4 * size * dimensions and rows * size * parameters <= MOST_WORK)
+
+
+def _em(rows: Rows, size: int, kind: str, seed: int, *, tolerance: float, **start: Rows) -> "GaussianMixture":
+    """EM from k-means, or from the given start. The samples carry unit noise, so no covariance can collapse."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    mixture = GaussianMixture(
+        size, covariance_type=kind, tol=tolerance, max_iter=200, reg_covar=1e-6, random_state=seed, **start
+    )
+    with warnings.catch_warnings():
+        # Stopped at max_iter or not, what counts is the density of the validation samples.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return mixture.fit(rows)
+
+
+def _converged(mixture: "GaussianMixture", rows: Rows) -> "GaussianMixture":
+    """Continue the EM of `mixture` until a step gains less than 0.001 nats per sample."""
+    start = {"weights_init": mixture.weights_, "means_init": mixture.means_, "precisions_init": mixture.precisions_}
+    return _em(rows, mixture.n_components, mixture.covariance_type, 0, tolerance=1e-3, **start)
+
+
+def _prior(mixture: "GaussianMixture") -> GaussianPrior:
+    fields = (mixture.weights_, mixture.means_, mixture.precisions_cholesky_)
+    return GaussianPrior(*(torch.from_numpy(field.copy()).double() for field in fields))

@@ -1,0 +1,80 @@
+"""The cost table of a run, beside the paper's figures where the data are the paper's."""
+
+from typing import Any
+
+from rich.table import Table
+
+# Graves, Menick, van den Oord 2018, Tables 1 to 3 (binarized MNIST, test split), in nats per image and percent.
+PAPER: dict[str, float] = {
+    "reconstruction": 70.3,
+    "kl_k1": 2.6,
+    "kl_k5": 3.5,
+    "kl_k10": 4.1,
+    "kl_tour_greedy": 3.6,
+    "kl_unconditional_mixture": 10.6,
+    "list": 80.9,
+    "tour": 73.9,
+    "codes": 98.5,
+    "pixels": 89.4,
+    "pca": 82.8,
+}
+
+ROWS = {
+    "reconstruction": "reconstruction",
+    "kl_k1": "KL, nearest neighbour (K = 1)",
+    "kl_k5": "KL, K = 5",
+    "kl_k10": "KL, K = 10",
+    "kl_tour_greedy": "KL, greedy tour",
+    "kl_tour_improved": "KL, improved tour",
+    "kl_unconditional_mixture": "KL, unconditional: Gaussian mixture",
+    "kl_unconditional_associative": "KL, unconditional: associative",
+    "list": "list: order kept",
+    "set": "set: order forgotten",
+    "tour": "tour: order forgotten",
+    "tour_restored": "tour, order restored",
+    "order_nats": "log(N!)/N, the order",
+}
+PROBES = {"codes": "codes", "pixels": "pixels", "pca": "PCA of the same size", "random_encoder": "untrained encoder"}
+
+# SHA-256 over the pixels of the fixed binarization of Salakhutdinov and Murray (2008), 50,000/10,000/10,000 images.
+STATIC_MNIST = "?"
+
+
+def is_paper_data(figures: dict[str, Any]) -> bool:
+    """Whether the figures were measured on the test split of the paper's Tables 1 to 3."""
+    return bool(figures["data"]["fingerprint"] == STATIC_MNIST)
+
+
+def cost_table(figures: dict[str, Any]) -> Table:
+    """Lay out costs in nats per image and bits per dimension, with the paper's column where it applies."""
+    paper = PAPER if is_paper_data(figures) else {}
+    table = Table(title=f"Test split, {figures['n_test']:,} images", title_justify="left")
+    table.add_column("cost")
+    for column in ("nats / image", "bits / dim", *(["paper, nats"] if paper else [])):
+        table.add_column(column, justify="right")
+    for key, text in ROWS.items():
+        cells = [_number(figures[key], 2), _number(figures["bits_per_dimension"].get(key), 4)]
+        table.add_row(text, *cells, *([_number(paper.get(key), 1)] if paper else []), end_section=key in SECTION_ENDS)
+    return table
+
+
+SECTION_ENDS = ("reconstruction", "kl_unconditional_associative", "tour_restored")
+
+
+def probe_table(figures: dict[str, Any]) -> Table | None:
+    """Lay out the linear classifiers' accuracies; None where the images have no labels."""
+    probes = figures["linear_probe"]
+    if probes["codes"] is None:
+        return None
+    paper = PAPER if is_paper_data(figures) else {}
+    table = Table(title="Linear classification of the test split", title_justify="left")
+    table.add_column("features")
+    for column in ("accuracy %", *(["paper %"] if paper else [])):
+        table.add_column(column, justify="right")
+    for key, text in PROBES.items():
+        table.add_row(text, _number(probes[key], 2), *([_number(paper.get(key), 1)] if paper else []))
+    return table
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"

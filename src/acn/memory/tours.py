@@ -1,0 +1,68 @@
+"""Orders of a collection in which every code is the neighbour of the next: the greedy tour [1, section 3].
+
+Letters: N rows, codes of size D, P pairs of a context and a target.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from acn.errors import UsageError
+from acn.memory.search import nearest, squared_distances
+
+EdgeCosts = Callable[[Tensor, Tensor], Tensor]
+"""`edge_costs(contexts [P], targets [P])`: nats `[P]` of each target row when the context row is its neighbour."""
+
+_LIST = 16
+
+
+def greedy_tour(codes: Tensor, start: int = 0) -> Tensor:
+    """Return the greedy tour through `codes` `[N, D]` as int64 rows `[N]`, beginning at row `start`.
+
+    Every step goes to the nearest row not yet visited, by exact Euclidean distance, of equal distances the lower row. Lists
+    of near neighbours answer most steps: the first unvisited entry of a row's list is its nearest unvisited row. Where a
+    list is used up all unvisited rows are compared. The lists are drawn up anew whenever half of the rows are used.
+
+    Raises:
+        UsageError: `start` is not a row.
+        TrainingError: a code is not finite.
+    """
+    count = len(codes)
+    if not 0 <= start < max(count, 1):
+        raise UsageError(f"a tour through {count} rows cannot start at row {start}")
+    visited = bytearray(count)
+    tour: list[int] = [start] if count else []
+    visited[start : start + 1] = b"\1" * len(tour)
+    while len(tour) < count:
+        _follow_lists(codes, tour, visited)
+    return torch.tensor(tour, dtype=torch.long, device=codes.device)
+
+
+def tour_cost(tour: Tensor, edge_costs: EdgeCosts, start_costs: Tensor) -> float:
+    """Return the nats of all rows in the order of `tour` `[N]`: the first pays its start cost, the others their edge."""
+    if not len(tour):
+        return 0.0
+    edges = edge_costs(tour[:-1], tour[1:]).double().sum() if len(tour) > 1 else 0.0
+    return float(start_costs[tour[0]].double() + edges)
+
+
+def _follow_lists(codes: Tensor, tour: list[int], visited: bytearray) -> None:
+    """Extend `tour` over half of the rows that are left."""
+    unvisited = torch.frombuffer(visited, dtype=torch.uint8) == 0
+    unvisited[tour[-1]] = True
+    left = unvisited.nonzero()[:, 0].to(codes.device)  # ascending, so that ties still go to the lower row
+    own = torch.arange(len(left), device=codes.device)
+    near = left[nearest(codes[left], codes[left], min(_LIST, len(left) - 1), exclude=own)]
+    lists = dict(zip(left.tolist(), near.tolist(), strict=True))
+    for _ in range(len(left) // 2):
+        row = next((other for other in lists[tour[-1]] if not visited[other]), None)
+        if row is None:
+            row = _nearest_unvisited(codes, tour[-1], visited)
+        tour.append(row)
+        visited[row] = 1
+
+
+def _nearest_unvisited(codes: Tensor, row: int, visited: bytearray) -> int:
+    rows = (torch.frombuffer(visited, dtype=torch.uint8) == 0).nonzero()[:, 0].to(codes.device)
+    return int(rows[squared_distances(codes[row], codes[rows]).argmin()])

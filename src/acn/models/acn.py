@@ -1,0 +1,64 @@
+"""The Associative Compression Network (Graves et al. 2018, section 3): three networks and the cost they are trained on.
+
+The model never looks for neighbours: their codes arrive as an argument.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from acn.config import ImageShape, ModelSettings
+from acn.distributions import Cost, FactorizedMixture, PixelLikelihood, UnitNormal
+from acn.networks.encoder import Encoder
+from acn.networks.pixelcnn import GatedPixelCNN
+from acn.networks.prior import PriorNetwork
+
+
+class ACN(nn.Module):
+    """Encoder, conditional prior and autoregressive decoder. Images are level indices `[B, C, H, W]`, codes `[B, D]`."""
+
+    def __init__(self, settings: ModelSettings, shape: ImageShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.code_size = settings.code_size
+        self.encoder = Encoder(settings.encoder, shape, settings.code_size)
+        self.prior_network = PriorNetwork(settings.code_size, settings.mixtures, settings.prior_hidden)
+        self.decoder = GatedPixelCNN(settings.decoder, shape, settings.code_size)
+
+    def posterior(self, images: Tensor) -> UnitNormal:
+        """q(z given x): a unit-variance Gaussian around the code of each image."""
+        return UnitNormal(self.encoder(images).float())
+
+    def prior(self, context: Tensor) -> FactorizedMixture:
+        """p(z given the code of a neighbour), from `context` `[B, D]`."""
+        mixture: FactorizedMixture = self.prior_network(context)
+        return mixture.to(torch.promote_types(context.dtype, torch.float32))
+
+    def likelihood(self, codes: Tensor) -> PixelLikelihood:
+        """r(x given z): an autoregressive distribution over images for each of the codes `[B, D]`."""
+        shape = self.shape
+        size = (codes.shape[0], shape.channels, shape.height, shape.width)
+        return PixelLikelihood(lambda images: self.decoder(images, codes), size)
+
+
+def cost(
+    model: ACN,
+    images: Tensor,
+    posterior: UnitNormal,
+    context: Tensor,
+    *,
+    nodes: int,
+    generator: torch.Generator | None = None,
+) -> Cost:
+    """The loss of Algorithm 1 for each image: KL to the prior given a neighbour's code, and minus the log-likelihood.
+
+    Args:
+        model: the networks.
+        images: level indices `[B, C, H, W]`.
+        posterior: of these images.
+        context: codes of their neighbours `[B, D]`; no gradient flows into them.
+        nodes: quadrature nodes of the KL.
+        generator: source of the sample z from the posterior.
+    """
+    z = posterior.sample(generator)
+    reconstruction = -model.likelihood(z).log_prob(images)
+    return Cost(reconstruction, posterior.kl(model.prior(context.detach()), nodes))

@@ -1,0 +1,1 @@
+"""Networks: encoder, prior, gated PixelCNN, and the geometry of causality."""

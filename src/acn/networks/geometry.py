@@ -1,0 +1,70 @@
+"""Which subpixel may see which: the one place that knows the shape of the causal masks.
+
+Subpixels are coded row by row, column by column, and channel by channel within a pixel. Two stacks of layers walk over the
+image (van den Oord et al. 2016, "Conditional image generation with PixelCNN decoders", section 2.1):
+
+* the vertical stack holds, at row r, features of the rows above r, at any column;
+* the horizontal stack holds, at (r, c), features of the vertical stack at (r, c), of the columns left of c in row r, and of the
+  earlier channels of the pixel itself.
+
+Together they reach every earlier subpixel, so there is no blind spot. Kernels are cropped to their visible taps: a mask over
+half of a square kernel would multiply zeros. What is left to mask is the pixel's own channels, where features are divided into
+C equal groups, and group g sees groups before g (strictly, in the layer that reads the image; g itself too, in the others).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Window:
+    """The cells that one cell of a layer reads, relative to itself.
+
+    `rows` rows that end `gap` rows above its own (`gap` 0: its own row included), and `columns` columns from `left` columns to its left.
+    """
+
+    rows: int
+    columns: int
+    left: int
+    gap: int = 0
+
+    @property
+    def padding(self) -> tuple[int, int, int, int]:
+        """Zero padding (left, right, top, bottom) that makes the output as large as the input.
+
+        A negative number crops, as in `torch.nn.functional.pad`.
+        """
+        return (self.left, self.columns - 1 - self.left, self.rows - 1 + self.gap, -self.gap)
+
+
+def vertical_window(kernel: int, *, first: bool) -> Window:
+    """Window of a vertical layer: rows above only in the layer that reads the image, the cell's own row too afterwards."""
+    radius = kernel // 2
+    if first:
+        return Window(rows=radius, columns=kernel, left=radius, gap=1)
+    return Window(rows=radius + 1, columns=kernel, left=radius)
+
+
+def horizontal_window(kernel: int) -> Window:
+    """Window of a horizontal layer: the columns to the left and the cell itself, whose channels `channel_mask` restricts."""
+    radius = kernel // 2
+    return Window(rows=1, columns=radius + 1, left=radius)
+
+
+def channel_mask(out_groups: Tensor, in_groups: Tensor, *, strict: bool) -> Tensor:
+    """Which output feature sees which input feature of its own pixel: `[outputs, inputs]`, 1 or 0.
+
+    Args:
+        out_groups: the channel each output feature speaks for, `[outputs]`.
+        in_groups: likewise for the inputs, `[inputs]`.
+        strict: True in the layer that reads the image itself.
+    """
+    out, into = out_groups.unsqueeze(1), in_groups.unsqueeze(0)
+    return (into < out if strict else into <= out).float()
+
+
+def feature_groups(features: int, channels: int) -> Tensor:
+    """Divide `features` into `channels` groups of (almost) equal size, in order: `[features]`, values 0 ... channels - 1."""
+    return torch.arange(features) * channels // features

@@ -1,0 +1,81 @@
+"""Recipes: complete settings by name. A recipe is named after what it reproduces and says what it costs."""
+
+from collections.abc import Callable
+
+from acn.config import (
+    Config,
+    DataSettings,
+    DecoderSettings,
+    EncoderSettings,
+    MemorySettings,
+    ModelSettings,
+    TrainingSettings,
+)
+from acn.errors import UsageError
+
+
+def digits() -> Config:
+    """Scikit-learn's 8x8 digits in about two minutes on two CPU cores."""
+    return Config(
+        model=ModelSettings(
+            encoder=EncoderSettings(stages=((32, 32), (64, 64)), hidden=128),
+            decoder=DecoderSettings(filters=32, blocks=4, kernel=3, first_kernel=5, head=64),
+        ),
+        training=TrainingSettings(epochs=60, precision="float32"),
+    )
+
+
+def images() -> Config:
+    """Any collection of images in an hour or so on two CPU cores."""
+    return Config(
+        model=ModelSettings(
+            code_size=32, decoder=DecoderSettings(filters=48, blocks=5, kernel=5, first_kernel=7, head=96)
+        ),
+        training=TrainingSettings(epochs=30, max_minutes=60),
+    )
+
+
+def mnist_cpu() -> Config:
+    """Binarized MNIST: the best that 60 minutes on two CPU cores buy."""
+    return Config(
+        data=DataSettings(source="mnist_static.npz"),
+        model=ModelSettings(decoder=DecoderSettings(filters=32, blocks=5, kernel=5, first_kernel=7, head=64)),
+        training=TrainingSettings(epochs=60, max_minutes=60, learning_rate=2e-3),
+    )
+
+
+def mnist() -> Config:
+    """The paper's networks, optimizer and rates for binarized MNIST (section 4.1)."""
+    return Config(
+        data=DataSettings(source="mnist_static.npz"),
+        model=ModelSettings(decoder=DecoderSettings(filters=64, blocks=10, kernel=5, first_kernel=5, head=64)),
+        memory=MemorySettings(neighbours=5),
+        training=TrainingSettings(
+            epochs=1000,
+            batch=64,
+            optimizer="rmsprop",
+            learning_rate=1e-5,
+            momentum=0.9,
+            schedule="constant",
+            average_decay=0.9999,
+        ),
+    )
+
+
+RECIPES: dict[str, Callable[[], Config]] = {"digits": digits, "images": images, "mnist-cpu": mnist_cpu, "mnist": mnist}
+
+
+def recipe(name: str) -> Config:
+    """Return the settings of the recipe called `name`.
+
+    Raises:
+        UsageError: there is no such recipe; the message lists those that exist.
+    """
+    if name not in RECIPES:
+        raise UsageError(f"there is no recipe {name!r}; the recipes are {', '.join(RECIPES)}")
+    return RECIPES[name]()
+
+
+def default_recipe(source: str | None) -> str:
+    """Return the name of the recipe for `source` where the user names none."""
+    return "digits" if source in (None, "digits") else "images"

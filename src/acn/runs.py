@@ -1,0 +1,139 @@
+"""A run folder: what it holds, and how its parts are written and read back.
+
+    config.json              the settings, the shape of the images, and where the images came from
+    checkpoint.safetensors   everything that training needs to go on (acn.training.state lists it); weights and Polyak average
+    metrics.jsonl            a line of figures every few steps        tensorboard/   the same for TensorBoard
+    evaluation.json          the costs on the test split              codes.png      the codes' first principal components
+
+Nothing here is pickled: tensors are safetensors, the rest is JSON.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from acn.config import Config, ImageShape, validated
+from acn.errors import RunError, StorageError, UsageError
+from acn.files import write_atomically, write_text_atomically
+from acn.models import ACN, build
+from acn.version import __version__
+
+CONFIG, CHECKPOINT, METRICS = "config.json", "checkpoint.safetensors", "metrics.jsonl"
+EVENTS, EVALUATION, CODES = "tensorboard", "evaluation.json", "codes.png"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and what its `config.json` says. `provenance` describes the images (see `acn.data`)."""
+
+    path: Path
+    config: Config
+    shape: ImageShape
+    provenance: dict[str, Any]
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file from which training goes on."""
+        return self.path / CHECKPOINT
+
+
+def create_run(path: Path, config: Config, shape: ImageShape, provenance: dict[str, Any]) -> Run:
+    """Start a run folder.
+
+    Raises:
+        UsageError: the folder already holds a run.
+        StorageError: it cannot be written.
+    """
+    if (path / CONFIG).exists():
+        raise UsageError(f"{path} already holds a run: go on with it by --resume {path}, or choose another --out")
+    record = {
+        "acn": __version__,
+        "config": config.model_dump(mode="json"),
+        "shape": shape.model_dump(mode="json"),
+        "data": provenance,
+    }
+    write_text_atomically(path / CONFIG, json.dumps(record, indent=2) + "\n")
+    return Run(path, config, shape, provenance)
+
+
+def open_run(path: Path) -> Run:
+    """Read the settings of a run folder.
+
+    Raises:
+        RunError: there is no run at `path`, or its settings are damaged.
+    """
+    file = path / CONFIG
+    if not file.is_file():
+        raise RunError(f"{path} is not a run folder: it holds no {CONFIG}; expected the folder that acn train wrote")
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        return Run(path, validated(record["config"]), ImageShape.model_validate(record["shape"]), record["data"])
+    except (ValueError, KeyError, TypeError, UsageError) as error:
+        raise RunError(f"{file} is damaged or of another version ({error}); train again or restore the file") from error
+
+
+def load_model(run: Run) -> ACN:
+    """Return the model with the Polyak-averaged weights of the run's last checkpoint, ready for evaluation.
+
+    Raises:
+        RunError: there is no checkpoint, or it is damaged or of another shape.
+    """
+    tensors, _ = read_tensors(run.checkpoint, prefix="average.")
+    model = build(run.config.model, run.shape)
+    load_weights(model, tensors, run.checkpoint)
+    return model.eval().requires_grad_(False)
+
+
+def load_weights(model: ACN, tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Copy `tensors` into `model`, by name.
+
+    Raises:
+        RunError: a tensor is missing, left over or of another shape; the message names the file and the first one.
+    """
+    expected = model.state_dict()
+    for name in sorted(expected.keys() | tensors.keys()):
+        have = tuple(tensors[name].shape) if name in tensors else "nothing"
+        want = tuple(expected[name].shape) if name in expected else "nothing"
+        if have != want:
+            raise RunError(f"{file} does not fit the run's settings: {name} is {have} there, {want} was expected")
+    model.load_state_dict(dict(tensors))
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write tensors, and facts that JSON can hold, into one safetensors file: whole or not at all.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    packed = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+    def write(temporary: Path) -> None:
+        try:
+            save_file(packed, temporary, metadata={"acn": json.dumps(dict(facts))})
+        except SafetensorError as error:
+            raise StorageError(f"{path} could not be written ({error}); free some space and run again") from error
+
+    write_atomically(path, write)
+
+
+def read_tensors(path: Path, *, prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the tensors of a file whose names start with `prefix` (which is cut off), and the facts stored beside them.
+
+    Raises:
+        RunError: the file is missing, truncated or damaged.
+    """
+    if not path.is_file():
+        raise RunError(f"{path} does not exist: the run has no checkpoint yet, so there is nothing to read")
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {})["acn"])
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 - not a mapping
+            return {name.removeprefix(prefix): file.get_tensor(name) for name in names}, facts
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise RunError(f"{path} is truncated or damaged ({error}); restore it from a copy or train again") from error

@@ -1,0 +1,106 @@
+"""Figures of a training as it goes: a line of JSON and a TensorBoard event every few steps, and a view for whoever watches."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from acn.files import storage_error, write_text_atomically
+from acn.runs import EVENTS, METRICS, Run
+from acn.training.state import TrainingState
+from acn.training.step import Rates, StepReport
+
+Row = dict[str, float]
+LOG_STEPS = 20
+
+
+class Metrics:
+    """Averages the figures of `LOG_STEPS` steps into a row, and writes it.
+
+    Keys of a row: `step`, `epoch`, `images` (visited so far), `seconds`, `reconstruction`, `kl`, `total` (nats per image), `code_std` (mean over
+    dimensions of the standard deviation of the memory's codes), `staleness`, `gradient_norm`, `learning_rate`, `kl_weight`,
+    `images_per_second`, `search_share` (of the step time).
+
+    Args:
+        run: where the rows go. Rows of an earlier sitting that lie beyond `step` are dropped: their steps will be taken again.
+        step: at which this sitting starts.
+        watch: called with the state after every step, and with a row where one is complete.
+    """
+
+    def __init__(self, run: Run, step: int, watch: Callable[[TrainingState, Row | None], None]) -> None:
+        from tensorboardX import SummaryWriter  # slow to import, and only training needs it
+
+        self.path = run.path / METRICS
+        self.watch = watch
+        self._pending: list[tuple[StepReport, int, float]] = []
+        if self.path.exists():
+            kept = [line for line in _lines(self.path) if json.loads(line)["step"] <= step]
+            write_text_atomically(self.path, "".join(line + "\n" for line in kept))
+        self._events = SummaryWriter(str(run.path / EVENTS), purge_step=step)
+
+    def record(self, state: TrainingState, report: StepReport, now: Rates, images: int, seconds: float) -> None:
+        """Take in the figures of one step that visited `images` images in `seconds`."""
+        self._pending.append((report, images, seconds))
+        row = self._row(state, now) if state.step % LOG_STEPS == 0 else None
+        self.watch(state, row)
+        if row is not None:
+            self._write(row)
+
+    def flush(self, state: TrainingState) -> None:
+        """Write out the events; steps short of a full row stay unreported, since a resumed run takes them up again."""
+        self._pending.clear()
+        self.watch(state, None)
+        self._events.close()
+
+    def _row(self, state: TrainingState, now: Rates) -> Row:
+        reports = [report for report, _, _ in self._pending]
+        images = sum(count for _, count, _ in self._pending)
+        seconds = sum(duration for _, _, duration in self._pending)
+        self._pending.clear()
+        reconstruction, kl = _mean([r.reconstruction for r in reports]), _mean([r.kl for r in reports])
+        return {
+            "step": state.step,
+            "epoch": state.epoch + state.position / len(state.memory.codes),
+            "images": state.epoch * len(state.memory.codes) + state.position,
+            "seconds": round(state.seconds, 2),
+            "reconstruction": reconstruction,
+            "kl": kl,
+            "total": reconstruction + kl,
+            "code_std": float(state.memory.codes.std(0).mean()),
+            "staleness": _mean([r.staleness for r in reports if not math.isnan(r.staleness)]),
+            "gradient_norm": _mean([r.gradient_norm for r in reports]),
+            "learning_rate": now.learning_rate,
+            "kl_weight": now.kl_weight,
+            "images_per_second": images / seconds,
+            "search_share": sum(r.search_seconds for r in reports) / seconds,
+        }
+
+    def _write(self, row: Row) -> None:
+        try:
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps({key: _finite(value) for key, value in row.items()}) + "\n")
+            for key, value in row.items():
+                if key not in ("step", "images") and math.isfinite(value):
+                    self._events.add_scalar(key, value, global_step=int(row["step"]))
+        except OSError as error:
+            raise storage_error(error, self.path) from error
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Read the rows of a `metrics.jsonl`; a last line that was cut off is left out."""
+    return [json.loads(line) for line in _lines(path)]
+
+
+def _lines(path: Path) -> list[str]:
+    """Complete lines of the file; a crash can leave part of one at the end."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [line.rstrip("\n") for line in lines if line.endswith("\n")]
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else math.nan
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

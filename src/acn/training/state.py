@@ -1,0 +1,127 @@
+"""Everything that must survive a restart, listed once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from acn.config import Config, ImageShape, TrainingSettings
+from acn.memory import AssociativeMemory
+from acn.models import ACN, build
+from acn.runs import Run, load_weights, read_tensors, write_tensors
+
+
+@dataclass
+class TrainingState:
+    """Weights, average, optimizer, memory, and the position in the data.
+
+    There is no state of random generators: every draw is made from a generator seeded by (seed, step), so the step is the
+    state. `position` counts the images already visited in `epoch`; `seconds` the time spent training, over all sittings.
+    """
+
+    model: ACN
+    average: AveragedModel
+    optimizer: torch.optim.Optimizer
+    memory: AssociativeMemory
+    epoch: int = 0
+    position: int = 0
+    step: int = 0
+    seconds: float = 0.0
+
+    @property
+    def averaged(self) -> ACN:
+        """The model with averaged weights."""
+        return cast(ACN, self.average.module)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors of the state, by name."""
+        return {
+            **{f"model.{name}": tensor for name, tensor in self.model.state_dict().items()},
+            **{f"average.{name}": tensor for name, tensor in self.averaged.state_dict().items()},
+            **{f"memory.{name}": tensor for name, tensor in self.memory.state_dict().items()},
+            **{f"optimizer.{name}": tensor for name, tensor in _optimizer_tensors(self)},
+            "averaged_steps": self.average.n_averaged,
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """The rest of the state: plain numbers."""
+        return {"epoch": self.epoch, "position": self.position, "step": self.step, "seconds": self.seconds}
+
+
+def new_state(config: Config, shape: ImageShape, images: int, device: torch.device) -> TrainingState:
+    """Begin: fresh weights and memory, all drawn from the run's seed.
+
+    Raises:
+        UsageError: K is larger than the memory allows.
+    """
+    seed = config.training.seed
+    memory = AssociativeMemory(images, config.model.code_size, config.memory, seed=seed, device=device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build(config.model, shape)
+    model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = AveragedModel(model, multi_avg_fn=_polyak(config.training.average_decay))
+    return TrainingState(model, average, _optimizer(model, config.training), memory)
+
+
+def save_state(run: Run, state: TrainingState) -> None:
+    """Write the run's checkpoint, whole or not at all."""
+    write_tensors(run.checkpoint, state.tensors(), state.facts())
+
+
+def restore_state(run: Run, images: int, device: torch.device) -> TrainingState:
+    """Go back to the run's last checkpoint.
+
+    Raises:
+        RunError: there is none, or it is damaged or does not fit the run's settings.
+    """
+    tensors, facts = read_tensors(run.checkpoint)
+    state = new_state(run.config, run.shape, images, device)
+    load_weights(state.model, _under(tensors, "model."), run.checkpoint)
+    load_weights(state.averaged, _under(tensors, "average."), run.checkpoint)
+    state.memory.load_state_dict(_under(tensors, "memory."))
+    state.average.n_averaged.copy_(tensors["averaged_steps"])
+    _restore_optimizer(state, _under(tensors, "optimizer."))
+    state.epoch, state.position = facts["epoch"], facts["position"]
+    state.step, state.seconds = facts["step"], facts["seconds"]
+    return state
+
+
+def _polyak(decay: float) -> Any:  # noqa: ANN401 - the type that torch declares for it names private classes
+    """Average with `decay`, less in the first steps, so that the first weights do not linger in a short training."""
+
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
+        steps = int(count)
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + steps) / (10 + steps)))
+
+    return update
+
+
+def _optimizer(model: ACN, settings: TrainingSettings) -> torch.optim.Optimizer:
+    if settings.optimizer == "rmsprop":
+        return torch.optim.RMSprop(model.parameters(), settings.learning_rate, alpha=0.9, momentum=settings.momentum)
+    return torch.optim.Adam(model.parameters(), settings.learning_rate, betas=(settings.momentum, 0.999), fused=True)
+
+
+def _optimizer_tensors(state: TrainingState) -> Iterator[tuple[str, Tensor]]:
+    for name, parameter in state.model.named_parameters():
+        for key, value in state.optimizer.state[parameter].items():
+            yield f"{name}.{key}", torch.as_tensor(value)
+
+
+def _restore_optimizer(state: TrainingState, tensors: dict[str, Tensor]) -> None:
+    for name, parameter in state.model.named_parameters():
+        own = _under(tensors, f"{name}.")
+        # Moments lie in memory as their weights do: another layout would add up in another order.
+        state.optimizer.state[parameter] = {
+            key: torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.clone()
+            for key, value in own.items()
+        }
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,97 @@
+"""One step of Algorithm 1 (Graves et al. 2018): encode, remember, associate, pay, descend."""
+
+import math
+import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from acn.config import Config
+from acn.errors import TrainingError
+from acn.models import cost
+from acn.training.state import TrainingState
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What a step cost: nats per image, before the update, and how long the neighbour search took.
+
+    `staleness` is the mean distance between stored codes and fresh ones, NaN while none of the batch was stored before.
+    """
+
+    reconstruction: float
+    kl: float
+    staleness: float
+    gradient_norm: float
+    search_seconds: float
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What the schedule sets at each step: the learning rate and the weight of the KL term."""
+
+    learning_rate: float
+    kl_weight: float
+
+
+def rates(config: Config, step: int, progress: float) -> Rates:
+    """Return the rates at `step` (counted from 0), `progress` in [0, 1] being the share of the training that lies behind."""
+    settings = config.training
+    warm = min(1.0, (step + 1) / settings.warmup) if settings.warmup else 1.0
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress))) if settings.schedule == "cosine" else 1.0
+    ramp = min(1.0, progress / settings.kl_warmup) if settings.kl_warmup else 1.0
+    return Rates(settings.learning_rate * warm * cosine, settings.kl_floor + (1 - settings.kl_floor) * ramp)
+
+
+def step_generator(seed: int, step: int) -> torch.Generator:
+    """Return the source of every random draw of one step, a function of (seed, step) alone."""
+    return torch.Generator().manual_seed((seed << 40) + step)
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """Run network passes in bfloat16 where `precision` says so."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def training_step(
+    state: TrainingState, config: Config, batch: tuple[Tensor, Tensor], now: Rates, precision: str
+) -> StepReport:
+    """Take one step of Algorithm 1.
+
+    Args:
+        state: changed in place.
+        config: settings of the run.
+        batch: rows of the images in the memory `[B]`, and the images as level indices `[B, C, H, W]`.
+        now: learning rate and KL weight of this step.
+        precision: `float32` or `bfloat16`.
+
+    Raises:
+        TrainingError: the loss or its gradient is not finite; weights and optimizer are then as they were before.
+    """
+    rows, images = batch
+    generator = step_generator(config.training.seed, state.step)
+    with autocast(images.device, precision):
+        posterior = state.model.posterior(images)
+        staleness = state.memory.update(rows, posterior.mean.detach(), state.step)
+        begin = time.perf_counter()
+        neighbours = state.memory.pick(rows, generator)
+        search_seconds = time.perf_counter() - begin
+        context = state.memory.codes[neighbours]
+        paid = cost(state.model, images, posterior, context, nodes=config.training.kl_nodes, generator=generator)
+    loss = (paid.reconstruction + now.kl_weight * paid.kl).mean()
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = float(torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.training.clip or math.inf))
+    if not (math.isfinite(float(loss.detach())) and math.isfinite(norm)):
+        raise TrainingError(
+            f"training stopped at step {state.step} before the update: the loss is {float(loss.detach())}, its gradient's norm {norm}; "
+            "the last checkpoint is intact; resume with a lower training.learning_rate or training.precision=float32"
+        )
+    for group in state.optimizer.param_groups:
+        group["lr"] = now.learning_rate
+    state.optimizer.step()
+    state.average.update_parameters(state.model)
+    means = torch.stack([paid.reconstruction.detach().mean(), paid.kl.detach().mean()]).tolist()
+    return StepReport(means[0], means[1], staleness, norm, search_seconds)

@@ -1,0 +1,34 @@
+"""Settings of all tests. The first import sets the thread variables, before NumPy or torch can be imported."""
+
+from acn.threads import quiet_threads
+
+quiet_threads()
+
+import os  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+torch.set_num_threads(min(2, os.cpu_count() or 1))
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give every test a cache folder of its own."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("ACN_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def data_folder() -> Path:
+    """Return the folder of the real datasets, or skip the test."""
+    folder = os.environ.get("ACN_DATA")
+    if not folder:
+        pytest.skip("ACN_DATA does not name the folder of the datasets")
+    return Path(folder)

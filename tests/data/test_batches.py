@@ -1,0 +1,35 @@
+import torch
+
+from acn.data.batches import batches, epoch_order
+
+
+def test_an_epoch_visits_every_image_once() -> None:
+    assert torch.equal(epoch_order(1000, epoch=3, seed=1).sort().values, torch.arange(1000))
+    assert epoch_order(1, epoch=0, seed=0).tolist() == [0]
+
+
+def test_order_is_a_pure_function_of_epoch_and_seed() -> None:
+    first = epoch_order(100, epoch=0, seed=0)
+    torch.manual_seed(99)
+    assert torch.equal(epoch_order(100, epoch=0, seed=0), first)
+    assert not torch.equal(epoch_order(100, epoch=1, seed=0), first)
+    assert not torch.equal(epoch_order(100, epoch=0, seed=1), first)
+
+
+def test_order_does_not_change_between_releases() -> None:
+    assert epoch_order(8, epoch=2, seed=5).tolist() == [1, 7, 4, 5, 6, 3, 2, 0]
+
+
+def test_first_places_are_spread_evenly() -> None:
+    first = torch.stack([epoch_order(10, epoch, seed=0)[0] for epoch in range(2000)])
+    counts = torch.bincount(first, minlength=10)
+    assert counts.min() > 140
+    assert counts.max() < 260
+
+
+def test_batches_cover_the_order_with_the_last_one_partial() -> None:
+    order = epoch_order(10, epoch=0, seed=0)
+    cut = list(batches(order, 4))
+    assert [len(rows) for rows in cut] == [4, 4, 2]
+    assert torch.equal(torch.cat(cut), order)
+    assert list(batches(order[:0], 4)) == []

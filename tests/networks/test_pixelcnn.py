@@ -1,0 +1,123 @@
+import itertools
+
+import pytest
+import torch
+from torch import Tensor
+
+from acn.config import DecoderSettings, ImageShape
+from acn.distributions import PixelLikelihood
+from acn.networks.geometry import feature_groups
+from acn.networks.pixelcnn import GatedPixelCNN, gate
+
+CODE_SIZE = 3
+
+
+def decoder(shape: ImageShape, *, blocks: int = 3, kernel: int = 3, first_kernel: int = 3) -> GatedPixelCNN:
+    torch.manual_seed(0)
+    settings = DecoderSettings(filters=13, blocks=blocks, kernel=kernel, first_kernel=first_kernel, head=25)
+    return GatedPixelCNN(settings, shape, CODE_SIZE).double().eval()
+
+
+def image_shape(height: int, width: int, channels: int = 1, levels: int = 2) -> ImageShape:
+    return ImageShape.model_validate({"height": height, "width": width, "channels": channels, "levels": levels})
+
+
+def sees(network: GatedPixelCNN) -> Tensor:
+    """Return which subpixel's logits depend on which subpixel: `[n, n]`, both in coding order (row, column, channel)."""
+    shape = network.shape
+    images = torch.rand(1, shape.channels, shape.height, shape.width, dtype=torch.double) * (shape.levels - 1)
+    codes = torch.randn(1, CODE_SIZE, dtype=torch.double)
+
+    def by_subpixel(x: Tensor) -> Tensor:
+        logits: Tensor = network(x, codes)
+        logits = logits.unsqueeze(-1) if logits.ndim == 4 else logits
+        return logits[0].permute(1, 2, 0, 3).flatten(0, 2)  # [n, V]
+
+    jacobian = torch.autograd.functional.jacobian(by_subpixel, images)  # [n, V, 1, C, H, W]
+    dependence: Tensor = jacobian[:, :, 0].abs().sum(1).permute(0, 2, 3, 1).flatten(1)
+    return dependence > 0
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(5, 5), (6, 4), (1, 7), (7, 1)])
+@pytest.mark.parametrize(("kernel", "first_kernel"), [(3, 3), (5, 3), (3, 7), (5, 5), (7, 7)])
+def test_no_subpixel_sees_itself_or_a_later_one(
+    channels: int, size: tuple[int, int], kernel: int, first_kernel: int
+) -> None:
+    network = decoder(image_shape(*size, channels, 3), kernel=kernel, first_kernel=first_kernel)
+    assert not torch.triu(sees(network)).any()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_every_earlier_subpixel_is_seen(channels: int, kernel: int) -> None:
+    """No blind spot: with enough layers to cross the image, each subpixel depends on all before it."""
+    network = decoder(image_shape(5, 5, channels, 4), blocks=5, kernel=kernel, first_kernel=kernel)
+    count = 25 * channels
+    assert torch.equal(sees(network), torch.ones(count, count).tril(-1).bool())
+
+
+def test_receptive_field_grows_by_a_kernel_radius_per_layer() -> None:
+    """Rows above reach as far as the kernels' radii add up to, and not further."""
+    shape = image_shape(12, 3)
+    seen = sees(decoder(shape, blocks=2, kernel=3, first_kernel=5)).view(12, 3, 12, 3)
+    reach = 2 + 1 + 1
+    for row in range(12):
+        rows_seen = seen[row, 1, :row].any(-1).nonzero().flatten().tolist()
+        assert rows_seen == list(range(max(0, row - reach), row))
+
+
+@pytest.mark.parametrize(
+    ("channels", "levels", "size"), [(1, 2, (2, 3)), (1, 3, (2, 2)), (3, 2, (1, 2)), (3, 3, (1, 1))]
+)
+def test_probabilities_of_all_images_sum_to_one(channels: int, levels: int, size: tuple[int, int]) -> None:
+    shape = image_shape(*size, channels, levels)
+    network = decoder(shape)
+    every = torch.tensor(list(itertools.product(range(levels), repeat=shape.dimensions)), dtype=torch.uint8)
+    images = every.view(-1, channels, *size)
+    codes = torch.randn(1, CODE_SIZE, dtype=torch.double).expand(len(images), -1)
+    likelihood = PixelLikelihood(lambda x: network(x, codes), (len(images), channels, *size))
+    total = likelihood.log_prob(images).exp().sum()
+    torch.testing.assert_close(total, torch.ones_like(total), atol=1e-6, rtol=0)
+
+
+def test_the_code_reaches_every_pixel() -> None:
+    network = decoder(image_shape(4, 4))
+    images = torch.zeros(2, 1, 4, 4)
+    first, second = network(images, torch.randn(2, CODE_SIZE, dtype=torch.double))
+    assert ((first - second).abs() > 1e-9).all()
+
+
+def test_every_parameter_receives_a_gradient() -> None:
+    network = decoder(image_shape(6, 6, 3, 5))
+    images = torch.randint(5, (4, 3, 6, 6))
+    network(images, torch.randn(4, CODE_SIZE, dtype=torch.double)).sin().sum().backward()
+    idle = [name for name, weight in network.named_parameters() if weight.grad is None or not weight.grad.any()]
+    # The last block's vertical stack is read by no later layer, but its pre-activation is; nothing may be idle.
+    assert idle == []
+
+
+def test_gate_is_tanh_times_sigmoid() -> None:
+    features = torch.randn(2, 8, 3, 3, dtype=torch.double)
+    signal, valve = features.chunk(2, 1)
+    torch.testing.assert_close(gate(features), torch.tanh(signal / 2) * torch.sigmoid(valve))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_feature_groups_are_even(channels: int) -> None:
+    for features in range(3, 20):
+        counts = torch.bincount(feature_groups(features, channels), minlength=channels)
+        assert counts.max() - counts.min() <= 1
+
+
+def test_samples_have_the_probabilities_of_the_likelihood() -> None:
+    """All 2^4 images of 2 x 2 bits: frequencies against probabilities, by a chi-square test at 0.1 %."""
+    shape = image_shape(2, 2)
+    network = decoder(shape)
+    codes = torch.randn(1, CODE_SIZE, dtype=torch.double).expand(4096, -1)
+    likelihood = PixelLikelihood(lambda x: network(x, codes[: len(x)]), (4096, 1, 2, 2))
+    drawn = likelihood.sample(torch.Generator().manual_seed(1)).view(4096, 4).long()
+    counts = torch.bincount((drawn * torch.tensor([8, 4, 2, 1])).sum(1), minlength=16)
+    every = torch.tensor(list(itertools.product(range(2), repeat=4)), dtype=torch.uint8).view(16, 1, 2, 2)
+    expected = likelihood.log_prob(every).exp() * 4096
+    assert ((counts - expected).square() / expected).sum() < 37.7  # chi-square with 15 degrees of freedom

@@ -1,0 +1,105 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from acn.distributions import Cost, FactorizedMixture, PixelLikelihood, UnitNormal
+
+
+def mixture(*leading: int, dimensions: int = 3, components: int = 4, widest: float = 3.0) -> FactorizedMixture:
+    generator = torch.Generator().manual_seed(0)
+    shape = (*leading, dimensions, components)
+    weights = torch.randn(shape, generator=generator, dtype=torch.double)
+    means = 3 * torch.randn(shape, generator=generator, dtype=torch.double)
+    scales = 0.3 + widest * torch.rand(shape, generator=generator, dtype=torch.double)
+    return FactorizedMixture(weights.log_softmax(-1), means, scales)
+
+
+def slow_kl(mean: Tensor, prior: FactorizedMixture) -> float:
+    """KL by the trapezoid rule, one dimension and one point after the other."""
+    grid = torch.linspace(-15, 15, 30001, dtype=torch.double)
+    total = 0.0
+    for d in range(len(mean)):
+        q = torch.exp(-0.5 * grid**2) / math.sqrt(2 * math.pi)
+        density = torch.zeros_like(grid)
+        for m in range(prior.means.shape[-1]):
+            standard = (grid + mean[d] - prior.means[d, m]) / prior.scales[d, m]
+            normal = torch.exp(-0.5 * standard**2) / (prior.scales[d, m] * math.sqrt(2 * math.pi))
+            density += prior.log_weights[d, m].exp() * normal
+        total += float(torch.trapezoid(q * (q.clamp_min(1e-300).log() - density.log()), grid))
+    return total
+
+
+def test_quadrature_kl_equals_a_slow_integral() -> None:
+    prior = mixture(6)
+    mean = 2 * torch.randn(6, 3, generator=torch.Generator().manual_seed(1), dtype=torch.double)
+    fast = UnitNormal(mean).kl(prior)
+    for i in range(6):
+        alone = FactorizedMixture(prior.log_weights[i], prior.means[i], prior.scales[i])
+        assert float(fast[i]) == pytest.approx(slow_kl(mean[i], alone), abs=1e-4)
+
+
+def test_quadrature_kl_equals_monte_carlo() -> None:
+    prior, q = mixture(), UnitNormal(torch.tensor([1.0, -2.0, 0.5], dtype=torch.double))
+    z = q.mean + torch.randn(400_000, 3, generator=torch.Generator().manual_seed(2), dtype=torch.double)
+    terms = q.log_prob(z) - prior.log_prob(z)
+    error = float(terms.std()) / math.sqrt(len(z))
+    assert float(q.kl(prior)) == pytest.approx(float(terms.mean()), abs=5 * error)
+
+
+def test_kl_to_one_gaussian_is_the_closed_form() -> None:
+    mean, center, scale = torch.tensor([0.7]), torch.tensor([[-1.0]]), torch.tensor([[2.5]])
+    prior = FactorizedMixture(torch.zeros(1, 1), center, scale)
+    closed = math.log(2.5) + (1 + 1.7**2) / (2 * 2.5**2) - 0.5
+    assert float(UnitNormal(mean).kl(prior)) == pytest.approx(closed, rel=1e-6)
+
+
+@pytest.mark.parametrize("nodes", [16, 24])
+def test_training_nodes_are_close_to_the_exact_kl(nodes: int) -> None:
+    prior = mixture(50)
+    mean = 2 * torch.randn(50, 3, generator=torch.Generator().manual_seed(3), dtype=torch.double)
+    exact = UnitNormal(mean).kl(prior, 128)
+    torch.testing.assert_close(UnitNormal(mean).kl(prior, nodes), exact, atol=0.05, rtol=0)
+
+
+def test_kl_sends_gradients_to_both_sides() -> None:
+    mean = torch.zeros(2, 3, dtype=torch.double, requires_grad=True)
+    prior = mixture(2)
+    means = prior.means.clone().requires_grad_()
+    UnitNormal(mean).kl(FactorizedMixture(prior.log_weights, means, prior.scales)).sum().backward()
+    assert mean.grad is not None
+    assert means.grad is not None
+    assert mean.grad.abs().min() > 0
+
+
+def test_mixture_samples_have_its_moments() -> None:
+    prior = mixture(dimensions=2)
+    many = FactorizedMixture(*(f.expand(200_000, -1, -1) for f in (prior.log_weights, prior.means, prior.scales)))
+    z = many.sample(torch.Generator().manual_seed(4))
+    weights = prior.log_weights.exp()
+    mean = (weights * prior.means).sum(-1)
+    variance = (weights * (prior.scales**2 + prior.means**2)).sum(-1) - mean**2
+    torch.testing.assert_close(z.mean(0), mean, atol=0.05, rtol=0)
+    torch.testing.assert_close(z.var(0), variance, rtol=0.02, atol=0)
+
+
+def test_posterior_samples_are_reproducible_and_differentiable() -> None:
+    mean = torch.zeros(4, 2, requires_grad=True)
+    first, second = (UnitNormal(mean).sample(torch.Generator().manual_seed(5)) for _ in range(2))
+    assert torch.equal(first, second)
+    first.sum().backward()
+    assert mean.grad is not None
+    assert (mean.grad == 1).all()
+
+
+def test_bernoulli_is_the_categorical_of_two_levels() -> None:
+    logits = torch.randn(3, 1, 2, 2)
+    images = torch.randint(2, (3, 1, 2, 2), dtype=torch.uint8)
+    bernoulli = PixelLikelihood(lambda _: logits, (3, 1, 2, 2)).log_prob(images)
+    two = torch.stack([torch.zeros_like(logits), logits], -1)
+    torch.testing.assert_close(PixelLikelihood(lambda _: two, (3, 1, 2, 2)).log_prob(images), bernoulli)
+
+
+def test_total_is_the_sum_of_both_costs() -> None:
+    assert torch.equal(Cost(torch.tensor([1.0]), torch.tensor([2.0])).total, torch.tensor([3.0]))

@@ -1,0 +1,61 @@
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from acn.config import Config, override
+from acn.data import Collection, open_collection
+from acn.recipes import recipe
+from acn.runs import Run, create_run
+from acn.training.loop import Ending, train
+from acn.training.metrics import Metrics, Row
+from acn.training.state import TrainingState, new_state, restore_state
+
+TINY = (
+    "model.code_size=3",
+    "model.mixtures=2",
+    "model.prior_hidden=[8, 8]",
+    "model.encoder.stages=[[4], [4]]",
+    "model.encoder.hidden=8",
+    "model.decoder.filters=4",
+    "model.decoder.blocks=1",
+    "model.decoder.head=4",
+    "training.epochs=2",
+    "training.batch=100",
+)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Trains tiny networks on the digits."""
+
+    folder: Path
+    collection: Collection
+
+    def config(self, *assignments: str) -> Config:
+        return override(recipe("digits"), [*TINY, *assignments])
+
+    def begin(self, name: str, *assignments: str) -> tuple[Run, TrainingState]:
+        config, images = self.config(*assignments), self.collection
+        run = create_run(self.folder / name, config, images.shape, images.provenance)
+        return run, new_state(config, images.shape, len(images.train), torch.device("cpu"))
+
+    def restore(self, run: Run) -> TrainingState:
+        return restore_state(run, len(self.collection.train), torch.device("cpu"))
+
+    def train(self, run: Run, state: TrainingState, *, until: int | None = None) -> tuple[Ending, list[Row]]:
+        rows: list[Row] = []
+        metrics = Metrics(run, state.step, lambda _, row: rows.append(row) if row else None)
+        ending = train(run, state, self.collection.train, "float32", metrics, lambda: state.step == until)
+        return ending, rows
+
+
+@pytest.fixture(scope="session")
+def digits() -> Collection:
+    return open_collection(Config().data)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, digits: Collection) -> Bench:
+    return Bench(tmp_path, digits)

@@ -1,0 +1,157 @@
+"""A resumed training is the uninterrupted one, to the bit; so are two trainings with one seed."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from acn.errors import RunError, StorageError
+from acn.runs import Run, read_tensors
+from tests.training.conftest import TINY, Bench
+
+VARIANTS = {
+    "adam": [],
+    "rmsprop": ["training.optimizer=rmsprop"],
+    "unique neighbours": ["memory.unique=true"],
+    "refreshed memory": ["memory.refresh=7"],
+    "all neighbours": ["memory.neighbours=all"],
+    "warmed-up KL": ["training.kl_warmup=0.5", "training.kl_floor=0.1"],
+}
+
+
+def tensors(run: Run) -> dict[str, Tensor]:
+    return read_tensors(run.checkpoint)[0]
+
+
+def assert_same(one: Run, other: Run) -> None:
+    first, second = tensors(one), tensors(other)
+    assert first.keys() == second.keys()
+    different = [name for name in first if not torch.equal(first[name], second[name])]
+    assert different == []
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_resumed_is_uninterrupted(bench: Bench, variant: str) -> None:
+    settings = VARIANTS[variant]
+    whole, state = bench.begin("whole", *settings)
+    assert bench.train(whole, state)[0] == "finished"
+    parts, state = bench.begin("parts", *settings)
+    for until in (1, 7, 15, 20, None):  # 15 steps are an epoch, whose last batch is a small one
+        bench.train(parts, state, until=until)
+        state = bench.restore(parts)
+    assert state.step == 30
+    assert_same(whole, parts)
+
+
+def test_dynamic_binarization_resumes_too(bench: Bench) -> None:
+    from acn.data import open_collection
+
+    collection = open_collection(bench.config("data.binarize=dynamic").data)
+    dynamic = Bench(bench.folder, collection)
+    whole, state = dynamic.begin("whole", "data.binarize=dynamic")
+    dynamic.train(whole, state)
+    parts, state = dynamic.begin("parts", "data.binarize=dynamic")
+    dynamic.train(parts, state, until=17)
+    dynamic.train(parts, dynamic.restore(parts))
+    assert_same(whole, parts)
+
+
+def test_one_seed_one_result(bench: Bench) -> None:
+    runs = []
+    for name, seed in (("first", 3), ("second", 3), ("third", 4)):
+        run, state = bench.begin(name, "training.epochs=1", f"training.seed={seed}")
+        bench.train(run, state)
+        runs.append(run)
+    assert_same(runs[0], runs[1])
+    assert not torch.equal(tensors(runs[0])["memory.codes"], tensors(runs[2])["memory.codes"])
+
+
+def test_metrics_of_a_resumed_run_have_every_step_once(bench: Bench) -> None:
+    run, state = bench.begin("run", "training.epochs=6")
+    bench.train(run, state, until=41)
+    lines = (run.path / "metrics.jsonl").read_text()
+    (run.path / "metrics.jsonl").write_text(lines + '{"step": 60, "kl": 1}\n{"step": 80, "k')  # of a killed sitting
+    bench.train(run, bench.restore(run))
+    steps = [json.loads(line)["step"] for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [20, 40, 60, 80]
+
+
+def test_a_truncated_checkpoint_is_refused(bench: Bench) -> None:
+    run, state = bench.begin("run")
+    bench.train(run, state, until=1)
+    whole = run.checkpoint.read_bytes()
+    for size in (0, 5, 1000, len(whole) - 1):
+        run.checkpoint.write_bytes(whole[:size])
+        with pytest.raises(RunError, match="truncated or damaged"):
+            bench.restore(run)
+
+
+def test_a_checkpoint_of_another_shape_is_refused_by_name(bench: Bench) -> None:
+    run, state = bench.begin("run")
+    bench.train(run, state, until=1)
+    other, _ = bench.begin("other", "model.code_size=5")
+    other.checkpoint.write_bytes(run.checkpoint.read_bytes())
+    with pytest.raises(
+        RunError, match=r"decoder\.blocks\.0\.condition\.weight is \(16, 3\) there, \(16, 5\) was expected"
+    ):
+        bench.restore(other)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, state = bench.begin("run")
+    bench.train(run, state, until=3)
+    before = run.checkpoint.read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("acn.runs.save_file", full)
+    with pytest.raises(StorageError, match="No space left on device"):
+        bench.train(run, bench.restore(run), until=5)
+    assert run.checkpoint.read_bytes() == before
+    assert [path.name for path in run.path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_and_resumed_is_uninterrupted(bench: Bench) -> None:
+    whole, state = bench.begin("whole", "training.epochs=12", "training.checkpoint_seconds=0.05")
+    bench.train(whole, state)
+    killed = bench.folder / "killed"
+    settings = [*TINY, "training.epochs=12", "training.checkpoint_seconds=0.05"]
+    start = ["train", "digits", "--out", str(killed), *(part for item in settings for part in ("--set", item))]
+    resume = ["train", "--resume", str(killed)]
+    moments = random.Random(0)
+    for _ in range(8):
+        arguments = resume if (killed / "config.json").exists() else start
+        _run_and_kill(arguments, killed, moments.uniform(0.0, 0.5))
+    _finish(resume if (killed / "config.json").exists() else start)
+    assert_same(whole, Run(killed, whole.config, whole.shape, whole.provenance))
+
+
+def _run_and_kill(arguments: list[str], run: Path, patience: float) -> None:
+    """Start a training and kill it `patience` seconds after it is under way."""
+    checkpoint = run / "checkpoint.safetensors"
+    before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+    process = subprocess.Popen([sys.executable, "-m", "acn", *arguments], stdout=subprocess.DEVNULL)
+    limit = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < limit:
+        if checkpoint.exists() and checkpoint.stat().st_mtime_ns != before:
+            time.sleep(patience)
+            break
+        time.sleep(0.01)
+    if process.poll() is None:
+        os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _finish(arguments: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", "acn", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

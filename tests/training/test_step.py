@@ -1,0 +1,107 @@
+import math
+
+import pytest
+import torch
+
+from acn.data import epoch_order
+from acn.errors import TrainingError, UsageError
+from acn.training.loop import choose_precision, make_plan
+from acn.training.step import rates, training_step
+from tests.training.conftest import Bench
+
+
+def test_training_lowers_the_cost(bench: Bench) -> None:
+    run, state = bench.begin("run", "training.epochs=12", "training.learning_rate=0.005")
+    _, rows = bench.train(run, state)
+    assert rows[-1]["total"] < rows[0]["total"] - 20
+
+
+def test_rows_say_what_was_visited(bench: Bench) -> None:
+    run, state = bench.begin("run", "training.epochs=3")
+    _, rows = bench.train(run, state)
+    assert [row["images"] for row in rows] == [1437 + 500, 2 * 1437 + 1000]
+    assert math.isnan(rows[0]["staleness"]) or rows[0]["staleness"] > 0
+    assert rows[1]["staleness"] > 0
+    assert 0 < rows[1]["search_share"] < 1
+
+
+def test_memory_rows_are_dataset_indices(bench: Bench) -> None:
+    """After one step with a rate of nearly zero, row i holds the code of image i."""
+    run, state = bench.begin("run", "training.learning_rate=1e-12", "training.epochs=1")
+    bench.train(run, state)
+    images = bench.collection.train
+    codes = state.model.posterior(images.batch(range(len(images)))).mean
+    torch.testing.assert_close(state.memory.codes, codes, atol=1e-4, rtol=0)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update(bench: Bench) -> None:
+    run, state = bench.begin("run")
+    bench.train(run, state, until=2)
+    with torch.no_grad():
+        state.model.decoder.output.conv.weight.fill_(math.inf)
+    before = {name: tensor.clone() for name, tensor in state.tensors().items() if not name.startswith("memory.")}
+    rows = epoch_order(len(bench.collection.train), 0, 0)[:10]
+    batch = (rows, bench.collection.train.batch(rows))
+    with pytest.raises(TrainingError, match="stopped at step 2 before the update"):
+        training_step(state, run.config, batch, rates(run.config, 2, 0.1), "float32")
+    after = state.tensors()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_average_is_the_polyak_average(bench: Bench) -> None:
+    """Follow one weight by hand: first a copy, then avg + (1 - decay) (weight - avg), decay = min(0.9, (1 + t) / (10 + t))."""
+    run, state = bench.begin("run", "training.average_decay=0.9")
+    expected = None
+    for step in range(4):
+        bench.train(run, state, until=step + 1)
+        weight = state.model.encoder.code.weight.detach().clone()
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = weight if expected is None else expected + (1 - decay) * (weight - expected)
+        torch.testing.assert_close(state.averaged.encoder.code.weight, expected)
+
+
+def test_cosine_schedule_warms_up_and_ends_at_zero(bench: Bench) -> None:
+    config = bench.config(
+        "training.warmup=10", "training.learning_rate=0.1", "training.kl_warmup=0.5", "training.kl_floor=0.2"
+    )
+    assert rates(config, 0, 0.0).learning_rate == pytest.approx(0.01)
+    assert rates(config, 50, 0.5).learning_rate == pytest.approx(0.05)
+    assert rates(config, 99, 1.0).learning_rate == pytest.approx(0.0)
+    assert [rates(config, 50, p).kl_weight for p in (0.0, 0.25, 0.5, 1.0)] == pytest.approx([0.2, 0.6, 1.0, 1.0])
+
+
+def test_plan_ends_by_steps_or_by_time(bench: Bench) -> None:
+    _, state = bench.begin("run")
+    plan = make_plan(bench.config("training.epochs=3", "training.max_minutes=1"), 1437)
+    assert plan.steps == 45
+    state.step, state.seconds = 9, 6.0
+    assert plan.progress(state) == pytest.approx(0.2)
+    state.seconds = 30.0
+    assert plan.progress(state) == pytest.approx(0.5)
+
+
+def test_precision_is_measured_and_changes_nothing(bench: Bench) -> None:
+    _, state = bench.begin("run")
+    before = {name: tensor.clone() for name, tensor in state.tensors().items()}
+    assert choose_precision(bench.config("training.precision=auto"), state, bench.collection.train) in (
+        "float32",
+        "bfloat16",
+    )
+    assert choose_precision(bench.config("training.precision=bfloat16"), state, bench.collection.train) == "bfloat16"
+    assert all(torch.equal(before[name], tensor) for name, tensor in state.tensors().items())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_both_precisions_train(bench: Bench, precision: str) -> None:
+    run, state = bench.begin("run")
+    rows = epoch_order(len(bench.collection.train), 0, 0)[:20]
+    report = training_step(
+        state, run.config, (rows, bench.collection.train.batch(rows)), rates(run.config, 0, 0), precision
+    )
+    assert report.reconstruction > 0
+    assert report.kl > 0
+
+
+def test_more_neighbours_than_the_memory_holds_are_refused(bench: Bench) -> None:
+    with pytest.raises(UsageError, match="lower memory.neighbours or give more images"):
+        bench.begin("run", "memory.neighbours=5000")
