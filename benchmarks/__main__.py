@@ -39,7 +39,7 @@ def names() -> list[str]:
 
 
 def measure(name: str) -> dict[str, object]:
-    """Run the benchmark `name` and return its figures between its name and the code, machine and time they come from."""
+    """Run the benchmark `name` and return its figures with the code, machine and time that they come from."""
     module = importlib.import_module(f"benchmarks.{name}")
     started = time.perf_counter()
     figures = module.run(lambda line: print(line, file=sys.stderr, flush=True))

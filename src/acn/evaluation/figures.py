@@ -103,7 +103,7 @@ def _scatter(
 def _scatter_classes(
     axes: "Axes", points: NDArray[np.float32], ranks: NDArray[np.int64], texts: list[str], style: dict[str, Any]
 ) -> None:
-    """Draw points of classes 0 ... len(texts) - 1 in mixed order, a legend, and each class's short name at its median."""
+    """Draw points of classes 0 ... len(texts) - 1 in mixed order, a legend, and short names at the medians."""
     from matplotlib.lines import Line2D
     from matplotlib.patheffects import withStroke
 

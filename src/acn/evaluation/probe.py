@@ -65,7 +65,8 @@ def pca_features(train_x: Features, *others: Features, components: int, seed: in
     """
     from sklearn.decomposition import PCA
 
-    with one_blas_thread():
+    # Shares of a variance of zero, of one row or of equal rows, are undefined; they are not used here.
+    with one_blas_thread(), np.errstate(divide="ignore", invalid="ignore"):
         pca = PCA(min(components, *train_x.shape), random_state=seed).fit(train_x)
         return tuple(pca.transform(features).astype(np.float32) for features in (train_x, *others))
 

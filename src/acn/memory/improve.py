@@ -1,22 +1,19 @@
 """Local search for a cheaper tour on the directed cost, which greedy search by Euclidean distance does not see.
 
-The path is closed to a cycle by a depot node, from which every first row is reached at its start cost and to which every
+The path is closed to a cycle by a depot node, from which the first row is reached at its start cost and to which the
 last row returns for nothing. Two moves are tried, both restricted to near neighbours:
 
 * exchange (or-3opt): cut the edges a-b, c-d, e-f, in this order on the cycle, and join a-d, e-b, c-f. Two neighbouring
   segments change places and keep their direction; moving a few rows elsewhere (or-opt) is the case of a short segment.
 * reversal (2-opt): turn a segment round, which changes the cost of every edge inside; prefix sums give it at once.
 
-A sweep proposes moves for all rows at once, evaluates the costs it lacks in one batch and applies the proposals in order of
-gain. A proposal whose edges are still there keeps its gain whatever was applied before it.
+A sweep proposes moves for all rows at once, evaluates the costs it lacks in one batch and applies the proposals in
+order of gain. A proposal whose edges are still there keeps its gain whatever was applied before it.
 
 Letters: N rows, n = N + 1 nodes, m near neighbours, P pairs or proposals.
 """
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -32,18 +29,19 @@ def improve_tour(
     start_costs: Tensor,
     neighbours: Tensor,
     *,
-    max_sweeps: int = 200,
-    tolerance: float = 1e-5,
+    max_sweeps: int = 60,
+    tolerance: float = 3e-4,
 ) -> Tensor:
     """Return a tour `[N]` that costs no more nats than `tour` `[N]` by `tour_cost`; the same for the same input.
 
     Args:
         tour: int64 `[N]`, a permutation of the rows.
-        edge_costs: see `EdgeCosts`; called with few and large batches.
+        edge_costs: see `EdgeCosts`; finite. It is asked for each pair once, in few and large batches: the near pairs
+            first, later far fewer.
         start_costs: `[N]` nats of each row when it is the first.
         neighbours: `[N, m]` int64, rows that may follow each row cheaply, for instance its nearest by distance.
-        max_sweeps: the most sweeps of each kind.
-        tolerance: the search ends when a sweep gains less than this share of the cost.
+        max_sweeps: the most sweeps of exchanges.
+        tolerance: the search ends when a sweep of each kind gains less than this share of the cost.
     """
     if len(tour) < 2:
         return tour.clone()
@@ -64,7 +62,6 @@ class _Search:
         self.order: Ints = np.concatenate([[table.depot], tour.cpu().numpy()])
         self.place: Ints = np.empty_like(self.order)
         self.place[self.order] = np.arange(len(self.order))
-        self.changed = np.ones(len(self.order), bool)  # nodes with a new successor since the last sweep
 
     def run(self, max_sweeps: int, tolerance: float) -> None:
         total = self.table(self.order, np.roll(self.order, -1)).sum()
@@ -72,9 +69,9 @@ class _Search:
             gain = self._exchange_sweep()
             if gain < tolerance * total:
                 gain += self._reversal_sweep()
+                if gain < tolerance * total:
+                    break
             total -= gain
-            if gain < tolerance * total:
-                break
 
     def _edges(self) -> tuple[Ints, Ints, Floats]:
         """Successor, predecessor and cost of the edge to the successor of every node."""
@@ -86,12 +83,11 @@ class _Search:
 
     def _exchange_sweep(self) -> float:
         following, previous, out = self._edges()
-        active, self.changed = self.changed, np.zeros_like(self.changed)
         near, cost = self.table.near, self.table.near_cost
         # Some way round, the partial sums of an improving move are all positive: first out(a) > cost(a -> d) ...
         a, column = np.nonzero(cost < out[:, None] - _LEAST_GAIN)
         d = near[a, column]
-        keep = (d != following[a]) & (active[a] | active[previous[d]])
+        keep = d != following[a]
         a, d, gain = a[keep], d[keep], (out[a] - cost[a, column])[keep]
         c = previous[d]
         gain = gain + out[c]
@@ -124,9 +120,40 @@ class _Search:
             p, q, r = sorted((p, q, r))
             order[p + 1 : r + 1] = np.concatenate([order[q + 1 : r + 1], order[p + 1 : q + 1]])
             place[order[p + 1 : r + 1]] = np.arange(p + 1, r + 1)
-            self.changed[nodes] = True
             total += gain[index]
         return total
 
     def _reversal_sweep(self) -> float:
-        return 0.0
+        order, place, near, cost = self.order, self.place, self.table.near, self.table.near_cost
+        size = len(order)
+        out = self.table(order, np.roll(order, -1))  # out[i]: edge from place i to i + 1
+        back = np.zeros(size)
+        back[1:-1] = self.table(order[2:], order[1:-1])
+        saved = np.concatenate([[0.0, 0.0], np.cumsum((out - back)[1:-1])])  # turning i ... j saves saved[j] - saved[i]
+        node, column = np.nonzero(np.isfinite(cost))
+        new, known = near[node, column], cost[node, column]
+        here, there = place[node], place[new]
+        # Turning i ... j joins i-1 to j and i to j+1; either of the two may be the near pair.
+        first, second = there > here + 1, (np.where(there == 0, size, there) > here + 1) & (here > 0)
+        i = np.concatenate([here[first] + 1, here[second]])
+        j = np.concatenate([there[first], (there[second] - 1) % size])
+        source = np.concatenate([order[here[first] + 1], order[here[second] - 1]])
+        target = np.concatenate([order[(there[first] + 1) % size], order[(there[second] - 1) % size]])
+        gain = out[i - 1] + out[j] + saved[j] - saved[i] - np.concatenate([known[first], known[second]])
+        keep = gain > self.table.least_into[target] + _LEAST_GAIN
+        i, j, source, target, gain = i[keep], j[keep], source[keep], target[keep], gain[keep]
+        return self._turn(i, j, gain - self.table(source, target))
+
+    def _turn(self, i: Ints, j: Ints, gain: Floats) -> float:
+        """Apply reversals of places i ... j in order of gain, as far as they do not overlap."""
+        chosen = np.nonzero(gain > _LEAST_GAIN)[0]
+        chosen = chosen[np.argsort(-gain[chosen], kind="stable")]
+        taken = np.zeros(len(self.order), bool)  # edges, by the place they start from
+        total = 0.0
+        for index, first, last in zip(chosen.tolist(), i[chosen].tolist(), j[chosen].tolist(), strict=True):
+            if not taken[first - 1 : last + 1].any():
+                taken[first - 1 : last + 1] = True
+                self.order[first : last + 1] = self.order[first : last + 1][::-1].copy()
+                total += gain[index]
+        self.place[self.order] = np.arange(len(self.order))
+        return total

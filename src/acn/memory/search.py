@@ -2,8 +2,8 @@
 
 A float32 matrix product gives approximate squared distances, from which a few candidates per query are kept. Exact
 float64 distances order the candidates, and a bound on the rounding error of the product proves that no other code can
-belong to the answer. Where the proof fails (equal codes, or codes far from the origin) the query is answered again, by exact
-distances to every code that the bound does not rule out. So the answer is always that of the full search.
+belong to the answer. Where the proof fails (equal codes, or codes far from the origin) the query is answered again, by
+exact distances to every code that the bound does not rule out. So the answer is always that of the full search.
 
 Letters: B queries, N codes of size D, k neighbours, P pairs of a query and a code.
 """
@@ -197,7 +197,7 @@ def _rounding(norms: Tensor, longest: float, size: int, epsilon: float) -> Tenso
     """Bound `[B]` the error of |c|^2 - 2 q.c, summed in any order, together with that of the exact distance.
 
     Standard bound: a sum of n products errs by at most n u sum|products| with u = epsilon / 2; all products together
-    are at most (|q| + |c|)^2. The factor of two in epsilon pays for the second-order terms; the last term for underflow.
+    are at most (|q| + |c|)^2. The factor of two in epsilon pays for second-order terms, the last term for underflow.
     """
     return (size + 8) * (epsilon * (norms.sqrt() + longest) ** 2 + 4 * torch.finfo(torch.float32).tiny)
 

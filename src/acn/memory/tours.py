@@ -20,9 +20,9 @@ _LIST = 16
 def greedy_tour(codes: Tensor, start: int = 0) -> Tensor:
     """Return the greedy tour through `codes` `[N, D]` as int64 rows `[N]`, beginning at row `start`.
 
-    Every step goes to the nearest row not yet visited, by exact Euclidean distance, of equal distances the lower row. Lists
-    of near neighbours answer most steps: the first unvisited entry of a row's list is its nearest unvisited row. Where a
-    list is used up all unvisited rows are compared. The lists are drawn up anew whenever half of the rows are used.
+    Every step goes to the nearest row not yet visited, by exact Euclidean distance, of equal distances the lower row.
+    Lists of near neighbours answer most steps: the first unvisited entry of a row's list is its nearest unvisited row.
+    Where a list is used up, all unvisited rows are compared. The lists are drawn up anew whenever half of the rows are used.
 
     Raises:
         UsageError: `start` is not a row.
@@ -40,7 +40,7 @@ def greedy_tour(codes: Tensor, start: int = 0) -> Tensor:
 
 
 def tour_cost(tour: Tensor, edge_costs: EdgeCosts, start_costs: Tensor) -> float:
-    """Return the nats of all rows in the order of `tour` `[N]`: the first pays its start cost, the others their edge."""
+    """Return the nats of all rows in the order of `tour` `[N]`: the first pays its start cost, others their edge."""
     if not len(tour):
         return 0.0
     edges = edge_costs(tour[:-1], tour[1:]).double().sum() if len(tour) > 1 else 0.0

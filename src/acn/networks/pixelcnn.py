@@ -3,6 +3,8 @@
 Letters: B batch, C channels, H height, W width, V levels, F filters, D code size.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -47,7 +49,10 @@ def gate(features: Tensor) -> Tensor:
 
 
 class GatedBlock(nn.Module):
-    """One gated layer of both stacks; the first reads the image, the others have residual connections in the horizontal stack."""
+    """One gated layer of both stacks; the first reads the image, the others have residual connections.
+
+    The original has them in the horizontal stack alone; in the vertical stack too, training starts several times as fast.
+    """
 
     def __init__(self, settings: DecoderSettings, code_size: int, channels: int, *, first: bool) -> None:
         super().__init__()
@@ -63,6 +68,8 @@ class GatedBlock(nn.Module):
         self.down = nn.Conv2d(2 * filters, 2 * filters, 1)
         self.mix = WindowConv(filters, filters, Window(1, 1, 0), channel_mask(groups, groups, strict=False))
         self.condition = nn.Linear(code_size, 4 * filters)
+        for layer in (self.vertical.conv, self.horizontal.conv, self.down):
+            _preserve_variance(layer, doubled=filters)
 
     def forward(self, vertical: Tensor, horizontal: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Map both stacks `[B, F, H, W]` and codes `[B, D]` to the next layer's two stacks."""
@@ -71,7 +78,16 @@ class GatedBlock(nn.Module):
         above = self.vertical(vertical)
         row = self.horizontal(horizontal) + self.down(above) + for_horizontal
         mixed = self.mix(gate(row))
-        return gate(above + for_vertical), mixed if self.first else mixed + horizontal
+        gated = gate(above + for_vertical)
+        return (gated, mixed) if self.first else (gated + vertical, mixed + horizontal)
+
+
+def _preserve_variance(layer: nn.Conv2d, *, doubled: int) -> None:
+    """Draw weights that keep the variance of their input, and twice as large for the first outputs (see `gate`)."""
+    nn.init.normal_(layer.weight, std=layer.weight[0].numel() ** -0.5)
+    nn.init.zeros_(cast(Tensor, layer.bias))
+    with torch.no_grad():
+        layer.weight[:doubled] *= 2
 
 
 class GatedPixelCNN(nn.Module):

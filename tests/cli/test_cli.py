@@ -1,0 +1,202 @@
+"""The command line as a user meets it: what it prints, what it leaves behind, and how it fails."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors import safe_open
+
+from tests.training.conftest import TINY
+
+SMALL = [part for item in TINY for part in ("--set", item)]
+
+
+def acn(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "acn", *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=250
+    )
+
+
+def refused(done: subprocess.CompletedProcess[str], status: int) -> str:
+    """Check that a command failed with `status` and one sentence, without a traceback; return the sentence."""
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("acn: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    folder = tmp_path_factory.mktemp("work")
+    return folder / "runs" / "digits", acn("train", *SMALL, cwd=folder)
+
+
+def test_train_ends_with_the_report(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    run, done = trained
+    assert done.returncode == 0, done.stderr
+    for text in ("1,437 train, 180 valid, 180 test", "list: order kept", "tour, order restored", "untrained encoder"):
+        assert text in done.stdout
+    assert {path.name for path in run.iterdir()} == {
+        "config.json",
+        "checkpoint.safetensors",
+        "metrics.jsonl",
+        "tensorboard",
+        "evaluation.json",
+        "codes.png",
+    }
+    with Image.open(run / "codes.png") as picture:
+        assert min(picture.size) > 400
+
+
+def test_evaluation_has_every_figure(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    figures = json.loads((trained[0] / "evaluation.json").read_text())
+    required = (
+        "n_test, reconstruction, kl_k1, kl_k5, kl_k10, kl_tour_greedy, kl_tour_improved, kl_unconditional_mixture, "
+        "kl_unconditional_associative, list, set, tour, tour_restored, order_nats, code_std, linear_probe, seconds, commit, "
+        "seed, device"
+    ).split(", ")
+    assert set(required) <= figures.keys()
+    assert set(figures["linear_probe"]) == {"codes", "pixels", "pca", "random_encoder"}
+    assert figures["n_test"] == 180
+    assert figures["kl_k1"] <= figures["kl_k5"] <= figures["kl_k10"]
+    assert figures["kl_tour_improved"] <= figures["kl_tour_greedy"]
+
+
+def test_evaluating_twice_gives_the_same_figures(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    run = trained[0]
+    first = json.loads((run / "evaluation.json").read_text())
+    done = acn("evaluate", str(run), "--json", "again.json", cwd=run.parent)
+    assert done.returncode == 0, done.stderr
+    again = json.loads((run.parent / "again.json").read_text())
+    clock = ("seconds", "date")
+    assert {k: v for k, v in first.items() if k not in clock} == {k: v for k, v in again.items() if k not in clock}
+
+
+def test_nothing_is_pickled(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    run = trained[0]
+    with safe_open(run / "checkpoint.safetensors", framework="pt") as file:
+        assert file.metadata() is not None
+    for path in run.rglob("*"):
+        assert path.is_dir() or not path.read_bytes().startswith((b"\x80\x02", b"\x80\x04", b"\x80\x05", b"PK"))
+
+
+def test_resuming_a_finished_run_reports_again(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    run, first = trained
+    done = acn("train", "--resume", str(run), cwd=run.parent)
+    assert done.returncode == 0, done.stderr
+    table = first.stdout[first.stdout.index("Test split") :]
+    assert table.splitlines()[:12] == done.stdout[done.stdout.index("Test split") :].splitlines()[:12]
+
+
+def test_ctrl_c_saves_and_says_how_to_resume(tmp_path: Path) -> None:
+    arguments = ["train", "digits", "--out", "run", *SMALL, "--set", "training.epochs=100000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "acn", *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    metrics, limit = tmp_path / "run" / "metrics.jsonl", time.monotonic() + 60
+    while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < limit:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Go on with: acn train --resume run" in output
+    assert "Traceback" not in errors
+    with safe_open(tmp_path / "run" / "checkpoint.safetensors", framework="pt") as file:
+        assert json.loads(file.metadata()["acn"])["step"] >= 20
+
+
+def test_max_minutes_ends_the_training_in_time(tmp_path: Path) -> None:
+    done = acn("train", "--out", "run", *SMALL, "--set", "training.epochs=100000", "--max-minutes", "0.03", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert 1.5 < figures["training"]["seconds"] < 10
+
+
+def test_a_folder_of_pictures(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for label in ("circle", "square"):
+        (tmp_path / "pictures" / label).mkdir(parents=True)
+        for number in range(30):
+            pixels = random.integers(0, 256, (6, 5, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pictures" / label / f"{number}.png")
+    done = acn("train", "pictures", "--recipe", "digits", *SMALL, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "runs" / "pictures" / "evaluation.json").read_text())
+    assert figures["linear_probe"]["codes"] is not None
+    assert figures["n_test"] == 6
+    assert figures["kl_k10"] is not None
+
+
+def test_images_without_labels_have_no_probe(tmp_path: Path) -> None:
+    np.savez(tmp_path / "plain.npz", images=np.random.default_rng(0).integers(0, 3, (40, 5, 4), dtype=np.uint8))
+    done = acn("train", "plain.npz", "--recipe", "digits", *SMALL, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Linear classification" not in done.stdout
+    figures = json.loads((tmp_path / "runs" / "plain" / "evaluation.json").read_text())
+    assert set(figures["linear_probe"].values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("train", "nowhere.npz"), 1, "nowhere.npz"),
+        (("train", "--recipe", "nonsense"), 2, "the recipes are digits"),
+        (("train", "--set", "memory.neighbors=3"), 2, "did you mean memory.neighbours"),
+        (("train", "--set", "memory.neighbours"), 2, "section.key=value"),
+        (("train", "--set", "memory.neighbours=2000"), 2, "at most N - 1 = 1436"),
+        (("train", "--set", "training.batch=0"), 2, "training.batch"),
+        (("train", "--resume", "nothing"), 1, "not a run folder"),
+        (("train", "digits", "--resume", "nothing"), 2, "without SOURCE"),
+        (("train", "--device", "abacus"), 2, "abacus"),
+        (("evaluate", "nothing"), 1, "not a run folder"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(arguments: tuple[str, ...], status: int, words: str, tmp_path: Path) -> None:
+    assert words in refused(acn(*arguments, cwd=tmp_path), status)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_existing_run_is_not_overwritten(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    run = trained[0]
+    before = (run / "checkpoint.safetensors").read_bytes()
+    assert "--resume" in refused(acn("train", "--out", str(run), *SMALL, cwd=run.parent), 2)
+    assert (run / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_changed_images_are_noticed(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 3, (40, 5, 4), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", images=pixels)
+    assert acn("train", "a.npz", "--recipe", "digits", *SMALL, cwd=tmp_path).returncode == 0
+    pixels[0, 0, 0] = 2 - pixels[0, 0, 0] // 2
+    np.savez(tmp_path / "a.npz", images=pixels)
+    for command in (("evaluate", "runs/a"), ("train", "--resume", "runs/a")):
+        assert "runs/a" in refused(acn(*command, cwd=tmp_path), 1)
+
+
+def test_a_damaged_run_is_refused(tmp_path: Path, trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    (tmp_path / "run").mkdir()
+    for name in ("config.json", "checkpoint.safetensors"):
+        (tmp_path / "run" / name).write_bytes((trained[0] / name).read_bytes())
+    checkpoint = tmp_path / "run" / "checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    assert "truncated or damaged" in refused(acn("evaluate", "run", cwd=tmp_path), 1)
+    (tmp_path / "run" / "config.json").write_text('{"config": ')
+    assert "config.json is damaged" in refused(acn("evaluate", "run", cwd=tmp_path), 1)
+
+
+def test_traceback_on_request(tmp_path: Path) -> None:
+    assert "Traceback" in acn("--traceback", "evaluate", "nothing", cwd=tmp_path).stderr
+
+
+def test_version(tmp_path: Path) -> None:
+    from acn import __version__
+
+    assert acn("--version", cwd=tmp_path).stdout.strip() == f"acn {__version__}"

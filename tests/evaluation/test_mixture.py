@@ -1,0 +1,113 @@
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+from torch import Tensor
+
+from acn.evaluation import mixture
+from acn.evaluation.mixture import Covariance, GaussianPrior, fit_mixture
+
+COVARIANCES: tuple[Covariance, ...] = ("full", "diag")
+
+
+def clustered(count: int, seed: int, dimensions: int = 3) -> Tensor:
+    """Codes in three clusters, well apart, of unequal size."""
+    generator = torch.Generator().manual_seed(seed)
+    centres = torch.randn(3, dimensions, generator=torch.Generator().manual_seed(99)) * 8
+    chosen = torch.multinomial(torch.tensor([0.5, 0.3, 0.2]), count, replacement=True, generator=generator)
+    return centres[chosen] + torch.randn(count, dimensions, generator=generator) * torch.linspace(0.2, 2, dimensions)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> dict[str, GaussianMixture]:
+    rows = mixture._draws(clustered(400, seed=0), 0, 3000)
+    return {kind: mixture._em(rows, 4, kind, 0, tolerance=1e-3) for kind in COVARIANCES}
+
+
+@pytest.mark.parametrize("kind", COVARIANCES)
+def test_log_prob_is_that_of_sklearn(fitted: dict[str, GaussianMixture], kind: Covariance) -> None:
+    prior = mixture._prior(fitted[kind])
+    z = clustered(60, seed=1) + 0.5
+    assert (prior.components, prior.covariance) == (4, kind)
+    np.testing.assert_allclose(prior.log_prob(z), fitted[kind].score_samples(z.double().numpy()), rtol=1e-10)
+    torch.testing.assert_close(prior.log_prob(z.view(6, 10, 3)), prior.log_prob(z).view(6, 10))
+
+
+@pytest.mark.parametrize("kind", COVARIANCES)
+def test_samples_have_the_moments_of_the_mixture(fitted: dict[str, GaussianMixture], kind: Covariance) -> None:
+    prior, source = mixture._prior(fitted[kind]), fitted[kind]
+    drawn = prior.sample(200_000, torch.Generator().manual_seed(0))
+    assert drawn.shape == (200_000, 3)
+    assert drawn.dtype == torch.float32
+    mean = source.weights_ @ source.means_
+    within = source.covariances_ if kind == "full" else np.stack([np.diag(row) for row in source.covariances_])
+    second = np.einsum("k,kde->de", source.weights_, within)
+    second += np.einsum("k,kd,ke->de", source.weights_, source.means_ - mean, source.means_ - mean)
+    np.testing.assert_allclose(drawn.mean(0), mean, atol=0.1)
+    np.testing.assert_allclose(np.cov(drawn.numpy().T), second, atol=0.02 * second.max())
+    again = prior.sample(200_000, torch.Generator().manual_seed(0))
+    assert torch.equal(drawn, again)
+
+
+@pytest.mark.parametrize("kind", COVARIANCES)
+def test_tensors_survive_a_file(fitted: dict[str, GaussianMixture], kind: Covariance, tmp_path: Path) -> None:
+    prior = mixture._prior(fitted[kind])
+    save_file(prior.tensors(), tmp_path / "prior.safetensors")
+    loaded = GaussianPrior.from_tensors(load_file(tmp_path / "prior.safetensors"))
+    z = clustered(10, seed=2)
+    assert loaded.covariance == kind
+    assert torch.equal(loaded.log_prob(z), prior.log_prob(z))
+
+
+@pytest.mark.parametrize("kind", COVARIANCES)
+def test_em_never_loses_likelihood(kind: Covariance) -> None:
+    rows = mixture._draws(clustered(400, seed=0), 0, 4000)
+    settings = {"tol": 0.0, "reg_covar": 1e-6, "random_state": 0}  # those of fit_mixture, but for the stop
+    stepwise = GaussianMixture(6, covariance_type=kind, max_iter=1, warm_start=True, **settings)
+    bounds = []
+    for _ in range(30):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            bounds.append(stepwise.fit(rows).lower_bound_)
+    # reg_covar is added to every covariance after the M-step, which may cost about as much.
+    assert np.diff(bounds).min() > -1e-6
+    assert bounds[-1] > bounds[0]
+
+
+def test_fit_finds_clusters_and_repeats() -> None:
+    train, valid = clustered(600, seed=0), clustered(200, seed=1)
+    prior, again = fit_mixture(train, valid, seed=5), fit_mixture(train, valid, seed=5)
+    assert 2 < prior.components <= 20
+    assert all(torch.equal(a, b) for a, b in zip(prior.tensors().values(), again.tensors().values(), strict=True))
+    held_out = clustered(4000, seed=2)
+    noisy = held_out + torch.randn(held_out.shape, generator=torch.Generator().manual_seed(0))
+    single = torch.distributions.MultivariateNormal(noisy.mean(0), noisy.T.cov())
+    assert float(prior.log_prob(noisy).mean()) > float(single.log_prob(noisy).mean()) + 0.5
+    assert float(prior.weights.sum()) == pytest.approx(1)
+
+
+def test_winner_is_at_least_as_likely_once_converged() -> None:
+    rows = mixture._draws(clustered(400, seed=0), 0, 4000)
+    rough = mixture._em(rows, 6, "full", 0, tolerance=1e-1)
+    assert mixture._converged(rough, rows).score(rows) >= rough.score(rows) - 1e-9
+
+
+def test_draws_are_many_where_codes_are_few_and_bounded_where_they_are_many() -> None:
+    assert len(mixture._draws(torch.zeros(7, 2), 0, mixture.MOST_DRAWS)) >= mixture.LEAST_DRAWS
+    assert len(mixture._draws(torch.zeros(70_000, 2), 0, mixture.MOST_DRAWS)) == mixture.MOST_DRAWS
+    draws = mixture._draws(torch.zeros(7, 2), 0, mixture.MOST_DRAWS)
+    np.testing.assert_allclose(np.cov(draws.T), np.eye(2), atol=0.05)
+
+
+def test_mixtures_that_the_data_cannot_carry_are_skipped() -> None:
+    assert mixture._fits((20_000, 128), 1, "full")
+    assert mixture._fits((50_000, 128), 10, "full")
+    assert not mixture._fits((50_000, 128), 50, "full")
+    assert mixture._fits((50_000, 128), 50, "diag")
+    assert mixture._fits((50_000, 16), 200, "full")
+    assert not mixture._fits((1000, 128), 2, "full")

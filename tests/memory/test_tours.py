@@ -1,0 +1,164 @@
+from itertools import permutations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from acn.errors import UsageError
+from acn.memory import EdgeCosts, greedy_tour, improve_tour, nearest, tour_cost, tours
+
+
+def slow_greedy_tour(codes: Tensor, start: int) -> list[int]:
+    """Look at every unvisited row at every step."""
+    tour = [start]
+    while len(tour) < len(codes):
+        distances = ((codes.double() - codes[tour[-1]].double()) ** 2).sum(1).tolist()
+        left = [row for row in range(len(codes)) if row not in tour]
+        tour.append(min(left, key=lambda row: (distances[row], row)))
+    return tour
+
+
+def gaussian(rows: int, size: int, seed: int = 0) -> Tensor:
+    return torch.randn(rows, size, generator=torch.Generator().manual_seed(seed))
+
+
+def uniform(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def from_matrix(matrix: Tensor) -> EdgeCosts:
+    """`matrix[i, j]` is the cost of row j after row i."""
+
+    def costs(contexts: Tensor, targets: Tensor) -> Tensor:
+        assert bool((contexts != targets).all())
+        return matrix[contexts, targets]
+
+    return costs
+
+
+def near_rows(matrix: Tensor, count: int) -> Tensor:
+    others = matrix + 1e9 * torch.eye(len(matrix))
+    return others.argsort(dim=1, stable=True)[:, : min(count, len(matrix) - 1)]
+
+
+def divergences(codes: Tensor, seed: int) -> Tensor:
+    """KL(N(c_j, I) to N(0.9 c_i, s_i^2)): a directed cost, as of a prior that is surer of some codes than of others."""
+    width = 1 + uniform(len(codes), 1, seed=seed)
+    squares = (codes[None] - 0.9 * codes[:, None]).square().sum(2)
+    return 0.5 * (codes.shape[1] * (width.log() + 1 / width - 1) + squares / width)
+
+
+MATRICES = {
+    "divergences": divergences(gaussian(120, 4), 1),
+    "unrelated numbers": uniform(120, 120, seed=2),
+    "one way is free": torch.triu(torch.full((120, 120), 50.0), 1) + uniform(120, 120, seed=3),
+    "all equal": torch.ones(120, 120),
+    "some negative": uniform(120, 120, seed=4) - 0.5,
+    "one row that nobody leads to cheaply": uniform(120, 120, seed=5) + 1e6 * (torch.arange(120) == 60),
+}
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        gaussian(1, 3),
+        gaussian(2, 3),
+        gaussian(150, 2),
+        gaussian(150, 16),
+        gaussian(150, 3).round(),
+        torch.zeros(60, 2),
+        gaussian(150, 4) + 1000,
+    ],
+)
+@pytest.mark.parametrize("list_length", [1, 3, 16])
+def test_the_greedy_tour_always_goes_to_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, codes: Tensor, list_length: int
+) -> None:
+    monkeypatch.setattr(tours, "_LIST", list_length)
+    for start in {0, len(codes) // 2, len(codes) - 1}:
+        assert greedy_tour(codes, start).tolist() == slow_greedy_tour(codes, start)
+
+
+def test_a_tour_through_nothing_is_empty() -> None:
+    assert greedy_tour(torch.empty(0, 3)).tolist() == []
+    assert tour_cost(torch.empty(0, dtype=torch.long), from_matrix(torch.empty(0, 0)), torch.empty(0)) == 0
+
+
+def test_a_start_outside_is_refused() -> None:
+    with pytest.raises(UsageError, match="5 rows cannot start at row 5"):
+        greedy_tour(gaussian(5, 2), 5)
+
+
+def test_the_cost_is_the_first_row_and_then_every_edge() -> None:
+    matrix = torch.tensor([[0.0, 2.0, 30.0], [5.0, 0.0, 7.0], [11.0, 13.0, 0.0]])
+    cost = tour_cost(torch.tensor([2, 0, 1]), from_matrix(matrix), torch.tensor([100.0, 200.0, 300.0]))
+    assert cost == 300 + 11 + 2
+
+
+@pytest.mark.parametrize("name", MATRICES)
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 120])
+@pytest.mark.parametrize("near", [1, 8])
+def test_an_improved_tour_is_a_permutation_and_never_costs_more(name: str, count: int, near: int) -> None:
+    matrix = MATRICES[name][:count, :count]
+    start_costs = uniform(count, seed=9)
+    for seed in range(4):
+        tour = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+        before = tour.clone()
+        improved = improve_tour(tour, from_matrix(matrix), start_costs, near_rows(matrix, near))
+        assert torch.equal(tour, before)
+        assert sorted(improved.tolist()) == list(range(count))
+        costs = [tour_cost(each, from_matrix(matrix), start_costs) for each in (tour, improved)]
+        assert costs[1] <= costs[0]
+
+
+def test_the_same_input_gives_the_same_tour() -> None:
+    matrix, start_costs = MATRICES["divergences"], torch.zeros(120)
+    first, second = (
+        improve_tour(torch.arange(120), from_matrix(matrix), start_costs, near_rows(matrix, 6)) for _ in range(2)
+    )
+    assert torch.equal(first, second)
+
+
+def test_an_improved_tour_is_much_cheaper_than_the_greedy_one() -> None:
+    codes = gaussian(800, 4)
+    matrix = divergences(codes, 3)
+    start_costs = codes.square().sum(1) / 2
+    greedy = greedy_tour(codes)
+    near = nearest(codes, codes, 10, exclude=torch.arange(800))
+    improved = improve_tour(greedy, from_matrix(matrix), start_costs, near)
+    costs = [tour_cost(tour, from_matrix(matrix), start_costs) for tour in (greedy, improved)]
+    assert costs[1] < 0.9 * costs[0]
+
+
+def test_a_tour_in_the_wrong_direction_is_turned_round() -> None:
+    places = torch.arange(30)
+    matrix = torch.where(places[None] > places[:, None], 0.0, 1.0) + (places[None] - places[:, None]).abs() / 30
+    improved = improve_tour(places.flip(0), from_matrix(matrix), torch.zeros(30), near_rows(matrix, 5))
+    assert improved.tolist() == places.tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 7))
+def test_small_tours_come_close_to_the_best(seed: int, count: int) -> None:
+    matrix, start_costs = uniform(count, count, seed=seed), uniform(count, seed=seed + 1)
+    costs = from_matrix(matrix)
+    best = min(tour_cost(torch.tensor(order), costs, start_costs) for order in permutations(range(count)))
+    improved = improve_tour(
+        torch.arange(count), costs, start_costs, near_rows(matrix, count), max_sweeps=100, tolerance=0.0
+    )
+    assert best - 1e-6 <= tour_cost(improved, costs, start_costs) <= best + 0.7
+
+
+def test_every_pair_is_asked_for_once_apart_from_the_final_sums() -> None:
+    asked: list[tuple[int, int]] = []
+    matrix = MATRICES["divergences"]
+
+    def costs(contexts: Tensor, targets: Tensor) -> Tensor:
+        asked.extend(zip(contexts.tolist(), targets.tolist(), strict=True))
+        return matrix[contexts, targets]
+
+    improve_tour(torch.arange(120), costs, torch.zeros(120), near_rows(matrix, 6))
+    searching = asked[: -2 * 119]
+    assert len(searching) == len(set(searching)) < 120 * 119

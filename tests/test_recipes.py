@@ -1,0 +1,32 @@
+import pytest
+
+from acn.config import Config, override, validated
+from acn.errors import UsageError
+from acn.recipes import RECIPES, recipe
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_are_complete_and_survive_json(name: str) -> None:
+    config = recipe(name)
+    assert isinstance(config, Config)
+    assert Config.model_validate_json(config.model_dump_json()) == config
+    assert validated(config.model_dump(mode="json")) == config
+    assert override(config, []) == config
+
+
+def test_recipe_of_the_paper() -> None:
+    """Section 4 and 4.1: optimizer, rates, average, K, M, D, blocks and filters; five convolutions."""
+    paper = recipe("mnist")
+    training, model = paper.training, paper.model
+    assert (training.optimizer, training.learning_rate, training.momentum) == ("rmsprop", 1e-5, 0.9)
+    assert (training.batch, training.average_decay, training.schedule) == (64, 0.9999, "constant")
+    assert (training.kl_warmup, training.kl_floor) == (0, 1)
+    assert (model.mixtures, model.code_size, model.prior_hidden) == (8, 16, (512, 512, 512))
+    assert (model.decoder.blocks, model.decoder.filters, model.decoder.kernel) == (10, 64, 5)
+    assert sum(map(len, model.encoder.stages)) == 5
+    assert paper.memory.neighbours == 5
+
+
+def test_unknown_recipe_lists_the_known() -> None:
+    with pytest.raises(UsageError, match=f"no recipe 'mnsit'; the recipes are {', '.join(RECIPES)}"):
+        recipe("mnsit")

@@ -1,0 +1,131 @@
+"""The rules of the house: imports point down only, light modules stay light, and the command line answers at once."""
+
+import ast
+import graphlib
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import acn
+
+PACKAGE = Path(acn.__file__).parent
+REPOSITORY = Path(__file__).parents[1]
+
+# From the ground up. A room imports rooms of lower floors and itself, never its neighbours on the same floor.
+FLOORS = (
+    ("errors", "units", "version", "threads"),
+    ("config", "files", "provenance"),
+    ("recipes",),
+    ("distributions",),
+    ("data", "networks", "memory"),
+    ("models",),
+    ("runs",),
+    ("training", "evaluation", "sampling", "codec"),
+    ("estimator",),
+    ("cli", "web"),
+    ("__main__",),
+)
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+FORBIDDEN = {("models", "memory"), ("networks", "memory"), ("networks", "data")}
+LIGHT = ("errors", "units", "version", "threads", "config", "recipes", "files", "cli.main", "__init__")
+HEAVY = {"torch", "numpy", "sklearn", "matplotlib", "scipy", "pandas", "PIL"}
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imports(path: Path, *, top_level_only: bool = False) -> Iterator[str]:
+    """Full names of everything that a file imports, in functions too."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body if top_level_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own_imports(path: Path) -> set[str]:
+    """Modules of this package that a file imports; `from acn.units import f` names the module `acn.units`."""
+    found = set()
+    for name in imports(path):
+        if name.split(".")[0] == "acn":
+            while name not in MODULES:
+                name = name.rpartition(".")[0]
+            found.add(name)
+    return found
+
+
+def room(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def test_every_room_has_a_floor() -> None:
+    assert {room(module) for module in MODULES} - {""} <= FLOOR.keys()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_down(module: str) -> None:
+    here = room(module)
+    if not here:
+        assert own_imports(MODULES[module]) <= {"acn.threads", "acn.version"}
+        return
+    for target in own_imports(MODULES[module]) - {"acn"}:
+        there = room(target)
+        assert there == here or FLOOR[there] < FLOOR[here], f"{module} must not import {target}"
+        assert (here, there) not in FORBIDDEN, f"{module} must not import {target}"
+
+
+def test_no_import_cycles() -> None:
+    graph = {module: own_imports(path) - {module} for module, path in MODULES.items()}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the cycle
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_light_modules_import_no_numerical_library(name: str) -> None:
+    path = PACKAGE / f"{name.replace('.', '/')}.py"
+    assert not {imported.split(".")[0] for imported in imports(path, top_level_only=True)} & HEAVY
+
+
+def test_command_line_loads_no_numerical_library() -> None:
+    program = f"import sys, acn, acn.cli.main; print(*({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
+def test_help_answers_at_once() -> None:
+    def seconds() -> float:
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "acn", "--help"], capture_output=True, check=True)
+        return time.perf_counter() - started
+
+    assert min(seconds() for _ in range(5)) < 0.5
+
+
+def test_import_sets_thread_variables_before_numpy() -> None:
+    program = "import acn, os; print(os.environ['OMP_WAIT_POLICY'], os.environ['OPENBLAS_NUM_THREADS'])"
+    environment = {"OMP_WAIT_POLICY": "ACTIVE"}  # the user's own choice stays
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["ACTIVE", "1"]
+
+
+def test_version_is_in_the_changelog() -> None:
+    """Every release is listed; before the first one there is only the heading of what is to come."""
+    headings = re.findall(r"^## \[(.+?)\]", (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    released = [heading for heading in headings if heading != "Unreleased"]
+    assert headings
+    assert released[:1] in ([], [acn.__version__])
+
+
+def test_version_is_in_the_citation() -> None:
+    assert f"\nversion: {acn.__version__}\n" in (REPOSITORY / "CITATION.cff").read_text(encoding="utf-8")
