@@ -71,6 +71,7 @@ class DecoderSettings(Settings):
     """Gated PixelCNN: `blocks` gated residual blocks of `filters` features and `kernel` x `kernel` receptive fields.
 
     `first_kernel` is the size of the layer that reads the image; `head` the features of the 1x1 layer before the output.
+    `canvas`: features per pixel of a picture that is rendered from the code and read by the first layer, 0 for none. The paper has none.
     """
 
     filters: int = Field(64, ge=3)
@@ -78,6 +79,7 @@ class DecoderSettings(Settings):
     kernel: int = Field(5, ge=3)
     first_kernel: int = Field(7, ge=3)
     head: int = Field(128, ge=3)
+    canvas: int = Field(8, ge=0)
 
     @model_validator(mode="after")
     def _kernels_are_odd(self) -> Self:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -138,9 +139,14 @@ def _normal_like(tensor: Tensor, generator: torch.Generator | None) -> Tensor:
     return torch.randn(tensor.shape, generator=generator, device=source, dtype=tensor.dtype).to(tensor.device)
 
 
-@functools.lru_cache(maxsize=16)
 def _hermite(nodes: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Offsets and weights with sum(weights x f(offsets)) = E[f(e)], e standard normal."""
+    points, weights = _gauss_hermite(nodes)
+    return torch.tensor(points, dtype=dtype, device=device), torch.tensor(weights, dtype=dtype, device=device)
+
+
+@functools.lru_cache(maxsize=16)
+def _gauss_hermite(nodes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    # NumPy arrays: a tensor made inside inference mode and kept could not be used in training afterwards.
     points, weights = np.polynomial.hermite.hermgauss(nodes)
-    scaled = torch.tensor(points * math.sqrt(2)), torch.tensor(weights / math.sqrt(math.pi))
-    return scaled[0].to(device, dtype), scaled[1].to(device, dtype)
+    return points * math.sqrt(2), weights / math.sqrt(math.pi)

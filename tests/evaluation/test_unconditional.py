@@ -19,7 +19,8 @@ class ToyMixture:
     def log_prob(self, z: Tensor) -> Tensor:
         """The plain formula, in the precision of the fields."""
         normals = torch.distributions.Normal(self.means, self.scales)
-        return (self.log_weights + normals.log_prob(z.unsqueeze(-1))).logsumexp(-1).sum(-1)
+        logs: Tensor = self.log_weights + normals.log_prob(z.unsqueeze(-1))
+        return logs.logsumexp(-1).sum(-1)
 
 
 def toy_prior(context: Tensor) -> ToyMixture:

@@ -13,6 +13,9 @@ from acn.config import DecoderSettings, ImageShape
 from acn.networks.geometry import Window, channel_mask, feature_groups, horizontal_window, vertical_window
 
 
+CANVAS_HIDDEN = 128
+
+
 class WindowConv(nn.Module):
     """Convolution over a causal `Window`; `mask` `[outputs, inputs]`, where given, applies to the cell itself (the last tap)."""
 
@@ -68,18 +71,56 @@ class GatedBlock(nn.Module):
         self.down = nn.Conv2d(2 * filters, 2 * filters, 1)
         self.mix = WindowConv(filters, filters, Window(1, 1, 0), channel_mask(groups, groups, strict=False))
         self.condition = nn.Linear(code_size, 4 * filters)
+        self.paint = nn.Conv2d(settings.canvas, 4 * filters, 1) if first and settings.canvas else None
         for layer in (self.vertical.conv, self.horizontal.conv, self.down):
             _preserve_variance(layer, doubled=filters)
 
-    def forward(self, vertical: Tensor, horizontal: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """Map both stacks `[B, F, H, W]` and codes `[B, D]` to the next layer's two stacks."""
-        condition = self.condition(codes)[:, :, None, None]
-        for_vertical, for_horizontal = condition.chunk(2, dim=1)
+    def given(self, codes: Tensor, canvas: Tensor | None) -> Tensor:
+        """What the code adds to the gates' inputs: `[B, 4F, 1, 1]`, or `[B, 4F, H, W]` in the layer that reads the canvas."""
+        condition: Tensor = self.condition(codes)[:, :, None, None]
+        return condition if self.paint is None else condition + self.paint(canvas)
+
+    def forward(self, vertical: Tensor, horizontal: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
+        """Map both stacks `[B, F, H, W]` to the next layer's, `given` what the code adds."""
+        for_vertical, for_horizontal = given.chunk(2, dim=1)
         above = self.vertical(vertical)
         row = self.horizontal(horizontal) + self.down(above) + for_horizontal
         mixed = self.mix(gate(row))
         gated = gate(above + for_vertical)
         return (gated, mixed) if self.first else (gated + vertical, mixed + horizontal)
+
+
+class Canvas(nn.Module):
+    """A picture of the code: features for every pixel, made from the code alone, so that all of them are visible everywhere.
+
+    A code that only shifts the gates' inputs says the same at every pixel; with the canvas it can say what to expect where. It is rendered
+    on a grid of at most `LARGEST_GRID` cells, and cells are repeated to the size of the image.
+
+    Args:
+        settings: number of features.
+        shape: of the images.
+        code_size: D.
+    """
+
+    LARGEST_GRID = 1024
+
+    def __init__(self, settings: DecoderSettings, shape: ImageShape, code_size: int) -> None:
+        super().__init__()
+        self.height, self.width = shape.height, shape.width
+        self.scale = 1
+        while -(-self.height // self.scale) * -(-self.width // self.scale) > self.LARGEST_GRID:
+            self.scale *= 2
+        self.grid = (-(-self.height // self.scale), -(-self.width // self.scale))
+        self.hidden = nn.Linear(code_size, CANVAS_HIDDEN)
+        self.cells = nn.Linear(CANVAS_HIDDEN, settings.canvas * self.grid[0] * self.grid[1])
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Features `[B, canvas, H, W]` of codes `[B, D]`."""
+        cells = self.cells(torch.relu(self.hidden(codes))).unflatten(1, (-1, *self.grid))
+        if self.scale > 1:
+            cells = cells.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
+        canvas: Tensor = cells[:, :, : self.height, : self.width]
+        return canvas.contiguous(memory_format=torch.channels_last)
 
 
 def _preserve_variance(layer: nn.Conv2d, *, doubled: int) -> None:
@@ -104,6 +145,7 @@ class GatedPixelCNN(nn.Module):
         self.shape = shape
         self.outputs = 1 if shape.levels == 2 else shape.levels
         channels, filters = shape.channels, settings.filters
+        self.canvas = Canvas(settings, shape, code_size) if settings.canvas else None
         self.blocks = nn.ModuleList(
             GatedBlock(settings, code_size, channels, first=index == 0) for index in range(settings.blocks + 1)
         )
@@ -115,11 +157,20 @@ class GatedPixelCNN(nn.Module):
 
     def forward(self, images: Tensor, codes: Tensor) -> Tensor:
         """Logits `[B, C, H, W, V]` (`[B, C, H, W]` when V = 2) of level indices `images` `[B, C, H, W]` given `codes` `[B, D]`."""
-        scaled = images.to(codes.dtype) * (2 / (self.shape.levels - 1)) - 1
+        return self.run(images, self.given(codes))
+
+    def given(self, codes: Tensor) -> list[Tensor]:
+        """What the codes `[B, D]` add to the gates' inputs of each block: computed once per image, whatever pixels are at hand."""
+        canvas = self.canvas(codes) if self.canvas is not None else None
+        return [cast(GatedBlock, block).given(codes, canvas) for block in self.blocks]
+
+    def run(self, images: Tensor, given: list[Tensor]) -> Tensor:
+        """Logits of `images` (see `forward`), the codes having been turned into what they add to each block."""
+        scaled = images.to(self.output.conv.weight.dtype) * (2 / (self.shape.levels - 1)) - 1
         scaled = scaled.contiguous(memory_format=torch.channels_last)
         vertical = horizontal = scaled
-        for block in self.blocks:
-            vertical, horizontal = block(vertical, horizontal, codes)
+        for block, added in zip(self.blocks, given, strict=True):
+            vertical, horizontal = block(vertical, horizontal, added)
         logits: Tensor = self.output(torch.relu(self.head(torch.relu(horizontal))))
         if self.outputs == 1:
             return logits

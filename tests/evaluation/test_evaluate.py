@@ -1,0 +1,128 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from acn.config import Config, ImageShape, override
+from acn.data import Collection, open_collection
+from acn.distributions import UnitNormal
+from acn.evaluation.costs import encode, neighbour_kl, neighbour_prior, reconstruction
+from acn.evaluation.evaluate import _neighbour_costs, totals
+from acn.memory import nearest
+from acn.models import ACN, build
+from acn.recipes import recipe
+from acn.units import order_nats
+from tests.training.conftest import TINY
+
+
+@pytest.fixture(scope="module")
+def digits() -> Collection:
+    return open_collection(Config().data)
+
+
+@pytest.fixture(scope="module")
+def model(digits: Collection) -> ACN:
+    torch.manual_seed(0)
+    return build(override(recipe("digits"), TINY).model, digits.shape).eval()
+
+
+def quiet(name: str, length: int) -> object:
+    return lambda count: None
+
+
+def test_order_of_ten_thousand_images() -> None:
+    assert order_nats(10_000) == pytest.approx(8.2109, abs=1e-4)
+    assert order_nats(1) == 0
+    assert order_nats(4) == pytest.approx(math.log(24) / 4)
+
+
+def test_set_and_restored_tour_differ_by_exactly_the_order() -> None:
+    costs = {
+        "reconstruction": 70.3,
+        "kl_unconditional_mixture": 10.6,
+        "kl_unconditional_associative": 11.0,
+        "kl_tour_improved": 3.5,
+    }
+    result = totals(costs, 10_000)
+    assert result["list"] == pytest.approx(80.9)
+    assert result["tour"] == pytest.approx(73.8)
+    assert result["list"] - result["set"] == pytest.approx(order_nats(10_000), abs=1e-12)
+    assert result["tour_restored"] - result["tour"] == pytest.approx(order_nats(10_000), abs=1e-12)
+
+
+def test_every_image_is_encoded_once_in_order(model: ACN, digits: Collection) -> None:
+    advanced: list[int] = []
+    codes = encode(model, digits.train, advanced.append)
+    assert sum(advanced) == len(digits.train) == len(codes)
+    for row in (0, 249, 250, 1436):
+        alone = model.posterior(digits.train.batch([row])).mean[0]
+        torch.testing.assert_close(codes[row], alone, atol=1e-5, rtol=0)
+
+
+def test_reconstruction_is_minus_the_log_likelihood(model: ACN, digits: Collection) -> None:
+    codes = encode(model, digits.test, lambda _: None)
+    paid = reconstruction(model, digits.test, codes, 5, lambda _: None)
+    z = UnitNormal(codes).sample(torch.Generator().manual_seed(5))
+    images = digits.test.batch(range(len(digits.test)))
+    torch.testing.assert_close(paid, -model.likelihood(z).log_prob(images).double(), atol=1e-3, rtol=0)
+
+
+def test_neighbour_kl_equals_the_model_itself(model: ACN, digits: Collection) -> None:
+    codes = encode(model, digits.test, lambda _: None)
+    near = nearest(codes, codes, 3, exclude=torch.arange(len(codes)))
+    table = neighbour_kl(neighbour_prior(model, codes), near, lambda _: None)
+    for k in range(3):
+        with torch.no_grad():
+            direct = UnitNormal(codes.double()).kl(model.prior(codes[near[:, k]]).to(torch.float64), 96)
+        torch.testing.assert_close(table[:, k], direct, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 30])
+def test_small_splits_have_costs_too(model: ACN, digits: Collection, count: int) -> None:
+    codes = encode(model, digits.test, lambda _: None)[:count]
+    unconditional = torch.full((count,), 7.0, dtype=torch.float64)
+    figures = _neighbour_costs(model, codes, unconditional, quiet)  # type: ignore[arg-type]
+    if count == 1:
+        assert figures["kl_k1"] is None
+        assert figures["kl_tour_improved"] == 7.0
+        return
+    assert figures["kl_tour_improved"] <= figures["kl_tour_greedy"]
+    assert figures["kl_k1"] > 0
+
+
+def test_the_first_image_of_a_tour_pays_the_unconditional_kl(model: ACN, digits: Collection) -> None:
+    codes = encode(model, digits.test, lambda _: None)[:20]
+    cheap, dear = (
+        _neighbour_costs(model, codes, torch.full((20,), nats, dtype=torch.float64), quiet)  # type: ignore[arg-type]
+        for nats in (0.0, 100.0)
+    )
+    assert dear["kl_tour_greedy"] - cheap["kl_tour_greedy"] == pytest.approx(100 / 20)
+
+
+def test_the_model_returns_distributions_and_costs() -> None:
+    torch.manual_seed(0)
+    shape = ImageShape(height=4, width=3, channels=3, levels=5)
+    model = build(override(Config(), TINY).model, shape)
+    images = torch.randint(5, (6, 3, 4, 3), dtype=torch.uint8)
+    posterior = model.posterior(images)
+    assert posterior.mean.shape == (6, 3)
+    assert model.prior(posterior.mean).sample().shape == (6, 3)
+    assert model.likelihood(posterior.mean).log_prob(images).shape == (6,)
+    drawn: Tensor = model.likelihood(posterior.mean).sample()
+    assert drawn.shape == images.shape
+    assert drawn.max() < 5
+
+
+def test_no_gradient_flows_into_the_neighbours_code() -> None:
+    from acn.models import cost
+
+    torch.manual_seed(0)
+    shape = ImageShape(height=4, width=4, channels=1, levels=2)
+    model = build(override(Config(), TINY).model, shape)
+    images = torch.randint(2, (5, 1, 4, 4), dtype=torch.uint8)
+    context = torch.randn(5, 3, requires_grad=True)
+    paid = cost(model, images, model.posterior(images), context, nodes=8)
+    paid.total.sum().backward()
+    assert context.grad is None
+    assert all(weight.grad is not None for weight in model.parameters())
