@@ -1,7 +1,7 @@
 """Images per second of the decoder alone and of whole training steps, against the floor that arithmetic sets.
 
-The floor: floating-point operations of the convolutions and matrix products, counted by PyTorch as they run, over the rate at
-which this machine multiplies large matrices in the same precision, measured in the same minute.
+The floor: floating-point operations of the convolutions and matrix products, counted by PyTorch as they run, over the
+rate at which this machine multiplies large matrices in the same precision, measured in the same minute.
 """
 
 import statistics

@@ -1,8 +1,8 @@
 """Settings of a run: frozen, complete, validated on construction, and readable as JSON.
 
-A misspelt key, a value out of range or a combination that cannot work is refused here, with a sentence that says what to
-change, before any data is read. Numbers that belong to the images (size, channels, levels) are not settings: they are found
-in the data and live in `ImageShape`.
+A misspelt key, a value out of range or a combination that cannot work is refused here, with a sentence that says what
+to change, before any data is read. Numbers that belong to the images (size, channels, levels) are not settings: they
+are found in the data and live in `ImageShape`.
 """
 
 import difflib
@@ -39,9 +39,9 @@ class DataSettings(Settings):
     """Where images come from and how they are split and binarized.
 
     `source`: `digits`, an `.npz` file, a folder of image files, or `hub:OWNER/NAME`.
-    `binarize`: `none` keeps the pixel values; `static` draws every pixel once as Bernoulli(value / maximum) and keeps it; `dynamic`
-    draws training images afresh at every visit (validation and test images once). Figures of the two are not comparable.
-    `valid_share`, `test_share`: used only where the source brings no such split.
+    `binarize`: `none` keeps the pixel values; `static` draws every pixel once as Bernoulli(value / maximum) and keeps
+    it; `dynamic` draws training images afresh at every visit (validation and test images once). Figures of the two are
+    not comparable. `valid_share`, `test_share`: used only where the source brings no such split.
     """
 
     source: str = "digits"
@@ -70,8 +70,10 @@ class EncoderSettings(Settings):
 class DecoderSettings(Settings):
     """Gated PixelCNN: `blocks` gated residual blocks of `filters` features and `kernel` x `kernel` receptive fields.
 
-    `first_kernel` is the size of the layer that reads the image; `head` the features of the 1x1 layer before the output.
-    `canvas`: features per pixel of a picture that is rendered from the code and read by the first layer, 0 for none. The paper has none.
+    `first_kernel` is the size of the layer that reads the image; `head` the features of the 1x1 layer before the
+    output.
+    `canvas`: features per pixel of a picture that is rendered from the code and read by the first layer, 0 for none.
+    The paper has none.
     """
 
     filters: int = Field(64, ge=3)
@@ -102,8 +104,8 @@ class ModelSettings(Settings):
 class MemorySettings(Settings):
     """The associative memory: K = `neighbours`, or "all" for K = N - 1.
 
-    `unique`: every code serves as a neighbour at most once per pass. `refresh`: stored codes, the longest unvisited first, that are
-    encoded afresh with the current weights at every step, beside those of the batch.
+    `unique`: every code serves as a neighbour at most once per pass. `refresh`: stored codes, the longest unvisited
+    first, that are encoded afresh with the current weights at every step, beside those of the batch.
     """
 
     neighbours: int | Literal["all"] = 5
@@ -120,12 +122,13 @@ class MemorySettings(Settings):
 class TrainingSettings(Settings):
     """How the weights are found.
 
-    `max_minutes`: training ends after that much time even if epochs are left, and the schedule runs by whichever of the two is nearer
-    its end; two runs with one seed are then no longer equal to the bit, since the clock has a say.
-    `clip`: largest gradient norm, None for no limit. `schedule`: `constant`, or `cosine` (linear warm-up over `warmup` steps, then a half cosine down to zero at the end).
-    `average_decay`: decay of the Polyak average, which gives every reported figure. `kl_warmup`: share of the training over which
-    the weight of the KL term rises linearly from `kl_floor` to 1. `kl_nodes`: quadrature nodes of the KL term. `precision`: of the network
-    passes; `auto` times both and takes bfloat16 only where it is clearly faster.
+    `max_minutes`: training ends after that much time even if epochs are left, and the schedule runs by whichever of the
+    two is nearer its end; two runs with one seed are then no longer equal to the bit, since the clock has a say.
+    `clip`: largest gradient norm, None for no limit. `schedule`: `constant`, or `cosine` (linear warm-up over `warmup`
+    steps, then a half cosine down to zero at the end).
+    `average_decay`: decay of the Polyak average, which gives every reported figure. `kl_warmup`: share of the training
+    over which the weight of the KL term rises linearly from `kl_floor` to 1. `kl_nodes`: quadrature nodes of the KL
+    term. `precision`: of the network passes; `auto` times both and takes bfloat16 only where it is clearly faster.
     """
 
     epochs: int = Field(10, ge=1)
@@ -156,7 +159,8 @@ class Config(Settings):
 
 
 def override(config: Config, assignments: Iterable[str]) -> Config:
-    """Return `config` with `section.key=value` assignments applied; values are JSON, or plain text where they are no JSON.
+    """Return `config` with `section.key=value` assignments applied; values are JSON, or plain text where they are no
+    JSON.
 
     Raises:
         UsageError: an assignment has no `=`, names no setting, or gives a value that the setting refuses.

@@ -94,8 +94,8 @@ class UnitNormal:
 class PixelLikelihood:
     """Autoregressive distribution over images: pixels in raster order, the channels of a pixel one after the other.
 
-    `logits` maps images `[B, C, H, W]` (level indices) to logits `[B, C, H, W, V]`, or `[B, C, H, W]` when there are two levels, where
-    the logit of a subpixel depends on earlier subpixels alone. `size` is `(B, C, H, W)`.
+    `logits` maps images `[B, C, H, W]` (level indices) to logits `[B, C, H, W, V]`, or `[B, C, H, W]` when there are
+    two levels, where the logit of a subpixel depends on earlier subpixels alone. `size` is `(B, C, H, W)`.
     """
 
     logits: Callable[[Tensor], Tensor]

@@ -48,7 +48,9 @@ def mnist() -> Config:
     """The paper's networks, optimizer and rates for binarized MNIST (section 4.1)."""
     return Config(
         data=DataSettings(source="mnist_static.npz"),
-        model=ModelSettings(decoder=DecoderSettings(filters=64, blocks=10, kernel=5, first_kernel=5, head=64, canvas=0)),
+        model=ModelSettings(
+            decoder=DecoderSettings(filters=64, blocks=10, kernel=5, first_kernel=5, head=64, canvas=0)
+        ),
         memory=MemorySettings(neighbours=5),
         training=TrainingSettings(
             epochs=1000,

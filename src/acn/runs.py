@@ -1,9 +1,10 @@
 """A run folder: what it holds, and how its parts are written and read back.
 
     config.json              the settings, the shape of the images, and where the images came from
-    checkpoint.safetensors   everything that training needs to go on (acn.training.state lists it); weights and Polyak average
-    metrics.jsonl            a line of figures every few steps        tensorboard/   the same for TensorBoard
-    evaluation.json          the costs on the test split              codes.png      the codes' first principal components
+    checkpoint.safetensors   everything that training needs to go on (acn.training.state lists it); weights and Polyak
+    average metrics.jsonl            a line of figures every few steps        tensorboard/   the same for TensorBoard
+    evaluation.json          the costs on the test split              codes.png      the codes' first principal
+    components
 
 Nothing here is pickled: tensors are safetensors, the rest is JSON.
 """

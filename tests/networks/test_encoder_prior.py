@@ -37,7 +37,7 @@ def test_prior_is_a_normalized_mixture_for_every_dimension() -> None:
 
 
 def test_prior_has_the_papers_skip_connections() -> None:
-    """The input reaches every hidden layer, and every hidden layer the output: cutting any of them changes the result."""
+    """The input reaches every hidden layer, every hidden layer the output: cutting any changes the result."""
     torch.manual_seed(0)
     prior = PriorNetwork(3, 2, (8, 8, 8))
     assert [layer.in_features for layer in prior.hidden] == [3, 11, 11]

@@ -23,7 +23,7 @@ def image_shape(height: int, width: int, channels: int = 1, levels: int = 2) -> 
 
 
 def sees(network: GatedPixelCNN) -> Tensor:
-    """Return which subpixel's logits depend on which subpixel: `[n, n]`, both in coding order (row, column, channel)."""
+    """Return which subpixel's logits depend on which: `[n, n]`, both in coding order (row, column, channel)."""
     shape = network.shape
 
     def by_subpixel(x: Tensor) -> Tensor:

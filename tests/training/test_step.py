@@ -49,7 +49,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(bench: Bench) -> None
 
 
 def test_average_is_the_polyak_average(bench: Bench) -> None:
-    """Follow one weight by hand: first a copy, then avg + (1 - decay) (weight - avg), decay = min(0.9, (1 + t) / (10 + t))."""
+    """Follow one weight by hand: avg + (1 - decay) (weight - avg), decay = min(0.9, (1 + t) / (10 + t))."""
     run, state = bench.begin("run", "training.average_decay=0.9")
     expected = None
     for step in range(4):
@@ -103,5 +103,5 @@ def test_both_precisions_train(bench: Bench, precision: str) -> None:
 
 
 def test_more_neighbours_than_the_memory_holds_are_refused(bench: Bench) -> None:
-    with pytest.raises(UsageError, match="lower memory.neighbours or give more images"):
+    with pytest.raises(UsageError, match=r"lower memory\.neighbours or give more images"):
         bench.begin("run", "memory.neighbours=5000")

@@ -21,7 +21,7 @@ def evaluate(
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Print every cost of the run's test split, and the linear classifiers; write them to RUN, with a picture of the codes."""
+    """Print every cost of the run's test split, and draw its codes."""
     from acn.cli.devices import find_device
     from acn.data import open_collection
     from acn.runs import open_run
@@ -31,7 +31,7 @@ def evaluate(
 
 
 def report(run: "Run", collection: "Collection", device: "torch.device", json: Path | None = None) -> None:
-    """Evaluate a run, print its tables, and write `evaluation.json`, the picture of its codes, and `json` where given."""
+    """Evaluate a run, print its tables, and write the figures and the picture of the codes to its folder."""
     import json as encoder
 
     from rich.console import Console

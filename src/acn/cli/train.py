@@ -26,7 +26,7 @@ def train(
         str | None,
         typer.Argument(
             metavar="[SOURCE]",
-            help="digits (built in, the default), an .npz file, a folder of images, or a public dataset as hub:OWNER/NAME.",
+            help="digits (built in, the default), an .npz file, a folder of images, or hub:OWNER/NAME.",
             show_default=False,
         ),
     ] = None,
@@ -139,8 +139,9 @@ def _describe(console: "Console", run: "Run", collection: "Collection", state: "
     weights = sum(parameter.numel() for parameter in state.model.parameters())
     device = next(state.model.parameters()).device
     console.print(f"{collection.name}: {counts} images of {size}", soft_wrap=True, highlight=False)
+    code, near = run.config.model.code_size, run.config.memory.neighbours
     console.print(
-        f"{run.path}: {weights:,} weights, code of {run.config.model.code_size} numbers, K = {run.config.memory.neighbours}, "
+        f"{run.path}: {weights:,} weights, code of {code} numbers, K = {near}, "
         f"{run.config.training.precision} on {device}",
         soft_wrap=True,
         highlight=False,

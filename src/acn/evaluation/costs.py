@@ -34,7 +34,7 @@ def encode(model: ACN, images: Images, progress: Progress) -> Tensor:
 
 @torch.inference_mode()
 def reconstruction(model: ACN, images: Images, codes: Tensor, seed: int, progress: Progress) -> Tensor:
-    """-log r(x given z) of every image, float64 `[N]`, with one z from each posterior drawn from a generator with `seed`."""
+    """-log r(x given z) of every image, float64 `[N]`, one z drawn from each posterior by a generator with `seed`."""
     generator = torch.Generator().manual_seed(seed)
     z = UnitNormal(codes).sample(generator)
     costs = []

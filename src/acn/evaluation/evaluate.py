@@ -114,10 +114,11 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
 
 
 def totals(costs: Figures, images: int) -> Figures:
-    """What a receiver pays in all, and how much of it the order of the images is (DESIGN of `docs/method.md`, nats per image).
+    """What a receiver pays in all, and how much of it the order of the images is (DESIGN of `docs/method.md`, nats per
+    image).
 
-    `list` keeps the order; `set` forgets it, which any model may do; `tour` uses the order for its neighbours and forgets it too;
-    `tour_restored` sends it again beside the tour.
+    `list` keeps the order; `set` forgets it, which any model may do; `tour` uses the order for its neighbours and
+    forgets it too; `tour_restored` sends it again beside the tour.
     """
     kl = min(costs["kl_unconditional_mixture"], costs["kl_unconditional_associative"])
     listed = costs["reconstruction"] + kl
@@ -148,7 +149,7 @@ def _unconditional(model: ACN, codes: dict[str, Tensor], seed: int, stage: Stage
 
 
 def _neighbour_costs(model: ACN, codes: Tensor, unconditional: Tensor, stage: Stage) -> Figures:
-    """KL given the nearest codes, and along tours. Where a split is smaller than K + 1, all others are its neighbours."""
+    """KL given the nearest codes, and along tours. In a split of K images or fewer, all others are neighbours."""
     prior = neighbour_prior(model, codes)
     count = len(codes)
     if count == 1:  # one image has no neighbour: the tour is the list
@@ -181,8 +182,8 @@ def _check_images(run: Run, collection: Collection) -> None:
     for key in ("fingerprint", "images"):
         if collection.provenance[key] != run.provenance[key]:
             raise RunError(
-                f"the images of {collection.name} are not those that {run.path} was trained on: {key} was {run.provenance[key]}, "
-                f"is {collection.provenance[key]}; evaluate on the same data, or train again"
+                f"the images of {collection.name} are not those that {run.path} was trained on: {key} was "
+                f"{run.provenance[key]}, is {collection.provenance[key]}; evaluate on the same data, or train again"
             )
 
 

@@ -67,9 +67,9 @@ class _Search:
         total = self.table(self.order, np.roll(self.order, -1)).sum()
         for _ in range(max_sweeps):
             gain = self._exchange_sweep()
-            if gain < tolerance * total:
+            if gain <= tolerance * abs(total):
                 gain += self._reversal_sweep()
-                if gain < tolerance * total:
+                if gain <= tolerance * abs(total):
                     break
             total -= gain
 

@@ -22,7 +22,8 @@ def greedy_tour(codes: Tensor, start: int = 0) -> Tensor:
 
     Every step goes to the nearest row not yet visited, by exact Euclidean distance, of equal distances the lower row.
     Lists of near neighbours answer most steps: the first unvisited entry of a row's list is its nearest unvisited row.
-    Where a list is used up, all unvisited rows are compared. The lists are drawn up anew whenever half of the rows are used.
+    Where a list is used up, all unvisited rows are compared. The lists are drawn up anew whenever half of the rows are
+    used.
 
     Raises:
         UsageError: `start` is not a row.

@@ -14,7 +14,7 @@ from acn.networks.prior import PriorNetwork
 
 
 class ACN(nn.Module):
-    """Encoder, conditional prior and autoregressive decoder. Images are level indices `[B, C, H, W]`, codes `[B, D]`."""
+    """Encoder, conditional prior, autoregressive decoder. Images are level indices `[B, C, H, W]`, codes `[B, D]`."""
 
     def __init__(self, settings: ModelSettings, shape: ImageShape) -> None:
         super().__init__()

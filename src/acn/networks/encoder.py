@@ -1,6 +1,7 @@
 """VGG-style encoder: stages of 3x3 convolutions with 2x2 pooling between them, then the mean code.
 
-There is no normalization layer: its square roots and batch statistics would stand in the way of exact integer arithmetic.
+There is no normalization layer: its square roots and batch statistics would stand in the way of exact integer
+arithmetic.
 """
 
 import torch

@@ -1,15 +1,16 @@
 """Which subpixel may see which: the one place that knows the shape of the causal masks.
 
-Subpixels are coded row by row, column by column, and channel by channel within a pixel. Two stacks of layers walk over the
-image (van den Oord et al. 2016, "Conditional image generation with PixelCNN decoders", section 2.1):
+Subpixels are coded row by row, column by column, and channel by channel within a pixel. Two stacks of layers walk over
+the image (van den Oord et al. 2016, "Conditional image generation with PixelCNN decoders", section 2.1):
 
 * the vertical stack holds, at row r, features of the rows above r, at any column;
-* the horizontal stack holds, at (r, c), features of the vertical stack at (r, c), of the columns left of c in row r, and of the
-  earlier channels of the pixel itself.
+* the horizontal stack holds, at (r, c), features of the vertical stack at (r, c), of the columns left of c in row r,
+  and of the earlier channels of the pixel itself.
 
-Together they reach every earlier subpixel, so there is no blind spot. Kernels are cropped to their visible taps: a mask over
-half of a square kernel would multiply zeros. What is left to mask is the pixel's own channels, where features are divided into
-C equal groups, and group g sees groups before g (strictly, in the layer that reads the image; g itself too, in the others).
+Together they reach every earlier subpixel, so there is no blind spot. Kernels are cropped to their visible taps: a mask
+over half of a square kernel would multiply zeros. What is left to mask is the pixel's own channels, where features are
+divided into C equal groups, and group g sees groups before g (strictly, in the layer that reads the image; g itself
+too, in the others).
 """
 
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ from torch import Tensor
 class Window:
     """The cells that one cell of a layer reads, relative to itself.
 
-    `rows` rows that end `gap` rows above its own (`gap` 0: its own row included), and `columns` columns from `left` columns to its left.
+    `rows` rows that end `gap` rows above its own (`gap` 0: its own row included), and `columns` columns from `left`
+    columns to its left.
     """
 
     rows: int
@@ -40,7 +42,7 @@ class Window:
 
 
 def vertical_window(kernel: int, *, first: bool) -> Window:
-    """Window of a vertical layer: rows above only in the layer that reads the image, the cell's own row too afterwards."""
+    """Window of a vertical layer: rows above in the layer that reads the image, the cell's own row too afterwards."""
     radius = kernel // 2
     if first:
         return Window(rows=radius, columns=kernel, left=radius, gap=1)
@@ -48,7 +50,7 @@ def vertical_window(kernel: int, *, first: bool) -> Window:
 
 
 def horizontal_window(kernel: int) -> Window:
-    """Window of a horizontal layer: the columns to the left and the cell itself, whose channels `channel_mask` restricts."""
+    """Window of a horizontal layer: columns to the left and the cell itself, which `channel_mask` restricts."""
     radius = kernel // 2
     return Window(rows=1, columns=radius + 1, left=radius)
 
@@ -66,5 +68,5 @@ def channel_mask(out_groups: Tensor, in_groups: Tensor, *, strict: bool) -> Tens
 
 
 def feature_groups(features: int, channels: int) -> Tensor:
-    """Divide `features` into `channels` groups of (almost) equal size, in order: `[features]`, values 0 ... channels - 1."""
+    """Divide `features` into `channels` groups of (almost) equal size: `[features]`, values 0 ... channels - 1."""
     return torch.arange(features) * channels // features

@@ -12,12 +12,11 @@ from torch.nn import functional
 from acn.config import DecoderSettings, ImageShape
 from acn.networks.geometry import Window, channel_mask, feature_groups, horizontal_window, vertical_window
 
-
 CANVAS_HIDDEN = 128
 
 
 class WindowConv(nn.Module):
-    """Convolution over a causal `Window`; `mask` `[outputs, inputs]`, where given, applies to the cell itself (the last tap)."""
+    """Convolution over a causal `Window`; `mask` `[outputs, inputs]` applies to the cell itself, the last tap."""
 
     mask: Tensor | None
 
@@ -42,10 +41,11 @@ class WindowConv(nn.Module):
 
 
 def gate(features: Tensor) -> Tensor:
-    """tanh of the first half of the features, halved, times the sigmoid of the second: `[B, 2F, H, W]` to `[B, F, H, W]`.
+    """tanh of the first half of the features, halved, times the sigmoid of the second: `[B, 2F, H, W]` to `[B, F, H,
+    W]`.
 
-    tanh(a / 2) = 2 sigmoid(a) - 1 turns the gate into one sigmoid over contiguous memory, 2.4 times as fast on a CPU as a tanh and a
-    sigmoid of halves. The halving is one of units: the weights before it are drawn twice as large.
+    tanh(a / 2) = 2 sigmoid(a) - 1 turns the gate into one sigmoid over contiguous memory, 2.4 times as fast on a CPU as
+    a tanh and a sigmoid of halves. The halving is one of units: the weights before it are drawn twice as large.
     """
     signal, valve = torch.sigmoid(features).chunk(2, dim=1)
     return torch.addcmul(-valve, signal, valve, value=2)
@@ -54,7 +54,8 @@ def gate(features: Tensor) -> Tensor:
 class GatedBlock(nn.Module):
     """One gated layer of both stacks; the first reads the image, the others have residual connections.
 
-    The original has them in the horizontal stack alone; in the vertical stack too, training starts several times as fast.
+    The original has them in the horizontal stack alone; in the vertical stack too, training starts several times as
+    fast.
     """
 
     def __init__(self, settings: DecoderSettings, code_size: int, channels: int, *, first: bool) -> None:
@@ -76,7 +77,7 @@ class GatedBlock(nn.Module):
             _preserve_variance(layer, doubled=filters)
 
     def given(self, codes: Tensor, canvas: Tensor | None) -> Tensor:
-        """What the code adds to the gates' inputs: `[B, 4F, 1, 1]`, or `[B, 4F, H, W]` in the layer that reads the canvas."""
+        """What the code adds to the gates' inputs: `[B, 4F, 1, 1]`, or `[B, 4F, H, W]` where the canvas is read."""
         condition: Tensor = self.condition(codes)[:, :, None, None]
         return condition if self.paint is None else condition + self.paint(canvas)
 
@@ -91,10 +92,11 @@ class GatedBlock(nn.Module):
 
 
 class Canvas(nn.Module):
-    """A picture of the code: features for every pixel, made from the code alone, so that all of them are visible everywhere.
+    """A picture of the code: features for every pixel, made from the code alone, so that all of them are visible
+    everywhere.
 
-    A code that only shifts the gates' inputs says the same at every pixel; with the canvas it can say what to expect where. It is rendered
-    on a grid of at most `LARGEST_GRID` cells, and cells are repeated to the size of the image.
+    A code that only shifts the gates' inputs says the same at every pixel; with the canvas it can say what to expect
+    where. It is rendered on a grid of at most `LARGEST_GRID` cells, and cells are repeated to the size of the image.
 
     Args:
         settings: number of features.
@@ -156,11 +158,11 @@ class GatedPixelCNN(nn.Module):
         self.output = WindowConv(settings.head, channels * self.outputs, point, channel_mask(out, head, strict=False))
 
     def forward(self, images: Tensor, codes: Tensor) -> Tensor:
-        """Logits `[B, C, H, W, V]` (`[B, C, H, W]` when V = 2) of level indices `images` `[B, C, H, W]` given `codes` `[B, D]`."""
+        """Logits `[B, C, H, W, V]`, or `[B, C, H, W]` if V = 2, of level indices `[B, C, H, W]` given codes `[B, D]`."""
         return self.run(images, self.given(codes))
 
     def given(self, codes: Tensor) -> list[Tensor]:
-        """What the codes `[B, D]` add to the gates' inputs of each block: computed once per image, whatever pixels are at hand."""
+        """What the codes `[B, D]` add to the gates' inputs of each block: computed once per image."""
         canvas = self.canvas(codes) if self.canvas is not None else None
         return [cast(GatedBlock, block).given(codes, canvas) for block in self.blocks]
 

@@ -1,4 +1,5 @@
-"""The prior network (Graves et al. 2018, section 4): an MLP from a neighbour's code to a mixture for each code dimension.
+"""The prior network (Graves et al. 2018, section 4): an MLP from a neighbour's code to a mixture for each code
+dimension.
 
 Tanh layers; the input feeds every hidden layer, and every hidden layer feeds the output.
 """

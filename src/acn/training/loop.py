@@ -80,7 +80,8 @@ def train(
 
 
 def choose_precision(config: Config, state: TrainingState, images: Images) -> str:
-    """Settle `precision = auto`: time the network passes both ways on a batch, and take bfloat16 only where it is 1.2 times as fast.
+    """Settle `precision = auto`: time the network passes both ways on a batch, and take bfloat16 only where it is 1.2
+    times as fast.
 
     Nothing of `state` changes.
     """

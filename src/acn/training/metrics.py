@@ -1,4 +1,4 @@
-"""Figures of a training as it goes: a line of JSON and a TensorBoard event every few steps, and a view for whoever watches."""
+"""Figures of a training as it goes: a line of JSON and a TensorBoard event every few steps."""
 
 import json
 import math
@@ -18,12 +18,13 @@ LOG_STEPS = 20
 class Metrics:
     """Averages the figures of `LOG_STEPS` steps into a row, and writes it.
 
-    Keys of a row: `step`, `epoch`, `images` (visited so far), `seconds`, `reconstruction`, `kl`, `total` (nats per image), `code_std` (mean over
-    dimensions of the standard deviation of the memory's codes), `staleness`, `gradient_norm`, `learning_rate`, `kl_weight`,
-    `images_per_second`, `search_share` (of the step time).
+    Keys of a row: `step`, `epoch`, `images` (visited so far), `seconds`, `reconstruction`, `kl`, `total` (nats per
+    image), `code_std` (mean over dimensions of the standard deviation of the memory's codes), `staleness`,
+    `gradient_norm`, `learning_rate`, `kl_weight`, `images_per_second`, `search_share` (of the step time).
 
     Args:
-        run: where the rows go. Rows of an earlier sitting that lie beyond `step` are dropped: their steps will be taken again.
+        run: where the rows go. Rows of an earlier sitting that lie beyond `step` are dropped: their steps will be taken
+            again.
         step: at which this sitting starts.
         watch: called with the state after every step, and with a row where one is complete.
     """

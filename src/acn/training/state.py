@@ -18,8 +18,9 @@ from acn.runs import Run, load_weights, read_tensors, write_tensors
 class TrainingState:
     """Weights, average, optimizer, memory, and the position in the data.
 
-    There is no state of random generators: every draw is made from a generator seeded by (seed, step), so the step is the
-    state. `position` counts the images already visited in `epoch`; `seconds` the time spent training, over all sittings.
+    There is no state of random generators: every draw is made from a generator seeded by (seed, step), so the step is
+    the state. `position` counts the images already visited in `epoch`; `seconds` the time spent training, over all
+    sittings.
     """
 
     model: ACN

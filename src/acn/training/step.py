@@ -37,7 +37,7 @@ class Rates:
 
 
 def rates(config: Config, step: int, progress: float) -> Rates:
-    """Return the rates at `step` (counted from 0), `progress` in [0, 1] being the share of the training that lies behind."""
+    """Return the rates at `step`, counted from 0, with a share `progress` in [0, 1] of the training behind."""
     settings = config.training
     warm = min(1.0, (step + 1) / settings.warmup) if settings.warmup else 1.0
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress))) if settings.schedule == "cosine" else 1.0
@@ -86,8 +86,9 @@ def training_step(
     norm = float(torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.training.clip or math.inf))
     if not (math.isfinite(float(loss.detach())) and math.isfinite(norm)):
         raise TrainingError(
-            f"training stopped at step {state.step} before the update: the loss is {float(loss.detach())}, its gradient's norm {norm}; "
-            "the last checkpoint is intact; resume with a lower training.learning_rate or training.precision=float32"
+            f"training stopped at step {state.step} before the update: the loss is {float(loss.detach())}, its "
+            f"gradient's norm {norm}; the last checkpoint is intact; "
+            "train again with a lower training.learning_rate, or with training.precision=float32"
         )
     for group in state.optimizer.param_groups:
         group["lr"] = now.learning_rate
