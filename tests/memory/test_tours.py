@@ -2,8 +2,6 @@ from itertools import permutations
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 
 from acn.errors import UsageError
@@ -139,16 +137,16 @@ def test_a_tour_in_the_wrong_direction_is_turned_round() -> None:
     assert improved.tolist() == places.tolist()
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10_000), st.integers(2, 7))
-def test_small_tours_come_close_to_the_best(seed: int, count: int) -> None:
-    matrix, start_costs = uniform(count, count, seed=seed), uniform(count, seed=seed + 1)
-    costs = from_matrix(matrix)
-    best = min(tour_cost(torch.tensor(order), costs, start_costs) for order in permutations(range(count)))
-    improved = improve_tour(
-        torch.arange(count), costs, start_costs, near_rows(matrix, count), max_sweeps=100, tolerance=0.0
-    )
-    assert best - 1e-6 <= tour_cost(improved, costs, start_costs) <= best + 0.7
+def test_small_tours_come_close_to_the_best() -> None:
+    excess = []
+    for seed in range(40):
+        matrix, start_costs = uniform(6, 6, seed=seed), uniform(6, seed=seed + 1000)
+        costs = from_matrix(matrix)
+        best = min(tour_cost(torch.tensor(order), costs, start_costs) for order in permutations(range(6)))
+        improved = improve_tour(torch.arange(6), costs, start_costs, near_rows(matrix, 5), tolerance=0.0)
+        excess.append(tour_cost(improved, costs, start_costs) - best)
+    assert min(excess) > -1e-6
+    assert sum(excess) / len(excess) < 0.1
 
 
 def test_every_pair_is_asked_for_once_apart_from_the_final_sums() -> None:

@@ -158,7 +158,7 @@ class GatedPixelCNN(nn.Module):
         self.output = WindowConv(settings.head, channels * self.outputs, point, channel_mask(out, head, strict=False))
 
     def forward(self, images: Tensor, codes: Tensor) -> Tensor:
-        """Logits `[B, C, H, W, V]`, or `[B, C, H, W]` if V = 2, of level indices `[B, C, H, W]` given codes `[B, D]`."""
+        """Logits `[B, C, H, W, V]`, or `[B, C, H, W]` if V = 2, of levels `[B, C, H, W]` given codes `[B, D]`."""
         return self.run(images, self.given(codes))
 
     def given(self, codes: Tensor) -> list[Tensor]:
