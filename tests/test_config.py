@@ -64,7 +64,6 @@ def test_overrides_take_plain_text_lists_and_booleans() -> None:
     assert config.memory.neighbours == "all"
 
 
-@pytest.mark.xfail(strict=True, reason="override reads 2024 as a number, which the setting refuses")
 def test_a_source_named_like_a_number_stays_text() -> None:
     assert override(Config(), ["data.source=2024"]).data.source == "2024"
 
@@ -92,7 +91,6 @@ def test_wrong_overrides_say_what_to_change(assignment: str, message: str) -> No
         override(Config(), [assignment])
 
 
-@pytest.mark.xfail(strict=True, reason="checks of a whole section report the whole section as found")
 def test_errors_name_only_the_wrong_value() -> None:
     """Not the whole section that holds it, and no class of the validation library."""
     for assignment in ("memory.neighbours=0", "memory.neighbours=some", "model.decoder.kernel=4"):

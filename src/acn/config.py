@@ -63,7 +63,7 @@ class EncoderSettings(Settings):
     @model_validator(mode="after")
     def _stages_hold_filters(self) -> Self:
         if not self.stages or not all(stage and min(stage) >= 1 for stage in self.stages):
-            raise ValueError("every stage needs at least one convolution of at least one filter")
+            raise ValueError(f"every stage needs convolutions of at least one filter, found {self.stages}")
         return self
 
 
@@ -86,7 +86,7 @@ class DecoderSettings(Settings):
     @model_validator(mode="after")
     def _kernels_are_odd(self) -> Self:
         if self.kernel % 2 == 0 or self.first_kernel % 2 == 0:
-            raise ValueError("kernel and first_kernel must be odd")
+            raise ValueError(f"kernel and first_kernel must be odd, found {self.kernel} and {self.first_kernel}")
         return self
 
 
@@ -115,7 +115,7 @@ class MemorySettings(Settings):
     @model_validator(mode="after")
     def _neighbours_are_positive(self) -> Self:
         if self.neighbours != "all" and self.neighbours < 1:
-            raise ValueError('neighbours must be at least 1, or "all"')
+            raise ValueError(f'neighbours must be at least 1, or "all", found {self.neighbours}')
         return self
 
 
@@ -170,7 +170,7 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
         path, equals, text = assignment.partition("=")
         if not equals:
             raise UsageError(f"--set expects section.key=value, found {assignment!r}")
-        _assign(tree, path.strip(), _parse(text.strip()))
+        _assign(tree, path.strip(), text.strip())
     return validated(tree)
 
 
@@ -184,12 +184,23 @@ def validated(tree: Mapping[str, Any]) -> Config:
         return Config.model_validate(tree)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"setting {place}: {reason}, found {first['input']!r}") from error
+        # A check of a whole section says itself what it found.
+        found = "" if isinstance(first["input"], Mapping) else f", found {first['input']!r}"
+        raise UsageError(f"setting {_place(first['loc'], tree)}: {reason}{found}") from error
 
 
-def _assign(tree: dict[str, Any], path: str, value: object) -> None:
+def _place(location: Iterable[int | str], tree: object) -> str:
+    """Path of a setting, without what pydantic adds to it about alternatives and positions."""
+    path: list[str] = []
+    for part in location:
+        if isinstance(tree, Mapping):
+            path.append(str(part))
+            tree = tree.get(part)
+    return ".".join(path)
+
+
+def _assign(tree: dict[str, Any], path: str, text: str) -> None:
     *sections, key = path.split(".")
     node: Any = tree
     for section in sections:
@@ -198,7 +209,7 @@ def _assign(tree: dict[str, Any], path: str, value: object) -> None:
         close = difflib.get_close_matches(path, list(_paths(tree)), n=3, cutoff=0.5)
         hint = f"; did you mean {' or '.join(close)}?" if close else f"; settings are {', '.join(_paths(tree))}"
         raise UsageError(f"there is no setting {path!r}{hint}")
-    node[key] = value
+    node[key] = text if isinstance(node[key], str) else _parse(text)  # a folder may be called 2024
 
 
 def _paths(tree: Mapping[str, Any], prefix: str = "") -> Iterable[str]:
