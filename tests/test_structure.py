@@ -1,8 +1,8 @@
 """The rules of the house: imports point down only, light modules stay light, and the command line answers at once."""
 
 import ast
-import os
 import graphlib
+import os
 import re
 import subprocess
 import sys
