@@ -37,7 +37,7 @@ ROWS = {
 PROBES = {"codes": "codes", "pixels": "pixels", "pca": "PCA of the same size", "random_encoder": "untrained encoder"}
 
 # SHA-256 over the pixels of the fixed binarization of Salakhutdinov and Murray (2008), 50,000/10,000/10,000 images.
-STATIC_MNIST = "?"
+STATIC_MNIST = "a985f732633c39635d241274e184e97e948a41fe864f10873731c011b62f7ead"
 
 
 def is_paper_data(figures: dict[str, Any]) -> bool:

@@ -1,0 +1,55 @@
+from pathlib import Path
+
+from rich.console import Console
+
+from acn.config import DataSettings
+from acn.data import open_collection
+from acn.evaluation.evaluate import COSTS
+from acn.evaluation.table import PAPER, ROWS, STATIC_MNIST, cost_table, probe_table
+
+FIGURES = {
+    "data": {"fingerprint": "other"},
+    "n_test": 10_000,
+    "bits_per_dimension": dict.fromkeys(COSTS, 0.125),
+    "linear_probe": {"codes": 98.76, "pixels": 90.0, "pca": 80.0, "random_encoder": 70.0},
+    **dict.fromkeys(COSTS, 12.345),
+}
+
+
+def printed(table: object) -> str:
+    console = Console(width=120, record=True, quiet=True)
+    console.print(table)
+    return console.export_text()
+
+
+def test_every_cost_has_a_row() -> None:
+    assert set(ROWS) == set(COSTS)
+    text = printed(cost_table(FIGURES))
+    assert all(name in text for name in ROWS.values())
+    assert text.count("12.3") == len(COSTS)
+    assert "paper" not in text
+
+
+def test_the_papers_figures_stand_only_beside_the_papers_data() -> None:
+    same = FIGURES | {"data": {"fingerprint": STATIC_MNIST}}
+    text = printed(cost_table(same)) + printed(probe_table(same))
+    for figure in PAPER.values():
+        assert f"{figure:.1f}" in text
+
+
+def test_no_labels_no_probe_table() -> None:
+    assert probe_table(FIGURES | {"linear_probe": dict.fromkeys(FIGURES["linear_probe"])}) is None  # type: ignore[call-overload]
+
+
+def test_costs_that_do_not_exist_are_dashes() -> None:
+    assert "–" in printed(cost_table(FIGURES | {"kl_k1": None}))
+
+
+def test_static_mnist_is_recognized(data_folder: Path) -> None:
+    collection = open_collection(DataSettings(source=str(data_folder / "mnist_static.npz")))
+    assert collection.provenance["fingerprint"] == STATIC_MNIST
+    assert {name: len(split) for name, split in collection.splits.items()} == {
+        "train": 50_000,
+        "valid": 10_000,
+        "test": 10_000,
+    }
