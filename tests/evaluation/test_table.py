@@ -1,3 +1,4 @@
+import io
 from pathlib import Path
 
 from rich.console import Console
@@ -17,7 +18,7 @@ FIGURES = {
 
 
 def printed(table: object) -> str:
-    console = Console(width=120, record=True, quiet=True)
+    console = Console(width=120, record=True, file=io.StringIO())
     console.print(table)
     return console.export_text()
 
