@@ -1,7 +1,6 @@
 """Time of the exact neighbour search of one training step, and how it grows with the collection and the code size."""
 
 import itertools
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -60,12 +59,3 @@ def _measure(rows: int, size: int) -> dict[str, float]:
         "fastest_milliseconds": min(times),
         "proven_share": proven_share(codes[batch], codes, NEIGHBOURS, exclude=batch),
     }
-
-
-def main() -> None:
-    """Print the results as JSON."""
-    print(json.dumps(run(print), indent=2))
-
-
-if __name__ == "__main__":
-    main()

@@ -33,7 +33,7 @@ Figures = dict[str, Any]
 
 NEIGHBOURS = (1, 5, 10)
 TOUR_CANDIDATES = 16
-UNCONDITIONAL_SAMPLES = 8
+UNCONDITIONAL_SAMPLES = 4
 COSTS = (
     "reconstruction",
     "kl_k1",
