@@ -1,6 +1,6 @@
 """How much a linear classifier reads from the codes, beside what it reads from other features of the same images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from acn.models import build
 
 Probes = dict[str, float | None]
 NAMES = ("codes", "pixels", "pca", "random_encoder")
+# Of pixels as floats, per split: all of MNIST, some 90,000 images of 32 x 32 in colour, fewer of larger ones.
+MOST_BYTES = 2**30
 
 
 def linear_probes(
@@ -33,22 +35,36 @@ def linear_probes(
         seed: of the untrained encoder.
         stage: where progress is reported.
 
+    Of a split whose pixels would fill the memory, evenly spaced images are used, for all features alike.
+
     Returns:
         One accuracy for each of `NAMES`, None where there are no labels.
     """
-    train, test = collection.train, collection.test
     done = stage("linear classifiers", len(NAMES))
-    if train.labels is None or test.labels is None or len(np.unique(train.labels)) < 2:
+    if collection.train.labels is None or collection.test.labels is None:
         return dict.fromkeys(NAMES)
-    features: dict[str, tuple[NDArray[np.float32], ...]] = {"codes": (codes["train"].numpy(), codes["test"].numpy())}
-    features["pixels"] = (_pixels(train), _pixels(test))
-    features["pca"] = pca_features(*features["pixels"], components=settings.code_size, seed=seed)
-    features["random_encoder"] = _random_codes(settings, collection, seed)
+    rows = {name: _rows(collection.splits[name]) for name in ("train", "test")}
+    splits = {name: collection.splits[name].take(chosen) for name, chosen in rows.items()}
+    pixels = [_pixels(split) for split in splits.values()]
+    features: dict[str, Sequence[NDArray[np.float32]]] = {
+        "codes": [codes[name][chosen].numpy() for name, chosen in rows.items()],
+        "pixels": pixels,
+        "pca": pca_features(*pixels, components=settings.code_size, seed=seed),
+        "random_encoder": _random_codes(settings, list(splits.values()), seed),
+    }
+    labels = [np.asarray(split.labels) for split in splits.values()]
     probes: Probes = {}
     for name in NAMES:
-        probes[name] = linear_probe(features[name][0], train.labels, features[name][1], test.labels, seed=seed)
+        train, test = features[name]
+        probes[name] = linear_probe(train, labels[0], test, labels[1], seed=seed)
         done(1)
     return probes
+
+
+def _rows(images: Images) -> NDArray[np.int64]:
+    """All rows of a split, or evenly spaced ones of a split whose pixels as floats would not fit `MOST_BYTES`."""
+    fitting = max(2, MOST_BYTES // (4 * images.shape.dimensions))
+    return np.unique(np.linspace(0, len(images) - 1, min(len(images), fitting)).round().astype(np.int64))
 
 
 def _pixels(images: Images) -> NDArray[np.float32]:
@@ -56,11 +72,8 @@ def _pixels(images: Images) -> NDArray[np.float32]:
     return (levels.float() / (images.shape.levels - 1)).numpy()
 
 
-def _random_codes(
-    settings: ModelSettings, collection: Collection, seed: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _random_codes(settings: ModelSettings, splits: list[Images], seed: int) -> list[NDArray[np.float32]]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = build(settings, collection.shape).eval()
-    train, test = (encode(model, split, lambda _: None).numpy() for split in (collection.train, collection.test))
-    return train, test
+        model = build(settings, splits[0].shape).eval()
+    return [encode(model, split, lambda _: None).numpy() for split in splits]
