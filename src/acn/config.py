@@ -124,6 +124,7 @@ class TrainingSettings(Settings):
 
     `max_minutes`: training ends after that much time even if epochs are left, and the schedule runs by whichever of the
     two is nearer its end; two runs with one seed are then no longer equal to the bit, since the clock has a say.
+    `prior_rate`: learning rate of the prior network in units of `learning_rate`, which suits wide layers less.
     `clip`: largest gradient norm, None for no limit. `schedule`: `constant`, or `cosine` (linear warm-up over `warmup`
     steps, then a half cosine down to zero at the end).
     `average_decay`: decay of the Polyak average, which gives every reported figure. `kl_warmup`: share of the training
@@ -136,6 +137,7 @@ class TrainingSettings(Settings):
     batch: int = Field(64, ge=1)
     optimizer: Literal["adam", "rmsprop"] = "adam"
     learning_rate: float = Field(1e-3, gt=0)
+    prior_rate: float = Field(1.0, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     schedule: Literal["constant", "cosine"] = "cosine"
     warmup: int = Field(100, ge=0)

@@ -97,6 +97,14 @@ def test_evaluating_twice_gives_the_same_figures(trained: tuple[Path, subprocess
     assert {k: v for k, v in first.items() if k not in clock} == {k: v for k, v in again.items() if k not in clock}
 
 
+def test_images_that_moved_are_evaluated_where_they_are(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=np.random.default_rng(0).integers(0, 3, (40, 5, 4), dtype=np.uint8))
+    assert acn("train", "a.npz", "--recipe", "digits", *SMALL, cwd=tmp_path).returncode == 0
+    (tmp_path / "a.npz").rename(tmp_path / "b.npz")
+    assert "a.npz" in refused(acn("evaluate", "runs/a", cwd=tmp_path), 1)
+    assert acn("evaluate", "runs/a", "b.npz", cwd=tmp_path).returncode == 0
+
+
 def test_nothing_is_pickled(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     run = trained[0]
     with safe_open(run / "checkpoint.safetensors", framework="pt") as file:

@@ -16,6 +16,10 @@ DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto: the GPU whe
 
 def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that acn train wrote.", show_default=False)],
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="[SOURCE]", help="Where its images are now, if they moved.", show_default=False),
+    ] = None,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the figures to this file too.", show_default=False)
     ] = None,
@@ -27,7 +31,8 @@ def evaluate(
     from acn.runs import open_run
 
     opened = open_run(run)
-    report(opened, open_collection(opened.config.data), find_device(device), json)
+    data = opened.config.data if source is None else opened.config.data.model_copy(update={"source": source})
+    report(opened, open_collection(data), find_device(device), json)
 
 
 def report(run: "Run", collection: "Collection", device: "torch.device", json: Path | None = None) -> None:

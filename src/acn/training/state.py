@@ -103,9 +103,13 @@ def _polyak(decay: float) -> Any:  # noqa: ANN401 - the type that torch declares
 
 
 def _optimizer(model: ACN, settings: TrainingSettings) -> torch.optim.Optimizer:
+    prior = list(model.prior_network.parameters())
+    others = [*model.encoder.parameters(), *model.decoder.parameters()]
+    # `rate` multiplies what the schedule says at each step.
+    groups = [{"params": others, "rate": 1.0}, {"params": prior, "rate": settings.prior_rate}]
     if settings.optimizer == "rmsprop":
-        return torch.optim.RMSprop(model.parameters(), settings.learning_rate, alpha=0.9, momentum=settings.momentum)
-    return torch.optim.Adam(model.parameters(), settings.learning_rate, betas=(settings.momentum, 0.999), fused=True)
+        return torch.optim.RMSprop(groups, settings.learning_rate, alpha=0.9, momentum=settings.momentum)
+    return torch.optim.Adam(groups, settings.learning_rate, betas=(settings.momentum, 0.999), fused=True)
 
 
 def _optimizer_tensors(state: TrainingState) -> Iterator[tuple[str, Tensor]]:

@@ -91,7 +91,7 @@ def training_step(
             "train again with a lower training.learning_rate, or with training.precision=float32"
         )
     for group in state.optimizer.param_groups:
-        group["lr"] = now.learning_rate
+        group["lr"] = now.learning_rate * group["rate"]
     state.optimizer.step()
     state.average.update_parameters(state.model)
     means = torch.stack([paid.reconstruction.detach().mean(), paid.kl.detach().mean()]).tolist()
