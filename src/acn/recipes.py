@@ -20,7 +20,7 @@ _CPU_HOUR = TrainingSettings(
     learning_rate=4e-3,
     prior_rate=0.25,
     clip=100.0,
-    kl_warmup=0.35,
+    kl_warmup=0.5,
     kl_floor=0.2,
 )
 
