@@ -14,14 +14,14 @@ SHAPE = ImageShape(height=8, width=8, channels=1, levels=17)
 
 
 def test_a_run_is_read_back_as_it_was_written(tmp_path: Path) -> None:
-    run = create_run(tmp_path / "run", Config(), SHAPE, {"source": "digits"})
+    run = create_run(tmp_path / "run", Config(), SHAPE, provenance={"source": "digits"}, made={"commit": "abc"})
     assert open_run(tmp_path / "run") == run
 
 
 def test_a_run_is_not_begun_twice(tmp_path: Path) -> None:
-    create_run(tmp_path / "run", Config(), SHAPE, {})
+    create_run(tmp_path / "run", Config(), SHAPE, provenance={}, made={})
     with pytest.raises(UsageError, match="already holds a run"):
-        create_run(tmp_path / "run", Config(), SHAPE, {})
+        create_run(tmp_path / "run", Config(), SHAPE, provenance={}, made={})
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"config": {"nonsense": 1}, "shape": {}, "data": {}}', "\x00"])

@@ -23,7 +23,6 @@ from acn.config import Config, ImageShape, validated
 from acn.errors import RunError, StorageError, UsageError
 from acn.files import write_atomically, write_text_atomically
 from acn.models import ACN, build
-from acn.version import __version__
 
 CONFIG, CHECKPOINT, METRICS = "config.json", "checkpoint.safetensors", "metrics.jsonl"
 EVENTS, EVALUATION, CODES = "tensorboard", "evaluation.json", "codes.png"
@@ -31,12 +30,16 @@ EVENTS, EVALUATION, CODES = "tensorboard", "evaluation.json", "codes.png"
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder and what its `config.json` says. `provenance` describes the images (see `acn.data`)."""
+    """A run folder and what its `config.json` says.
+
+    `provenance` describes the images (see `acn.data`), `made` the code and the machine that began the run.
+    """
 
     path: Path
     config: Config
     shape: ImageShape
     provenance: dict[str, Any]
+    made: dict[str, Any]
 
     @property
     def checkpoint(self) -> Path:
@@ -44,8 +47,10 @@ class Run:
         return self.path / CHECKPOINT
 
 
-def create_run(path: Path, config: Config, shape: ImageShape, provenance: dict[str, Any]) -> Run:
-    """Start a run folder.
+def create_run(
+    path: Path, config: Config, shape: ImageShape, *, provenance: dict[str, Any], made: dict[str, Any]
+) -> Run:
+    """Start a run folder; for `provenance` and `made` see `Run`.
 
     Raises:
         UsageError: the folder already holds a run.
@@ -54,13 +59,13 @@ def create_run(path: Path, config: Config, shape: ImageShape, provenance: dict[s
     if (path / CONFIG).exists():
         raise UsageError(f"{path} already holds a run: go on with it by --resume {path}, or choose another --out")
     record = {
-        "acn": __version__,
         "config": config.model_dump(mode="json"),
         "shape": shape.model_dump(mode="json"),
         "data": provenance,
+        "made": made,
     }
     write_text_atomically(path / CONFIG, json.dumps(record, indent=2) + "\n")
-    return Run(path, config, shape, provenance)
+    return Run(path, config, shape, provenance, made)
 
 
 def open_run(path: Path) -> Run:
@@ -74,7 +79,8 @@ def open_run(path: Path) -> Run:
         raise RunError(f"{path} is not a run folder: it holds no {CONFIG}; expected the folder that acn train wrote")
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        return Run(path, validated(record["config"]), ImageShape.model_validate(record["shape"]), record["data"])
+        shape = ImageShape.model_validate(record["shape"])
+        return Run(path, validated(record["config"]), shape, record["data"], record.get("made", {}))
     except (ValueError, KeyError, TypeError, UsageError) as error:
         raise RunError(f"{file} is damaged or of another version ({error}); train again or restore the file") from error
 

@@ -38,7 +38,7 @@ class Bench:
 
     def begin(self, name: str, *assignments: str) -> tuple[Run, TrainingState]:
         config, images = self.config(*assignments), self.collection
-        run = create_run(self.folder / name, config, images.shape, images.provenance)
+        run = create_run(self.folder / name, config, images.shape, provenance=images.provenance, made={})
         return run, new_state(config, images.shape, len(images.train), torch.device("cpu"))
 
     def restore(self, run: Run) -> TrainingState:

@@ -91,6 +91,7 @@ def _begun(
 ) -> "tuple[Run, Collection, TrainingState]":
     """Open the images and begin a run; its folder appears last, when all that can be refused has been."""
     from acn.data import open_collection
+    from acn.provenance import provenance
     from acn.runs import create_run
     from acn.training.loop import choose_precision
     from acn.training.state import new_state, save_state
@@ -102,7 +103,13 @@ def _begun(
     precision = choose_precision(config, state, collection.train)
     training = config.training.model_copy(update={"precision": precision})
     settled = config.model_copy(update={"training": training})
-    run = create_run(out or _free_folder(collection.name), settled, collection.shape, collection.provenance)
+    run = create_run(
+        out or _free_folder(collection.name),
+        settled,
+        collection.shape,
+        provenance=collection.provenance,
+        made=provenance(str(device)),
+    )
     save_state(run, state)
     return run, collection, state
 

@@ -104,6 +104,7 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
             "steps": facts["step"],
             "images_seen": facts["epoch"] * len(collection.train) + facts["position"],
             "seconds": round(facts["seconds"], 1),
+            "commit": run.made.get("commit"),
         },
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "config": run.config.model_dump(mode="json"),
