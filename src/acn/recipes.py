@@ -75,6 +75,7 @@ def mnist() -> Config:
             learning_rate=1e-5,
             momentum=0.9,
             schedule="constant",
+            warmup=0,
             average_decay=0.9999,
         ),
     )

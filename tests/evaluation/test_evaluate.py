@@ -112,17 +112,3 @@ def test_the_model_returns_distributions_and_costs() -> None:
     drawn: Tensor = model.likelihood(posterior.mean).sample()
     assert drawn.shape == images.shape
     assert drawn.max() < 5
-
-
-def test_no_gradient_flows_into_the_neighbours_code() -> None:
-    from acn.models import cost
-
-    torch.manual_seed(0)
-    shape = ImageShape(height=4, width=4, channels=1, levels=2)
-    model = build(override(Config(), TINY).model, shape)
-    images = torch.randint(2, (5, 1, 4, 4), dtype=torch.uint8)
-    context = torch.randn(5, 3, requires_grad=True)
-    paid = cost(model, images, model.posterior(images), context, nodes=8)
-    paid.total.sum().backward()
-    assert context.grad is None
-    assert all(weight.grad is not None for weight in model.parameters())

@@ -6,7 +6,7 @@ import torch
 from acn.data import epoch_order
 from acn.errors import TrainingError, UsageError
 from acn.training.loop import choose_precision, make_plan
-from acn.training.step import rates, training_step
+from acn.training.step import _descend, rates, training_step
 from tests.training.conftest import Bench
 
 
@@ -105,3 +105,30 @@ def test_both_precisions_train(bench: Bench, precision: str) -> None:
 def test_more_neighbours_than_the_memory_holds_are_refused(bench: Bench) -> None:
     with pytest.raises(UsageError, match=r"lower memory\.neighbours or give more images"):
         bench.begin("run", "memory.neighbours=5000")
+
+
+def gradients(bench: Bench, name: str) -> list[torch.Tensor]:
+    _, state = bench.begin(name)
+    images = bench.collection.train.batch(range(9))
+    posterior = state.model.posterior(images)
+    kl = posterior.kl(state.model.prior(torch.ones(9, 3)), 8)
+    z = posterior.sample(torch.Generator().manual_seed(0))
+    paid = _descend(state.model, images, z, kl, 0.7, "float32")
+    assert paid.reconstruction.shape == paid.kl.shape == (9,)
+    return [weight.grad for weight in state.model.parameters() if weight.grad is not None]
+
+
+def test_sliced_gradients_are_those_of_the_whole_loss(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, state = bench.begin("oracle")
+    images = bench.collection.train.batch(range(9))
+    posterior = state.model.posterior(images)
+    z = posterior.sample(torch.Generator().manual_seed(0))
+    kl = posterior.kl(state.model.prior(torch.ones(9, 3)), 8)
+    (0.7 * kl - state.model.likelihood(z).log_prob(images)).mean().backward()
+    expected = [weight.grad for weight in state.model.parameters()]
+    for pixels in (64 * 9, 64 * 4, 64, 1):
+        monkeypatch.setattr("acn.data.batches.PIXELS_AT_ONCE", pixels)
+        found = gradients(bench, f"slices of {pixels}")
+        assert len(found) == len(expected)  # every parameter has one
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)

@@ -2,7 +2,7 @@
 
 from acn.data.arrays import as_pixels
 from acn.data.assembly import assemble
-from acn.data.batches import batches, epoch_order
+from acn.data.batches import batches, epoch_order, slices
 from acn.data.collection import Collection, Images
 from acn.data.palette import ALL_BYTES, find_palette, to_values
 from acn.data.sources import open_collection, open_splits
@@ -18,5 +18,6 @@ __all__ = [
     "find_palette",
     "open_collection",
     "open_splits",
+    "slices",
     "to_values",
 ]

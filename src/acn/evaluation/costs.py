@@ -3,13 +3,13 @@
 Letters: N images, D code size, K neighbours, P pairs. All costs are in nats per image.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from acn.data import Images
+from acn.data import Images, slices
 from acn.distributions import FactorizedMixture, UnitNormal
 from acn.models import ACN
 
@@ -19,14 +19,13 @@ Progress = Callable[[int], None]
 NODES = 64
 # For the choice between tours, where only the order of costs counts. The reported cost of the tour uses NODES.
 SEARCH_NODES = 8
-BATCH = 250
 
 
 @torch.inference_mode()
 def encode(model: ACN, images: Images, progress: Progress) -> Tensor:
     """Codes c(x) of all images in order, `[N, D]` float32 on the CPU. `progress` hears how many more are done."""
     codes = []
-    for rows in _chunks(len(images)):
+    for rows in slices(len(images), images.shape):
         codes.append(model.posterior(images.batch(rows).to(_device(model))).mean.cpu())
         progress(len(rows))
     return torch.cat(codes)
@@ -38,7 +37,7 @@ def reconstruction(model: ACN, images: Images, codes: Tensor, seed: int, progres
     generator = torch.Generator().manual_seed(seed)
     z = UnitNormal(codes).sample(generator)
     costs = []
-    for rows in _chunks(len(images)):
+    for rows in slices(len(images), images.shape):
         likelihood = model.likelihood(z[rows.start : rows.stop].to(_device(model)))
         costs.append(-likelihood.log_prob(images.batch(rows).to(_device(model))).double().cpu())
         progress(len(rows))
@@ -90,11 +89,6 @@ def neighbour_kl(prior: NeighbourPrior, neighbours: Tensor, progress: Progress) 
         columns.append(prior.kl(column, rows))
         progress(1)
     return torch.stack(columns, dim=1)
-
-
-def _chunks(count: int) -> Iterator[range]:
-    for start in range(0, count, BATCH):
-        yield range(start, min(start + BATCH, count))
 
 
 def _device(model: ACN) -> torch.device:

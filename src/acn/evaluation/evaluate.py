@@ -136,7 +136,8 @@ def _unconditional(model: ACN, codes: dict[str, Tensor], seed: int, stage: Stage
     sample = {"samples": UNCONDITIONAL_SAMPLES, "seed": seed}
     fitted, fitted_error = expected_log_prob_kl(mixture.log_prob, codes["test"], **sample)
     done(1)
-    density = associative_log_prob(model.prior, codes["train"])
+    # The networks may be on a GPU; codes and the sum over anchors are on the CPU.
+    density = associative_log_prob(lambda context: neighbour_prior(model, context).priors, codes["train"])
     associative, associative_error = expected_log_prob_kl(density, codes["test"], **sample)
     done(1)
     figures: Figures = {

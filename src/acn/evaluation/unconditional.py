@@ -12,15 +12,14 @@ Letters: N codes, D code size, M mixture terms per dimension, A anchors, B point
 
 import math
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from acn.distributions import LOG_2_PI, FactorizedMixture
 from acn.errors import UsageError
 
 LogProb = Callable[[Tensor], Tensor]
-LOG_TWO_PI = math.log(2 * math.pi)
 NEAREST = 2048
 CACHED = 2**20  # numbers
 
@@ -55,7 +54,7 @@ def expected_log_prob_kl(log_prob: LogProb, codes: Tensor, *, samples: int, seed
         values.append((log_prob(centres + noise) + log_prob(centres - noise)) / 2)
         radii.append(noise.square().sum(-1) - centres.shape[-1])
     kl, error = _controlled_mean(-torch.stack(values), torch.stack(radii))
-    return kl - centres.shape[-1] / 2 * (1 + LOG_TWO_PI), error
+    return kl - centres.shape[-1] / 2 * (1 + LOG_2_PI), error
 
 
 def _controlled_mean(values: Tensor, control: Tensor) -> tuple[Tensor, float]:
@@ -72,28 +71,11 @@ def _controlled_mean(values: Tensor, control: Tensor) -> tuple[Tensor, float]:
     return values.mean(0), error
 
 
-class Mixture(Protocol):
-    """What a prior network returns: M Gaussians in every dimension on its own, each field with shape [B, D, M]."""
-
-    @property
-    def log_weights(self) -> Tensor:
-        """Logarithms of the weights, normalised over M."""
-        ...
-
-    @property
-    def means(self) -> Tensor:
-        """Means."""
-        ...
-
-    @property
-    def scales(self) -> Tensor:
-        """Standard deviations."""
-        ...
-
-
 @torch.no_grad()
-def associative_log_prob(prior: Callable[[Tensor], Mixture], anchors: Tensor, *, nearest: int = NEAREST) -> LogProb:
-    """Return the density of the associative prior, as a function from points [B, D] to log p(z), float64 [B].
+def associative_log_prob(
+    prior: Callable[[Tensor], FactorizedMixture], anchors: Tensor, *, nearest: int = NEAREST
+) -> LogProb:
+    """Return the density of the associative prior: a function from points [B, D] to log p(z), float64 [B].
 
     The sum runs over the `nearest` anchors closest to z and the rest is dropped, so the density is a lower bound and a
     KL taken from it an upper bound; with at most `nearest` anchors nothing is dropped. On 50,000 codes of 16 dimensions
@@ -118,9 +100,9 @@ def associative_log_prob(prior: Callable[[Tensor], Mixture], anchors: Tensor, *,
     return log_prob
 
 
-def _terms(mixture: Mixture) -> Tensor:
+def _terms(mixture: FactorizedMixture) -> Tensor:
     """Per anchor: means, inverse scales and log heights, [B, 3, M, D]. D comes last, where sums over M are fastest."""
-    heights = mixture.log_weights - mixture.scales.log() - LOG_TWO_PI / 2
+    heights = mixture.log_weights - mixture.scales.log() - LOG_2_PI / 2
     return (
         torch.stack([mixture.means, mixture.scales.reciprocal(), heights], dim=1).transpose(2, 3).contiguous().float()
     )

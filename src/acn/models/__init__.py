@@ -1,9 +1,9 @@
 """Models: each a small file that states only what differs."""
 
 from acn.config import ImageShape, ModelSettings
-from acn.models.acn import ACN, cost
+from acn.models.acn import ACN
 
-__all__ = ["ACN", "build", "cost"]
+__all__ = ["ACN", "build"]
 
 
 def build(settings: ModelSettings, shape: ImageShape) -> ACN:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from acn.config import ImageShape, ModelSettings
-from acn.distributions import Cost, FactorizedMixture, PixelLikelihood, UnitNormal
+from acn.distributions import FactorizedMixture, PixelLikelihood, UnitNormal
 from acn.networks.encoder import Encoder
 from acn.networks.pixelcnn import GatedPixelCNN
 from acn.networks.prior import PriorNetwork
@@ -38,27 +38,3 @@ class ACN(nn.Module):
         shape = self.shape
         size = (codes.shape[0], shape.channels, shape.height, shape.width)
         return PixelLikelihood(lambda images: self.decoder(images, codes), size)
-
-
-def cost(
-    model: ACN,
-    images: Tensor,
-    posterior: UnitNormal,
-    context: Tensor,
-    *,
-    nodes: int,
-    generator: torch.Generator | None = None,
-) -> Cost:
-    """The loss of Algorithm 1 for each image: KL to the prior given a neighbour's code, and minus the log-likelihood.
-
-    Args:
-        model: the networks.
-        images: level indices `[B, C, H, W]`.
-        posterior: of these images.
-        context: codes of their neighbours `[B, D]`; no gradient flows into them.
-        nodes: quadrature nodes of the KL.
-        generator: source of the sample z from the posterior.
-    """
-    z = posterior.sample(generator)
-    reconstruction = -model.likelihood(z).log_prob(images)
-    return Cost(reconstruction, posterior.kl(model.prior(context.detach()), nodes))

@@ -9,9 +9,12 @@ from torch import Tensor, nn
 
 from acn.config import EncoderSettings, ImageShape
 
+# Cells that the stages may leave to the hidden layer, whose weights would otherwise grow with the images.
+LARGEST_GRID = 64
+
 
 class Encoder(nn.Module):
-    """Map images to codes c(x), the means of their posteriors.
+    """Map images to codes c(x), the means of their posteriors. Large images are pooled on after the last stage.
 
     Args:
         settings: size of the network.
@@ -32,6 +35,9 @@ class Encoder(nn.Module):
             for filters in stage:
                 layers += [nn.Conv2d(channels, filters, 3, padding=1), nn.ReLU()]
                 channels = filters
+        while height * width > LARGEST_GRID:
+            layers.append(nn.MaxPool2d(2, ceil_mode=True))
+            height, width = (height + 1) // 2, (width + 1) // 2
         layers.append(nn.Flatten())
         features = channels * height * width
         if settings.hidden:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from acn.config import Config
-from acn.data import Images, batches, epoch_order
+from acn.data import Images, batches, epoch_order, slices
 from acn.runs import Run
 from acn.training.metrics import Metrics
 from acn.training.state import TrainingState, save_state
@@ -88,7 +88,8 @@ def choose_precision(config: Config, state: TrainingState, images: Images) -> st
     if config.training.precision != "auto":
         return config.training.precision
     device = next(state.model.parameters()).device
-    sample = images.batch(range(min(config.training.batch, len(images)))).to(device)
+    first = next(iter(slices(min(config.training.batch, len(images)), images.shape)))
+    sample = images.batch(first).to(device)
     seconds = {name: min(_time_pass(state, sample, name) for _ in range(3)) for name in ("float32", "bfloat16")}
     return "bfloat16" if seconds["bfloat16"] * 1.2 < seconds["float32"] else "float32"
 

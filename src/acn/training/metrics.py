@@ -49,7 +49,7 @@ class Metrics:
             self._write(row)
 
     def flush(self, state: TrainingState) -> None:
-        """Write out the events; steps short of a full row stay unreported, since a resumed run takes them up again."""
+        """Write out the events. Steps short of a full row are not reported: the next row is of steps after them."""
         self._pending.clear()
         self.watch(state, None)
         self._events.close()

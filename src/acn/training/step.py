@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from acn.config import Config
+from acn.data import slices
+from acn.distributions import Cost
 from acn.errors import TrainingError
-from acn.models import cost
+from acn.models import ACN
 from acn.training.state import TrainingState
 
 
@@ -78,21 +80,38 @@ def training_step(
         begin = time.perf_counter()
         neighbours = state.memory.pick(rows, generator)
         search_seconds = time.perf_counter() - begin
-        context = state.memory.codes[neighbours]
-        paid = cost(state.model, images, posterior, context, nodes=config.training.kl_nodes, generator=generator)
-    loss = (paid.reconstruction + now.kl_weight * paid.kl).mean()
+    context = state.memory.codes[neighbours]
     state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    kl = posterior.kl(state.model.prior(context), config.training.kl_nodes)
+    paid = _descend(state.model, images, posterior.sample(generator), kl, now.kl_weight, precision)
+    loss = float((paid.reconstruction + now.kl_weight * paid.kl).mean())
     norm = float(torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.training.clip or math.inf))
-    if not (math.isfinite(float(loss.detach())) and math.isfinite(norm)):
+    if not (math.isfinite(loss) and math.isfinite(norm)):
         raise TrainingError(
-            f"training stopped at step {state.step} before the update: the loss is {float(loss.detach())}, its "
-            f"gradient's norm {norm}; the last checkpoint is intact; "
+            f"training stopped at step {state.step} before the update: the loss is {loss}, its gradient's norm "
+            f"{norm}; the last checkpoint is intact; "
             "train again with a lower training.learning_rate, or with training.precision=float32"
         )
     for group in state.optimizer.param_groups:
         group["lr"] = now.learning_rate * group["rate"]
     state.optimizer.step()
     state.average.update_parameters(state.model)
-    means = torch.stack([paid.reconstruction.detach().mean(), paid.kl.detach().mean()]).tolist()
+    means = torch.stack([paid.reconstruction.mean(), paid.kl.mean()]).tolist()
     return StepReport(means[0], means[1], staleness, norm, search_seconds)
+
+
+def _descend(model: ACN, images: Tensor, z: Tensor, kl: Tensor, kl_weight: float, precision: str) -> Cost:
+    """Add the gradient of mean(reconstruction + kl_weight x KL) to the parameters', and return both costs, detached.
+
+    The decoder sees as many images at once as fit the memory; what they say about `z` is gathered for the encoder.
+    """
+    gathered = z.detach().requires_grad_()
+    reconstruction = []
+    for rows in slices(len(images), model.shape):
+        some = slice(rows.start, rows.stop)
+        with autocast(images.device, precision):
+            paid = -model.likelihood(gathered[some]).log_prob(images[some])
+        (paid.sum() / len(images)).backward()
+        reconstruction.append(paid.detach())
+    torch.autograd.backward([z, kl_weight * kl.mean()], [gathered.grad, None])
+    return Cost(torch.cat(reconstruction), kl.detach())
