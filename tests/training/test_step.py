@@ -127,7 +127,7 @@ def test_sliced_gradients_are_those_of_the_whole_loss(bench: Bench, monkeypatch:
     (0.7 * kl - state.model.likelihood(z).log_prob(images)).mean().backward()
     expected = [weight.grad for weight in state.model.parameters()]
     for pixels in (64 * 9, 64 * 4, 64, 1):
-        monkeypatch.setattr("acn.data.batches.PIXELS_AT_ONCE", pixels)
+        monkeypatch.setattr("acn.data.order.PIXELS_AT_ONCE", pixels)
         found = gradients(bench, f"slices of {pixels}")
         assert len(found) == len(expected)  # every parameter has one
         for one, other in zip(found, expected, strict=True):

@@ -2,8 +2,8 @@
 
 from acn.data.arrays import as_pixels
 from acn.data.assembly import assemble
-from acn.data.batches import batches, epoch_order, slices
 from acn.data.collection import Collection, Images
+from acn.data.order import batches, epoch_order, slices
 from acn.data.palette import ALL_BYTES, find_palette, to_values
 from acn.data.sources import open_collection, open_splits
 

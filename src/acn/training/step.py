@@ -85,6 +85,13 @@ def training_step(
     kl = posterior.kl(state.model.prior(context), config.training.kl_nodes)
     paid = _descend(state.model, images, posterior.sample(generator), kl, now.kl_weight, precision)
     loss = float((paid.reconstruction + now.kl_weight * paid.kl).mean())
+    norm = _update(state, config, now, loss)
+    means = torch.stack([paid.reconstruction.mean(), paid.kl.mean()]).tolist()
+    return StepReport(means[0], means[1], staleness, norm, search_seconds)
+
+
+def _update(state: TrainingState, config: Config, now: Rates, loss: float) -> float:
+    """Change weights, optimizer and average by the gradient that has been gathered, and return the gradient's norm."""
     norm = float(torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.training.clip or math.inf))
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise TrainingError(
@@ -96,8 +103,7 @@ def training_step(
         group["lr"] = now.learning_rate * group["rate"]
     state.optimizer.step()
     state.average.update_parameters(state.model)
-    means = torch.stack([paid.reconstruction.mean(), paid.kl.mean()]).tolist()
-    return StepReport(means[0], means[1], staleness, norm, search_seconds)
+    return norm
 
 
 def _descend(model: ACN, images: Tensor, z: Tensor, kl: Tensor, kl_weight: float, precision: str) -> Cost:

@@ -1,6 +1,6 @@
 import torch
 
-from acn.data.batches import batches, epoch_order
+from acn.data.order import batches, epoch_order
 
 
 def test_an_epoch_visits_every_image_once() -> None:
