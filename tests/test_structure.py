@@ -132,3 +132,10 @@ def test_version_is_in_the_changelog() -> None:
 
 def test_version_is_in_the_citation() -> None:
     assert f"\nversion: {acn.__version__}\n" in (REPOSITORY / "CITATION.cff").read_text(encoding="utf-8")
+
+
+def test_ci_runs_the_line_that_the_readme_gives() -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^```sh\n(.+?)\n```", readme, re.MULTILINE)
+    assert commands[0].endswith("acn train")
+    assert commands[1] in (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8").splitlines()
