@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from acn.distributions import Cost, FactorizedMixture, PixelLikelihood, UnitNormal
+from acn.distributions import Cost, FactorizedMixture, PixelLikelihood, UnitNormal, draw_levels
 
 
 def mixture(*leading: int, dimensions: int = 3, components: int = 4, widest: float = 3.0) -> FactorizedMixture:
@@ -14,6 +14,10 @@ def mixture(*leading: int, dimensions: int = 3, components: int = 4, widest: flo
     means = 3 * torch.randn(shape, generator=generator, dtype=torch.double)
     scales = 0.3 + widest * torch.rand(shape, generator=generator, dtype=torch.double)
     return FactorizedMixture(weights.log_softmax(-1), means, scales)
+
+
+def never(*_: object) -> Tensor:
+    raise AssertionError("nothing is generated here")
 
 
 def slow_kl(mean: Tensor, prior: FactorizedMixture) -> float:
@@ -96,10 +100,31 @@ def test_posterior_samples_are_reproducible_and_differentiable() -> None:
 def test_bernoulli_is_the_categorical_of_two_levels() -> None:
     logits = torch.randn(3, 1, 2, 2)
     images = torch.randint(2, (3, 1, 2, 2), dtype=torch.uint8)
-    bernoulli = PixelLikelihood(lambda _: logits, (3, 1, 2, 2)).log_prob(images)
+    bernoulli = PixelLikelihood(lambda _: logits, never).log_prob(images)
     two = torch.stack([torch.zeros_like(logits), logits], -1)
-    torch.testing.assert_close(PixelLikelihood(lambda _: two, (3, 1, 2, 2)).log_prob(images), bernoulli)
+    torch.testing.assert_close(PixelLikelihood(lambda _: two, never).log_prob(images), bernoulli)
 
 
 def test_total_is_the_sum_of_both_costs() -> None:
     assert torch.equal(Cost(torch.tensor([1.0]), torch.tensor([2.0])).total, torch.tensor([3.0]))
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_levels_are_drawn_with_their_probabilities(temperature: float) -> None:
+    """Frequencies of four levels against softmax(logits / temperature), by a chi-square test at 0.1 %."""
+    logits = torch.tensor([0.3, -1.0, 1.2, 0.0])
+    drawn = draw_levels(logits.expand(20_000, -1), torch.Generator().manual_seed(0), temperature)
+    expected = torch.softmax(logits / temperature, -1) * 20_000
+    counts = torch.bincount(drawn, minlength=4)
+    assert ((counts - expected).square() / expected).sum() < 16.3
+
+
+def test_temperature_zero_is_the_mode() -> None:
+    generator = torch.Generator().manual_seed(0)
+    assert draw_levels(torch.tensor([[0.3, 1.2, -1.0]]).expand(9, -1), generator, 0).eq(1).all()
+    assert draw_levels(torch.tensor([-0.1, 0.1]), generator, 0).tolist() == [0, 1]
+
+
+def test_two_levels_are_drawn_as_bits() -> None:
+    drawn = draw_levels(torch.full((20_000,), math.log(3)), torch.Generator().manual_seed(0))
+    assert float(drawn.double().mean()) == pytest.approx(0.75, abs=0.015)

@@ -90,16 +90,22 @@ class UnitNormal:
         return -0.5 * self.mean.shape[-1] * (1 + LOG_2_PI) - cross
 
 
+Draw = Callable[[Tensor], Tensor]
+Progress = Callable[[int], None]
+
+
 @dataclass(frozen=True)
 class PixelLikelihood:
     """Autoregressive distribution over images: pixels in raster order, the channels of a pixel one after the other.
 
-    `logits` maps images `[B, C, H, W]` (level indices) to logits `[B, C, H, W, V]`, or `[B, C, H, W]` when there are
-    two levels, where the logit of a subpixel depends on earlier subpixels alone. `size` is `(B, C, H, W)`.
+    `logits` maps images `[B, C, H, W]` (level indices) to logits `[B, C, H, W, V]`, or `[B, C, H, W]` for two levels,
+    where the logit of a subpixel depends on earlier subpixels alone. `generate` makes images by asking, for one
+    subpixel after the other, a function from its logits `[B, V]` (or `[B]`) to its levels `[B]`; its second argument
+    hears how many more pixels are done.
     """
 
     logits: Callable[[Tensor], Tensor]
-    size: tuple[int, int, int, int]
+    generate: Callable[[Draw, Progress], Tensor]
 
     def log_prob(self, images: Tensor) -> Tensor:
         """Log probability `[B]` of `images` `[B, C, H, W]`, integers 0 ... V - 1."""
@@ -109,28 +115,39 @@ class PixelLikelihood:
         """Log probability `[B, C, H, W]` of every subpixel given those before it."""
         return _log_prob_of_levels(self.logits(images).float(), images)
 
-    def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """Draw images `[B, C, H, W]` (uint8) with one full pass per subpixel: slow, and obviously right."""
-        batch, channels, height, width = self.size
-        images = torch.zeros(self.size, dtype=torch.uint8)
-        for row in range(height):
-            for column in range(width):
-                for channel in range(channels):
-                    logits = self.logits(images)[:, channel, row, column].float()
-                    images[:, channel, row, column] = _draw(logits, generator).view(batch)
-        return images
+    def sample(
+        self, generator: torch.Generator, *, temperature: float = 1.0, progress: Progress = lambda _: None
+    ) -> Tensor:
+        """Draw images `[B, C, H, W]` (uint8).
+
+        Args:
+            generator: source of the uniform numbers, one per subpixel of each image.
+            temperature: logits are divided by it; 0 takes the mode of every subpixel.
+            progress: hears how many more pixels are done.
+        """
+        return self.generate(lambda logits: draw_levels(logits, generator, temperature), progress)
+
+
+def draw_levels(logits: Tensor, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
+    """Levels `[B]` from logits `[B, V]`, or `[B]` for two levels, by inversion of the cumulative distribution.
+
+    The uniform numbers are drawn where the generator lives, so that a seed gives the same picture on every device as
+    far as the logits are the same.
+    """
+    if logits.ndim == 1:
+        logits = torch.stack([torch.zeros_like(logits), logits], dim=-1)
+    if temperature == 0:
+        return logits.argmax(-1)
+    uniform = torch.rand(len(logits), generator=generator, device=generator.device, dtype=torch.float64)
+    cumulative = torch.softmax(logits.double() / temperature, -1).cumsum(-1)
+    # The last level takes what rounding leaves of the sum of one.
+    return (cumulative[:, :-1] <= uniform.to(logits.device).unsqueeze(-1)).sum(-1)
 
 
 def _log_prob_of_levels(logits: Tensor, images: Tensor) -> Tensor:
     if logits.ndim == images.ndim:
         return -functional.binary_cross_entropy_with_logits(logits, images.to(logits.dtype), reduction="none")
     return functional.log_softmax(logits, dim=-1).gather(-1, images.long().unsqueeze(-1)).squeeze(-1)
-
-
-def _draw(logits: Tensor, generator: torch.Generator | None) -> Tensor:
-    if logits.ndim == 1:
-        return torch.bernoulli(torch.sigmoid(logits), generator=generator)
-    return torch.multinomial(torch.softmax(logits, -1), 1, generator=generator)
 
 
 def _normal_like(tensor: Tensor, generator: torch.Generator | None) -> Tensor:

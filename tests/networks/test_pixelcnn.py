@@ -22,6 +22,10 @@ def image_shape(height: int, width: int, channels: int = 1, levels: int = 2) -> 
     return ImageShape.model_validate({"height": height, "width": width, "channels": channels, "levels": levels})
 
 
+def never(*_: object) -> Tensor:
+    raise AssertionError("nothing is generated here")
+
+
 def sees(network: GatedPixelCNN) -> Tensor:
     """Return which subpixel's logits depend on which: `[n, n]`, both in coding order (row, column, channel)."""
     shape = network.shape
@@ -78,8 +82,7 @@ def test_probabilities_of_all_images_sum_to_one(channels: int, levels: int, size
     every = torch.tensor(list(itertools.product(range(levels), repeat=shape.dimensions)), dtype=torch.uint8)
     images = every.view(-1, channels, *size)
     codes = torch.randn(1, CODE_SIZE, dtype=torch.double).expand(len(images), -1)
-    likelihood = PixelLikelihood(lambda x: network(x, codes), (len(images), channels, *size))
-    total = likelihood.log_prob(images).exp().sum()
+    total = PixelLikelihood(lambda x: network(x, codes), never).log_prob(images).exp().sum()
     torch.testing.assert_close(total, torch.ones_like(total), atol=1e-6, rtol=0)
 
 
@@ -110,19 +113,6 @@ def test_feature_groups_are_even(channels: int) -> None:
     for features in range(3, 20):
         counts = torch.bincount(feature_groups(features, channels), minlength=channels)
         assert counts.max() - counts.min() <= 1
-
-
-def test_samples_have_the_probabilities_of_the_likelihood() -> None:
-    """All 2^4 images of 2 x 2 bits: frequencies against probabilities, by a chi-square test at 0.1 %."""
-    shape = image_shape(2, 2)
-    network = decoder(shape)
-    codes = torch.randn(1, CODE_SIZE, dtype=torch.double).expand(4096, -1)
-    likelihood = PixelLikelihood(lambda x: network(x, codes[: len(x)]), (4096, 1, 2, 2))
-    drawn = likelihood.sample(torch.Generator().manual_seed(1)).view(4096, 4).long()
-    counts = torch.bincount((drawn * torch.tensor([8, 4, 2, 1])).sum(1), minlength=16)
-    every = torch.tensor(list(itertools.product(range(2), repeat=4)), dtype=torch.uint8).view(16, 1, 2, 2)
-    expected = likelihood.log_prob(every).exp() * 4096
-    assert ((counts - expected).square() / expected).sum() < 37.7  # chi-square with 15 degrees of freedom
 
 
 @pytest.mark.parametrize("size", [(5, 7), (33, 40), (100, 30)])

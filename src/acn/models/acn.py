@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from acn.config import ImageShape, ModelSettings
 from acn.distributions import FactorizedMixture, PixelLikelihood, UnitNormal
 from acn.networks.encoder import Encoder
+from acn.networks.incremental import generate
 from acn.networks.pixelcnn import GatedPixelCNN
 from acn.networks.prior import PriorNetwork
 
@@ -35,6 +36,7 @@ class ACN(nn.Module):
 
     def likelihood(self, codes: Tensor) -> PixelLikelihood:
         """r(x given z): an autoregressive distribution over images for each of the codes `[B, D]`."""
-        shape = self.shape
-        size = (codes.shape[0], shape.channels, shape.height, shape.width)
-        return PixelLikelihood(lambda images: self.decoder(images, codes), size)
+        return PixelLikelihood(
+            logits=lambda images: self.decoder(images, codes),
+            generate=lambda draw, progress: generate(self.decoder, codes, draw, progress),
+        )

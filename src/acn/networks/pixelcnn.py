@@ -166,10 +166,13 @@ class GatedPixelCNN(nn.Module):
         canvas = self.canvas(codes) if self.canvas is not None else None
         return [cast(GatedBlock, block).given(codes, canvas) for block in self.blocks]
 
+    def scale(self, levels: Tensor) -> Tensor:
+        """Level indices as numbers from -1 to 1."""
+        return levels.to(self.output.conv.weight.dtype) * (2 / (self.shape.levels - 1)) - 1
+
     def run(self, images: Tensor, given: list[Tensor]) -> Tensor:
         """Logits of `images` (see `forward`), the codes having been turned into what they add to each block."""
-        scaled = images.to(self.output.conv.weight.dtype) * (2 / (self.shape.levels - 1)) - 1
-        scaled = scaled.contiguous(memory_format=torch.channels_last)
+        scaled = self.scale(images).contiguous(memory_format=torch.channels_last)
         vertical = horizontal = scaled
         for block, added in zip(self.blocks, given, strict=True):
             vertical, horizontal = block(vertical, horizontal, added)
