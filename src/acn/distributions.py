@@ -5,8 +5,9 @@ Letters: B batch, D code size, M mixture components, C channels, H height, W wid
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -54,13 +55,81 @@ class FactorizedMixture:
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """Draw one code `[..., D]`."""
         weights = self.log_weights.exp().flatten(0, -2)  # [... * D, M]
-        component = torch.multinomial(weights, 1, generator=generator).view(*self.means.shape[:-1], 1)
+        source = weights.device if generator is None else generator.device
+        component = torch.multinomial(weights.to(source), 1, generator=generator)
+        component = component.to(weights.device).view(*self.means.shape[:-1], 1)
         mean, scale = self.means.gather(-1, component), self.scales.gather(-1, component)
         return (mean + scale * _normal_like(mean, generator)).squeeze(-1)
 
     def to(self, dtype: torch.dtype) -> "FactorizedMixture":
         """Return the same distribution in another floating-point type."""
         return FactorizedMixture(self.log_weights.to(dtype), self.means.to(dtype), self.scales.to(dtype))
+
+
+Covariance = Literal["full", "diag"]
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianPrior:
+    """A mixture of K Gaussians in D dimensions, in float64.
+
+    `weights`: [K]. `means`: [K, D]. `factors`: the upper triangular P of each precision P P^T, [K, D, D], or the square
+    roots of the precisions, [K, D], where the covariances are diagonal.
+    """
+
+    weights: Tensor
+    means: Tensor
+    factors: Tensor
+
+    @property
+    def components(self) -> int:
+        """K."""
+        return self.weights.shape[0]
+
+    @property
+    def covariance(self) -> Covariance:
+        """Whether the covariances are full or diagonal."""
+        return "full" if self.factors.ndim == 3 else "diag"
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Return log p(z) in nats, float64 with shape [...], of points `z` with shape [..., D]."""
+        flat = z.to(self.means).reshape(-1, self.means.shape[1])
+        rows = max(1, 2**22 // self.means.numel())  # bounds the memory of the [B, K, D] residuals
+        parts = [self._log_prob(chunk) for chunk in torch.split(flat, rows)]
+        return torch.cat(parts).reshape(z.shape[:-1])
+
+    def _log_prob(self, z: Tensor) -> Tensor:
+        if self.covariance == "diag":
+            residuals = (z[:, None] - self.means) * self.factors
+            half_log_det = self.factors.log().sum(-1)
+        else:
+            residuals = torch.einsum("bkd,kde->bke", z[:, None] - self.means, self.factors)
+            half_log_det = self.factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        constant = self.weights.log() + half_log_det - self.means.shape[1] / 2 * math.log(2 * math.pi)
+        return torch.logsumexp(constant - residuals.square().sum(-1) / 2, dim=-1)
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw `count` points, float32 like codes with shape [count, D], from the numbers of `generator` (CPU)."""
+        chosen = torch.multinomial(self.weights, count, replacement=True, generator=generator)
+        noise = torch.randn(count, self.means.shape[1], generator=generator, dtype=torch.float64)
+        if self.covariance == "diag":
+            spread = noise / self.factors[chosen]
+        else:  # covariance = P^-T P^-1, so a row of noise is multiplied by P^-1 from the right
+            spread = torch.empty_like(noise)
+            for component in range(self.components):
+                drawn = chosen == component
+                factor = self.factors[component]
+                spread[drawn] = torch.linalg.solve_triangular(factor, noise[drawn], upper=True, left=False)
+        return (self.means[chosen] + spread).float()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the mixture as named tensors, for a safetensors file; `from_tensors` is the inverse."""
+        return {"weights": self.weights, "means": self.means, "factors": self.factors}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Rebuild the mixture from what `tensors` returned."""
+        return cls(tensors["weights"], tensors["means"], tensors["factors"])
 
 
 @dataclass(frozen=True)

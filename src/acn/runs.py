@@ -1,10 +1,12 @@
 """A run folder: what it holds, and how its parts are written and read back.
 
     config.json              the settings, the shape of the images, and where the images came from
-    checkpoint.safetensors   everything that training needs to go on (acn.training.state lists it); weights and Polyak
-    average metrics.jsonl            a line of figures every few steps        tensorboard/   the same for TensorBoard
-    evaluation.json          the costs on the test split              codes.png      the codes' first principal
-    components
+    checkpoint.safetensors   what training needs to go on (acn.training.state lists it): weights, average, memory ...
+    metrics.jsonl            a line of figures every few steps
+    tensorboard/             the same for TensorBoard
+    evaluation.json          the costs of the test split
+    codes.png                the first two principal components of its codes
+    prior.safetensors        the fitted unconditional prior, and the codes of the training images
 
 Nothing here is pickled: tensors are safetensors, the rest is JSON.
 """
@@ -15,17 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from acn.config import Config, ImageShape, validated
+from acn.distributions import GaussianPrior
 from acn.errors import RunError, StorageError, UsageError
 from acn.files import write_atomically, write_text_atomically
 from acn.models import ACN, build
 
 CONFIG, CHECKPOINT, METRICS = "config.json", "checkpoint.safetensors", "metrics.jsonl"
 EVENTS, EVALUATION, CODES = "tensorboard", "evaluation.json", "codes.png"
+PRIOR = "prior.safetensors"
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,11 @@ class Run:
     shape: ImageShape
     provenance: dict[str, Any]
     made: dict[str, Any]
+
+    @property
+    def palette(self) -> NDArray[np.uint8]:
+        """The pixel value of each level."""
+        return np.array(self.provenance["palette"], dtype=np.uint8)
 
     @property
     def checkpoint(self) -> Path:
@@ -95,6 +106,24 @@ def load_model(run: Run) -> ACN:
     model = build(run.config.model, run.shape)
     load_weights(model, tensors, run.checkpoint)
     return model.eval().requires_grad_(False)
+
+
+def save_prior(run: Run, mixture: GaussianPrior, codes: Tensor) -> None:
+    """Keep the mixture prior and the codes `[N, D]` of the training images, which the associative prior is made of."""
+    write_tensors(run.path / PRIOR, {"codes": codes, **mixture.tensors()}, {})
+
+
+def load_prior(run: Run) -> tuple[GaussianPrior, Tensor]:
+    """Return what `save_prior` kept.
+
+    Raises:
+        RunError: the run was not evaluated yet, or the file is damaged.
+    """
+    file = run.path / PRIOR
+    if not file.exists():
+        raise RunError(f"{run.path} has no unconditional prior yet: fit it with acn evaluate {run.path}")
+    tensors, _ = read_tensors(file)
+    return GaussianPrior.from_tensors(tensors), tensors["codes"]
 
 
 def load_weights(model: ACN, tensors: Mapping[str, Tensor], file: Path) -> None:

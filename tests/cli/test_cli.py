@@ -51,6 +51,7 @@ def test_train_ends_with_the_report(trained: tuple[Path, subprocess.CompletedPro
         "tensorboard",
         "evaluation.json",
         "codes.png",
+        "prior.safetensors",
     }
     with Image.open(run / "codes.png") as picture:
         assert min(picture.size) > 400

@@ -108,7 +108,7 @@ def test_provenance_is_json_and_complete() -> None:
     assert told == images.provenance
     assert told["images"] == {"train": 27, "valid": 3, "test": 3}
     assert told["carved"] == ["valid"]
-    assert told["palette"] == {"levels": 2, "lowest": 0, "highest": 255}
+    assert told["palette"] == [0, 255]
     assert told["binarize"] == "static"
     assert len(told["fingerprint"]) == 64
 

@@ -9,8 +9,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
+from acn.distributions import Covariance, GaussianPrior
 from acn.evaluation import mixture
-from acn.evaluation.mixture import Covariance, GaussianPrior, fit_mixture
+from acn.evaluation.mixture import fit_mixture
 
 COVARIANCES: tuple[Covariance, ...] = ("full", "diag")
 

@@ -6,7 +6,11 @@ from typing import Annotated
 
 import typer
 
+from acn.cli.daydream import daydream
 from acn.cli.evaluate import evaluate
+from acn.cli.interpolate import interpolate
+from acn.cli.reconstruct import reconstruct
+from acn.cli.sample import sample
 from acn.cli.train import train
 from acn.errors import AcnError
 from acn.version import __version__
@@ -19,8 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(train)
-app.command()(evaluate)
+for command in (train, evaluate, sample, reconstruct, daydream, interpolate):
+    app.command()(command)
 
 INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
 

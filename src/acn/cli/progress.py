@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 LOG_SECONDS = 30.0
-Stage = Callable[[str, int], Callable[[int], None]]
+Stage = Callable[[str, int], Callable[[float], None]]
 
 
 class _Remaining(ProgressColumn):
@@ -66,7 +66,7 @@ def stages(console: Console) -> Iterator[Stage]:
     columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
 
-        def begin(name: str, length: int) -> Callable[[int], None]:
+        def begin(name: str, length: int) -> Callable[[float], None]:
             task = progress.add_task(name, total=length)
             return lambda count: progress.advance(task, count)
 

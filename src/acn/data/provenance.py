@@ -25,7 +25,7 @@ def describe(
         "source": settings.source,
         "images": {name: len(images) for name, images in splits.items()},
         "carved": [name for name in splits if name not in given],
-        "palette": {"levels": len(palette), "lowest": int(palette[0]), "highest": int(palette[-1])},
+        "palette": [int(value) for value in palette],
         "binarize": settings.binarize,
         "seed": settings.seed,
         "fingerprint": fingerprint,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from acn.data import Collection
+from acn.distributions import GaussianPrior
 from acn.errors import RunError, TrainingError
 from acn.evaluation.costs import (
     SEARCH_NODES,
@@ -25,7 +26,7 @@ from acn.evaluation.unconditional import associative_log_prob, expected_log_prob
 from acn.memory import greedy_tour, improve_tour, nearest
 from acn.models import ACN
 from acn.provenance import provenance
-from acn.runs import CODES, Run, load_model, read_tensors
+from acn.runs import CODES, Run, load_model, read_tensors, save_prior
 from acn.units import bits_per_dimension, order_nats
 
 Stage = Callable[[str, int], Callable[[int], None]]
@@ -78,10 +79,14 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
     test = collection.test
     paid = reconstruction(model, test, codes["test"], seed, stage("reconstruction", len(test)))
     costs: Figures = {"reconstruction": _mean(paid), "reconstruction_standard_error": _standard_error(paid)}
-    unconditional, priors = _unconditional(model, codes, seed, stage)
+    done = stage("mixture prior", 1)
+    mixture = fit_mixture(codes["train"], codes["valid"], seed=seed)
+    done(1)
+    unconditional, priors = _unconditional(model, mixture, codes, seed, stage)
     costs |= priors | _neighbour_costs(model, codes["test"], unconditional, stage)
     costs |= totals(costs, len(test))
     _check_finite(costs)
+    save_prior(run, mixture, codes["train"])
     probes = linear_probes(run.config.model, collection, codes, seed, stage)
     plot_codes(
         codes["test"],
@@ -128,11 +133,11 @@ def totals(costs: Figures, images: int) -> Figures:
     return {"list": listed, "set": listed - order, "tour": tour, "tour_restored": tour + order, "order_nats": order}
 
 
-def _unconditional(model: ACN, codes: dict[str, Tensor], seed: int, stage: Stage) -> tuple[Tensor, Figures]:
+def _unconditional(
+    model: ACN, mixture: GaussianPrior, codes: dict[str, Tensor], seed: int, stage: Stage
+) -> tuple[Tensor, Figures]:
     """KL of every test image to the better of the two unconditional priors `[N]`, and the means of both."""
-    done = stage("unconditional priors", 3)
-    mixture = fit_mixture(codes["train"], codes["valid"], seed=seed)
-    done(1)
+    done = stage("unconditional priors", 2)
     sample = {"samples": UNCONDITIONAL_SAMPLES, "seed": seed}
     fitted, fitted_error = expected_log_prob_kl(mixture.log_prob, codes["test"], **sample)
     done(1)

@@ -9,90 +9,26 @@ Letters: N codes, D code size, K components, B points. Densities are in nats.
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from acn.distributions import GaussianPrior
 from acn.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
 Rows = NDArray[np.float64]  # samples x D
-Covariance = Literal["full", "diag"]
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200)
 LEAST_DRAWS, MOST_DRAWS = 20_000, 60_000
 # A full mixture beyond this many multiplications per EM step (10 components of 128 dimensions, or 600 of 16, on 60,000
 # rows) takes minutes on a small machine.
 MOST_WORK = 10**10
-
-
-@dataclass(frozen=True, eq=False)
-class GaussianPrior:
-    """A mixture of K Gaussians in D dimensions, in float64.
-
-    `weights`: [K]. `means`: [K, D]. `factors`: the upper triangular P of each precision P P^T, [K, D, D], or the square
-    roots of the precisions, [K, D], where the covariances are diagonal.
-    """
-
-    weights: Tensor
-    means: Tensor
-    factors: Tensor
-
-    @property
-    def components(self) -> int:
-        """K."""
-        return self.weights.shape[0]
-
-    @property
-    def covariance(self) -> Covariance:
-        """Whether the covariances are full or diagonal."""
-        return "full" if self.factors.ndim == 3 else "diag"
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        """Return log p(z) in nats, float64 with shape [...], of points `z` with shape [..., D]."""
-        flat = z.to(self.means).reshape(-1, self.means.shape[1])
-        rows = max(1, 2**22 // self.means.numel())  # bounds the memory of the [B, K, D] residuals
-        parts = [self._log_prob(chunk) for chunk in torch.split(flat, rows)]
-        return torch.cat(parts).reshape(z.shape[:-1])
-
-    def _log_prob(self, z: Tensor) -> Tensor:
-        if self.covariance == "diag":
-            residuals = (z[:, None] - self.means) * self.factors
-            half_log_det = self.factors.log().sum(-1)
-        else:
-            residuals = torch.einsum("bkd,kde->bke", z[:, None] - self.means, self.factors)
-            half_log_det = self.factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        constant = self.weights.log() + half_log_det - self.means.shape[1] / 2 * math.log(2 * math.pi)
-        return torch.logsumexp(constant - residuals.square().sum(-1) / 2, dim=-1)
-
-    def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw `count` points, float32 like codes with shape [count, D], from the numbers of `generator` (CPU)."""
-        chosen = torch.multinomial(self.weights, count, replacement=True, generator=generator)
-        noise = torch.randn(count, self.means.shape[1], generator=generator, dtype=torch.float64)
-        if self.covariance == "diag":
-            spread = noise / self.factors[chosen]
-        else:  # covariance = P^-T P^-1, so a row of noise is multiplied by P^-1 from the right
-            spread = torch.empty_like(noise)
-            for component in range(self.components):
-                drawn = chosen == component
-                factor = self.factors[component]
-                spread[drawn] = torch.linalg.solve_triangular(factor, noise[drawn], upper=True, left=False)
-        return (self.means[chosen] + spread).float()
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the mixture as named tensors, for a safetensors file; `from_tensors` is the inverse."""
-        return {"weights": self.weights, "means": self.means, "factors": self.factors}
-
-    @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """Rebuild the mixture from what `tensors` returned."""
-        return cls(tensors["weights"], tensors["means"], tensors["factors"])
 
 
 def fit_mixture(train_codes: Tensor, valid_codes: Tensor, *, seed: int) -> GaussianPrior:

@@ -1,0 +1,49 @@
+"""`acn daydream`: chains of associations."""
+
+from typing import Annotated
+
+import typer
+
+from acn.cli.drawing import (
+    OutOption,
+    RunArgument,
+    SeedOption,
+    SourceArgument,
+    TemperatureOption,
+    announce,
+    images_of,
+    sampler,
+)
+
+
+def daydream(
+    run: RunArgument,
+    source: SourceArgument = None,
+    steps: Annotated[int, typer.Option(min=1, help="Images after the first.")] = 20,
+    count: Annotated[int, typer.Option("-n", min=1, help="How many chains.")] = 8,
+    temperature: TemperatureOption = 1.0,
+    seed: SeedOption = 0,
+    out: OutOption = None,
+) -> None:
+    """Encode an image, draw a code near its code, draw an image, encode that, and so on: a row for each start.
+
+    Beside the picture goes an animation (.gif) of all chains at once.
+    """
+    from acn.runs import open_run
+    from acn.sampling.pictures import grid, near_square, save_animation, save_arrays, save_picture, to_pictures
+
+    opened = open_run(run)
+    images = images_of(opened, source)
+    starts = images.batch(range(min(count, len(images))))
+    with sampler(opened, seed, temperature, len(starts) * steps) as drawing:
+        pictures = to_pictures(drawing.daydream(starts, steps), opened.palette)
+    path = out or run / "daydreams.png"
+    if path.suffix == ".npz":
+        save_arrays(path, daydreams=pictures)
+    else:
+        save_picture(grid(pictures, first_column=True), path)
+        shape = near_square(len(starts))
+        frames = [grid(pictures[:, step].reshape(*shape, *pictures.shape[2:])) for step in range(steps + 1)]
+        save_animation(frames, path.with_suffix(".gif"))
+        announce(path.with_suffix(".gif"))
+    announce(path)

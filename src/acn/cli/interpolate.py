@@ -1,0 +1,46 @@
+"""`acn interpolate`: from one image's code to another's."""
+
+from typing import Annotated
+
+import typer
+
+from acn.cli.drawing import (
+    OutOption,
+    RunArgument,
+    SeedOption,
+    SourceArgument,
+    TemperatureOption,
+    announce,
+    images_of,
+    sampler,
+)
+
+
+def interpolate(
+    run: RunArgument,
+    source: SourceArgument = None,
+    steps: Annotated[int, typer.Option(min=2, help="Images on the way, both ends included.")] = 10,
+    count: Annotated[int, typer.Option("-n", min=1, help="How many pairs.")] = 8,
+    temperature: TemperatureOption = 1.0,
+    seed: SeedOption = 0,
+    out: OutOption = None,
+) -> None:
+    """Draw images at evenly spaced codes between those of two images, a row for each pair."""
+    from acn.errors import DataError
+    from acn.runs import open_run
+    from acn.sampling.pictures import grid, save_arrays, save_picture, to_pictures
+
+    opened = open_run(run)
+    images = images_of(opened, source)
+    pairs = min(count, len(images) // 2)
+    if not pairs:
+        raise DataError(f"expected at least two images to go between, found {len(images)}; name another SOURCE")
+    first, second = images.batch(range(0, 2 * pairs, 2)), images.batch(range(1, 2 * pairs, 2))
+    with sampler(opened, seed, temperature, pairs * steps) as drawing:
+        pictures = to_pictures(drawing.interpolate(first, second, steps), opened.palette)
+    path = out or run / "interpolations.png"
+    if path.suffix == ".npz":
+        save_arrays(path, interpolations=pictures)
+    else:
+        save_picture(grid(pictures), path)
+    announce(path)

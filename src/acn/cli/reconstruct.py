@@ -1,0 +1,45 @@
+"""`acn reconstruct`: what a code keeps of its image."""
+
+from typing import Annotated
+
+import typer
+
+from acn.cli.drawing import (
+    OutOption,
+    RunArgument,
+    SeedOption,
+    SourceArgument,
+    TemperatureOption,
+    announce,
+    images_of,
+    sampler,
+)
+
+
+def reconstruct(
+    run: RunArgument,
+    source: SourceArgument = None,
+    count: Annotated[int, typer.Option("-n", min=1, help="How many images.")] = 10,
+    copies: Annotated[int, typer.Option(min=1, help="Reconstructions of each.")] = 9,
+    temperature: TemperatureOption = 1.0,
+    seed: SeedOption = 0,
+    out: OutOption = None,
+) -> None:
+    """Draw originals in the first column, and beside each several images with the same code: its mean, not a sample."""
+    import torch
+
+    from acn.runs import open_run
+    from acn.sampling.pictures import grid, save_arrays, save_picture, to_pictures
+
+    opened = open_run(run)
+    images = images_of(opened, source)
+    originals = images.batch(range(min(count, len(images))))
+    with sampler(opened, seed, temperature, len(originals) * copies) as drawing:
+        drawn = drawing.reconstruct(originals, copies)
+    pictures = to_pictures(torch.cat([originals[:, None], drawn], dim=1), opened.palette)
+    path = out or run / "reconstructions.png"
+    if path.suffix == ".npz":
+        save_arrays(path, originals=pictures[:, 0], reconstructions=pictures[:, 1:])
+    else:
+        save_picture(grid(pictures, first_column=True), path)
+    announce(path)

@@ -1,0 +1,37 @@
+"""`acn sample`: new images from the unconditional prior."""
+
+from typing import Annotated
+
+import typer
+
+from acn.cli.drawing import OutOption, RunArgument, SeedOption, TemperatureOption, announce, sampler
+
+
+def sample(
+    run: RunArgument,
+    count: Annotated[int, typer.Option("-n", min=1, help="How many images.")] = 64,
+    prior: Annotated[str, typer.Option(help="mixture, or associative: given a training image's code.")] = "mixture",
+    temperature: TemperatureOption = 1.0,
+    seed: SeedOption = 0,
+    out: OutOption = None,
+) -> None:
+    """Draw new images: codes from the unconditional prior, pixels from the decoder."""
+    from acn.errors import UsageError
+    from acn.runs import load_prior, open_run
+    from acn.sampling.draws import draw_codes
+    from acn.sampling.pictures import grid, near_square, save_arrays, save_picture, to_pictures
+
+    if prior not in ("mixture", "associative"):
+        raise UsageError(f"--prior expects mixture or associative, found {prior!r}")
+    opened = open_run(run)
+    known = load_prior(opened)
+    with sampler(opened, seed, temperature, count) as drawing:
+        codes = draw_codes(drawing.model, known, prior, count, drawing.generator)  # type: ignore[arg-type]
+        pictures = to_pictures(drawing.decode(codes), opened.palette)
+    path = out or run / "samples.png"
+    if path.suffix == ".npz":
+        save_arrays(path, images=pictures, codes=codes.numpy())
+    else:
+        rows, columns = near_square(count)
+        save_picture(grid(pictures.reshape(rows, columns, *pictures.shape[1:])), path)
+    announce(path)

@@ -1,0 +1,105 @@
+"""The ways to sample from a trained model (Graves et al. 2018, section 3.2).
+
+Images are level indices, `[..., C, H, W]`; from one generator state the same images are drawn.
+
+Letters: B images, S samples or steps, D code size.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from acn.distributions import GaussianPrior
+from acn.models import ACN
+
+PriorName = Literal["mixture", "associative"]
+# Images that are generated side by side: enough to fill the machine, few enough for its memory.
+TOGETHER = 256
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Draws images from a model.
+
+    `progress` hears how many more images are done; `temperature` divides the logits of the pixels, 0 for their modes.
+    """
+
+    model: ACN
+    generator: torch.Generator
+    temperature: float = 1.0
+    progress: Callable[[float], None] = lambda _: None
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor) -> Tensor:
+        """Draw one image `[B, C, H, W]` from the likelihood of each code `[B, D]`."""
+        shape = self.model.shape
+        pixels = shape.height * shape.width
+        device = next(self.model.parameters()).device
+        drawn: list[Tensor] = []
+        for part in torch.split(codes, TOGETHER):
+            share = len(part) / pixels
+
+            def advance(count: int, share: float = share) -> None:
+                self.progress(count * share)
+
+            likelihood = self.model.likelihood(part.to(device))
+            images = likelihood.sample(self.generator, temperature=self.temperature, progress=advance)
+            drawn.append(images.cpu())
+        return torch.cat(drawn)
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """Mean codes `[B, D]` of images."""
+        codes: Tensor = self.model.posterior(images.to(next(self.model.parameters()).device)).mean
+        return codes.cpu()
+
+    def reconstruct(self, images: Tensor, copies: int) -> Tensor:
+        """Stochastic reconstructions `[B, S, C, H, W]` from the mean codes, `copies` of each image."""
+        codes = self.encode(images).repeat_interleave(copies, 0)
+        drawn = self.decode(codes)
+        return drawn.view(len(images), copies, *drawn.shape[1:])
+
+    @torch.no_grad()
+    def daydream(self, images: Tensor, steps: int) -> Tensor:
+        """Chains `[B, S + 1, C, H, W]` that start at `images` (Figure 1 of the paper).
+
+        Each next image is drawn from the likelihood of a code that is drawn from the prior given the code of the last.
+        """
+        device = next(self.model.parameters()).device
+        chain = [images]
+        for _ in range(steps):
+            prior = self.model.prior(self.encode(chain[-1]).to(device))
+            chain.append(self.decode(prior.to(torch.float32).sample(self.generator)))
+        return torch.stack(chain, dim=1)
+
+    def interpolate(self, first: Tensor, second: Tensor, steps: int) -> Tensor:
+        """Images `[B, S, C, H, W]` drawn at evenly spaced codes from those of `first` to those of `second`."""
+        shares = torch.linspace(0, 1, steps).view(1, -1, 1)
+        ends = self.encode(first)[:, None], self.encode(second)[:, None]
+        codes = torch.lerp(*ends, shares.expand(len(first), -1, ends[0].shape[-1]))
+        drawn = self.decode(codes.flatten(0, 1))
+        return drawn.view(len(first), steps, *drawn.shape[1:])
+
+
+@torch.no_grad()
+def draw_codes(
+    model: ACN, prior: tuple[GaussianPrior, Tensor], name: PriorName, count: int, generator: torch.Generator
+) -> Tensor:
+    """Draw `count` codes `[B, D]` from an unconditional prior.
+
+    Args:
+        model: gives the associative prior its components.
+        prior: the mixture, and the codes of the training images, as `acn.runs.load_prior` returns them.
+        name: `mixture`, or `associative`: the prior given the code of a training image picked at random.
+        count: B.
+        generator: source of all random numbers.
+    """
+    mixture, codes = prior
+    if name == "mixture":
+        return mixture.sample(count, generator)
+    picked = codes[torch.randint(len(codes), (count,), generator=generator)]
+    drawn: Tensor = model.prior(picked.to(next(model.parameters()).device)).sample(generator)
+    return drawn.cpu()

@@ -1,0 +1,64 @@
+"""Images of a collection as pictures that people look at: grids and animations."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from acn.data import to_values
+from acn.files import write_atomically
+
+Bytes = NDArray[np.uint8]
+SMALLEST = 56  # pixels: smaller images are enlarged in whole steps, so that they can be seen
+GAP = 2
+PAPER = 255
+FRAME_MILLISECONDS = 250
+
+
+def to_pictures(levels: Tensor, palette: Bytes) -> Bytes:
+    """Level indices `[..., C, H, W]` as bytes `[..., H, W, C]`, stretched so that the palette's maximum is white."""
+    values = to_values(levels.flatten(0, -4), palette).reshape(*levels.shape[:-3], *levels.shape[-2:], levels.shape[-3])
+    stretched = np.rint(np.arange(256) * (255 / int(palette[-1]))).clip(0, 255).astype(np.uint8)
+    pictures: Bytes = stretched[values]
+    return pictures
+
+
+def grid(pictures: Bytes, *, first_column: bool = False) -> Image.Image:
+    """One picture of `[rows, columns, H, W, C]`; with `first_column` a wider gap sets the first column apart."""
+    rows, columns, height, width, channels = pictures.shape
+    scale = max(1, -(-SMALLEST // max(height, width)))
+    large = pictures.repeat(scale, axis=2).repeat(scale, axis=3)
+    tall, wide = height * scale + GAP, width * scale + GAP
+    extra = 3 * GAP if first_column else 0
+    canvas = np.full((rows * tall + GAP, columns * wide + GAP + extra, channels), PAPER, dtype=np.uint8)
+    for row in range(rows):
+        for column in range(columns):
+            top, left = GAP + row * tall, GAP + column * wide + (extra if column else 0)
+            canvas[top : top + tall - GAP, left : left + wide - GAP] = large[row, column]
+    return Image.fromarray(canvas[..., 0] if channels == 1 else canvas)
+
+
+def near_square(count: int) -> tuple[int, int]:
+    """Rows and columns of a grid of `count` pictures, as square as the divisors of `count` allow, or nearly so."""
+    rows = next(r for r in range(int(count**0.5), 0, -1) if count % r == 0)
+    return rows, count // rows
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Write a picture in the format that the name asks for, whole or not at all."""
+    write_atomically(path, picture.save)
+
+
+def save_animation(frames: Sequence[Image.Image], path: Path) -> None:
+    """Write an animation (`.gif` or `.webp`) that plays for ever, whole or not at all."""
+    first, *others = frames
+    options = {"save_all": True, "append_images": others, "duration": FRAME_MILLISECONDS, "loop": 0}
+    write_atomically(path, lambda temporary: first.save(temporary, **options))  # type: ignore[arg-type]
+
+
+def save_arrays(path: Path, **arrays: Bytes | NDArray[np.float32]) -> None:
+    """Write arrays as a compressed `.npz`, whole or not at all."""
+    write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))  # type: ignore[arg-type]

@@ -1,0 +1,76 @@
+"""The commands that draw pictures from a trained run."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.test_cli import SMALL, acn, refused
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("drawing")
+    done = acn("train", "--out", "run", *SMALL, "--set", "training.epochs=1", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+@pytest.mark.parametrize(
+    ("command", "files"),
+    [
+        (("sample", "-n", "6"), ("samples.png",)),
+        (("sample", "-n", "6", "--prior", "associative", "--temperature", "0.5"), ("samples.png",)),
+        (("reconstruct", "-n", "3", "--copies", "2"), ("reconstructions.png",)),
+        (("daydream", "-n", "2", "--steps", "3"), ("daydreams.png", "daydreams.gif")),
+        (("interpolate", "-n", "2", "--steps", "4"), ("interpolations.png",)),
+    ],
+)
+def test_pictures_lie_in_the_run(run: Path, command: tuple[str, ...], files: tuple[str, ...]) -> None:
+    name, *options = command
+    done = acn(name, str(run), *options, cwd=run.parent)
+    assert done.returncode == 0, done.stderr
+    for file in files:
+        assert str(run / file) in done.stdout
+        with Image.open(run / file) as picture:
+            assert min(picture.size) > 56
+
+
+def test_arrays_and_seeds(run: Path) -> None:
+    def drawn(seed: int, name: str) -> dict[str, np.ndarray]:
+        done = acn("sample", str(run), "-n", "3", "--seed", str(seed), "-o", name, cwd=run.parent)
+        assert done.returncode == 0, done.stderr
+        with np.load(run.parent / name, allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    first, same, other = drawn(1, "a.npz"), drawn(1, "b.npz"), drawn(2, "c.npz")
+    assert first["images"].shape == (3, 8, 8, 1)
+    assert first["codes"].shape == (3, 3)
+    assert all(np.array_equal(first[key], same[key]) for key in first)
+    assert not np.array_equal(first["images"], other["images"])
+
+
+def test_images_of_another_source(run: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 17, (5, 8, 8), dtype=np.uint8)
+    np.savez(run.parent / "own.npz", images=pixels)
+    done = acn("reconstruct", str(run), "own.npz", "-n", "5", "-o", "own-out.npz", cwd=run.parent)
+    assert done.returncode == 0, done.stderr
+    with np.load(run.parent / "own-out.npz", allow_pickle=False) as arrays:
+        assert arrays["originals"].shape == (5, 8, 8, 1)
+    np.savez(run.parent / "large.npz", images=np.zeros((5, 9, 8), np.uint8))
+    assert "resize" in refused(acn("reconstruct", str(run), "large.npz", cwd=run.parent), 1)
+
+
+def test_mistakes_end_in_one_sentence(run: Path, tmp_path: Path) -> None:
+    def fails(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return acn(*arguments, cwd=tmp_path)
+
+    assert "mixture or associative" in refused(fails("sample", str(run), "--prior", "none"), 2)
+    assert "not a run folder" in refused(fails("sample", "nothing"), 1)
+    (tmp_path / "fresh").mkdir()
+    for name in ("config.json", "checkpoint.safetensors"):
+        (tmp_path / "fresh" / name).write_bytes((run / name).read_bytes())
+    assert "acn evaluate" in refused(fails("sample", "fresh"), 1)
+    assert fails("sample", str(run), "-n", "0").returncode == 2

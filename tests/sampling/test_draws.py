@@ -1,0 +1,93 @@
+import pytest
+import torch
+from torch import Tensor
+
+from acn.config import Config, ImageShape, override
+from acn.distributions import GaussianPrior
+from acn.models import ACN, build
+from acn.sampling.draws import Sampler, draw_codes
+from tests.training.conftest import TINY
+
+SHAPE = ImageShape(height=4, width=5, channels=3, levels=6)
+
+
+@pytest.fixture
+def model() -> ACN:
+    torch.manual_seed(0)
+    return build(override(Config(), TINY).model, SHAPE).eval()
+
+
+def sampler(model: ACN, seed: int = 0, temperature: float = 1.0) -> Sampler:
+    return Sampler(model, torch.Generator().manual_seed(seed), temperature)
+
+
+def images(count: int) -> Tensor:
+    return torch.randint(6, (count, 3, 4, 5), dtype=torch.uint8, generator=torch.Generator().manual_seed(9))
+
+
+def test_reconstructions_use_the_mean_code(model: ACN, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+    likelihood = model.likelihood
+
+    def record(codes: Tensor) -> object:
+        seen.append(codes)
+        return likelihood(codes)
+
+    monkeypatch.setattr(model, "likelihood", record)
+    drawn = sampler(model).reconstruct(images(3), 4)
+    assert drawn.shape == (3, 4, 3, 4, 5)
+    means = model.posterior(images(3)).mean
+    torch.testing.assert_close(torch.cat(seen), means.repeat_interleave(4, 0), rtol=0, atol=1e-6)
+
+
+def test_copies_differ_and_temperature_zero_makes_them_alike(model: ACN) -> None:
+    drawn = sampler(model).reconstruct(images(2), 3)
+    assert not torch.equal(drawn[:, 0], drawn[:, 1])
+    modes = sampler(model, temperature=0).reconstruct(images(2), 3)
+    assert torch.equal(modes[:, 0], modes[:, 1])
+
+
+def test_a_daydream_uses_the_prior_at_the_code_of_the_last_image(model: ACN, monkeypatch: pytest.MonkeyPatch) -> None:
+    contexts: list[Tensor] = []
+    prior = model.prior
+
+    def record(context: Tensor) -> object:
+        contexts.append(context)
+        return prior(context)
+
+    monkeypatch.setattr(model, "prior", record)
+    chain = sampler(model).daydream(images(2), 3)
+    assert chain.shape == (2, 4, 3, 4, 5)
+    assert torch.equal(chain[:, 0], images(2))
+    for step, context in enumerate(contexts):
+        torch.testing.assert_close(context, model.posterior(chain[:, step]).mean, rtol=0, atol=1e-6)
+
+
+def test_interpolations_go_from_one_code_to_the_other(model: ACN) -> None:
+    first, second = images(4)[:2], images(4)[2:]
+    way = sampler(model, temperature=0).interpolate(first, second, 5)
+    assert way.shape == (2, 5, 3, 4, 5)
+    ends = sampler(model, temperature=0).reconstruct(torch.cat([first, second]), 1)[:, 0]
+    assert torch.equal(way[:, 0], ends[:2])
+    assert torch.equal(way[:, -1], ends[2:])
+
+
+def test_one_seed_one_picture_whatever_is_drawn_together(model: ACN, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = torch.randn(7, 3)
+    whole = sampler(model, 3).decode(codes)
+    assert torch.equal(whole, sampler(model, 3).decode(codes))
+    assert not torch.equal(whole, sampler(model, 4).decode(codes))
+    advanced: list[float] = []
+    Sampler(model, torch.Generator(), progress=advanced.append).decode(codes)
+    assert sum(advanced) == pytest.approx(7)
+
+
+def test_codes_come_from_the_prior_that_is_named(model: ACN) -> None:
+    mixture = GaussianPrior(torch.ones(1), torch.full((1, 3), 50.0), torch.ones(1, 3))
+    prior = (mixture.__class__.from_tensors({k: v.double() for k, v in mixture.tensors().items()}), torch.zeros(2, 3))
+    drawn = draw_codes(model, prior, "mixture", 200, torch.Generator().manual_seed(0))
+    assert float(drawn.mean()) == pytest.approx(50, abs=0.3)
+    drawn = draw_codes(model, prior, "associative", 5000, torch.Generator().manual_seed(0))
+    given = model.prior(torch.zeros(1, 3))
+    mean = (given.log_weights.exp() * given.means).sum(-1)[0]
+    torch.testing.assert_close(drawn.mean(0), mean, atol=0.1, rtol=0)

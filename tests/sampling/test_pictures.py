@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from acn.sampling.pictures import GAP, grid, near_square, save_animation, save_arrays, save_picture, to_pictures
+
+
+def test_levels_become_values_with_the_maximum_white() -> None:
+    levels = torch.tensor([0, 1, 2], dtype=torch.uint8).view(3, 1, 1, 1)
+    assert to_pictures(levels, np.array([0, 4, 16], np.uint8)).flatten().tolist() == [0, 64, 255]
+    assert to_pictures(levels, np.array([7, 100, 255], np.uint8)).flatten().tolist() == [7, 100, 255]
+    many = torch.zeros(2, 5, 3, 4, 6, dtype=torch.uint8)
+    assert to_pictures(many, np.arange(256, dtype=np.uint8)).shape == (2, 5, 4, 6, 3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grid_shows_every_picture_in_its_place(channels: int) -> None:
+    pictures = np.zeros((2, 3, 60, 70, channels), np.uint8)
+    for row in range(2):
+        for column in range(3):
+            pictures[row, column] = 10 * row + column
+    drawn = np.asarray(grid(pictures))
+    for row in range(2):
+        for column in range(3):
+            top, left = GAP + row * (60 + GAP), GAP + column * (70 + GAP)
+            assert (drawn[top : top + 60, left : left + 70] == 10 * row + column).all()
+
+
+def test_small_images_are_enlarged_in_whole_steps() -> None:
+    assert grid(np.zeros((1, 1, 8, 8, 1), np.uint8)).size == (56 + 2 * GAP, 56 + 2 * GAP)
+
+
+@pytest.mark.parametrize(("count", "shape"), [(1, (1, 1)), (64, (8, 8)), (10, (2, 5)), (7, (1, 7))])
+def test_near_square(count: int, shape: tuple[int, int]) -> None:
+    assert near_square(count) == shape
+
+
+def test_files_are_what_their_names_say(tmp_path: Path) -> None:
+    frames = [grid(np.full((1, 1, 9, 9, 1), value, np.uint8)) for value in (0, 100, 200)]
+    save_picture(frames[0], tmp_path / "a.png")
+    save_animation(frames, tmp_path / "a.gif")
+    save_arrays(tmp_path / "a.npz", numbers=np.arange(3, dtype=np.uint8))
+    with Image.open(tmp_path / "a.png") as picture, Image.open(tmp_path / "a.gif") as animation:
+        assert picture.format == "PNG"
+        assert (animation.format, getattr(animation, "n_frames", 1)) == ("GIF", 3)
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
+        assert arrays["numbers"].tolist() == [0, 1, 2]
