@@ -25,7 +25,7 @@ FLOORS = (
     ("data", "networks", "memory"),
     ("models",),
     ("runs",),
-    ("training", "evaluation", "sampling", "codec"),
+    ("training", "evaluation", "sampling", "codec", "exports"),
     ("estimator",),
     ("cli", "web"),
     ("__main__",),

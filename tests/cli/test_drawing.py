@@ -26,6 +26,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("reconstruct", "-n", "3", "--copies", "2"), ("reconstructions.png",)),
         (("daydream", "-n", "2", "--steps", "3"), ("daydreams.png", "daydreams.gif")),
         (("interpolate", "-n", "2", "--steps", "4"), ("interpolations.png",)),
+        (("neighbours", "-n", "3", "--near", "4"), ("neighbours.png",)),
     ],
 )
 def test_pictures_lie_in_the_run(run: Path, command: tuple[str, ...], files: tuple[str, ...]) -> None:
@@ -52,6 +53,17 @@ def test_arrays_and_seeds(run: Path) -> None:
     assert not np.array_equal(first["images"], other["images"])
 
 
+@pytest.mark.parametrize("name", ["codes.npz", "codes.parquet"])
+def test_codes_go_to_a_file(run: Path, name: str) -> None:
+    done = acn("encode", str(run), "digits", "-o", name, cwd=run.parent)
+    assert done.returncode == 0, done.stderr
+    assert (run.parent / name).stat().st_size > 1797 * 3 * 4
+    if name.endswith(".npz"):
+        with np.load(run.parent / name, allow_pickle=False) as arrays:
+            assert arrays["codes"].shape == (1797, 3)
+            assert set(arrays) == {"codes", "index", "split", "label"}
+
+
 def test_images_of_another_source(run: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 17, (5, 8, 8), dtype=np.uint8)
     np.savez(run.parent / "own.npz", images=pixels)
@@ -74,3 +86,4 @@ def test_mistakes_end_in_one_sentence(run: Path, tmp_path: Path) -> None:
         (tmp_path / "fresh" / name).write_bytes((run / name).read_bytes())
     assert "acn evaluate" in refused(fails("sample", "fresh"), 1)
     assert fails("sample", str(run), "-n", "0").returncode == 2
+    assert "ends in .npz or .parquet" in refused(fails("encode", str(run), "digits", "-o", "codes.csv"), 2)

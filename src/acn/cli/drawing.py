@@ -32,7 +32,21 @@ TemperatureOption = Annotated[
 
 
 def images_of(run: "Run", source: str | None) -> "Images":
-    """Return the run's test split, or the images of `source` read through the run's palette.
+    """Return the run's test split, or that of `source`, or else all images of `source`.
+
+    Raises:
+        DataError: the images are of another size than the run's.
+    """
+    from acn.data import open_collection
+
+    if source is None:
+        return open_collection(run.config.data).test
+    splits = splits_of(run, source)
+    return splits.get("test", splits["train"])
+
+
+def splits_of(run: "Run", source: str) -> "dict[str, Images]":
+    """Return the splits of `source`, read through the run's palette and binarized as the run's images are.
 
     Raises:
         DataError: the images are of another size than the run's.
@@ -40,15 +54,15 @@ def images_of(run: "Run", source: str | None) -> "Images":
     from acn.data import open_collection, open_splits
     from acn.errors import DataError
 
-    if source is None:
-        return open_collection(run.config.data).test
     if run.config.data.binarize != "none":
-        return open_collection(run.config.data.model_copy(update={"source": source})).test
-    name, splits = open_splits(source)
-    images = splits.get("test", splits["train"]).with_palette(run.palette)
-    if images.shape != run.shape:
-        raise DataError(f"{run.path} knows images of {run.shape}, found {images.shape} in {name}; resize the images")
-    return images
+        splits = open_collection(run.config.data.model_copy(update={"source": source})).splits
+    else:
+        splits = {name: images.with_palette(run.palette) for name, images in open_splits(source)[1].items()}
+    for name, images in splits.items():
+        if images.shape != run.shape:
+            found = f"{images.shape} in the {name} split of {source}"
+            raise DataError(f"{run.path} knows images of {run.shape}, found {found}; resize the images")
+    return splits
 
 
 @contextmanager

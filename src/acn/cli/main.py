@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from acn.cli.daydream import daydream
+from acn.cli.encode import encode
 from acn.cli.evaluate import evaluate
 from acn.cli.interpolate import interpolate
+from acn.cli.neighbours import neighbours
 from acn.cli.reconstruct import reconstruct
 from acn.cli.sample import sample
 from acn.cli.train import train
@@ -23,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (train, evaluate, sample, reconstruct, daydream, interpolate):
+for command in (train, evaluate, sample, reconstruct, daydream, interpolate, neighbours, encode):
     app.command()(command)
 
 INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended

@@ -80,7 +80,8 @@ class Images:
         values = self.values(chosen)
         levels = self._levels(values, chosen)
         if self.binarizer is not None:
-            levels = self.binarizer.bits(values, chosen, visit)
+            # Keyed by the row of the pixels, so that an image keeps its bits in whatever selection it comes.
+            levels = self.binarizer.bits(values, chosen if self.rows is None else self.rows[chosen], visit)
         return torch.from_numpy(np.ascontiguousarray(levels.transpose(0, 3, 1, 2)))
 
     def take(self, rows: Rows) -> "Images":

@@ -1,0 +1,71 @@
+"""Cached generation against one whole pass per pixel, and against a single full pass over the same images."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+from acn.config import ImageShape
+from acn.distributions import draw_levels
+from acn.networks.incremental import generate
+from acn.networks.pixelcnn import GatedPixelCNN
+from acn.recipes import recipe
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+NAIVE_STEPS = 10  # of the naive sampler's 784 equal ones; its time for all of them follows
+REPEATS = 3
+CODE_SIZE = 16
+
+
+def run(progress: Callable[[str], None]) -> dict[str, object]:
+    """Time the paper's MNIST decoder in float32: 64 images of 28 x 28, then other batches and sizes."""
+    figures: dict[str, object] = dict(_measure(28, 64))
+    progress(f"64 images of 28 x 28: {figures['cached_seconds']:.2f} s")
+    growth = []
+    for side, batch in ((28, 1), (28, 16), (28, 256), (14, 64), (56, 64)):
+        growth.append({"side": side, "batch": batch, **_measure(side, batch)})
+        progress(f"{batch} images of {side} x {side}: {growth[-1]['cached_seconds']:.2f} s")
+    return figures | {"growth": growth}
+
+
+@torch.inference_mode()
+def _measure(side: int, batch: int) -> dict[str, float]:
+    torch.manual_seed(0)
+    shape = ImageShape(height=side, width=side, channels=1, levels=2)
+    network = GatedPixelCNN(recipe("mnist").model.decoder, shape, CODE_SIZE).to(DEVICE)
+    codes = torch.randn(batch, CODE_SIZE, device=DEVICE)
+    images = torch.randint(2, (batch, 1, side, side), dtype=torch.uint8, device=DEVICE)
+    generator = torch.Generator().manual_seed(0)
+
+    def full() -> None:
+        network(images, codes)
+
+    def naive_step() -> None:
+        images[:, 0, 3, 3] = draw_levels(network(images, codes)[:, 0, 3, 3], generator).to(torch.uint8)
+
+    def cached() -> None:
+        generate(network, codes, lambda logits: draw_levels(logits, generator), lambda _: None)
+
+    seconds = {"full": _median(full), "cached": _median(cached)}
+    naive = _median(naive_step, NAIVE_STEPS) * side * side
+    return {
+        "speedup_vs_naive": naive / seconds["cached"],
+        "ratio_to_full_pass": seconds["cached"] / seconds["full"],
+        "cached_seconds": seconds["cached"],
+        "full_pass_seconds": seconds["full"],
+        "naive_seconds": naive,
+        "images_per_second": batch / seconds["cached"],
+    }
+
+
+def _median(call: Callable[[], None], repeats: int = REPEATS) -> float:
+    """Median seconds of some calls after one for warming up."""
+    times = []
+    for _ in range(repeats + 1):
+        begin = time.perf_counter()
+        call()
+        if DEVICE.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times[1:])

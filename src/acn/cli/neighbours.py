@@ -1,0 +1,49 @@
+"""`acn neighbours`: nearest in code space beside nearest in pixel space (Graves et al. 2018, Figure 14)."""
+
+from typing import Annotated
+
+import typer
+
+from acn.cli.drawing import OutOption, RunArgument, SourceArgument, announce, images_of
+
+# Of a split, evenly spaced, among which neighbours are sought: pixels of more would fill the memory.
+MOST_IMAGES = 20_000
+
+
+def neighbours(
+    run: RunArgument,
+    source: SourceArgument = None,
+    count: Annotated[int, typer.Option("-n", min=1, help="How many images.")] = 10,
+    near: Annotated[int, typer.Option("--near", min=1, help="Neighbours of each.")] = 10,
+    out: OutOption = None,
+) -> None:
+    """Draw images in the first column, and beside each its nearest: above by code, below by pixels."""
+    import numpy as np
+    import torch
+    from rich.console import Console
+
+    from acn.cli.devices import find_device
+    from acn.cli.progress import stages
+    from acn.evaluation.costs import encode
+    from acn.memory import nearest
+    from acn.runs import load_model, open_run
+    from acn.sampling.pictures import grid, save_arrays, save_picture, to_pictures
+
+    opened = open_run(run)
+    images = images_of(opened, source)
+    chosen = np.unique(np.linspace(0, len(images) - 1, min(len(images), MOST_IMAGES)).round().astype(np.int64))
+    images = images.take(chosen)
+    with stages(Console(stderr=True)) as stage:
+        codes = encode(load_model(opened).to(find_device("auto")), images, stage("codes", len(images)))
+    rows = torch.arange(min(count, len(images)))
+    levels = images.batch(range(len(images)))
+    pixels = levels.flatten(1).float()
+    found = [nearest(space[rows], space, min(near, len(images) - 1), exclude=rows) for space in (codes, pixels)]
+    shown = torch.stack([torch.cat([rows[:, None], each], dim=1) for each in found], dim=1).flatten(0, 1)
+    pictures = to_pictures(levels[shown], opened.palette)
+    path = out or run / "neighbours.png"
+    if path.suffix == ".npz":
+        save_arrays(path, images=pictures[::2, 0], by_code=pictures[::2, 1:], by_pixels=pictures[1::2, 1:])
+    else:
+        save_picture(grid(pictures, first_column=True), path)
+    announce(path)

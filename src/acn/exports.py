@@ -1,0 +1,128 @@
+"""Codes in files that other tools read: NumPy archives, and Parquet for pandas, scikit-learn and embedding-atlas."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from acn.data import Images
+from acn.errors import MissingExtraError
+from acn.files import write_atomically
+from acn.memory import nearest, squared_distances
+
+NEIGHBOURS = 15
+CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class EncodedSplit:
+    """The images of one split and their codes `[N, D]`, row i for image i."""
+
+    name: str
+    images: Images
+    codes: Tensor
+
+
+def write_npz(path: Path, splits: list[EncodedSplit]) -> None:
+    """Write `codes` `[N, D]`, `index`, `split`, and `file_name` and `label` where they exist, of all splits in turn.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    columns: dict[str, Any] = {"codes": np.concatenate([split.codes.numpy() for split in splits]), **_columns(splits)}
+    write_atomically(path, lambda temporary: np.savez(temporary, **columns))
+
+
+def write_parquet(path: Path, splits: list[EncodedSplit]) -> None:
+    """Write a row for each image: `index`, `split`, `file_name`, `label`, `code` (a list), and for embedding-atlas:
+
+    `x` and `y` (first two principal components), `image` (PNG) and `neighbors` (ids and distances of the
+    nearest codes of all splits). Images are read and written a chunk at a time.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+        StorageError: the disk refused.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError("pyarrow", "parquet", "writing Parquet") from error
+
+    def write(temporary: Path) -> None:
+        writer = None
+        for rows in _chunks(splits):
+            table = pyarrow.Table.from_pydict(rows)
+            writer = writer or pyarrow.parquet.ParquetWriter(temporary, table.schema)
+            writer.write_table(table)
+        if writer is not None:
+            writer.close()
+
+    write_atomically(path, write)
+
+
+def _columns(splits: list[EncodedSplit]) -> dict[str, Any]:
+    """One value per image of all splits in turn; no column where a split has no such values."""
+    columns: dict[str, Any] = {
+        "index": np.concatenate([np.arange(len(split.images)) for split in splits]),
+        "split": np.concatenate([np.full(len(split.images), split.name) for split in splits]),
+    }
+    if all(split.images.files is not None for split in splits):
+        columns["file_name"] = np.array([file for split in splits for file in split.images.files or ()])
+    if all(split.images.labels is not None for split in splits):
+        columns["label"] = np.array([text for split in splits for text in _label_texts(split.images)])
+    return columns
+
+
+def _label_texts(images: Images) -> list[str]:
+    labels: NDArray[np.int64] = np.asarray(images.labels)
+    return [images.label_names[label] if images.label_names else str(label) for label in labels.tolist()]
+
+
+def _chunks(splits: list[EncodedSplit]) -> Iterator[dict[str, list[Any]]]:
+    codes = torch.cat([split.codes for split in splits])
+    columns = {name: values.tolist() for name, values in _columns(splits).items()}
+    plane = _principal_plane(codes)
+    count = min(NEIGHBOURS, len(codes) - 1)
+    start = 0
+    for split in splits:
+        for first in range(0, len(split.images), CHUNK):
+            places = range(first, min(first + CHUNK, len(split.images)))
+            rows = torch.arange(start, start + len(places))
+            taken = slice(start, start + len(places))
+            near = nearest(codes[rows], codes, count, exclude=rows) if count else rows[:, None][:, :0]
+            distances = squared_distances(codes[rows][:, None], codes[near]).sqrt()
+            yield {
+                **{name: values[taken] for name, values in columns.items()},
+                "code": codes[rows].tolist(),
+                "x": plane[rows, 0].tolist(),
+                "y": plane[rows, 1].tolist(),
+                "image": [{"bytes": _png(pixels)} for pixels in split.images.values(places)],
+                "neighbors": [
+                    {"ids": ids, "distances": far} for ids, far in zip(near.tolist(), distances.tolist(), strict=True)
+                ],
+            }
+            start += len(places)
+
+
+def _principal_plane(codes: Tensor) -> Tensor:
+    """First two principal components `[N, 2]`; zeros where there are fewer."""
+    centred = codes.double() - codes.double().mean(0)
+    _, axes = torch.linalg.eigh(centred.T @ centred)
+    plane = torch.zeros(len(codes), 2, dtype=torch.float64)
+    shown = axes.flip(1)[:, :2]
+    plane[:, : shown.shape[1]] = centred @ shown
+    return plane
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(stream, format="PNG")
+    return stream.getvalue()
