@@ -26,7 +26,7 @@ FLOORS = (
     ("models",),
     ("runs",),
     ("training", "evaluation", "sampling", "codec", "exports"),
-    ("estimator",),
+    ("estimator", "trained"),
     ("cli", "web"),
     ("__main__",),
 )
@@ -78,7 +78,7 @@ def test_every_room_has_a_floor() -> None:
 def test_imports_point_down(module: str) -> None:
     here = room(module)
     if not here:
-        assert own_imports(MODULES[module]) <= {"acn.threads", "acn.version"}
+        assert own_imports(MODULES[module]) <= {"acn.threads", "acn.version", "acn.trained"}  # the last when asked for
         return
     for target in own_imports(MODULES[module]) - {"acn"}:
         there = room(target)

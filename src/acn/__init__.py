@@ -3,12 +3,32 @@
     Alex Graves, Jacob Menick, Aäron van den Oord (2018). Associative Compression Networks for Representation Learning.
     arXiv:1804.02476.
 
+    >>> model = acn.load("runs/digits")         # doctest: +SKIP
+    >>> model.encode(images)                    # doctest: +SKIP
+
 Importing this package loads no numerical library, so that the command line answers at once.
 """
+
+from typing import TYPE_CHECKING
 
 from acn.threads import quiet_threads
 from acn.version import __version__
 
 quiet_threads()  # before any module of this package can import NumPy or torch
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from acn.trained import TrainedModel, load
+
+__all__ = ["TrainedModel", "__version__", "load"]
+
+
+def __getattr__(name: str) -> object:
+    if name in ("TrainedModel", "load"):
+        from acn import trained
+
+        return getattr(trained, name)
+    raise AttributeError(f"module 'acn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

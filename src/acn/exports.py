@@ -41,10 +41,11 @@ def write_npz(path: Path, splits: list[EncodedSplit]) -> None:
 
 
 def write_parquet(path: Path, splits: list[EncodedSplit]) -> None:
-    """Write a row for each image: `index`, `split`, `file_name`, `label`, `code` (a list), and for embedding-atlas:
+    """Write a row for each image, with the columns that pandas users expect and those that embedding-atlas reads.
 
-    `x` and `y` (first two principal components), `image` (PNG) and `neighbors` (ids and distances of the
-    nearest codes of all splits). Images are read and written a chunk at a time.
+    For the former `index`, `split`, `file_name`, `label` and `code` (a list of numbers); for the latter `x` and `y`
+    (first two principal components), `image` (PNG) and `neighbors` (ids and distances of the nearest codes of all
+    splits). Images are read and written a chunk at a time.
 
     Raises:
         MissingExtraError: pyarrow is not installed.

@@ -28,10 +28,11 @@ from acn.distributions import GaussianPrior
 from acn.errors import RunError, StorageError, UsageError
 from acn.files import write_atomically, write_text_atomically
 from acn.models import ACN, build
+from acn.version import __version__
 
 CONFIG, CHECKPOINT, METRICS = "config.json", "checkpoint.safetensors", "metrics.jsonl"
 EVENTS, EVALUATION, CODES = "tensorboard", "evaluation.json", "codes.png"
-PRIOR = "prior.safetensors"
+PRIOR, WEIGHTS = "prior.safetensors", "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,21 @@ def create_run(
     """
     if (path / CONFIG).exists():
         raise UsageError(f"{path} already holds a run: go on with it by --resume {path}, or choose another --out")
+    run = Run(path, config, shape, provenance, made)
+    write_settings(run)
+    return run
+
+
+def write_settings(run: Run) -> None:
+    """Write the `config.json` of a run."""
     record = {
-        "config": config.model_dump(mode="json"),
-        "shape": shape.model_dump(mode="json"),
-        "data": provenance,
-        "made": made,
+        "acn": __version__,
+        "config": run.config.model_dump(mode="json"),
+        "shape": run.shape.model_dump(mode="json"),
+        "data": run.provenance,
+        "made": run.made,
     }
-    write_text_atomically(path / CONFIG, json.dumps(record, indent=2) + "\n")
-    return Run(path, config, shape, provenance, made)
+    write_text_atomically(run.path / CONFIG, json.dumps(record, indent=2) + "\n")
 
 
 def open_run(path: Path) -> Run:
@@ -99,13 +107,34 @@ def open_run(path: Path) -> Run:
 def load_model(run: Run) -> ACN:
     """Return the model with the Polyak-averaged weights of the run's last checkpoint, ready for evaluation.
 
+    Of a folder that `save_model` wrote, which has no checkpoint, they are the weights in `model.safetensors`.
+
     Raises:
-        RunError: there is no checkpoint, or it is damaged or of another shape.
+        RunError: there are no weights, or they are damaged or of another shape.
     """
-    tensors, _ = read_tensors(run.checkpoint, prefix="average.")
+    alone = run.path / WEIGHTS
+    file, prefix = (alone, "") if alone.exists() and not run.checkpoint.exists() else (run.checkpoint, "average.")
+    tensors, _ = read_tensors(file, prefix=prefix)
     model = build(run.config.model, run.shape)
-    load_weights(model, tensors, run.checkpoint)
+    load_weights(model, tensors, file)
     return model.eval().requires_grad_(False)
+
+
+def save_model(run: Run, folder: Path) -> None:
+    """Write what using a model takes, and nothing of its training: settings, averaged weights, unconditional prior.
+
+    The names are those of the hubs: `config.json` and `model.safetensors`, beside `prior.safetensors`.
+
+    Raises:
+        RunError: the run has no weights or was not evaluated yet.
+        StorageError: the disk refused.
+    """
+    mixture, codes = load_prior(run)
+    weights = load_model(run).state_dict()
+    saved = Run(folder, run.config, run.shape, run.provenance, run.made)
+    write_settings(saved)
+    write_tensors(folder / WEIGHTS, weights, {})
+    save_prior(saved, mixture, codes)
 
 
 def save_prior(run: Run, mixture: GaussianPrior, codes: Tensor) -> None:
