@@ -202,3 +202,15 @@ def read_tensors(path: Path, *, prefix: str = "") -> tuple[dict[str, Tensor], di
             return {name.removeprefix(prefix): file.get_tensor(name) for name in names}, facts
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise RunError(f"{path} is truncated or damaged ({error}); restore it from a copy or train again") from error
+
+
+def read_metrics(run: Run) -> list[dict[str, Any]]:
+    """Read the rows of the run's `metrics.jsonl`, oldest first; none where it has no such file."""
+    path = run.path / METRICS
+    return [json.loads(line) for line in complete_lines(path)] if path.exists() else []
+
+
+def complete_lines(path: Path) -> list[str]:
+    """Lines of a text file without their ends; a crash can leave part of one at the end, which is left out."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [line.rstrip("\n") for line in lines if line.endswith("\n")]

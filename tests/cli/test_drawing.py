@@ -87,3 +87,14 @@ def test_mistakes_end_in_one_sentence(run: Path, tmp_path: Path) -> None:
     assert "acn evaluate" in refused(fails("sample", "fresh"), 1)
     assert fails("sample", str(run), "-n", "0").returncode == 2
     assert "ends in .npz or .parquet" in refused(fails("encode", str(run), "digits", "-o", "codes.csv"), 2)
+
+
+def test_report_draws_what_is_missing(run: Path) -> None:
+    (run / "samples.png").unlink(missing_ok=True)
+    done = acn("report", str(run), cwd=run.parent)
+    assert done.returncode == 0, done.stderr
+    page = (run / "report.html").read_text()
+    assert page.count("data:image/") == 8
+    (run / "evaluation.json").rename(run / "evaluation.bak")
+    assert "acn evaluate" in refused(acn("report", str(run), cwd=run.parent), 1)
+    (run / "evaluation.bak").rename(run / "evaluation.json")

@@ -6,7 +6,7 @@ from rich.console import Console
 from acn.config import DataSettings
 from acn.data import open_collection
 from acn.evaluation.evaluate import COSTS
-from acn.evaluation.table import PAPER, ROWS, STATIC_MNIST, cost_table, probe_table
+from acn.evaluation.table import COST_ROWS, PAPER, STATIC_MNIST, cost_table, probe_table
 
 FIGURES = {
     "data": {"fingerprint": "other"},
@@ -24,9 +24,9 @@ def printed(table: object) -> str:
 
 
 def test_every_cost_has_a_row() -> None:
-    assert set(ROWS) == set(COSTS)
+    assert set(COST_ROWS) == set(COSTS)
     text = printed(cost_table(FIGURES))
-    assert all(name in text for name in ROWS.values())
+    assert all(name in text for name in COST_ROWS.values())
     assert text.count("12.3") == len(COSTS)
     assert "paper" not in text
 

@@ -12,6 +12,7 @@ from acn.cli.evaluate import evaluate
 from acn.cli.interpolate import interpolate
 from acn.cli.neighbours import neighbours
 from acn.cli.reconstruct import reconstruct
+from acn.cli.report import report
 from acn.cli.sample import sample
 from acn.cli.train import train
 from acn.errors import AcnError
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (train, evaluate, sample, reconstruct, daydream, interpolate, neighbours, encode):
+for command in (train, evaluate, sample, reconstruct, daydream, interpolate, neighbours, encode, report):
     app.command()(command)
 
 INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended

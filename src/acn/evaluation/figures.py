@@ -66,6 +66,40 @@ def plot_codes(
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
 
 
+def plot_curves(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw the cost of training images and the spread of the codes against the images seen, from rows of metrics.
+
+    Args:
+        rows: as `acn.training.metrics` writes them.
+        path: where the picture goes; it appears whole or not at all.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 6), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    images = [row["images"] for row in rows]
+    panels = (
+        ("total", "reconstruction + KL"),
+        ("reconstruction", "reconstruction"),
+        ("kl", "KL"),
+        ("code_std", "spread"),
+    )
+    for number, (key, label) in enumerate(panels, 1):
+        axes = figure.add_subplot(2, 2, number)
+        values = [row[key] for row in rows]
+        axes.plot(images, values, color=PALETTE[0], linewidth=1)
+        # The first rows are far above all others, which they would press flat.
+        later = values[len(values) // 20 :] or values
+        if later:
+            margin = 0.05 * (max(later) - min(later)) + 1e-3
+            axes.set_ylim(min(later) - margin, max(later) + margin)
+        axes.set_title(label, fontsize=10)
+        axes.set_xlabel("images seen", fontsize=9)
+        axes.grid(alpha=0.2, linewidth=0.5)
+    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
+
+
 def _principal_plane(codes: Tensor) -> tuple[NDArray[np.float32], list[float]]:
     """Points [N, 2] and the shares of the variance on both axes; missing axes are zero."""
     array = codes.detach().cpu().float().numpy()

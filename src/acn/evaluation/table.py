@@ -19,7 +19,7 @@ PAPER: dict[str, float] = {
     "pca": 82.8,
 }
 
-ROWS = {
+COST_ROWS = {
     "reconstruction": "reconstruction",
     "kl_k1": "KL, nearest neighbour (K = 1)",
     "kl_k5": "KL, K = 5",
@@ -34,25 +34,30 @@ ROWS = {
     "tour_restored": "tour, order restored",
     "order_nats": "log(N!)/N, the order",
 }
-PROBES = {"codes": "codes", "pixels": "pixels", "pca": "PCA of the same size", "random_encoder": "untrained encoder"}
+PROBE_ROWS = {
+    "codes": "codes",
+    "pixels": "pixels",
+    "pca": "PCA of the same size",
+    "random_encoder": "untrained encoder",
+}
 
 # SHA-256 over the pixels of the fixed binarization of Salakhutdinov and Murray (2008), 50,000/10,000/10,000 images.
 STATIC_MNIST = "a985f732633c39635d241274e184e97e948a41fe864f10873731c011b62f7ead"
 
 
-def is_paper_data(figures: dict[str, Any]) -> bool:
-    """Whether the figures were measured on the test split of the paper's Tables 1 to 3."""
-    return bool(figures["data"]["fingerprint"] == STATIC_MNIST)
+def paper_figures(figures: dict[str, Any]) -> dict[str, float]:
+    """The paper's figures, where those given were measured on the test split of its Tables 1 to 3; else none."""
+    return PAPER if figures["data"]["fingerprint"] == STATIC_MNIST else {}
 
 
 def cost_table(figures: dict[str, Any]) -> Table:
     """Lay out costs in nats per image and bits per dimension, with the paper's column where it applies."""
-    paper = PAPER if is_paper_data(figures) else {}
+    paper = paper_figures(figures)
     table = Table(title=f"Test split, {figures['n_test']:,} images", title_justify="left")
     table.add_column("cost")
     for column in ("nats / image", "bits / dim", *(["paper, nats"] if paper else [])):
         table.add_column(column, justify="right")
-    for key, text in ROWS.items():
+    for key, text in COST_ROWS.items():
         cells = [_number(figures[key], 2), _number(figures["bits_per_dimension"].get(key), 4)]
         table.add_row(text, *cells, *([_number(paper.get(key), 1)] if paper else []), end_section=key in SECTION_ENDS)
     return table
@@ -66,12 +71,12 @@ def probe_table(figures: dict[str, Any]) -> Table | None:
     probes = figures["linear_probe"]
     if probes["codes"] is None:
         return None
-    paper = PAPER if is_paper_data(figures) else {}
+    paper = paper_figures(figures)
     table = Table(title="Linear classification of the test split", title_justify="left")
     table.add_column("features")
     for column in ("accuracy %", *(["paper %"] if paper else [])):
         table.add_column(column, justify="right")
-    for key, text in PROBES.items():
+    for key, text in PROBE_ROWS.items():
         table.add_row(text, _number(probes[key], 2), *([_number(paper.get(key), 1)] if paper else []))
     return table
 

@@ -3,11 +3,9 @@
 import json
 import math
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 from acn.files import storage_error, write_text_atomically
-from acn.runs import EVENTS, METRICS, Run
+from acn.runs import EVENTS, METRICS, Run, complete_lines
 from acn.training.state import TrainingState
 from acn.training.step import Rates, StepReport
 
@@ -36,7 +34,7 @@ class Metrics:
         self.watch = watch
         self._pending: list[tuple[StepReport, int, float]] = []
         if self.path.exists():
-            kept = [line for line in _lines(self.path) if json.loads(line)["step"] <= step]
+            kept = [line for line in complete_lines(self.path) if json.loads(line)["step"] <= step]
             write_text_atomically(self.path, "".join(line + "\n" for line in kept))
         self._events = SummaryWriter(str(run.path / EVENTS), purge_step=step)
 
@@ -86,17 +84,6 @@ class Metrics:
                     self._events.add_scalar(key, value, global_step=int(row["step"]))
         except OSError as error:
             raise storage_error(error, self.path) from error
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read the rows of a `metrics.jsonl`; a last line that was cut off is left out."""
-    return [json.loads(line) for line in _lines(path)]
-
-
-def _lines(path: Path) -> list[str]:
-    """Complete lines of the file; a crash can leave part of one at the end."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [line.rstrip("\n") for line in lines if line.endswith("\n")]
 
 
 def _mean(values: list[float]) -> float:

@@ -1,0 +1,56 @@
+"""`acn report`: everything about a run in one HTML file."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acn.cli.daydream import daydream
+from acn.cli.drawing import OutOption, RunArgument, announce
+from acn.cli.interpolate import interpolate
+from acn.cli.neighbours import neighbours
+from acn.cli.reconstruct import reconstruct
+from acn.cli.sample import sample
+
+if TYPE_CHECKING:
+    from acn.runs import Run
+
+DRAWN_BY: dict[str, Callable[..., None]] = {
+    "samples.png": sample,
+    "reconstructions.png": reconstruct,
+    "neighbours.png": neighbours,
+    "interpolations.png": interpolate,
+    "daydreams.png": daydream,
+}
+
+
+def report(run: RunArgument, out: OutOption = None) -> None:
+    """Write one HTML file with costs, curves, pictures, settings and provenance; pictures that lack are drawn first."""
+    from acn.evaluation.figures import plot_curves
+    from acn.evaluation.report import html_report
+    from acn.files import write_text_atomically
+    from acn.runs import open_run, read_metrics
+
+    opened = open_run(run)
+    figures = _figures(opened)
+    plot_curves(read_metrics(opened), run / "curves.png")
+    for name, draw in DRAWN_BY.items():
+        if not (run / name).exists():
+            draw(run)
+    path = out or run / "report.html"
+    write_text_atomically(path, html_report(opened, figures))
+    announce(path)
+
+
+def _figures(run: "Run") -> Any:  # noqa: ANN401 - what JSON holds
+    import json
+
+    from acn.errors import RunError
+    from acn.runs import EVALUATION
+
+    file: Path = run.path / EVALUATION
+    if not file.exists():
+        raise RunError(f"{run.path} was not evaluated yet: run acn evaluate {run.path} first")
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{file} is damaged ({error}); run acn evaluate {run.path} again") from error

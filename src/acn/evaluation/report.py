@@ -1,0 +1,112 @@
+"""One HTML file that says what a run is, what it costs, and what its codes know; it opens with no network."""
+
+import base64
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+from acn.evaluation.table import COST_ROWS, PROBE_ROWS, paper_figures
+from acn.runs import Run
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+table { border-collapse: collapse; margin: 1rem 0; }
+td, th { padding: .2rem .8rem; border-bottom: 1px solid #ddd; text-align: right; font-variant-numeric: tabular-nums; }
+td:first-child, th:first-child { text-align: left; }
+img { max-width: 100%; image-rendering: pixelated; }
+img.smooth { image-rendering: auto; }
+pre { background: #f6f6f6; padding: 1rem; overflow-x: auto; font-size: 13px; }
+"""
+# File in the run folder, heading, what it shows, and whether it is a drawing and not enlarged pixels.
+PICTURES = (
+    ("curves.png", "Training", "Cost of the training images, in nats per image, and the spread of the codes.", True),
+    ("codes.png", "Codes", "First two principal components of the codes of the test split.", True),
+    ("samples.png", "Samples", "Codes from the unconditional prior, pixels from the decoder.", False),
+    (
+        "reconstructions.png",
+        "Reconstructions",
+        "Originals on the left; images with the same mean code beside them.",
+        False,
+    ),
+    ("neighbours.png", "Neighbours", "Beside each image those nearest by code, and below them those by pixels.", False),
+    ("interpolations.png", "Interpolations", "Evenly spaced codes between those of two images.", False),
+    ("daydreams.gif", "Daydreams", "Encode, draw a code near by, draw its image, and so on.", False),
+    ("daydreams.png", "Daydreams, step by step", "One chain in each row, its start on the left.", False),
+)
+
+
+def html_report(run: Run, figures: dict[str, Any]) -> str:
+    """Return a page with everything in it: tables, the pictures that lie in the run folder, settings and provenance.
+
+    Args:
+        run: whose folder holds the pictures.
+        figures: what `acn.evaluation.evaluate.evaluate` returned.
+    """
+    title = html.escape(f"{figures['data']['source']}: Associative Compression Network")
+    parts = [
+        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title><style>{STYLE}</style>",
+        f"<h1>{title}</h1><p>{html.escape(_summary(figures))}</p>",
+        f"<h2>Costs of the test split</h2>{_costs(figures)}",
+        f"<h2>Linear classification</h2>{_probes(figures)}" if figures["linear_probe"]["codes"] is not None else "",
+        *(_picture(run.path / file, heading, text, smooth) for file, heading, text, smooth in PICTURES),
+        f"<h2>Settings</h2><pre>{html.escape(json.dumps(figures['config'], indent=2))}</pre>",
+        f"<h2>Provenance</h2><pre>{html.escape(json.dumps(_provenance(figures), indent=2))}</pre></html>\n",
+    ]
+    return "\n".join(parts)
+
+
+def _summary(figures: dict[str, Any]) -> str:
+    training = figures["training"]
+    return (
+        f"{figures['n_train']:,} training and {figures['n_test']:,} test images; {figures['parameters']:,} weights; "
+        f"{training['images_seen']:,} images seen in {training['seconds'] / 60:.1f} minutes."
+    )
+
+
+def _costs(figures: dict[str, Any]) -> str:
+    bits = figures["bits_per_dimension"]
+    rows = [(text, figures[key], bits.get(key), key) for key, text in COST_ROWS.items()]
+    paper = paper_figures(figures)
+    head = ["cost", "nats / image", "bits / dim", *(["paper, nats"] if paper else [])]
+    body = [
+        [text, _number(nats, 2), _number(per_dimension, 4), *([_number(paper.get(key), 1)] if paper else [])]
+        for text, nats, per_dimension, key in rows
+    ]
+    return _table(head, body)
+
+
+def _probes(figures: dict[str, Any]) -> str:
+    paper = paper_figures(figures)
+    head = ["features", "accuracy %", *(["paper %"] if paper else [])]
+    body = [
+        [text, _number(figures["linear_probe"][key], 2), *([_number(paper.get(key), 1)] if paper else [])]
+        for key, text in PROBE_ROWS.items()
+    ]
+    return _table(head, body)
+
+
+def _table(head: list[str], body: list[list[str]]) -> str:
+    def row(cells: list[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    return "<table>" + row(head, "th") + "".join(row(cells, "td") for cells in body) + "</table>"
+
+
+def _picture(path: Path, heading: str, text: str, smooth: bool) -> str:
+    if not path.exists():
+        return ""
+    data = base64.b64encode(path.read_bytes()).decode()
+    kind = " class='smooth'" if smooth else ""
+    source = f"data:image/{path.suffix[1:]};base64,{data}"
+    return f"<h2>{heading}</h2><p>{text}</p><img{kind} alt='{heading}' src='{source}'>"
+
+
+def _provenance(figures: dict[str, Any]) -> dict[str, Any]:
+    names = ("acn", "commit", "uncommitted_changes", "date", "device", "cores", "threads", "torch", "python", "system")
+    own = {name: figures[name] for name in (*names, "seed", "seconds")}
+    return {**own, "training": figures["training"], "data": figures["data"]}
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,62 @@
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+from PIL import Image
+
+from acn.config import Config, ImageShape
+from acn.evaluation.figures import plot_curves
+from acn.evaluation.report import html_report
+from acn.runs import Run
+from tests.evaluation.test_table import FIGURES
+
+SHAPE = ImageShape(height=8, width=8, channels=1, levels=2)
+
+
+def figures() -> dict[str, object]:
+    names = ("acn", "commit", "uncommitted_changes", "date", "device", "cores", "threads", "torch", "python", "system")
+    return {
+        **FIGURES,
+        **dict.fromkeys(names, "x"),
+        "data": {"source": "<my images>", "fingerprint": "other"},
+        "n_train": 5,
+        "parameters": 10,
+        "seed": 0,
+        "seconds": 1.0,
+        "training": {"images_seen": 100, "seconds": 60.0},
+        "config": Config().model_dump(mode="json"),
+    }
+
+
+class Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_holds_everything_and_needs_no_network(tmp_path: Path) -> None:
+    Image.new("L", (70, 70)).save(tmp_path / "samples.png")
+    page = html_report(Run(tmp_path, Config(), SHAPE, {}, {}), figures())
+    reader = Reader()
+    reader.feed(page)
+    assert reader.addresses
+    assert all(address.startswith("data:image/") for address in reader.addresses)
+    assert not re.search(r"https?://", page)
+    for text in ("<my images>", "list: order kept", "12.35", "98.76", "learning_rate", "Samples"):
+        assert text in reader.text
+    assert "Reconstructions" not in reader.text  # there is no such picture in the folder
+
+
+def test_curves_are_drawn_of_any_number_of_rows(tmp_path: Path) -> None:
+    row = {"images": 10, "total": 5.0, "reconstruction": 4.0, "kl": 1.0, "code_std": 0.5}
+    for count in (0, 1, 50):
+        plot_curves([row] * count, tmp_path / f"{count}.png")
+        with Image.open(tmp_path / f"{count}.png") as picture:
+            assert min(picture.size) > 300
