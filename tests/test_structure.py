@@ -26,6 +26,7 @@ FLOORS = (
     ("models",),
     ("runs",),
     ("training", "evaluation", "sampling", "codec", "exports"),
+    ("projector",),
     ("estimator", "trained"),
     ("cli", "web"),
     ("__main__",),

@@ -78,11 +78,12 @@ def _columns(splits: list[EncodedSplit]) -> dict[str, Any]:
     if all(split.images.files is not None for split in splits):
         columns["file_name"] = np.array([file for split in splits for file in split.images.files or ()])
     if all(split.images.labels is not None for split in splits):
-        columns["label"] = np.array([text for split in splits for text in _label_texts(split.images)])
+        columns["label"] = np.array([text for split in splits for text in label_texts(split.images)])
     return columns
 
 
-def _label_texts(images: Images) -> list[str]:
+def label_texts(images: Images) -> list[str]:
+    """Name of the class of each image, or its number; the images must have labels."""
     labels: NDArray[np.int64] = np.asarray(images.labels)
     return [images.label_names[label] if images.label_names else str(label) for label in labels.tolist()]
 

@@ -9,6 +9,7 @@ import typer
 from acn.cli.daydream import daydream
 from acn.cli.encode import encode
 from acn.cli.evaluate import evaluate
+from acn.cli.export_projector import export_projector
 from acn.cli.interpolate import interpolate
 from acn.cli.neighbours import neighbours
 from acn.cli.reconstruct import reconstruct
@@ -26,7 +27,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (train, evaluate, sample, reconstruct, daydream, interpolate, neighbours, encode, report):
+for command in (
+    train,
+    evaluate,
+    sample,
+    reconstruct,
+    daydream,
+    interpolate,
+    neighbours,
+    encode,
+    report,
+    export_projector,
+):
     app.command()(command)
 
 INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended

@@ -1,0 +1,34 @@
+"""`acn export-projector`: the codes for TensorBoard's Embedding Projector."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from acn.cli.drawing import RunArgument, SourceArgument, announce, images_of
+
+
+def export_projector(
+    run: RunArgument,
+    source: SourceArgument = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="[default: RUN/projector]", show_default=False)
+    ] = None,
+) -> None:
+    """Write codes, labels and a sprite of the images; tensorboard --logdir FOLDER shows them under Projector."""
+    from rich.console import Console
+
+    from acn.cli.devices import find_device
+    from acn.cli.progress import stages
+    from acn.evaluation.costs import encode
+    from acn.exports import EncodedSplit
+    from acn.projector import export_projector as export
+    from acn.runs import load_model, open_run
+
+    opened = open_run(run)
+    images = images_of(opened, source)
+    with stages(Console(stderr=True)) as stage:
+        codes = encode(load_model(opened).to(find_device("auto")), images, stage("codes", len(images)))
+    folder = out or run / "projector"
+    export(folder, EncodedSplit("test", images, codes))
+    announce(folder)
