@@ -21,6 +21,7 @@ TINY = (
     "model.decoder.filters=4",
     "model.decoder.blocks=1",
     "model.decoder.head=4",
+    "memory.neighbours=5",
     "training.epochs=2",
     "training.batch=100",
 )
