@@ -1,6 +1,8 @@
+import pytest
 import torch
 
-from acn.data.order import batches, epoch_order
+from acn.config import ImageShape
+from acn.data.order import batches, epoch_order, slices
 
 
 def test_an_epoch_visits_every_image_once() -> None:
@@ -33,3 +35,13 @@ def test_batches_cover_the_order_with_the_last_one_partial() -> None:
     assert [len(rows) for rows in cut] == [4, 4, 2]
     assert torch.equal(torch.cat(cut), order)
     assert list(batches(order[:0], 4)) == []
+
+
+@pytest.mark.parametrize(("levels", "channels", "largest"), [(2, 1, 128), (256, 1, 64), (256, 3, 21)])
+def test_slices_are_bounded_and_cover_every_image_once(levels: int, channels: int, largest: int) -> None:
+    shape = ImageShape.model_validate({"height": 32, "width": 32, "channels": channels, "levels": levels})
+    cut = list(slices(300, shape))
+    assert [row for rows in cut for row in rows] == list(range(300))
+    assert max(map(len, cut)) == largest
+    huge = ImageShape.model_validate({"height": 999, "width": 999, "channels": channels, "levels": levels})
+    assert [len(rows) for rows in slices(3, huge)] == [1, 1, 1]

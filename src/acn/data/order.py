@@ -27,7 +27,11 @@ def batches(order: Tensor, size: int) -> Iterator[Tensor]:
 
 
 def slices(count: int, shape: ImageShape) -> Iterator[range]:
-    """Cut 0 ... count - 1 into ranges of single images, or of more with at most `PIXELS_AT_ONCE` pixels together."""
-    size = max(1, PIXELS_AT_ONCE // (shape.height * shape.width))
+    """Cut 0 ... count - 1 into ranges of single images, or of more with at most `PIXELS_AT_ONCE` pixels together.
+
+    A pixel with many logits counts as several: 6 in colour with 256 levels.
+    """
+    weight = max(1, shape.channels * shape.levels // 128)
+    size = max(1, PIXELS_AT_ONCE // (shape.height * shape.width * weight))
     for start in range(0, count, size):
         yield range(start, min(start + size, count))
