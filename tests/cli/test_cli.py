@@ -96,6 +96,7 @@ def test_evaluating_twice_gives_the_same_figures(trained: tuple[Path, subprocess
     done = acn("evaluate", str(run), "--json", "again.json", cwd=run.parent)
     assert done.returncode == 0, done.stderr
     again = json.loads((run.parent / "again.json").read_text())
+    assert (run.parent / "again.png").read_bytes() == (run / "codes.png").read_bytes()
     clock = ("seconds", "date")
     assert {k: v for k, v in first.items() if k not in clock} == {k: v for k, v in again.items() if k not in clock}
 

@@ -21,7 +21,12 @@ def evaluate(
         typer.Argument(metavar="[SOURCE]", help="Where its images are now, if they moved.", show_default=False),
     ] = None,
     json: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the figures to this file too.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the figures to this file too, and the picture of the codes beside it.",
+            show_default=False,
+        ),
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
@@ -38,24 +43,27 @@ def evaluate(
 def report(run: "Run", collection: "Collection", device: "torch.device", json: Path | None = None) -> None:
     """Evaluate a run, print its tables, and write the figures and the picture of the codes to its folder."""
     import json as encoder
+    import shutil
 
     from rich.console import Console
 
     from acn.cli.progress import stages
     from acn.evaluation.evaluate import evaluate as compute
     from acn.evaluation.table import cost_table, probe_table
-    from acn.files import write_text_atomically
+    from acn.files import write_atomically, write_text_atomically
     from acn.runs import CODES, EVALUATION
 
     console = Console()
     with stages(console) as stage:
         figures = compute(run, collection, device, stage)
     text = encoder.dumps(figures, indent=2) + "\n"
-    targets = [run.path / EVALUATION, *([json] if json else [])]
-    for target in targets:
-        write_text_atomically(target, text)
+    picture = run.path / CODES
+    write_text_atomically(run.path / EVALUATION, text)
+    if json is not None:
+        write_text_atomically(json, text)
+        write_atomically(json.with_suffix(".png"), lambda temporary: shutil.copyfile(picture, temporary))
     for table in (cost_table(figures), probe_table(figures)):
         if table is not None:
             console.print(table)
-    console.print(f"Figures: {' and '.join(map(str, targets))}", soft_wrap=True)
-    console.print(f"Picture of the codes: {run.path / CODES}", soft_wrap=True)
+    console.print(f"Figures: {json or run.path / EVALUATION}", soft_wrap=True)
+    console.print(f"Picture of the codes: {json.with_suffix('.png') if json else picture}", soft_wrap=True)
