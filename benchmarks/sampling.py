@@ -1,7 +1,5 @@
 """Cached generation against one whole pass per pixel, and against a single full pass over the same images."""
 
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
@@ -11,8 +9,8 @@ from acn.distributions import draw_levels
 from acn.networks.incremental import generate
 from acn.networks.pixelcnn import GatedPixelCNN
 from acn.recipes import recipe
+from benchmarks._timing import DEVICE, median_seconds
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 NAIVE_STEPS = 10  # of the naive sampler's 784 equal ones; its time for all of them follows
 REPEATS = 3
 CODE_SIZE = 16
@@ -47,8 +45,8 @@ def _measure(side: int, batch: int) -> dict[str, float]:
     def cached() -> None:
         generate(network, codes, lambda logits: draw_levels(logits, generator), lambda _: None)
 
-    seconds = {"full": _median(full), "cached": _median(cached)}
-    naive = _median(naive_step, NAIVE_STEPS) * side * side
+    seconds = {"full": median_seconds(full, REPEATS), "cached": median_seconds(cached, REPEATS)}
+    naive = median_seconds(naive_step, NAIVE_STEPS) * side * side
     return {
         "speedup_vs_naive": naive / seconds["cached"],
         "ratio_to_full_pass": seconds["cached"] / seconds["full"],
@@ -57,15 +55,3 @@ def _measure(side: int, batch: int) -> dict[str, float]:
         "naive_seconds": naive,
         "images_per_second": batch / seconds["cached"],
     }
-
-
-def _median(call: Callable[[], None], repeats: int = REPEATS) -> float:
-    """Median seconds of some calls after one for warming up."""
-    times = []
-    for _ in range(repeats + 1):
-        begin = time.perf_counter()
-        call()
-        if DEVICE.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times[1:])

@@ -5,7 +5,6 @@ rate at which this machine multiplies large matrices in the same precision, meas
 """
 
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
@@ -15,12 +14,12 @@ from acn.config import Config, ImageShape, override
 from acn.recipes import recipe
 from acn.training.state import TrainingState, new_state
 from acn.training.step import autocast, rates, training_step
+from benchmarks._timing import DEVICE, median_seconds
 
 MEMORY_ROWS = 60_000
 SHAPE = ImageShape(height=28, width=28, channels=1, levels=2)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 REPEATS = 7
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def run(progress: Callable[[str], None]) -> dict[str, object]:
@@ -54,7 +53,7 @@ def _measure(config: Config, precision: str) -> dict[str, float]:
         state.step += 1
 
     rate = _matmul_rate(precision)
-    forward_seconds, train_seconds = _median(forward), _median(train)
+    forward_seconds, train_seconds = median_seconds(forward, REPEATS), median_seconds(train, REPEATS)
     forward_floor, train_floor = _operations(forward) / rate, _operations(train) / rate
     return {
         "matmul_gflops": rate / 1e9,
@@ -75,25 +74,13 @@ def _matmul_rate(precision: str) -> float:
     """Floating-point operations per second of a large square product."""
     size = 2048
     left, right = (torch.randn(size, size, device=DEVICE).to(PRECISIONS[precision]) for _ in range(2))
-    return 2 * size**3 / _median(lambda: torch.mm(left, right))
+    return 2 * size**3 / median_seconds(lambda: torch.mm(left, right), REPEATS)
 
 
 def _operations(call: Callable[[], object]) -> float:
     with FlopCounterMode(display=False) as counter:
         call()
     return float(counter.get_total_flops())
-
-
-def _median(call: Callable[[], object]) -> float:
-    """Median seconds of `REPEATS` calls after two for warming up."""
-    seconds = []
-    for _ in range(REPEATS + 2):
-        begin = time.perf_counter()
-        call()
-        if DEVICE.type == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - begin)
-    return statistics.median(seconds[2:])
 
 
 def _weights(state: TrainingState) -> int:

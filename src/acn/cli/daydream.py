@@ -11,6 +11,7 @@ from acn.cli.drawing import (
     SourceArgument,
     TemperatureOption,
     announce,
+    deliver,
     images_of,
     sampler,
 )
@@ -30,7 +31,7 @@ def daydream(
     Beside the picture goes an animation (.gif) of all chains at once.
     """
     from acn.runs import open_run
-    from acn.sampling.pictures import grid, near_square, save_animation, save_arrays, save_picture, to_pictures
+    from acn.sampling.pictures import grid, near_square, save_animation, to_pictures
 
     opened = open_run(run)
     images = images_of(opened, source)
@@ -38,12 +39,9 @@ def daydream(
     with sampler(opened, seed, temperature, len(starts) * steps) as drawing:
         pictures = to_pictures(drawing.daydream(starts, steps), opened.palette)
     path = out or run / "daydreams.png"
-    if path.suffix == ".npz":
-        save_arrays(path, daydreams=pictures)
-    else:
-        save_picture(grid(pictures, first_column=True), path)
+    deliver(path, grid(pictures, first_column=True), daydreams=pictures)
+    if path.suffix != ".npz":
         shape = near_square(len(starts))
         frames = [grid(pictures[:, step].reshape(*shape, *pictures.shape[2:])) for step in range(steps + 1)]
         save_animation(frames, path.with_suffix(".gif"))
         announce(path.with_suffix(".gif"))
-    announce(path)

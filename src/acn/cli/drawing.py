@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image as Picture
+
     from acn.data import Images
     from acn.runs import Run
     from acn.sampling.draws import Sampler
+
+    Arrays = NDArray[np.uint8] | NDArray[np.float32]
 
 RunArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="The folder that acn train wrote.", show_default=False)
@@ -80,6 +86,17 @@ def sampler(run: "Run", seed: int, temperature: float, images: int) -> Iterator[
         advance = stage("drawing images", images)
         model = load_model(run).to(find_device("auto"))
         yield Sampler(model, torch.Generator().manual_seed(seed), temperature, advance)
+
+
+def deliver(path: Path, picture: "Picture", **arrays: "Arrays") -> None:
+    """Write `picture`, or the `arrays` where the name asks for `.npz`, and say where."""
+    from acn.sampling.pictures import save_arrays, save_picture
+
+    if path.suffix == ".npz":
+        save_arrays(path, **arrays)
+    else:
+        save_picture(picture, path)
+    announce(path)
 
 
 def announce(path: Path) -> None:

@@ -10,7 +10,7 @@ from acn.cli.drawing import (
     SeedOption,
     SourceArgument,
     TemperatureOption,
-    announce,
+    deliver,
     images_of,
     sampler,
 )
@@ -28,7 +28,7 @@ def interpolate(
     """Draw images at evenly spaced codes between those of two images, a row for each pair."""
     from acn.errors import DataError
     from acn.runs import open_run
-    from acn.sampling.pictures import grid, save_arrays, save_picture, to_pictures
+    from acn.sampling.pictures import grid, to_pictures
 
     opened = open_run(run)
     images = images_of(opened, source)
@@ -38,9 +38,4 @@ def interpolate(
     first, second = images.batch(range(0, 2 * pairs, 2)), images.batch(range(1, 2 * pairs, 2))
     with sampler(opened, seed, temperature, pairs * steps) as drawing:
         pictures = to_pictures(drawing.interpolate(first, second, steps), opened.palette)
-    path = out or run / "interpolations.png"
-    if path.suffix == ".npz":
-        save_arrays(path, interpolations=pictures)
-    else:
-        save_picture(grid(pictures), path)
-    announce(path)
+    deliver(out or run / "interpolations.png", grid(pictures), interpolations=pictures)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from acn.cli.drawing import OutOption, RunArgument, SourceArgument, announce, images_of
+from acn.cli.drawing import OutOption, RunArgument, SourceArgument, deliver, images_of
 
 # Of a split, evenly spaced, among which neighbours are sought: pixels of more would fill the memory.
 MOST_IMAGES = 20_000
@@ -27,7 +27,7 @@ def neighbours(
     from acn.evaluation.costs import encode
     from acn.memory import nearest
     from acn.runs import load_model, open_run
-    from acn.sampling.pictures import grid, save_arrays, save_picture, to_pictures
+    from acn.sampling.pictures import grid, to_pictures
 
     opened = open_run(run)
     images = images_of(opened, source)
@@ -41,9 +41,10 @@ def neighbours(
     found = [nearest(space[rows], space, min(near, len(images) - 1), exclude=rows) for space in (codes, pixels)]
     shown = torch.stack([torch.cat([rows[:, None], each], dim=1) for each in found], dim=1).flatten(0, 1)
     pictures = to_pictures(levels[shown], opened.palette)
-    path = out or run / "neighbours.png"
-    if path.suffix == ".npz":
-        save_arrays(path, images=pictures[::2, 0], by_code=pictures[::2, 1:], by_pixels=pictures[1::2, 1:])
-    else:
-        save_picture(grid(pictures, first_column=True), path)
-    announce(path)
+    deliver(
+        out or run / "neighbours.png",
+        grid(pictures, first_column=True),
+        images=pictures[::2, 0],
+        by_code=pictures[::2, 1:],
+        by_pixels=pictures[1::2, 1:],
+    )

@@ -10,7 +10,7 @@ from acn.cli.drawing import (
     SeedOption,
     SourceArgument,
     TemperatureOption,
-    announce,
+    deliver,
     images_of,
     sampler,
 )
@@ -29,7 +29,7 @@ def reconstruct(
     import torch
 
     from acn.runs import open_run
-    from acn.sampling.pictures import grid, save_arrays, save_picture, to_pictures
+    from acn.sampling.pictures import grid, to_pictures
 
     opened = open_run(run)
     images = images_of(opened, source)
@@ -37,9 +37,9 @@ def reconstruct(
     with sampler(opened, seed, temperature, len(originals) * copies) as drawing:
         drawn = drawing.reconstruct(originals, copies)
     pictures = to_pictures(torch.cat([originals[:, None], drawn], dim=1), opened.palette)
-    path = out or run / "reconstructions.png"
-    if path.suffix == ".npz":
-        save_arrays(path, originals=pictures[:, 0], reconstructions=pictures[:, 1:])
-    else:
-        save_picture(grid(pictures, first_column=True), path)
-    announce(path)
+    deliver(
+        out or run / "reconstructions.png",
+        grid(pictures, first_column=True),
+        originals=pictures[:, 0],
+        reconstructions=pictures[:, 1:],
+    )

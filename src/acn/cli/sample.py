@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from acn.cli.drawing import OutOption, RunArgument, SeedOption, TemperatureOption, announce, sampler
+from acn.cli.drawing import OutOption, RunArgument, SeedOption, TemperatureOption, deliver, sampler
 
 
 def sample(
@@ -19,7 +19,7 @@ def sample(
     from acn.errors import UsageError
     from acn.runs import load_prior, open_run
     from acn.sampling.draws import draw_codes
-    from acn.sampling.pictures import grid, near_square, save_arrays, save_picture, to_pictures
+    from acn.sampling.pictures import grid, near_square, to_pictures
 
     if prior not in ("mixture", "associative"):
         raise UsageError(f"--prior expects mixture or associative, found {prior!r}")
@@ -28,10 +28,5 @@ def sample(
     with sampler(opened, seed, temperature, count) as drawing:
         codes = draw_codes(drawing.model, known, prior, count, drawing.generator)  # type: ignore[arg-type]
         pictures = to_pictures(drawing.decode(codes), opened.palette)
-    path = out or run / "samples.png"
-    if path.suffix == ".npz":
-        save_arrays(path, images=pictures, codes=codes.numpy())
-    else:
-        rows, columns = near_square(count)
-        save_picture(grid(pictures.reshape(rows, columns, *pictures.shape[1:])), path)
-    announce(path)
+    picture = grid(pictures.reshape(*near_square(count), *pictures.shape[1:]))
+    deliver(out or run / "samples.png", picture, images=pictures, codes=codes.numpy())
