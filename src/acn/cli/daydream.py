@@ -14,6 +14,7 @@ from acn.cli.drawing import (
     deliver,
     images_of,
     sampler,
+    spread,
 )
 
 
@@ -35,7 +36,7 @@ def daydream(
 
     opened = open_run(run)
     images = images_of(opened, source)
-    starts = images.batch(range(min(count, len(images))))
+    starts = images.batch(spread(len(images), count))
     with sampler(opened, seed, temperature, len(starts) * steps) as drawing:
         pictures = to_pictures(drawing.daydream(starts, steps), opened.palette)
     path = out or run / "daydreams.png"

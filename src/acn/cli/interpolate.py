@@ -13,6 +13,7 @@ from acn.cli.drawing import (
     deliver,
     images_of,
     sampler,
+    spread,
 )
 
 
@@ -35,7 +36,9 @@ def interpolate(
     pairs = min(count, len(images) // 2)
     if not pairs:
         raise DataError(f"expected at least two images to go between, found {len(images)}; name another SOURCE")
-    first, second = images.batch(range(0, 2 * pairs, 2)), images.batch(range(1, 2 * pairs, 2))
+    ends = spread(len(images), 2 * pairs)
+    # Not neighbours in the collection, which are often of one class.
+    first, second = images.batch(ends[:pairs]), images.batch(ends[pairs:])
     with sampler(opened, seed, temperature, pairs * steps) as drawing:
         pictures = to_pictures(drawing.interpolate(first, second, steps), opened.palette)
     deliver(out or run / "interpolations.png", grid(pictures), interpolations=pictures)

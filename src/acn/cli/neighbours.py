@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from acn.cli.drawing import OutOption, RunArgument, SourceArgument, deliver, images_of
+from acn.cli.drawing import OutOption, RunArgument, SourceArgument, deliver, images_of, spread
 
 # Of a split, evenly spaced, among which neighbours are sought: pixels of more would fill the memory.
 MOST_IMAGES = 20_000
@@ -18,7 +18,6 @@ def neighbours(
     out: OutOption = None,
 ) -> None:
     """Draw images in the first column, and beside each its nearest: above by code, below by pixels."""
-    import numpy as np
     import torch
     from rich.console import Console
 
@@ -31,11 +30,10 @@ def neighbours(
 
     opened = open_run(run)
     images = images_of(opened, source)
-    chosen = np.unique(np.linspace(0, len(images) - 1, min(len(images), MOST_IMAGES)).round().astype(np.int64))
-    images = images.take(chosen)
+    images = images.take(spread(len(images), MOST_IMAGES))
     with stages(Console(stderr=True)) as stage:
         codes = encode(load_model(opened).to(find_device("auto")), images, stage("codes", len(images)))
-    rows = torch.arange(min(count, len(images)))
+    rows = torch.from_numpy(spread(len(images), count))
     levels = images.batch(range(len(images)))
     pixels = levels.flatten(1).float()
     found = [nearest(space[rows], space, min(near, len(images) - 1), exclude=rows) for space in (codes, pixels)]

@@ -13,6 +13,7 @@ from acn.cli.drawing import (
     deliver,
     images_of,
     sampler,
+    spread,
 )
 
 
@@ -33,7 +34,7 @@ def reconstruct(
 
     opened = open_run(run)
     images = images_of(opened, source)
-    originals = images.batch(range(min(count, len(images))))
+    originals = images.batch(spread(len(images), count))
     with sampler(opened, seed, temperature, len(originals) * copies) as drawing:
         drawn = drawing.reconstruct(originals, copies)
     pictures = to_pictures(torch.cat([originals[:, None], drawn], dim=1), opened.palette)

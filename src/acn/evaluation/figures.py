@@ -75,6 +75,7 @@ def plot_curves(rows: list[dict[str, Any]], path: Path) -> None:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter, MaxNLocator
 
     figure = Figure(figsize=(9, 6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
@@ -94,6 +95,8 @@ def plot_curves(rows: list[dict[str, Any]], path: Path) -> None:
         if later:
             margin = 0.05 * (max(later) - min(later)) + 1e-3
             axes.set_ylim(min(later) - margin, max(later) + margin)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.set_title(label, fontsize=10)
         axes.set_xlabel("images seen", fontsize=9)
         axes.grid(alpha=0.2, linewidth=0.5)
