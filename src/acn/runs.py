@@ -187,8 +187,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
     write_atomically(path, write)
 
 
-def read_tensors(path: Path, *, prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_tensors(path: Path, *, prefix: str | None = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the tensors of a file whose names start with `prefix` (which is cut off), and the facts stored beside them.
+
+    With `prefix` None only the facts are read.
 
     Raises:
         RunError: the file is missing, truncated or damaged.
@@ -198,6 +200,8 @@ def read_tensors(path: Path, *, prefix: str = "") -> tuple[dict[str, Tensor], di
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})["acn"])
+            if prefix is None:
+                return {}, facts
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 - not a mapping
             return {name.removeprefix(prefix): file.get_tensor(name) for name in names}, facts
     except (SafetensorError, OSError, ValueError, KeyError) as error:

@@ -70,7 +70,7 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
     """
     begin = time.monotonic()
     _check_images(run, collection)
-    _, facts = read_tensors(run.checkpoint, prefix="none")
+    _, facts = read_tensors(run.checkpoint, prefix=None)
     model = load_model(run).to(device)
     seed = run.config.training.seed
     codes = {
@@ -120,8 +120,7 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
 
 
 def totals(costs: Figures, images: int) -> Figures:
-    """What a receiver pays in all, and how much of it the order of the images is (DESIGN of `docs/method.md`, nats per
-    image).
+    """What a receiver pays in all, and how much of it is the order, in nats per image (docs/method.md).
 
     `list` keeps the order; `set` forgets it, which any model may do; `tour` uses the order for its neighbours and
     forgets it too; `tour_restored` sends it again beside the tour.
