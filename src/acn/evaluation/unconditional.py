@@ -78,9 +78,10 @@ def associative_log_prob(
     """Return the density of the associative prior: a function from points [B, D] to log p(z), float64 [B].
 
     The sum runs over the `nearest` anchors closest to z and the rest is dropped, so the density is a lower bound and a
-    KL taken from it an upper bound; with at most `nearest` anchors nothing is dropped. On a stand-in (50,000 images'
-    first 16 principal components as codes, a small prior fitted to them) the KL rose by 0.055 nats with 512 anchors, 0.019 with 1024, 0.006 with 2048 and 0.001 with 4096, and the time goes
-    with their number. The parameters of all anchors, computed once, take 12 A D M bytes.
+    KL taken from it an upper bound; with at most `nearest` anchors nothing is dropped. On a stand-in (the first 16
+    principal components of 50,000 images as codes, a small prior fitted to them) the KL rose by 0.055 nats with 512
+    anchors, 0.019 with 1024, 0.006 with 2048 and 0.001 with 4096, and the time goes with their number. The parameters
+    of all anchors, computed once, take 12 A D M bytes.
 
     Args:
         prior: from contexts [B, D] to the mixture p(z given context).
