@@ -52,6 +52,18 @@ def images() -> Config:
     )
 
 
+def archive() -> Config:
+    """Any collection, by networks so small that an archive can carry them (see `acn.codec`)."""
+    return Config(
+        model=ModelSettings(
+            prior_hidden=(256, 256),
+            encoder=EncoderSettings(stages=((16,), (32,), (48,)), hidden=0),
+            decoder=DecoderSettings(filters=28, blocks=8, kernel=3, first_kernel=7, head=56, canvas=0),
+        ),
+        training=_CPU_HOUR,
+    )
+
+
 def mnist_cpu() -> Config:
     """Binarized MNIST: the best that 60 minutes on two CPU cores buy (docs/training.md says how it was found)."""
     return Config(
@@ -82,7 +94,13 @@ def mnist() -> Config:
     )
 
 
-RECIPES: dict[str, Callable[[], Config]] = {"digits": digits, "images": images, "mnist-cpu": mnist_cpu, "mnist": mnist}
+RECIPES: dict[str, Callable[[], Config]] = {
+    "digits": digits,
+    "images": images,
+    "archive": archive,
+    "mnist-cpu": mnist_cpu,
+    "mnist": mnist,
+}
 
 
 def recipe(name: str) -> Config:
