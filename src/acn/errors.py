@@ -4,6 +4,7 @@
     ├── UsageError              an argument or a setting is wrong (exit status 2)
     ├── DataError               the images or labels are not usable
     ├── RunError                a run folder or checkpoint is missing, damaged or does not fit
+    ├── ArchiveError            an archive or frozen model is damaged, or made by or for another model
     ├── TrainingError           training cannot go on, for instance because the loss is not finite
     ├── StorageError            the disk refused: full, read-only, no permission
     └── MissingExtraError       an optional library is not installed
@@ -30,6 +31,10 @@ class DataError(AcnError):
 
 class RunError(AcnError):
     """A run folder or checkpoint is missing, damaged, or does not fit the request."""
+
+
+class ArchiveError(AcnError):
+    """An archive is damaged, of a later version, or needs another model."""
 
 
 class TrainingError(AcnError):

@@ -27,7 +27,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~umask())
         temporary.replace(path)
     except OSError as error:
         raise storage_error(error, path) from error
@@ -47,7 +47,8 @@ def storage_error(error: OSError, path: Path) -> StorageError:
     return StorageError(f"{path} could not be written ({error.strerror or error}); {remedy} and run the command again")
 
 
-def _umask() -> int:
+def umask() -> int:
+    """Permissions that new files shall not have; the operating system tells them only when they are set."""
     current = os.umask(0)
     os.umask(current)
     return current

@@ -7,10 +7,11 @@ from torch import Tensor
 from acn.config import Config, ImageShape, override
 from acn.data import Collection, open_collection
 from acn.distributions import UnitNormal
-from acn.evaluation.costs import encode, neighbour_kl, neighbour_prior, reconstruction
+from acn.evaluation.costs import encode, neighbour_kl, reconstruction
 from acn.evaluation.evaluate import _neighbour_costs, totals
 from acn.memory import nearest
 from acn.models import ACN, build
+from acn.models.neighbours import neighbour_prior
 from acn.recipes import recipe
 from acn.units import order_nats
 from tests.training.conftest import TINY

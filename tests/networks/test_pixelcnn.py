@@ -6,8 +6,9 @@ from torch import Tensor
 
 from acn.config import DecoderSettings, ImageShape
 from acn.distributions import PixelLikelihood
+from acn.networks.arithmetic import FLOATS
 from acn.networks.geometry import feature_groups
-from acn.networks.pixelcnn import Canvas, GatedPixelCNN, gate
+from acn.networks.pixelcnn import Canvas, GatedPixelCNN
 
 CODE_SIZE = 3
 
@@ -105,7 +106,7 @@ def test_every_parameter_receives_a_gradient() -> None:
 def test_gate_is_tanh_times_sigmoid() -> None:
     features = torch.randn(2, 8, 3, 3, dtype=torch.double)
     signal, valve = features.chunk(2, 1)
-    torch.testing.assert_close(gate(features), torch.tanh(signal / 2) * torch.sigmoid(valve))
+    torch.testing.assert_close(FLOATS.gate(features), torch.tanh(signal / 2) * torch.sigmoid(valve))
 
 
 @pytest.mark.parametrize("channels", [1, 3])

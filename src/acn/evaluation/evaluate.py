@@ -11,20 +11,14 @@ from torch import Tensor
 from acn.data import Collection
 from acn.distributions import GaussianPrior
 from acn.errors import RunError, TrainingError
-from acn.evaluation.costs import (
-    SEARCH_NODES,
-    NeighbourPrior,
-    encode,
-    neighbour_kl,
-    neighbour_prior,
-    reconstruction,
-)
+from acn.evaluation.costs import encode, neighbour_kl, reconstruction
 from acn.evaluation.figures import plot_codes
 from acn.evaluation.mixture import fit_mixture
 from acn.evaluation.probes import linear_probes
 from acn.evaluation.unconditional import associative_log_prob, expected_log_prob_kl
 from acn.memory import greedy_tour, improve_tour, nearest
 from acn.models import ACN
+from acn.models.neighbours import SEARCH_NODES, NeighbourPrior, neighbour_prior
 from acn.provenance import provenance
 from acn.runs import CODES, Run, load_model, read_tensors, save_prior
 from acn.units import bits_per_dimension, order_nats
@@ -117,6 +111,12 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
         "seed": seed,
         **provenance(str(device)),
     }
+
+
+def fit_prior(run: Run, model: ACN, collection: Collection) -> None:
+    """Fit the unconditional prior of a trained run and keep it, for sampling and coding without a full evaluation."""
+    known, held_out = (encode(model, images, lambda _: None) for images in (collection.train, collection.valid))
+    save_prior(run, fit_mixture(known, held_out, seed=run.config.training.seed), known)
 
 
 def totals(costs: Figures, images: int) -> Figures:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from acn.config import ImageShape, ModelSettings
 from acn.distributions import FactorizedMixture, PixelLikelihood, UnitNormal
+from acn.networks.arithmetic import FLOATS, Floats
 from acn.networks.encoder import Encoder
 from acn.networks.incremental import generate
 from acn.networks.pixelcnn import GatedPixelCNN
@@ -17,13 +18,13 @@ from acn.networks.prior import PriorNetwork
 class ACN(nn.Module):
     """Encoder, conditional prior, autoregressive decoder. Images are level indices `[B, C, H, W]`, codes `[B, D]`."""
 
-    def __init__(self, settings: ModelSettings, shape: ImageShape) -> None:
+    def __init__(self, settings: ModelSettings, shape: ImageShape, arithmetic: Floats = FLOATS) -> None:
         super().__init__()
         self.shape = shape
         self.code_size = settings.code_size
-        self.encoder = Encoder(settings.encoder, shape, settings.code_size)
-        self.prior_network = PriorNetwork(settings.code_size, settings.mixtures, settings.prior_hidden)
-        self.decoder = GatedPixelCNN(settings.decoder, shape, settings.code_size)
+        self.encoder = Encoder(settings.encoder, shape, settings.code_size, arithmetic)
+        self.prior_network = PriorNetwork(settings.code_size, settings.mixtures, settings.prior_hidden, arithmetic)
+        self.decoder = GatedPixelCNN(settings.decoder, shape, settings.code_size, arithmetic)
 
     def posterior(self, images: Tensor) -> UnitNormal:
         """q(z given x): a unit-variance Gaussian around the code of each image."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from acn.config import EncoderSettings, ImageShape
+from acn.networks.arithmetic import FLOATS, Floats
 
 # Cells that the stages may leave to the hidden layer, whose weights would otherwise grow with the images.
 LARGEST_GRID = 64
@@ -20,11 +21,14 @@ class Encoder(nn.Module):
         settings: size of the network.
         shape: of the images.
         code_size: D.
+        arithmetic: of everything besides sums of products.
     """
 
-    def __init__(self, settings: EncoderSettings, shape: ImageShape, code_size: int) -> None:
+    def __init__(
+        self, settings: EncoderSettings, shape: ImageShape, code_size: int, arithmetic: Floats = FLOATS
+    ) -> None:
         super().__init__()
-        self.levels = shape.levels
+        self.levels, self.arithmetic = shape.levels, arithmetic
         layers: list[nn.Module] = []
         channels: int = shape.channels
         height, width = shape.height, shape.width
@@ -52,6 +56,6 @@ class Encoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Codes `[B, D]` of level indices `images` `[B, C, H, W]`."""
-        scaled = images.to(self.code.weight.dtype) * (2 / (self.levels - 1)) - 1
+        scaled = self.arithmetic.scale(images, self.levels, self.code.weight)
         codes: Tensor = self.code(self.features(scaled.contiguous(memory_format=torch.channels_last)))
         return codes

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from acn.distributions import Draw, Progress
-from acn.networks.pixelcnn import GatedBlock, GatedPixelCNN, WindowConv, gate
+from acn.networks.pixelcnn import GatedBlock, GatedPixelCNN
 
 
 class CachedLayer:
@@ -30,10 +30,11 @@ class CachedLayer:
         batch, height, width = size
         self.block = block
         self.given = given.expand(-1, -1, height, width)
-        horizontal = block.horizontal.weight()  # [2F, I, 1, R + 1]
-        inputs, self.reach = horizontal.shape[1], horizontal.shape[3]
-        self.weight = horizontal[:, :, 0].permute(2, 1, 0).flatten(0, 1).contiguous()  # [(R + 1) I, 2F]
-        self.mix, self.mix_bias = as_matrix(block.mix)
+        self.gate = block.arithmetic.gate
+        self.horizontal, self.mix = block.horizontal.cell(), block.mix.cell()
+        self.mix_base = self.mix.base()
+        self.reach = block.horizontal.window.columns
+        inputs = self.horizontal.weight.shape[0] // self.reach
         self.rows = given.new_zeros(batch, inputs, block.vertical.window.rows, width)  # that the vertical stack reads
         self.columns = given.new_zeros(batch, self.reach - 1 + width, inputs)  # of the current row, after R empty ones
 
@@ -45,14 +46,12 @@ class CachedLayer:
         window = self.block.vertical.window
         self.rows = torch.cat([self.rows[:, :, 1:], vertical], dim=2)
         left, right, _, _ = window.padding
-        conv = self.block.vertical.conv
-        above = functional.conv2d(functional.pad(self.rows, (left, right)), conv.weight, conv.bias)  # [B, 2F, 1, W]
+        above = self.block.vertical.convolve(functional.pad(self.rows, (left, right)))  # [B, 2F, 1, W]
         for_vertical, for_horizontal = self.given[:, :, row : row + 1].chunk(2, dim=1)
-        bias = cast(Tensor, self.block.horizontal.conv.bias)
-        base = self.block.down(above) + for_horizontal + bias[:, None, None]
-        self.base = base[:, :, 0].permute(2, 0, 1).contiguous()  # [W, B, 2F]
+        added = self.block.down(above) + for_horizontal
+        self.base = self.horizontal.base(added[:, :, 0].permute(2, 0, 1)).contiguous()  # [W, B, 2F]
         self.columns.zero_()
-        gated = gate(above + for_vertical)
+        gated = self.gate(above + for_vertical)
         return gated if self.block.first else gated + vertical
 
     def remember(self, column: int, horizontal: Tensor) -> None:
@@ -63,8 +62,8 @@ class CachedLayer:
         """Advance the horizontal stack to `column`, where its input is `horizontal` `[B, I]`; return its output."""
         self.remember(column, horizontal)
         window = self.columns[:, column : column + self.reach].flatten(1)
-        gated = gate(torch.addmm(self.base[column], window, self.weight))
-        mixed = torch.addmm(self.mix_bias, gated, self.mix)
+        gated = self.gate(self.horizontal(self.base[column], window))
+        mixed = self.mix(self.mix_base, gated)
         return mixed if self.block.first else mixed.add_(horizontal)
 
 
@@ -87,8 +86,11 @@ class CachedDecoder:
             CachedLayer(cast(GatedBlock, block), given, size)
             for block, given in zip(network.blocks, network.given(codes), strict=True)
         ]
-        self.head, self.head_bias = as_matrix(network.head)
-        self.output, self.output_bias = as_matrix(network.output)
+        self.head = network.head.cell()
+        self.head_base = self.head.base()
+        firsts = range(0, shape.channels * network.outputs, network.outputs)
+        self.output = [network.output.cell(slice(first, first + network.outputs)) for first in firsts]
+        self.output_base = [cell.base() for cell in self.output]
 
     @torch.no_grad()
     def logits(self, row: int, column: int, channel: int) -> Tensor:
@@ -98,25 +100,19 @@ class CachedDecoder:
         features = self.images[:, :, row, column]
         for layer in self.layers:
             features = layer.next_pixel(column, features)
-        hidden = torch.relu(torch.addmm(self.head_bias, torch.relu(features), self.head))
-        own = slice(channel * self.network.outputs, (channel + 1) * self.network.outputs)
-        logits = torch.addmm(self.output_bias[own], hidden, self.output[:, own])
+        hidden = torch.relu(self.head(self.head_base, torch.relu(features)))
+        logits = self.output[channel](self.output_base[channel], hidden)
         return logits[:, 0] if self.network.outputs == 1 else logits
 
     def put(self, row: int, column: int, channel: int, levels: Tensor) -> None:
         """Write the level indices `[B]` of a subpixel."""
-        self.images[:, channel, row, column] = self.network.scale(levels)
+        self.images[:, channel, row, column] = self.network.scale(levels, self.images)
         self.layers[0].remember(column, self.images[:, :, row, column])
 
     def _next_row(self, row: int) -> None:
         above = self.images[:, :, row - 1 : row] if row else torch.zeros_like(self.images[:, :, :1])
         for layer in self.layers:
             above = layer.next_row(row, above)
-
-
-def as_matrix(layer: WindowConv) -> tuple[Tensor, Tensor]:
-    """Weights `[inputs, outputs]` and bias of a 1x1 layer, for one pixel at a time."""
-    return layer.weight()[:, :, 0, 0].T.contiguous(), cast(Tensor, layer.conv.bias)
 
 
 @torch.no_grad()

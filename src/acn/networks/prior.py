@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from acn.distributions import FactorizedMixture
+from acn.networks.arithmetic import FLOATS, Floats
 
 # Keeps the density finite where softplus underflows to zero; far below any width that pays, the posterior's being 1.
 SMALLEST_SCALE = 1e-4
@@ -23,11 +24,12 @@ class PriorNetwork(nn.Module):
         code_size: D, of the context and of the code.
         mixtures: M, Gaussians per dimension.
         hidden: units of each hidden layer.
+        arithmetic: of everything besides sums of products.
     """
 
-    def __init__(self, code_size: int, mixtures: int, hidden: tuple[int, ...]) -> None:
+    def __init__(self, code_size: int, mixtures: int, hidden: tuple[int, ...], arithmetic: Floats = FLOATS) -> None:
         super().__init__()
-        self.code_size, self.mixtures = code_size, mixtures
+        self.code_size, self.mixtures, self.arithmetic = code_size, mixtures, arithmetic
         below = (0, *hidden[:-1])
         self.hidden = nn.ModuleList(
             nn.Linear(code_size + width, units) for width, units in zip(below, hidden, strict=True)
@@ -46,11 +48,16 @@ class PriorNetwork(nn.Module):
 
     def forward(self, context: Tensor) -> FactorizedMixture:
         """Prior of the codes `[B, D]` that follow the codes `context` `[B, D]`."""
-        layers: list[Tensor] = []
-        for layer in self.hidden:
-            layers.append(torch.tanh(layer(torch.cat([context, *layers[-1:]], dim=-1))))
-        raw = self.output(torch.cat(layers, dim=-1)).unflatten(-1, (3, self.code_size, self.mixtures))
-        weights, means, scales = raw.unbind(-3)  # each [B, D, M]
+        weights, means, scales = self.parameters_of(context)
         return FactorizedMixture(
             functional.log_softmax(weights, dim=-1), means, functional.softplus(scales) + SMALLEST_SCALE
         )
+
+    def parameters_of(self, context: Tensor) -> tuple[Tensor, ...]:
+        """Unnormalized log weights, means, and widths before softplus, each `[B, D, M]`, given codes `[B, D]`."""
+        layers: list[Tensor] = []
+        for layer in self.hidden:
+            layers.append(self.arithmetic.tanh(layer(torch.cat([context, *layers[-1:]], dim=-1))))
+        raw: Tensor = self.output(torch.cat(layers, dim=-1))
+        parameters: tuple[Tensor, ...] = raw.unflatten(-1, (3, self.code_size, self.mixtures)).unbind(-3)
+        return parameters

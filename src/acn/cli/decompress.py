@@ -1,0 +1,85 @@
+"""`acn decompress` and `acn verify`: images out of an archive."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from acn.cli.info import ArchiveArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from acn.codec.archive import Archive
+    from acn.codec.frozen import FrozenModel
+    from acn.data.palette import Bytes
+
+ModelOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--model", metavar="RUN", help="The run that made it, where the archive holds no model.", show_default=False
+    ),
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, or a CUDA device such as cuda:0.")]
+
+
+def decompress(
+    file: ArchiveArgument,
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="An .npz file, or a folder of PNG files.", show_default=False)
+    ],
+    model: ModelOption = None,
+    partial: Annotated[bool, typer.Option("--partial", help="Leave out blocks that are damaged.")] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Restore the images of an archive, with names and labels where it keeps them."""
+    from acn.codec.output import write_folder, write_npz
+    from acn.errors import UsageError
+
+    if out.exists() and (out.suffix != ".npz" or out.is_dir()):
+        raise UsageError(f"{out} exists already: name a folder that does not, or an .npz file")
+    archive, frozen = _opened(file, model, device)
+    notes = archive.notes()
+    write = write_npz if out.suffix == ".npz" else write_folder
+    write(out, archive, notes, _blocks(archive, frozen, partial=partial))
+    typer.echo(out)
+
+
+def verify(file: ArchiveArgument, model: ModelOption = None, device: DeviceOption = "auto") -> None:
+    """Decode an archive and check every image against its digest, without writing anything."""
+    archive, frozen = _opened(file, model, device)
+    archive.notes()
+    images = sum(len(values) for _, values in _blocks(archive, frozen, partial=False))
+    typer.echo(f"{file}: all {images:,} images are intact")
+
+
+def _opened(file: Path, run: Path | None, device: str) -> "tuple[Archive, FrozenModel]":
+    from acn.cli.devices import find_device
+    from acn.cli.info import contents
+    from acn.codec.archive import read
+    from acn.codec.compress import model_of
+    from acn.codec.store import frozen_model
+    from acn.runs import open_run
+
+    archive = read(contents(file))
+    given = None if run is None or archive.header.model.bytes else frozen_model(open_run(run))
+    return archive, model_of(archive, given).to(find_device(device))
+
+
+def _blocks(archive: "Archive", frozen: "FrozenModel", *, partial: bool) -> "Iterator[tuple[int, Bytes]]":
+    """Decode block by block: its number, and its pixel values."""
+    from rich.console import Console
+
+    from acn.cli.progress import stages
+    from acn.codec.compress import restore
+    from acn.errors import ArchiveError
+
+    with stages(Console(stderr=True)) as stage:
+        advance = stage("decoding", sum(archive.images_by_split()))
+        for number in range(len(archive.header.blocks)):
+            try:
+                yield number, restore(archive, frozen, number, advance)
+            except ArchiveError as error:
+                if not partial:
+                    raise
+                typer.echo(f"acn: left out: {error}", err=True)

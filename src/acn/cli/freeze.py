@@ -1,0 +1,46 @@
+"""`acn freeze`: the integer model of a run, and what rounding cost it."""
+
+from typing import Annotated
+
+import typer
+
+from acn.cli.drawing import RunArgument, announce
+
+
+def freeze(
+    run: RunArgument,
+    images: Annotated[int, typer.Option(min=1, help="Images of the test split to compare the models on.")] = 1000,
+    device: Annotated[str, typer.Option(help="auto, cpu, or a CUDA device such as cuda:0.")] = "auto",
+) -> None:
+    """Round a run's model to integers, so that archives decode alike everywhere, and measure what that costs."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from acn.cli.devices import find_device
+    from acn.cli.drawing import images_of, spread
+    from acn.codec.loss import frozen_loss
+    from acn.codec.modelfile import identity, to_bytes
+    from acn.codec.store import FROZEN, frozen_model
+    from acn.runs import load_model, load_prior, open_run
+
+    opened, place = open_run(run), find_device(device)
+    frozen = frozen_model(opened)
+    test = images_of(opened, None)
+    rows = spread(len(test), images)
+    console = Console()
+    with console.status(f"Comparing the models on {len(rows):,} images"):
+        mixture, _ = load_prior(opened)
+        loss = frozen_loss(frozen.to(place), load_model(opened).to(place), mixture, test.batch(rows))
+    table = Table(title=f"{len(rows):,} test images, nats per image", title_justify="left")
+    for column in ("", "integers", "floating point", "loss"):
+        table.add_column(column, justify="right" if column else "left")
+    both = [(loss.pixels, loss.pixels_float), (loss.codes, loss.codes_float)]
+    for name, (exact, floating) in zip(("pixels given z", "z"), both, strict=True):
+        table.add_row(name, f"{exact:.3f}", f"{floating:.3f}", f"{exact - floating:+.4f}")
+    table.add_row(
+        "both", f"{sum(pair[0] for pair in both):.3f}", f"{sum(p[1] for p in both):.3f}", f"{loss.total:+.4f}"
+    )
+    console.print(table)
+    data = to_bytes(frozen)
+    console.print(f"model {identity(data)[:16]}, {len(data):,} bytes", highlight=False)
+    announce(opened.path / FROZEN)

@@ -1,0 +1,72 @@
+"""`acn info`: what an archive holds."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+ArchiveArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", help="The archive that acn compress wrote.", show_default=False)
+]
+
+
+def info(file: ArchiveArgument) -> None:
+    """Say what is in an archive: images, sizes by part, identity of the model. Nothing is decoded."""
+    from rich.console import Console
+
+    describe(Console(), file, contents(file))
+
+
+def contents(file: Path) -> bytes:
+    """Read an archive's bytes.
+
+    Raises:
+        ArchiveError: it cannot be read.
+    """
+    from acn.errors import ArchiveError
+
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ArchiveError(f"the archive {file} could not be read: {error.strerror}") from error
+
+
+def describe(console: "Console", file: Path, data: bytes) -> None:
+    """Print a table of the parts of an archive.
+
+    Raises:
+        ArchiveError: it is none, or damaged.
+    """
+    from rich.table import Table
+
+    from acn.codec.archive import read
+
+    archive = read(data)
+    header, images = archive.header, sum(archive.images_by_split())
+    payload, dimensions = sum(block.bytes for block in header.blocks), header.model.dimensions
+    known = header.model.bytes + header.notes_bytes + payload
+    table = Table(title=f"{file}: {images:,} images of {dimensions:,} values", title_justify="left")
+    table.add_column("part")
+    table.add_column("bytes", justify="right")
+    table.add_column("bits / dim", justify="right")
+    parts = {
+        f"images ({', '.join(sorted({block.mode for block in header.blocks})) or 'none'})": payload,
+        "names and labels": header.notes_bytes,
+        f"model {header.model.identity[:16]}": header.model.bytes,
+        "header": len(data) - known,
+        "all": len(data),
+    }
+    for name, size in parts.items():
+        share = f"{8 * size / (images * dimensions):.4f}" if images else ""
+        table.add_row(name, f"{size:,}" if size or not name.startswith("model") else "not in the archive", share)
+    console.print(table)
+    counts = zip(header.splits, archive.images_by_split(), strict=True)
+    blocks = f"{len(header.blocks)} blocks" if len(header.blocks) != 1 else "1 block"
+    console.print(
+        f"{', '.join(f'{count:,} {name}' for name, count in counts)}; {blocks}; batches of {header.batch}; by "
+        f"{header.program}",
+        highlight=False,
+    )

@@ -1,0 +1,313 @@
+"""The container: header, model, names and labels, blocks, each with its digest (FORMAT.md, "Archive").
+
+Reading trusts no length: what the file's own size cannot justify is refused before it is allocated or looped over.
+"""
+
+import hashlib
+import json
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from acn.codec.bitsback import LARGEST_BATCH, Mode
+from acn.errors import ArchiveError, DataError
+
+MAGIC = b"\x89ACN\r\n\x1a\n"
+VERSION = 1
+_START = struct.Struct("<8sHI")  # magic, version, length of the header
+DIGEST = 32
+BLOCK_IMAGES = 2**16
+BLOCK_SUBPIXELS = 2**26
+# A block of fewer bytes than this for its subpixels is padded when it is written, and refused when it is read.
+SUBPIXELS_PER_BYTE = 2**12
+LARGEST_HEADER = 2**26
+# Bytes of names and labels: what archives need, and no more than that is ever unpacked.
+NOTES_BYTES, NOTES_PER_BYTE, NOTES_PER_IMAGE = 2**20, 64, 256
+LONGEST_NAME = 1000
+
+Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,100}$")]
+Hexadecimal = Field(pattern="^[0-9a-f]{64}$")
+
+
+class Part(BaseModel):
+    """Common to all parts of the header: no unknown fields, nothing converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class BlockFacts(Part):
+    """A block: which split its images belong to, how many, bytes of its payload, and words its stack began with.
+
+    `digest`: SHA-256 of the payload; `pixels`: of the level indices, one byte each, `[N, C, H, W]`.
+    """
+
+    split: int = Field(ge=0)
+    images: int = Field(ge=1, le=BLOCK_IMAGES)  # and of BLOCK_SUBPIXELS at most, if there are several
+    mode: Literal["list", "set", "tour"]
+    bytes: int = Field(ge=4, multiple_of=4)
+    first: int = Field(ge=1)
+    digest: str = Hexadecimal
+    pixels: str = Hexadecimal
+
+
+class ModelFacts(Part):
+    """The model: its identity, and its bytes in the archive, 0 where it is not embedded."""
+
+    identity: str = Hexadecimal
+    bytes: int = Field(ge=0)
+    dimensions: int = Field(ge=1)
+
+
+class Header(Part):
+    """All facts about an archive; `notes_bytes` and `notes_digest` describe the compressed names and labels."""
+
+    program: Name
+    batch: int = Field(ge=1, le=LARGEST_BATCH)
+    splits: list[Name] = Field(max_length=16)
+    model: ModelFacts
+    notes_bytes: int = Field(ge=0)
+    notes_digest: str = Hexadecimal
+    blocks: list[BlockFacts]
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What is known of the images of a split besides their pixels, one entry each; None where it is not kept."""
+
+    files: Sequence[str] | None = None
+    labels: Sequence[int] | None = None
+    label_names: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A block as it was encoded; see `BlockFacts`."""
+
+    split: int
+    images: int
+    mode: Mode
+    data: bytes
+    first: int
+    pixels: str
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive that was read, its digests not yet checked except the header's.
+
+    `data` is all of it, bytes or a memory map; `starts` where each block begins.
+    """
+
+    header: Header
+    data: Any
+    starts: tuple[int, ...]
+
+    def model_bytes(self) -> bytes | None:
+        """The embedded model, or None.
+
+        Raises:
+            ArchiveError: it is damaged.
+        """
+        facts = self.header.model
+        if not facts.bytes:
+            return None
+        found = bytes(self.data[self._after_header : self._after_header + facts.bytes])
+        _check(found, facts.identity, "the model in the archive")
+        return found
+
+    def notes(self) -> list[Notes]:
+        """Names and labels of each split.
+
+        Raises:
+            ArchiveError: they are damaged.
+        """
+        start = self._after_header + self.header.model.bytes
+        packed = bytes(self.data[start : start + self.header.notes_bytes])
+        _check(packed, self.header.notes_digest, "the table of names and labels")
+        return _unpack_notes(packed, self.images_by_split())
+
+    def payload(self, number: int) -> bytes:
+        """Bytes of a block.
+
+        Raises:
+            ArchiveError: it is damaged; the sentence says which images are lost.
+        """
+        facts, start = self.header.blocks[number], self.starts[number]
+        found = bytes(self.data[start : start + facts.bytes])
+        if _digest(found) != facts.digest:
+            raise ArchiveError(f"{self.name_of(number)} is damaged; get another copy of the archive")
+        return found
+
+    def name_of(self, number: int) -> str:
+        """Say which images a block holds."""
+        blocks, split = self.header.blocks, self.header.blocks[number].split
+        first = sum(block.images for block in blocks[:number] if block.split == split)
+        last = first + blocks[number].images - 1
+        return f"block {number + 1} of {len(blocks)} (images {first} to {last} of {self.header.splits[split]})"
+
+    def images_by_split(self) -> list[int]:
+        """Number of images of each split."""
+        counts = [0] * len(self.header.splits)
+        for block in self.header.blocks:
+            counts[block.split] += block.images
+        return counts
+
+    @property
+    def _after_header(self) -> int:
+        length: int = _START.unpack_from(self.data)[2]
+        return _START.size + length + DIGEST
+
+
+def write(
+    program: str, batch: int, splits: Sequence[tuple[str, Notes]], model: tuple[bytes, bool, int], blocks: list[Payload]
+) -> bytes:
+    """Put an archive together.
+
+    Args:
+        program: that writes it.
+        batch: images that are decoded side by side.
+        splits: name and notes of each.
+        model: its bytes, whether to embed them, and the subpixels of an image.
+        blocks: in the order of the images.
+
+    Raises:
+        DataError: names and labels are longer than archives keep.
+    """
+    model_bytes, embed, dimensions = model
+    counts = [sum(block.images for block in blocks if block.split == split) for split in range(len(splits))]
+    notes = _pack_notes([notes for _, notes in splits], counts)
+    header = Header(
+        program=program,
+        batch=batch,
+        splits=[name for name, _ in splits],
+        model=ModelFacts(identity=_digest(model_bytes), bytes=len(model_bytes) if embed else 0, dimensions=dimensions),
+        notes_bytes=len(notes),
+        notes_digest=_digest(notes),
+        blocks=[
+            BlockFacts(
+                split=block.split,
+                images=block.images,
+                mode=block.mode,
+                bytes=len(block.data),
+                first=block.first,
+                digest=_digest(block.data),
+                pixels=block.pixels,
+            )
+            for block in blocks
+        ],
+    )
+    text = json.dumps(header.model_dump(), separators=(",", ":"), sort_keys=True).encode()
+    begin = _START.pack(MAGIC, VERSION, len(text)) + text
+    parts = [begin, hashlib.sha256(begin).digest(), model_bytes if embed else b"", notes]
+    return b"".join([*parts, *(block.data for block in blocks)])
+
+
+def read(data: Any) -> Archive:  # noqa: ANN401 - bytes or a memory map
+    """Read an archive: everything but the digests of its parts is checked.
+
+    Raises:
+        ArchiveError: not an archive, of a later version, cut short, or damaged.
+    """
+    size = len(data)
+    if size < _START.size or bytes(data[:8]) != MAGIC:
+        raise ArchiveError("expected an archive of acn, found something else (or its first bytes are damaged)")
+    _, version, length = _START.unpack_from(data)
+    if version != VERSION:
+        raise ArchiveError(f"the archive is of format {version}, this program reads {VERSION}: install a newer acn")
+    after = _START.size + length + DIGEST
+    if length > LARGEST_HEADER or after > size:
+        raise ArchiveError(f"the archive is cut short: its header would end at byte {after}, the file has {size}")
+    begin = bytes(data[: _START.size + length])
+    if hashlib.sha256(begin).digest() != bytes(data[_START.size + length : after]):
+        raise ArchiveError("the header of the archive is damaged; get another copy")
+    try:
+        header = Header.model_validate_json(begin[_START.size :])
+    except ValidationError as error:
+        raise ArchiveError(f"the header of the archive is not valid: {error.errors()[0]['msg']}") from error
+    return Archive(header, data, _starts(header, after, size))
+
+
+def least_bytes(images: int, dimensions: int) -> int:
+    """Bytes that a block of `images` with so many subpixels must have at least."""
+    return -(-images * dimensions // SUBPIXELS_PER_BYTE)
+
+
+def _starts(header: Header, after: int, size: int) -> tuple[int, ...]:
+    if len(set(header.splits)) != len(header.splits):
+        raise ArchiveError("the header of the archive names a split twice")
+    place = after + header.model.bytes + header.notes_bytes
+    starts = []
+    for number, block in enumerate(header.blocks):
+        if block.split >= len(header.splits) or block.bytes < 4 * block.first:
+            raise ArchiveError(f"the header of the archive contradicts itself about block {number + 1}")
+        if block.bytes < least_bytes(block.images, header.model.dimensions):
+            raise ArchiveError(f"block {number + 1} of the archive is too short for its {block.images} images")
+        if block.images > 1 and block.images * header.model.dimensions > BLOCK_SUBPIXELS:
+            raise ArchiveError(f"block {number + 1} of the archive holds too many images of this size")
+        starts.append(place)
+        place += block.bytes
+    if place != size:
+        raise ArchiveError(f"the archive should have {place} bytes, found {size}: it was cut short or added to")
+    return tuple(starts)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _check(data: bytes, digest: str, what: str) -> None:
+    if _digest(data) != digest:
+        raise ArchiveError(f"{what} is damaged; get another copy of the archive")
+
+
+def _pack_notes(notes: Sequence[Notes], counts: list[int]) -> bytes:
+    if all(note == Notes() for note in notes):
+        return b""
+    text = json.dumps([vars(note) for note in notes], separators=(",", ":"), ensure_ascii=False)
+    written = text.encode("utf-8", "surrogateescape")
+    packed = zlib.compress(written, 9)
+    names = (name for note in notes for name in (*(note.files or ()), *(note.label_names or ())))
+    if len(written) > _most_text(packed, counts) or max(map(len, names), default=0) > LONGEST_NAME:
+        raise DataError("the names of the images are longer than an archive keeps; shorten them, or forget the order")
+    return packed
+
+
+def _most_text(packed: bytes, counts: list[int]) -> int:
+    return NOTES_BYTES + NOTES_PER_BYTE * len(packed) + NOTES_PER_IMAGE * sum(counts)
+
+
+def _unpack_notes(packed: bytes, counts: list[int]) -> list[Notes]:
+    if not packed:
+        return [Notes()] * len(counts)
+    try:
+        inflate = zlib.decompressobj()
+        text = inflate.decompress(packed, _most_text(packed, counts))
+        notes = [Notes(**entry) for entry in json.loads(text.decode("utf-8", "surrogateescape"))]
+        fine = inflate.eof and len(notes) == len(counts) and all(map(_notes_fit, notes, counts))
+    except (zlib.error, ValueError, TypeError, RecursionError):
+        fine = False
+    if not fine:
+        raise ArchiveError("the table of names and labels does not fit the images of the archive")
+    return notes
+
+
+def _notes_fit(notes: Notes, count: int) -> bool:
+    names, labels, files = notes.label_names, notes.labels, notes.files
+    return (
+        (files is None or (_are_names(files) and len(files) == count))
+        and (labels is None or (_are_labels(labels) and len(labels) == count))
+        and (names is None or _are_names(names))
+        and (names is None or labels is None or all(0 <= label < len(names) for label in labels))
+    )
+
+
+def _are_names(found: object) -> bool:
+    return isinstance(found, list) and all(isinstance(name, str) and len(name) <= LONGEST_NAME for name in found)
+
+
+def _are_labels(found: object) -> bool:
+    return isinstance(found, list) and all(type(label) is int and -(2**63) <= label < 2**63 for label in found)

@@ -1,0 +1,248 @@
+"""From images to an archive and back, block by block.
+
+Letters: N images of a block, C channels, H height, W width.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from acn.codec import bitsback
+from acn.codec.archive import (
+    BLOCK_IMAGES,
+    BLOCK_SUBPIXELS,
+    Archive,
+    Notes,
+    Payload,
+    least_bytes,
+    read,
+    write,
+)
+from acn.codec.bitsback import Mode
+from acn.codec.frozen import FrozenModel, largest_batch, without_prior
+from acn.codec.modelfile import from_bytes, identity, to_bytes
+from acn.codec.stack import ExhaustedError
+from acn.codec.tours import find_tour
+from acn.data import ALL_BYTES, Images, as_pixels, to_values
+from acn.errors import ArchiveError, DataError, UsageError
+from acn.version import __version__
+
+BATCH = 256
+Stage = Callable[[str, int], Callable[[float], None]]
+
+
+class Freezable(Protocol):
+    """What has an integer form, as the models that `acn.load` opens."""
+
+    def freeze(self) -> FrozenModel:
+        """The model in exact integers."""
+
+
+def compress(images: NDArray[Any], model: FrozenModel | Freezable, *, mode: Mode = "list", embed: bool = True) -> bytes:
+    """Compress images into an archive.
+
+    Args:
+        images: uint8 `[N, H, W]` or `[N, H, W, C]`, of the model's size and pixel values.
+        model: in exact integers, or what can be frozen.
+        mode: `list` keeps the order; `set` and `tour` forget it, which takes fewer bytes.
+        embed: put the model into the archive, so that it can be decoded without anything else.
+
+    Raises:
+        DataError: the images do not fit the model.
+        UsageError: the model has no prior network, and the mode `tour` needs it.
+    """
+    frozen = model if isinstance(model, FrozenModel) else model.freeze()
+    splits = {"images": Images(as_pixels(np.asarray(images), "images"), ALL_BYTES)}
+    return compress_splits(splits, frozen, modes=(mode,), embed=embed)
+
+
+def decompress(data: bytes, model: FrozenModel | Freezable | None = None) -> NDArray[np.uint8]:
+    """Restore the images, uint8 `[N, H, W]` or `[N, H, W, 3]`, of all splits in turn.
+
+    Args:
+        data: an archive.
+        model: needed where the archive does not hold its model.
+
+    Raises:
+        ArchiveError: the archive is damaged, or needs another model.
+    """
+    archive = read(data)
+    frozen = model_of(archive, model if model is None or isinstance(model, FrozenModel) else model.freeze())
+    shape = frozen.facts.shape
+    blocks = [restore(archive, frozen, number) for number in range(len(archive.header.blocks))]
+    values = np.concatenate([np.empty((0, shape.height, shape.width, shape.channels), np.uint8), *blocks])
+    return values[..., 0] if shape.channels == 1 else values
+
+
+def compress_splits(
+    splits: Mapping[str, Images],
+    model: FrozenModel,
+    *,
+    modes: Sequence[Mode] = ("list",),
+    batch: int = BATCH,
+    embed: bool = True,
+    verify: bool = True,
+    stage: Stage = lambda _name, _length: lambda _count: None,
+) -> bytes:
+    """Compress the images of several splits.
+
+    Args:
+        splits: images by the name of their split.
+        model: in exact integers.
+        modes: the one that makes the shortest archive is taken. Names and labels are kept if `list` is the only one.
+        batch: images that are decoded side by side, fewer if they are large: more are faster, but never other pixels.
+        embed: put the model into the archive.
+        verify: decode every block and compare.
+        stage: called with a name and a length when a stage begins; what it returns hears of the progress.
+
+    Raises:
+        DataError: the images do not fit the model.
+        UsageError: the model has no prior network, and the mode `tour` needs it.
+        ArchiveError: a block did not decode to what it was made of, which would be an error of the program.
+    """
+    if "tour" in modes and not model.facts.with_prior:
+        raise UsageError("the mode tour needs the model with its prior network, found one without")
+    batch = min(batch, largest_batch(model.facts))
+    readable = {name: _through(model, images, name) for name, images in splits.items()}
+    candidates = [_Coder(model, mode, batch, embed).candidate(readable, stage) for mode in modes]
+    best = min(candidates, key=lambda candidate: candidate.bytes)
+    if verify:
+        for block in best.blocks:
+            _verify(model, block, batch, stage(f"checking {list(splits)[block.split]}", block.images))
+    keep = tuple(modes) == ("list",)
+    notes = [(name, _notes(images) if keep else Notes()) for name, images in splits.items()]
+    return write(f"acn {__version__}", batch, notes, (best.model, embed, model.facts.shape.dimensions), best.blocks)
+
+
+def model_of(archive: Archive, model: FrozenModel | None = None) -> FrozenModel:
+    """The model that an archive was made with: its own, or else `model`.
+
+    Raises:
+        ArchiveError: there is none, or it is another one.
+    """
+    embedded = archive.model_bytes()
+    if embedded is not None:
+        model = from_bytes(embedded)
+    wanted = archive.header.model.identity
+    if model is None:
+        raise ArchiveError(f"the archive holds no model: name the run that made it (model {wanted[:16]})")
+    found = identity(embedded if embedded is not None else to_bytes(model))
+    if found != wanted:
+        raise ArchiveError(f"the archive was made with another model: expected {wanted[:16]}, found {found[:16]}")
+    if model.facts.shape.dimensions != archive.header.model.dimensions:
+        raise ArchiveError("the header of the archive contradicts its model about the size of the images")
+    if archive.header.batch > largest_batch(model.facts):
+        raise ArchiveError(f"the archive wants {archive.header.batch} images decoded side by side, too many of this size")
+    return model
+
+
+def restore(
+    archive: Archive, model: FrozenModel, number: int, progress: Callable[[float], None] = lambda _: None
+) -> NDArray[np.uint8]:
+    """Pixel values, uint8 `[N, H, W, C]`, of the images of block `number`.
+
+    Raises:
+        ArchiveError: the block is damaged; the sentence says which images are lost.
+    """
+    facts = archive.header.blocks[number]
+    if facts.mode == "tour" and not model.facts.with_prior:
+        raise ArchiveError(f"{archive.name_of(number)} is a tour, for which its model lacks a part; get another copy")
+    block = Payload(facts.split, facts.images, facts.mode, archive.payload(number), facts.first, facts.pixels)
+    try:
+        levels = _decoded(model, block, archive.header.batch, progress)
+    except ExhaustedError as error:
+        name = archive.name_of(number)
+        raise ArchiveError(f"{name} does not decode to the images it was made of; get another copy") from error
+    return to_values(levels, np.array(model.facts.palette, dtype=np.uint8))
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """All blocks in one mode, the bytes of the model that decodes them, and the bytes of the archive they make."""
+
+    blocks: list[Payload]
+    model: bytes
+    bytes: int
+
+
+@dataclass(frozen=True)
+class _Coder:
+    """Codes blocks in one mode."""
+
+    model: FrozenModel
+    mode: Mode
+    batch: int
+    embed: bool
+
+    def candidate(self, splits: Mapping[str, Images], stage: Stage) -> _Candidate:
+        """Code all splits."""
+        blocks = [
+            self._coded(images.batch(rows), split, stage(f"{self.mode}: {name}", len(rows)))
+            for split, (name, images) in enumerate(splits.items())
+            for rows in _block_rows(len(images), self.model.facts.shape.dimensions)
+        ]
+        # An archive without its model refers to that of the run: the receiver has it with all its parts.
+        needed = without_prior(self.model) if self.embed and self.mode != "tour" else self.model
+        data = to_bytes(needed)
+        payload = sum(len(block.data) for block in blocks)
+        return _Candidate(blocks, data, payload + (len(data) if self.embed else 0))
+
+    def _coded(self, levels: Tensor, split: int, progress: Callable[[float], None]) -> Payload:
+        order = find_tour(self.model, levels) if self.mode == "tour" else list(range(len(levels)))
+        least = least_bytes(len(levels), self.model.facts.shape.dimensions)
+        words, first = bitsback.encode(self.model, levels, self.mode, self.batch, order, least, progress)
+        digest = _pixel_digest(_in_order(levels, self.mode, order))
+        return Payload(split, len(levels), self.mode, words.astype("<u4").tobytes(), first, digest)
+
+
+def _verify(model: FrozenModel, block: Payload, batch: int, progress: Callable[[float], None]) -> None:
+    try:
+        _decoded(model, block, batch, progress)
+    except ExhaustedError as error:
+        raise ArchiveError(
+            "the archive did not decode to the images it was made of, so that none was written: an error of the program"
+        ) from error
+
+
+def _decoded(model: FrozenModel, block: Payload, batch: int, progress: Callable[[float], None]) -> Tensor:
+    words = np.frombuffer(block.data, dtype="<u4").astype(np.uint32)
+    levels = bitsback.decode(model, words, block.first, block.mode, block.images, batch, progress)
+    if _pixel_digest(levels) != block.pixels:
+        raise ExhaustedError
+    return levels
+
+
+def _in_order(levels: Tensor, mode: Mode, order: Sequence[int]) -> Tensor:
+    if mode == "set":
+        order = sorted(range(len(levels)), key=lambda row: levels[row].numpy().tobytes())
+    return levels[torch.tensor(order, dtype=torch.long)]
+
+
+def _pixel_digest(levels: Tensor) -> str:
+    return hashlib.sha256(levels.contiguous().numpy().tobytes()).hexdigest()
+
+
+def _block_rows(count: int, dimensions: int) -> Iterator[range]:
+    size = max(1, min(BLOCK_IMAGES, BLOCK_SUBPIXELS // dimensions))
+    for first in range(0, count, size):
+        yield range(first, min(first + size, count))
+
+
+def _through(model: FrozenModel, images: Images, name: str) -> Images:
+    """The images read through the model's palette, unless they have levels of their own already."""
+    palette = np.array(model.facts.palette, dtype=np.uint8)
+    read_through = images if np.array_equal(images.palette, palette) else images.with_palette(palette)
+    if read_through.shape != model.facts.shape:
+        raise DataError(f"the model knows images of {model.facts.shape}, found {read_through.shape} in {name}")
+    return read_through
+
+
+def _notes(images: Images) -> Notes:
+    labels = None if images.labels is None else images.labels.tolist()
+    return Notes(images.files, labels, images.label_names)

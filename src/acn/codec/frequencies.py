@@ -1,0 +1,111 @@
+"""From integer logits to the slots of symbols, and what the slots cost.
+
+Every distribution is given by cumulative slots: symbol i occupies the slots from cumulative i to cumulative i + 1, the
+first cumulative is 1 and the last 2^24 - 1, and no symbol is without a slot.
+
+Letters: V symbols.
+"""
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from acn.codec.integers import sigmoid
+from acn.codec.tables import (
+    BITS,
+    NORMAL_BITS,
+    NORMAL_REACH,
+    NORMAL_STEP_BITS,
+    PRECISION,
+    SLOTS,
+    STEP_BITS,
+    exp_table,
+    normal_table,
+    round_shift,
+)
+
+
+def of_logits(logits: Tensor) -> Tensor:
+    """Cumulative slots, int64 `[..., V + 1]`, of logits `[..., V]` with 12 fractional bits."""
+    below = round_shift(logits.amax(-1, keepdim=True) - logits, BITS - STEP_BITS).long()
+    table = _exponentials(logits.device)
+    weights = table[below.clamp_(max=len(table) - 1)]
+    free = SLOTS - logits.shape[-1]
+    sizes = 1 + torch.div(weights * free, weights.sum(-1, keepdim=True), rounding_mode="floor")
+    left = SLOTS - sizes.sum(-1, keepdim=True)
+    sizes.scatter_add_(-1, logits.argmax(-1, keepdim=True), left)
+    return _accumulate(sizes)
+
+
+def of_binary_logits(logits: Tensor) -> Tensor:
+    """Cumulative slots, int64 `[..., 3]`, of levels 0 and 1, where `logits` `[...]` are those of level 1."""
+    ones = sigmoid(logits).long().clamp_(1, SLOTS - 1)
+    return _accumulate(torch.stack([SLOTS - ones, ones], dim=-1))
+
+
+def of_distribution(below: Tensor) -> Tensor:
+    """Cumulative slots, int64 `[..., V + 1]`, of bins with inner edges at which a distribution function is `below`.
+
+    `below` `[..., V - 1]`, rising, has 28 fractional bits.
+    """
+    bins = below.shape[-1] + 1
+    inner = torch.floor(below * (SLOTS - bins) * 2.0**-NORMAL_BITS).long()
+    inner += torch.arange(2, bins + 1, device=below.device)  # 1 is the first slot, and each bin has one of its own
+    ends = inner.new_ones(*inner.shape[:-1], 1)
+    return torch.cat([ends, inner, ends * (SLOTS + 1)], dim=-1)
+
+
+def of_conditional(below: Tensor) -> Tensor:
+    """Cumulative slots, int64 `[..., V + 1]`, of bins with edges, the outer ones too, at which a distribution function
+    is `below` `[..., V + 1]`, rising.
+
+    Where nothing lies between the outer edges, the last bin takes all the slots that are free.
+    """
+    bins = below.shape[-1] - 1
+    inside = (below - below[..., :1]).long()
+    whole = inside[..., -1:].clamp(min=1)
+    slots = torch.div(inside * (SLOTS - bins), whole, rounding_mode="floor")
+    slots += torch.arange(1, bins + 2, device=below.device)
+    slots[..., -1] = SLOTS + 1
+    return slots
+
+
+def normal_distribution(standard: Tensor) -> Tensor:
+    """Standard normal distribution function with 28 fractional bits, of numbers with 12; linear between the knots."""
+    fraction_bits = BITS - NORMAL_STEP_BITS
+    limit = NORMAL_REACH * 2**fraction_bits
+    shifted = standard.clamp(-limit, limit - 1) + limit
+    knots = torch.floor(shifted * 2.0**-fraction_bits)
+    fraction = shifted - knots * 2**fraction_bits
+    values, slopes = _normal(standard.device)
+    index = knots.long()
+    return values[index] + torch.floor(slopes[index] * fraction * 2.0**-fraction_bits)
+
+
+def intervals(cumulative: Tensor, symbols: Tensor) -> tuple[Tensor, Tensor]:
+    """First slot and number of slots `[...]` of `symbols` `[...]` under cumulative slots `[..., V + 1]`."""
+    index = symbols.long().unsqueeze(-1)
+    starts = cumulative.gather(-1, index).squeeze(-1)
+    return starts, cumulative.gather(-1, index + 1).squeeze(-1) - starts
+
+
+def nats(sizes: Tensor) -> Tensor:
+    """Cost of symbols with `sizes` slots, float64."""
+    return PRECISION * torch.log(torch.tensor(2.0, dtype=torch.float64)) - sizes.double().log()
+
+
+def _accumulate(sizes: Tensor) -> Tensor:
+    ones = sizes.new_ones(*sizes.shape[:-1], 1)
+    return torch.cat([ones, sizes], dim=-1).cumsum(-1)
+
+
+@cache
+def _exponentials(device: torch.device) -> Tensor:
+    return exp_table().to(device)
+
+
+@cache
+def _normal(device: torch.device) -> tuple[Tensor, Tensor]:
+    table = normal_table().to(device, torch.float64)
+    return table, torch.cat([table.diff(), table.new_zeros(1)])

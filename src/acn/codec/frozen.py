@@ -1,0 +1,289 @@
+"""A trained model in exact integers: what both sides of an archive compute with.
+
+Letters: B batch, D code size, C channels, H height, W width, V levels, K components of the mixture.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from dataclasses import replace as replace_fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from acn.codec.bounds import check_bounds
+from acn.codec.frequencies import intervals, of_binary_logits, of_logits
+from acn.codec.integers import INTEGERS, bias_of, layers_of, matrix_of, replace, saturate
+from acn.codec.latents import LARGEST_REACH, PER_UNIT, POSTERIOR_REACH, Below, Grid, MixturePrior, given_neighbour
+from acn.codec.tables import BITS, ONE
+from acn.config import ImageShape, ModelSettings
+from acn.distributions import Covariance, GaussianPrior
+from acn.errors import RunError
+from acn.models import ACN
+from acn.networks.incremental import generate
+
+# Weights are rounded to steps of about 2^-PRECISION of their root mean square.
+PRECISION = 10
+LARGEST_SHIFT = 24
+# Fractional bits of the mixture's numbers; the posterior's width, 1, is the measure.
+MEAN_SHIFT, FACTOR_SHIFT, SCORE_SHIFT = 6, 9, 8
+SMALLEST_LOG_WEIGHT = 30.0
+# The grid extends this far beyond the codes of the training images: eight widths of a posterior, and some room.
+MARGIN = 12
+# Numbers of a pass over whole images that are held at a time: what fits the processor's cache is fastest.
+PASS_NUMBERS = 2**19
+# Numbers that are held side by side for the images of a batch, as `largest_batch` counts them.
+LARGEST_HELD = 2**27
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """Integers that stand for themselves times 2^-`shift`, int64."""
+
+    numbers: Tensor
+    shift: int
+
+    def with_bits(self, bits: int = BITS) -> Tensor:
+        """The same numbers with `bits` fractional bits, float64.
+
+        Raises:
+            RunError: they have more, and would be no integers.
+        """
+        if self.shift > bits:
+            raise RunError(f"numbers have {self.shift} fractional bits, more than {bits}")
+        return self.numbers.double() * 2.0 ** (bits - self.shift)
+
+
+def quantize(values: Tensor, shift: int) -> Quantized:
+    """Round real numbers to multiples of 2^-`shift`."""
+    return Quantized(torch.round(values.detach().cpu().double() * 2.0**shift).long(), shift)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a frozen model besides its integers: `components` is K, `reach` that of the grid."""
+
+    settings: ModelSettings
+    shape: ImageShape
+    palette: tuple[int, ...]
+    reach: int
+    with_prior: bool
+    components: int
+    covariance: Covariance
+
+
+def largest_batch(facts: Facts) -> int:
+    """Images that can be decoded side by side, so that a batch holds at most `LARGEST_HELD` numbers; 0 if not even
+    one can.
+    """
+    shape, settings = facts.shape, facts.settings
+    height, width, inputs = shape.height, shape.width, shape.channels
+    widest = 0  # patches of one image in the encoder, which takes images in smaller parts
+    for stage in settings.encoder.stages:
+        for filters in stage:
+            widest, inputs = max(widest, 9 * inputs * height * width), filters
+        height, width = (height + 1) // 2, (width + 1) // 2
+    gates = 4 * settings.decoder.filters * shape.height * shape.width
+    size = settings.code_size
+    edges = 2 * facts.reach * size * (settings.mixtures if facts.with_prior else 1)
+    held = max(gates, shape.dimensions, edges, size * facts.components)
+    return LARGEST_HELD // held if widest <= LARGEST_HELD else 0
+
+
+@dataclass(frozen=True)
+class FrozenModel:
+    """Integer networks and priors; `tensors` are the integers that all of it is made of, in the order of the file."""
+
+    facts: Facts
+    grid: Grid
+    network: ACN
+    mixture: MixturePrior
+    tensors: tuple[Quantized, ...]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the integer networks compute."""
+        return self.mixture.means.device
+
+    def to(self, device: torch.device) -> "FrozenModel":
+        """The same model, computing on `device`."""
+        prior = MixturePrior(*(tensor.to(device) for tensor in vars(self.mixture).values()))
+        return FrozenModel(**(vars(self) | {"network": copy.deepcopy(self.network).to(device), "mixture": prior}))
+
+    @torch.inference_mode()
+    def encode(self, images: Tensor) -> Tensor:
+        """Mean codes `[B, D]` with 12 fractional bits of level indices `[B, C, H, W]`, cut to the grid."""
+        codes = torch.cat([self.network.encoder(part.to(self.device)) for part in self._parts(images)])
+        limit = (self.grid.reach - POSTERIOR_REACH // PER_UNIT) * ONE
+        return torch.clamp(codes, -limit, limit)
+
+    @torch.inference_mode()
+    def pixel_slots(self, images: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """First slot and number of slots of every subpixel, int64 `[B, C, H, W]` on the CPU, by full passes.
+
+        Args:
+            images: level indices `[B, C, H, W]`.
+            numbers: of the codes on the grid, `[B, D]`.
+        """
+        starts, sizes = [], []
+        for part, codes in zip(self._parts(images), self._parts(numbers, images), strict=True):
+            levels = part.to(self.device)
+            logits = self.network.decoder(levels, self.grid.values(codes.to(self.device)))
+            start, size = intervals(self._slots(logits), levels)
+            starts.append(start.cpu())
+            sizes.append(size.cpu())
+        return torch.cat(starts), torch.cat(sizes)
+
+    @torch.inference_mode()
+    def generate(
+        self, numbers: Tensor, pop: Callable[[NDArray[np.int64]], NDArray[np.int64]], progress: Callable[[int], None]
+    ) -> Tensor:
+        """Images, uint8 `[B, C, H, W]`, subpixel by subpixel.
+
+        Args:
+            numbers: of the codes on the grid, `[B, D]`.
+            pop: from cumulative slots `[B, V + 1]` to levels `[B]`.
+            progress: hears how many more pixels are done.
+        """
+
+        def draw(logits: Tensor) -> Tensor:
+            return torch.from_numpy(pop(self._slots(logits).cpu().numpy())).to(self.device)
+
+        return generate(self.network.decoder, self.grid.values(numbers.to(self.device)), draw, progress).cpu()
+
+    @torch.inference_mode()
+    def given(self, contexts: Tensor) -> Below:
+        """Distribution function of codes given the codes `contexts` `[B, D]` (12 fractional bits) of neighbours."""
+        return given_neighbour(self.network.prior_network.parameters_of(contexts))
+
+    def _slots(self, logits: Tensor) -> Tensor:
+        return of_binary_logits(logits) if self.facts.shape.levels == 2 else of_logits(logits)
+
+    def _parts(self, rows: Tensor, images: Tensor | None = None) -> tuple[Tensor, ...]:
+        shape = self.facts.shape
+        widest = max(4 * self.facts.settings.decoder.filters, shape.channels * shape.levels)
+        size = max(1, PASS_NUMBERS // (widest * shape.height * shape.width))
+        return tuple(torch.split(rows, size))
+
+
+Take = Callable[[tuple[int, ...]], Quantized]
+
+
+def sketch(facts: Facts) -> ACN:
+    """The networks of a frozen model without any numbers: shapes alone, on torch's `meta` device."""
+    with torch.device("meta"):
+        network = ACN(facts.settings, facts.shape, INTEGERS)
+    if not facts.with_prior:
+        network.prior_network = nn.Identity()  # type: ignore[assignment]
+    return network
+
+
+def prior_shapes(facts: Facts) -> list[tuple[int, ...]]:
+    """Shapes of the mixture's logits, scores, means and factors; of full factors the upper triangles are kept."""
+    k, d = facts.components, facts.settings.code_size
+    return [(k,), (k,), (k, d), (k, d * (d + 1) // 2 if facts.covariance == "full" else d)]
+
+
+def assemble(facts: Facts, take: Take) -> FrozenModel:
+    """Build a frozen model from integers.
+
+    Args:
+        facts: what it is.
+        take: gives the next integers, which must have the shape that it is called with.
+
+    Raises:
+        RunError: integer arithmetic could overflow.
+    """
+    network, tensors = sketch(facts), []
+
+    def next_tensor(shape: tuple[int, ...]) -> Quantized:
+        tensors.append(take(shape))
+        return tensors[-1]
+
+    for holder, name, layer in list(layers_of(network)):
+        inputs, outputs = matrix_of(layer).shape
+        weight, bias = next_tensor((inputs, outputs)), next_tensor((outputs,))
+        replace(holder, name, layer, weight.numbers, bias.with_bits(), weight.shift)
+    saturate(network.encoder.features)
+    logits, scores, means, factors = (next_tensor(shape).with_bits() for shape in prior_shapes(facts))
+    mixture = MixturePrior(logits, scores, means, _square(factors, facts))
+    if bool((mixture.factors.diagonal(dim1=-2, dim2=-1) < 0).any()):
+        raise RunError("a width of the mixture is negative")
+    check_bounds(network, mixture, facts.reach, with_prior=facts.with_prior)
+    return FrozenModel(facts, Grid(facts.reach), network.eval(), mixture, tuple(tensors))
+
+
+def freeze(
+    model: ACN,
+    settings: ModelSettings,
+    palette: NDArray[np.uint8],
+    prior: tuple[GaussianPrior, Tensor],
+    *,
+    with_prior: bool = True,
+    precision: int = PRECISION,
+) -> FrozenModel:
+    """Round a trained model to integers.
+
+    Args:
+        model: trained, in floating point.
+        settings: that it was built by.
+        palette: the value of each level.
+        prior: the mixture, and the codes of the training images, as `acn.runs.load_prior` returns them.
+        with_prior: keep the prior network, which the mode `tour` needs.
+        precision: weights are rounded to steps of about 2^-precision of their root mean square.
+
+    Raises:
+        RunError: the weights are not finite, or so large that integer arithmetic could overflow.
+    """
+    mixture, codes = prior
+    reach = math.ceil(float(codes.abs().max())) + MARGIN
+    if not reach <= LARGEST_REACH:
+        raise RunError(f"codes reach {reach} posterior widths, more than {LARGEST_REACH}: the run has diverged")
+    facts = Facts(
+        settings, model.shape, tuple(palette.tolist()), reach, with_prior, mixture.components, mixture.covariance
+    )
+    rounded = _rounded(model, mixture, precision, with_prior=with_prior)
+    return assemble(facts, lambda _: next(rounded))
+
+
+def _rounded(model: ACN, mixture: GaussianPrior, precision: int, *, with_prior: bool) -> Iterator[Quantized]:
+    parts = [model.encoder, *([model.prior_network] if with_prior else []), model.decoder]
+    for _, _, layer in (found for part in parts for found in layers_of(part)):
+        matrix = matrix_of(layer).detach()
+        size = float(matrix.double().square().mean().sqrt())
+        if not math.isfinite(size):
+            raise RunError("the model's weights are not finite: the run has diverged; train again")
+        yield quantize(matrix, min(LARGEST_SHIFT, max(0, precision - round(math.log2(size or 1)))))
+        yield quantize(bias_of(layer), BITS)
+    full = mixture.covariance == "full"
+    factors = quantize(mixture.factors, FACTOR_SHIFT)
+    diagonal = factors.with_bits(0).diagonal(dim1=-2, dim2=-1) if full else factors.with_bits(0)
+    weights = mixture.weights.double().log().clamp(min=-SMALLEST_LOG_WEIGHT)
+    yield quantize(weights, SCORE_SHIFT)
+    yield quantize(weights + diagonal.clamp(min=2.0**-FACTOR_SHIFT).log().sum(-1), SCORE_SHIFT)
+    yield quantize(mixture.means, MEAN_SHIFT)
+    rows, columns = torch.triu_indices(*factors.numbers.shape[-2:]) if full else (None, None)
+    yield Quantized(factors.numbers[:, rows, columns], FACTOR_SHIFT) if full else factors
+
+
+def _square(factors: Tensor, facts: Facts) -> Tensor:
+    if facts.covariance == "diag":
+        return torch.diag_embed(factors)
+    size = facts.settings.code_size
+    square = torch.zeros(facts.components, size, size, dtype=torch.float64)
+    rows, columns = torch.triu_indices(size, size)
+    square[:, rows, columns] = factors
+    return square
+
+
+def without_prior(model: FrozenModel) -> FrozenModel:
+    """The same model without the prior network, which only the mode `tour` needs."""
+    if not model.facts.with_prior:
+        return model
+    before = 2 * len(list(layers_of(model.network.encoder)))  # weights and bias of each layer
+    after = before + 2 * len(list(layers_of(model.network.prior_network)))
+    kept = iter(model.tensors[:before] + model.tensors[after:])
+    return assemble(replace_fields(model.facts, with_prior=False), lambda _: next(kept))

@@ -1,0 +1,144 @@
+"""Codes on a grid: the slots of their posterior, of the mixture prior, and of the prior given a neighbour's code.
+
+A code dimension z takes the values j / 16 for -16 reach <= j < 16 reach; the posterior's width is 1, so that the grid
+costs nothing that counts. The bin of j extends from j - 1/2 to j + 1/2 sixteenths. A prior codes j in two steps: first
+the unit that j lies in, of 2 reach cells, then which of its 16 values, so that no symbol needs more than a few dozen
+evaluations of a distribution function.
+
+Letters: B batch, D code size, K components of the mixture, M of the prior network.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from acn.codec.frequencies import normal_distribution, of_conditional, of_distribution, of_logits
+from acn.codec.tables import (
+    BITS,
+    NARROWEST,
+    ONE,
+    PRECISION,
+    WIDEST,
+    WIDTH_BITS,
+    WIDTH_STEP_BITS,
+    round_shift,
+    width_table,
+)
+
+PER_UNIT = 16
+STEP = ONE // PER_UNIT
+# The posterior is cut off eight of its widths from the mean.
+POSTERIOR_REACH = 8 * PER_UNIT
+# Nothing is farther away than this: codes, means of the prior, or residuals, in widths, of a mixture's component.
+FARTHEST = 256 * ONE
+LARGEST_REACH = 256
+
+Below = Callable[[Tensor], Tensor]
+"""A distribution function: from edges `[..., n]` (12 fractional bits) to what lies below them (28 fractional bits)."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The values of a code dimension, numbered from 0; `reach` in whole units."""
+
+    reach: int
+
+    @property
+    def half(self) -> int:
+        """The number of the value zero."""
+        return self.reach * PER_UNIT
+
+    def nearest(self, codes: Tensor) -> Tensor:
+        """Numbers, int64, of the values nearest to codes with 12 fractional bits, so far inside that a posterior fits.
+
+        A code outside is moved inside, which costs bits and nothing else.
+        """
+        steps = torch.floor((codes + STEP // 2) * (1 / STEP)).long() + self.half
+        return torch.clamp(steps, POSTERIOR_REACH, 2 * self.half - 1 - POSTERIOR_REACH)
+
+    def values(self, numbers: Tensor) -> Tensor:
+        """Values with 12 fractional bits, float64."""
+        values: Tensor = (numbers - self.half).double() * STEP
+        return values
+
+    def unit_slots(self, below: Below, device: torch.device) -> Tensor:
+        """Cumulative slots of the unit, int64 `[..., 2 reach + 1]`."""
+        edges = torch.arange(1, 2 * self.reach, device=device).double() * ONE - self.half * STEP - STEP // 2
+        return of_distribution(below(edges))
+
+    def value_slots(self, below: Below, unit: Tensor) -> Tensor:
+        """Cumulative slots, int64 `[..., 17]`, of the value within the `unit` `[...]`."""
+        edges = torch.arange(PER_UNIT + 1, device=unit.device).double() * STEP - STEP // 2
+        return of_conditional(below(edges + (unit.double().unsqueeze(-1) - self.reach) * ONE))
+
+
+@cache
+def posterior_slots() -> Tensor:
+    """Cumulative slots of the offset of z from the mean code, -128 ... 128 sixteenths: int64 `[258]`."""
+    offsets = torch.arange(-POSTERIOR_REACH, POSTERIOR_REACH).double()
+    return of_distribution(normal_distribution(offsets * STEP + STEP // 2))
+
+
+@dataclass(frozen=True)
+class MixturePrior:
+    """A mixture of K Gaussians with full covariances, coded one dimension after the other.
+
+    With the precision P P^T of a component, P upper triangular, the residual r_e = sum over d <= e of (z_d - mean_d)
+    P_de of a code is standard normal given the dimensions before e: no square root or division is left to do.
+
+    `logits` `[K]`: of the weights. `scores` `[K]`: log weight plus log determinant of P. `means` `[K, D]`, `factors`
+    (P) `[K, D, D]`. All with 12 fractional bits, float64.
+    """
+
+    logits: Tensor
+    scores: Tensor
+    means: Tensor
+    factors: Tensor
+
+    def components(self) -> Tensor:
+        """Cumulative slots of the components, int64 `[K + 1]`."""
+        return of_logits(self.logits)
+
+    def responsibilities(self, z: Tensor) -> Tensor:
+        """Cumulative slots `[B, K + 1]` of the component given the values `z` `[B, D]`: any will do, near ones pay."""
+        residuals = round_shift(torch.einsum("bkd,kde->bke", z[:, None] - self.means, self.factors), BITS)
+        squares = residuals.clamp(-FARTHEST, FARTHEST).square().sum(-1)
+        return of_logits(self.scores - round_shift(squares, BITS + 1))
+
+    def below(self, component: Tensor, z: Tensor, dimension: int) -> Below:
+        """Distribution function of z in `dimension`, given `component` `[B]` and the dimensions before it.
+
+        Of the values `z` `[B, D]` only the dimensions before are read.
+        """
+        means, factors = self.means[component], self.factors[component]
+        before = ((z - means)[:, :dimension] * factors[:, :dimension, dimension]).sum(-1, keepdim=True)
+        mean, factor = means[:, dimension, None], factors[:, dimension, dimension, None]
+        return lambda edges: normal_distribution(round_shift((edges - mean) * factor + before, BITS))
+
+
+def given_neighbour(parameters: tuple[Tensor, ...]) -> Below:
+    """Distribution function of all dimensions, from the outputs of the integer prior network, `[B, D, M]` each.
+
+    It maps edges `[n]` or `[B, D, n]` to `[B, D, n]`. The weights of the mixture are slots too, so that they add up to
+    one.
+    """
+    logits, means, widths = parameters
+    steps = round_shift(widths, BITS - WIDTH_STEP_BITS).clamp(NARROWEST, WIDEST).long() - NARROWEST
+    inverse = _inverse_widths(logits.device)[steps]
+    means = means.clamp(-FARTHEST, FARTHEST)
+    weights = of_logits(logits).diff(dim=-1).double()
+
+    def below(edges: Tensor) -> Tensor:
+        standard = round_shift((edges.unsqueeze(-2) - means.unsqueeze(-1)) * inverse.unsqueeze(-1), WIDTH_BITS)
+        mixed = (normal_distribution(standard) * weights.unsqueeze(-1)).sum(-2)
+        return torch.floor(mixed * 2.0**-PRECISION)
+
+    return below
+
+
+@cache
+def _inverse_widths(device: torch.device) -> Tensor:
+    return width_table().to(device, torch.float64)

@@ -1,0 +1,80 @@
+"""The functions that no two machines compute alike, as tables of integers that every machine has alike.
+
+Each entry is a real number rounded to the nearest integer, computed with 60 decimal digits, so that the tables depend
+on no library of floating-point functions. FORMAT.md defines them by the same formulas.
+"""
+
+from functools import cache
+
+import torch
+from mpmath import mp, mpf
+from torch import Tensor
+
+DIGITS = 60
+# Networks compute with numbers of BITS fractional bits; functions are tabulated at steps of 2^-STEP_BITS.
+BITS = 12
+STEP_BITS = 10
+ONE = 2**BITS
+# Frequencies of all symbols add up to 2^PRECISION; the first and the last slot belong to no symbol.
+PRECISION = 24
+SLOTS = 2**PRECISION - 2
+
+SIGMOID_REACH = 16 * 2**STEP_BITS
+EXP_BITS = 28
+NORMAL_BITS = 28
+NORMAL_STEP_BITS = 6
+NORMAL_REACH = 8 * 2**NORMAL_STEP_BITS
+WIDTH_STEP_BITS = 7
+WIDTH_BITS = 16
+NARROWEST, WIDEST = -12 * 2**WIDTH_STEP_BITS, 20 * 2**WIDTH_STEP_BITS
+
+
+@cache
+def sigmoid_table() -> Tensor:
+    """2^24 / (1 + exp(-x)) at x = i / 2^10 for i = -2^14 ... 2^14 - 1: int64 `[2^15]`."""
+    above: list[int] = []
+    with mp.workdps(DIGITS):
+        step, power = mp.exp(-mpf(1) / 2**STEP_BITS), mpf(1)
+        for _ in range(SIGMOID_REACH + 1):
+            above.append(_nearest(2**PRECISION / (1 + power)))
+            power *= step
+    below = [2**PRECISION - value for value in above[:0:-1]]
+    return torch.tensor(below + above[:-1])
+
+
+@cache
+def exp_table() -> Tensor:
+    """2^28 exp(-x) at x = i / 2^10 for i = 0, 1, ... up to the first zero: int64."""
+    entries: list[int] = []
+    with mp.workdps(DIGITS):
+        step, power = mp.exp(-mpf(1) / 2**STEP_BITS), mpf(2**EXP_BITS)
+        while not entries or entries[-1]:
+            entries.append(_nearest(power))
+            power *= step
+    return torch.tensor(entries)
+
+
+@cache
+def normal_table() -> Tensor:
+    """2^28 times the standard normal distribution function at x = i / 2^6 for i = -2^9 ... 2^9: int64 `[2^10 + 1]`."""
+    with mp.workdps(DIGITS):
+        below = [_nearest(2**NORMAL_BITS * mp.ncdf(-mpf(i) / 2**NORMAL_STEP_BITS)) for i in range(NORMAL_REACH, 0, -1)]
+    return torch.tensor([*below, 2 ** (NORMAL_BITS - 1), *(2**NORMAL_BITS - value for value in below[::-1])])
+
+
+@cache
+def width_table() -> Tensor:
+    """2^16 / (log(1 + exp(x)) + 1/10000) at x = i / 2^7 for i = -12 x 2^7 ... 20 x 2^7: int64 `[2^12 + 1]`."""
+    with mp.workdps(DIGITS):
+        smallest = mpf(1) / 10_000
+        arguments = (mpf(i) / 2**WIDTH_STEP_BITS for i in range(NARROWEST, WIDEST + 1))
+        return torch.tensor([_nearest(2**WIDTH_BITS / (mp.log1p(mp.exp(x)) + smallest)) for x in arguments])
+
+
+def _nearest(value: mpf) -> int:
+    return int(mp.nint(value))
+
+
+def round_shift(values: Tensor, bits: int) -> Tensor:
+    """Integers divided by 2^`bits` and rounded to the nearest integer, halves up; exact in float64 below 2^52."""
+    return torch.floor(values * 2.0**-bits + 0.5)

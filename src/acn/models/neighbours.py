@@ -1,0 +1,54 @@
+"""The prior of every image of a split given any other one, and its KL, which is the cost of a tour's edges.
+
+Letters: N images, D code size, M mixture components, P pairs. Costs are in nats.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from acn.distributions import FactorizedMixture, UnitNormal
+from acn.models.acn import ACN
+
+# 64 nodes leave an error far below what a table prints; a test holds them against a slow integral.
+NODES = 64
+# For the choice between tours, where only the order of costs counts. The reported cost of the tour uses NODES.
+SEARCH_NODES = 8
+
+
+@dataclass(frozen=True)
+class NeighbourPrior:
+    """p(z given the code of another image), for all images of a split: the prior network runs once for each.
+
+    `codes`: `[N, D]`. `priors`: the prior given each of them, `[N, D, M]` fields.
+    """
+
+    codes: Tensor
+    priors: FactorizedMixture
+
+    def kl(self, contexts: Tensor, targets: Tensor, *, nodes: int = NODES) -> Tensor:
+        """KL(q(z given image `targets[i]`) to p(z given the code of image `contexts[i]`)), float64 `[P]`.
+
+        With few nodes (a search between tours) it is computed in float32, else in float64.
+        """
+        exact = torch.float64 if nodes >= NODES else torch.float32
+        size = max(1, 2**21 // (nodes * self.priors.means[0].numel()))  # pairs whose integrands fit the cache
+        parts = [
+            UnitNormal(self.codes[target].to(exact)).kl(self._given(context).to(exact), nodes)
+            for context, target in zip(contexts.split(size), targets.split(size), strict=True)
+        ]
+        return torch.cat(parts).double() if parts else torch.zeros(0, dtype=torch.float64)
+
+    def _given(self, rows: Tensor) -> FactorizedMixture:
+        fields = (self.priors.log_weights, self.priors.means, self.priors.scales)
+        return FactorizedMixture(*(field[rows] for field in fields))
+
+
+@torch.inference_mode()
+def neighbour_prior(model: ACN, codes: Tensor) -> NeighbourPrior:
+    """Run the prior network once for each of the codes `[N, D]`."""
+    device = next(model.parameters()).device
+    mixtures = [model.prior(chunk.to(device)) for chunk in codes.split(4096)]
+    fields = ([m.log_weights for m in mixtures], [m.means for m in mixtures], [m.scales for m in mixtures])
+    return NeighbourPrior(codes, FactorizedMixture(*(torch.cat(field).cpu() for field in fields)))
