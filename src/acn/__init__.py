@@ -17,12 +17,17 @@ from acn.version import __version__
 quiet_threads()  # before any module of this package can import NumPy or torch
 
 if TYPE_CHECKING:
+    from acn.estimator import ACNEncoder
     from acn.trained import TrainedModel, load
 
-__all__ = ["TrainedModel", "__version__", "load"]
+__all__ = ["ACNEncoder", "TrainedModel", "__version__", "load"]
 
 
 def __getattr__(name: str) -> object:
+    if name == "ACNEncoder":
+        from acn.estimator import ACNEncoder
+
+        return ACNEncoder
     if name in ("TrainedModel", "load"):
         from acn import trained
 

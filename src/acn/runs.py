@@ -120,21 +120,17 @@ def load_model(run: Run) -> ACN:
     return model.eval().requires_grad_(False)
 
 
-def save_model(run: Run, folder: Path) -> None:
-    """Write what using a model takes, and nothing of its training: settings, averaged weights, unconditional prior.
+def save_model(run: Run, model: ACN, prior: tuple[GaussianPrior, Tensor]) -> None:
+    """Write what using a model takes, and nothing of its training, to the folder of `run`.
 
     The names are those of the hubs: `config.json` and `model.safetensors`, beside `prior.safetensors`.
 
     Raises:
-        RunError: the run has no weights or was not evaluated yet.
         StorageError: the disk refused.
     """
-    mixture, codes = load_prior(run)
-    weights = load_model(run).state_dict()
-    saved = Run(folder, run.config, run.shape, run.provenance, run.made)
-    write_settings(saved)
-    write_tensors(folder / WEIGHTS, weights, {})
-    save_prior(saved, mixture, codes)
+    write_settings(run)
+    write_tensors(run.path / WEIGHTS, model.state_dict(), {})
+    save_prior(run, *prior)
 
 
 def save_prior(run: Run, mixture: GaussianPrior, codes: Tensor) -> None:

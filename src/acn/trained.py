@@ -1,15 +1,20 @@
 """A trained model as plain functions from arrays to arrays: `acn.load(folder)`."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from acn.codec.frozen import FrozenModel, freeze
 from acn.data import ALL_BYTES, Images, as_pixels, to_values
+from acn.distributions import GaussianPrior
 from acn.errors import DataError
 from acn.evaluation.costs import encode, reconstruction
 from acn.evaluation.unconditional import expected_log_prob_kl
@@ -18,6 +23,8 @@ from acn.runs import Run, load_model, load_prior, open_run, save_model
 from acn.sampling.draws import Sampler, draw_codes
 
 SCORE_SAMPLES = 4
+# Stands in messages where the folder of a run would.
+IN_MEMORY = Path("the model in memory")
 
 
 def load(folder: str | Path) -> "TrainedModel":
@@ -29,12 +36,33 @@ def load(folder: str | Path) -> "TrainedModel":
     return TrainedModel.from_pretrained(folder)
 
 
+def from_files(files: Mapping[str, bytes]) -> "TrainedModel":
+    """Build a model in memory from the contents of the files that `save_pretrained` wrote, by name.
+
+    Raises:
+        RunError: a file is missing or damaged.
+    """
+    with TemporaryDirectory(prefix="acn-") as folder:
+        for name, content in files.items():
+            (Path(folder) / Path(name).name).write_bytes(content)
+        return TrainedModel.from_pretrained(folder).in_memory()
+
+
 @dataclass(frozen=True)
 class TrainedModel:
-    """Encodes, scores and samples images, which are uint8 arrays `[N, H, W]` or `[N, H, W, C]` of pixel values."""
+    """Encodes, scores and samples images, which are uint8 arrays `[N, H, W]` or `[N, H, W, C]` of pixel values.
+
+    Pickled, copied or sent to another process, it is the three files of `save_pretrained`, without their folder.
+
+    Args:
+        run: settings of the model, and the folder in which its prior is found.
+        model: its networks.
+        prior: the unconditional prior as `acn.runs.load_prior` returns it, of a model that needs no folder.
+    """
 
     run: Run
     model: ACN
+    prior: tuple[GaussianPrior, Tensor] | None = field(default=None, repr=False)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "TrainedModel":
@@ -54,7 +82,20 @@ class TrainedModel:
             RunError: the run was not evaluated yet, so that it has no unconditional prior.
             StorageError: the disk refused.
         """
-        save_model(self.run, Path(folder))
+        save_model(replace(self.run, path=Path(folder)), self.model, self._prior)
+
+    def in_memory(self) -> "TrainedModel":
+        """Return the same model, which needs its folder no more.
+
+        Raises:
+            RunError: the run was not evaluated yet, so that it has no unconditional prior.
+        """
+        return TrainedModel(replace(self.run, path=IN_MEMORY), self.model, self._prior)
+
+    def __reduce__(self) -> tuple[Callable[[Mapping[str, bytes]], "TrainedModel"], tuple[dict[str, bytes]]]:
+        with TemporaryDirectory(prefix="acn-") as folder:
+            self.save_pretrained(folder)
+            return from_files, ({path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())},)
 
     def encode(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Codes `[N, D]` of images.
@@ -81,6 +122,14 @@ class TrainedModel:
         score: NDArray[np.float64] = -(paid + kl).numpy()
         return score
 
+    def freeze(self) -> FrozenModel:
+        """The model in exact integers, for `acn.codec.compress`.
+
+        Raises:
+            RunError: the run was not evaluated yet, or its weights do not fit exact arithmetic.
+        """
+        return freeze(self.model, self.run.config.model, self.run.palette, self._prior)
+
     def sample(self, count: int, *, seed: int = 0, temperature: float = 1.0) -> NDArray[np.uint8]:
         """Draw new images, uint8 `[count, H, W]` or `[count, H, W, 3]`, from the mixture prior and the decoder.
 
@@ -93,8 +142,8 @@ class TrainedModel:
         return values[..., 0] if self.run.shape.channels == 1 else values
 
     @cached_property
-    def _prior(self) -> Any:  # noqa: ANN401 - the pair that load_prior returns
-        return load_prior(self.run)
+    def _prior(self) -> tuple[GaussianPrior, Tensor]:
+        return load_prior(self.run) if self.prior is None else self.prior
 
     def _images(self, images: NDArray[Any]) -> Images:
         opened = Images(as_pixels(np.asarray(images), "images"), ALL_BYTES).with_palette(self.run.palette)

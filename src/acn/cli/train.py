@@ -32,7 +32,9 @@ def train(
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Settings by name: digits, images, mnist-cpu, mnist.", show_default=False),
+        typer.Option(
+            metavar="NAME", help="Settings by name: digits, images, archive, mnist-cpu, mnist.", show_default=False
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -67,12 +69,15 @@ def train(
         config = _configure(source, recipe, settings or [], max_minutes)
         run, collection, state = _begun(config, out, place, console)
     _describe(console, run, collection, state)
-    if _train(console, run, collection, state) == "interrupted":
-        console.print(
-            f"Stopped at step {state.step:,} and saved. Go on with: acn train --resume {run.path}", soft_wrap=True
-        )
-        raise typer.Exit(130)
+    train_on(console, run, collection, state, f"acn train --resume {run.path}")
     report(run, collection, place)
+
+
+def train_on(console: "Console", run: "Run", collection: "Collection", state: "TrainingState", to_go_on: str) -> None:
+    """Train to the end under a progress bar; after Ctrl-C save, say which command goes `to_go_on`, and exit."""
+    if _train(console, run, collection, state) == "interrupted":
+        console.print(f"Stopped at step {state.step:,} and saved. Go on with: {to_go_on}", soft_wrap=True)
+        raise typer.Exit(130)
 
 
 def _configure(source: str | None, recipe: str | None, settings: list[str], max_minutes: float | None) -> "Config":
@@ -89,28 +94,13 @@ def _configure(source: str | None, recipe: str | None, settings: list[str], max_
 def _begun(
     config: "Config", out: Path | None, device: "torch.device", console: "Console"
 ) -> "tuple[Run, Collection, TrainingState]":
-    """Open the images and begin a run; its folder appears last, when all that can be refused has been."""
+    """Open the images and begin a run."""
     from acn.data import open_collection
-    from acn.provenance import provenance
-    from acn.runs import create_run
-    from acn.training.loop import choose_precision
-    from acn.training.state import new_state, save_state
+    from acn.training.loop import begin
 
     with console.status("Reading images"):
         collection = open_collection(config.data)
-    state = new_state(config, collection.shape, len(collection.train), device)
-    # Settled now and recorded, so that a resumed run computes as this one does.
-    precision = choose_precision(config, state, collection.train)
-    training = config.training.model_copy(update={"precision": precision})
-    settled = config.model_copy(update={"training": training})
-    run = create_run(
-        out or _free_folder(collection.name),
-        settled,
-        collection.shape,
-        provenance=collection.provenance,
-        made=provenance(str(device)),
-    )
-    save_state(run, state)
+    run, state = begin(out or _free_folder(collection.name), config, collection, device)
     return run, collection, state
 
 

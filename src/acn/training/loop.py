@@ -3,16 +3,18 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from acn.config import Config
-from acn.data import Images, batches, epoch_order, slices
-from acn.runs import Run
+from acn.data import Collection, Images, batches, epoch_order, slices
+from acn.provenance import provenance
+from acn.runs import Run, create_run
 from acn.training.metrics import Metrics
-from acn.training.state import TrainingState, save_state
+from acn.training.state import TrainingState, new_state, save_state
 from acn.training.step import autocast, rates, training_step
 
 Ending = Literal["finished", "interrupted"]
@@ -36,6 +38,24 @@ def make_plan(config: Config, images: int) -> Plan:
     settings = config.training
     steps = settings.epochs * -(-images // settings.batch)
     return Plan(steps, settings.max_minutes * 60 if settings.max_minutes else None)
+
+
+def begin(path: Path, config: Config, collection: Collection, device: torch.device) -> tuple[Run, TrainingState]:
+    """Begin a run on the training split of `collection`; its folder appears when all that can be refused has been.
+
+    Raises:
+        UsageError: the folder already holds a run, or a setting does not fit the images.
+        StorageError: the folder cannot be written.
+    """
+    state = new_state(config, collection.shape, len(collection.train), device)
+    # Settled now and recorded, so that a resumed run computes as this one does.
+    precision = choose_precision(config, state, collection.train)
+    training = config.training.model_copy(update={"precision": precision})
+    settled = config.model_copy(update={"training": training})
+    made = provenance(str(device))
+    run = create_run(path, settled, collection.shape, provenance=collection.provenance, made=made)
+    save_state(run, state)
+    return run, state
 
 
 def train(

@@ -1,0 +1,402 @@
+"""Associative Compression Networks as a scikit-learn estimator: `acn.ACNEncoder`.
+
+Rows of a matrix are images: whole numbers 0 ... 255 are pixel values as they are, any others are quantised by the range
+of the training data. What `acn train` does is done here too, by the same code.
+
+Letters: N images, F = H W C numbers of each (height, width, channels), D code size, Q queries, K neighbours.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, Self, overload
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from acn.config import Config, override
+from acn.data import ALL_BYTES, Collection, Images, assemble
+from acn.data.splits import complete_splits
+from acn.evaluation.evaluate import fit_prior
+from acn.files import write_atomically
+from acn.memory import nearest, squared_distances
+from acn.recipes import recipe as recipe_settings
+from acn.runs import Run, load_model
+from acn.trained import TrainedModel
+from acn.training.loop import begin, make_plan, train
+from acn.training.metrics import Metrics, Row
+from acn.training.state import TrainingState
+
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+RandomState = int | np.random.RandomState | None
+
+ARRAYS = "images.npz"
+# One image to choose the prior's size by, and two to train on: each the other's neighbour.
+FEWEST_IMAGES = 3
+REPORTS = 20
+
+
+class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Codes, likelihoods, samples and neighbours of images, learnt without labels.
+
+    `X` is images `[N, H, W]` or `[N, H, W, C]`, or rows `[N, F]` of their F = H W C numbers. Where all numbers of the
+    training images are whole and in 0 ... 255 they are pixel values; others are quantised evenly between the smallest
+    and the largest of them. Numbers that were not seen in training become the nearest known ones, and every likelihood
+    is that of the quantised image.
+
+    A tenth of the images (setting `data.valid_share`) is not trained on: it chooses the size of the unconditional prior
+    that `score_samples` and `sample` use.
+
+    Args:
+        n_components: D, numbers per code.
+        recipe: settings by name: `images` (at most an hour), `digits` (small networks), `mnist-cpu`, `mnist`. More
+            neighbours than there are other training images become as many as there are.
+        image_shape: (H, W) or (H, W, C) of images that come as rows. None takes rows for grey images: squares if F is
+            a square number, else one line of F pixels.
+        levels: 2 ... 256, to quantise to so many levels in any case. None for 256, and only where it is needed.
+        epochs: passes over the images; None for those of the recipe.
+        max_minutes: a limit to the training; None for that of the recipe.
+        settings: more settings by name, such as `{"training.batch": 128}`; the parameters above come before them.
+            Networks run in float32 unless `training.precision` is set.
+        run: a folder, which must not hold a run yet, to train in and keep; every command of `acn` can go on with it.
+            There the test images are the held-out ones. None leaves nothing behind.
+        device: `cpu`, `cuda`, or `auto`: the GPU when there is one.
+        random_state: of the weights, the order of images and all other draws. With an int, two fits on one machine are
+            equal to the bit, unless a limit in minutes gives the clock a say.
+        verbose: print costs now and then.
+
+    Attributes:
+        n_features_in_: F.
+        feature_names_in_: names of the columns, where `X` was a data frame whose columns have names.
+        image_shape_: (H, W, C).
+        codes_: codes of the training images, float32 `[N, D]`.
+        model_: the `acn.TrainedModel`, which works on pixel values; `model_.save_pretrained(folder)` keeps it.
+        n_iter_: steps of the training.
+
+    A fitted estimator is pickled as arrays, JSON and safetensors; on a machine without a GPU it is restored on the CPU.
+    """
+
+    n_features_in_: int
+
+    def __init__(
+        self,
+        n_components: int = 16,
+        *,
+        recipe: str = "images",
+        image_shape: tuple[int, ...] | None = None,
+        levels: int | None = None,
+        epochs: int | None = None,
+        max_minutes: float | None = None,
+        settings: Mapping[str, Any] | None = None,
+        run: str | Path | None = None,
+        device: str = "auto",
+        random_state: RandomState = None,
+        verbose: bool = False,
+    ) -> None:
+        self.n_components = n_components
+        self.recipe = recipe
+        self.image_shape = image_shape
+        self.levels = levels
+        self.epochs = epochs
+        self.max_minutes = max_minutes
+        self.settings = settings
+        self.run = run
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
+        """Train on the images `X`; `y` is not looked at.
+
+        Raises:
+            ValueError: `X` or the shape or levels asked for are not usable.
+            UsageError: there is no such recipe, setting or value of a setting; or `run` holds a run already.
+            TrainingError: the loss is not finite.
+            StorageError: the folder of the run cannot be written.
+        """
+        rows, item = self._rows(X, reset=True)
+        shape, scale = _image_shape(item or self.image_shape, rows.shape[1]), PixelScale.fit(rows, self.levels)
+        seed = int(check_random_state(self.random_state).randint(2**23))  # the largest that settings of a run allow
+        config = self._config(seed)
+        collection = _collect(scale.pixels(rows).reshape(len(rows), *shape), config)
+        with self._folder() as folder:
+            device = _device(self.device)
+            run, state = begin(folder, _with_fewer_neighbours(config, len(collection.train)), collection, device)
+            if self.run is not None:
+                _write_splits(folder / ARRAYS, collection)
+            _train(run, state, collection, bool(self.verbose))
+            model = _evaluated(run, collection, device)
+        # Together and last, so that an interrupted fit leaves an earlier one whole.
+        self._item_shape, self._scale = item or rows.shape[1:], scale
+        self.image_shape_, self.model_, self.n_iter_ = shape, model, state.step
+        self.codes_ = self._encode(rows)
+        return self
+
+    def transform(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Codes `[N, D]` of images.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+            ValueError: the images are of another size, or not finite.
+        """
+        check_is_fitted(self)
+        return self._encode(self._rows(X)[0])
+
+    def score_samples(self, X: ArrayLike) -> Floats:
+        """Lower bound of the log-likelihood of quantised images `[N]`, in nats: minus what each costs on its own.
+
+        The noise of image i is the i-th draw of a fixed seed, so that a figure depends a little on the row it stands
+        in.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+            ValueError: the images are of another size, or not finite.
+        """
+        check_is_fitted(self)
+        return self.model_.score_samples(self._known(self._rows(X)[0]))
+
+    def score(self, X: ArrayLike, y: object = None) -> float:
+        """Mean of `score_samples` in nats per image, which is what a search maximizes; `y` is not looked at."""
+        return float(self.score_samples(X).mean())
+
+    def sample(
+        self, n_samples: int = 1, *, temperature: float = 1.0, random_state: RandomState = None
+    ) -> Bytes | Floats:
+        """Draw images, in the form in which the training images came: `[n_samples, ...]`.
+
+        Args:
+            n_samples: how many.
+            temperature: divides the logits of the pixels; 0 takes the mode of each.
+            random_state: None takes that of the estimator.
+
+        Returns:
+            Pixel values in uint8; the middles of the levels in float64 where training images were quantised.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+            ValueError: not even one image is asked for.
+        """
+        check_is_fitted(self)
+        if n_samples < 1:
+            raise ValueError(f"n_samples must be at least 1, found {n_samples}")
+        source = check_random_state(self.random_state if random_state is None else random_state)
+        pixels = self.model_.sample(n_samples, seed=int(source.randint(2**31)), temperature=temperature)
+        return self._scale.values(pixels.reshape(n_samples, *self._item_shape))
+
+    @overload
+    def kneighbors(
+        self, X: ArrayLike | None = None, n_neighbors: int = 5, return_distance: Literal[True] = True
+    ) -> tuple[Floats, NDArray[np.int64]]: ...
+
+    @overload
+    def kneighbors(
+        self, X: ArrayLike | None = None, n_neighbors: int = 5, *, return_distance: Literal[False]
+    ) -> NDArray[np.int64]: ...
+
+    def kneighbors(
+        self, X: ArrayLike | None = None, n_neighbors: int = 5, return_distance: bool = True
+    ) -> tuple[Floats, NDArray[np.int64]] | NDArray[np.int64]:
+        """Find the training images nearest to images by the Euclidean distance of codes: exact, nearest first.
+
+        Args:
+            X: the queries; None for the training images, none of which is then its own neighbour.
+            n_neighbors: K.
+            return_distance: whether distances are wanted.
+
+        Returns:
+            Distances `[Q, K]`, if wanted, and rows `[Q, K]` of the training images; of equal distances the lower row
+            first.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+            ValueError: there are fewer than K training images, or the images do not fit.
+        """
+        check_is_fitted(self)
+        codes = torch.tensor(self.codes_)
+        queries = codes if X is None else torch.from_numpy(self._encode(self._rows(X)[0]))
+        own = torch.arange(len(codes)) if X is None else None
+        most = len(codes) - (X is None)
+        if not 1 <= n_neighbors <= most:
+            raise ValueError(f"n_neighbors must be in 1 ... {most}, the training images to choose from: {n_neighbors}")
+        found = nearest(queries, codes, n_neighbors, exclude=own)
+        if not return_distance:
+            return found.numpy()
+        return squared_distances(queries[:, None], codes[found]).sqrt().numpy(), found.numpy()
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "codes_")
+
+    def __sklearn_tags__(self) -> Any:  # noqa: ANN401 - scikit-learn has no types
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = []  # codes are float32, whatever the pixels are
+        return tags
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self.device == "cpu" and "model_" in state:
+            self.model_.model.to("cpu")
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.codes_[0])
+
+    def _rows(self, X: ArrayLike, *, reset: bool = False) -> tuple[NDArray[Any], tuple[int, ...] | None]:
+        """Rows `[N, F]` of numbers, and the shape of an image where images came as such."""
+        shape = None
+        if getattr(X, "ndim", 2) in (3, 4):
+            X = np.asarray(X)
+            shape = X.shape[1:]
+            if not reset and _with_channels(shape) != self.image_shape_:
+                raise ValueError(f"X holds images of {shape}, but {type(self).__name__} knows {self.image_shape_}")
+            X = X.reshape(len(X), math.prod(shape))
+        return validate_data(self, X, reset=reset, ensure_min_samples=FEWEST_IMAGES if reset else 1), shape
+
+    def _known(self, rows: NDArray[Any]) -> Bytes:
+        """Images `[N, H, W, C]` in those pixel values that the model knows."""
+        palette = self.model_.run.palette
+        closest = np.abs(ALL_BYTES[:, None].astype(int) - palette).argmin(1)
+        pixels: Bytes = palette[closest][self._scale.pixels(rows)]
+        return pixels.reshape(len(rows), *self.image_shape_)
+
+    def _encode(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        return self.model_.encode(self._known(rows))
+
+    def _config(self, seed: int) -> Config:
+        source = "X" if self.run is None else str((Path(self.run) / ARRAYS).absolute())
+        own = {"model.code_size": self.n_components, "data.source": source, "data.seed": seed, "training.seed": seed}
+        limits = {"training.epochs": self.epochs, "training.max_minutes": self.max_minutes}
+        # The timing that `auto` asks for could make two fits differ.
+        chosen = {"training.precision": "float32", **(self.settings or {}), **own}
+        chosen |= {name: value for name, value in limits.items() if value is not None}
+        return override(recipe_settings(self.recipe), [f"{name}={_text(value)}" for name, value in chosen.items()])
+
+    @contextmanager
+    def _folder(self) -> Iterator[Path]:
+        if self.run is not None:
+            yield Path(self.run)
+            return
+        with TemporaryDirectory(prefix="acn-") as folder:
+            yield Path(folder)
+
+
+@dataclass(frozen=True)
+class PixelScale:
+    """The way between numbers and pixel values 0 ... 255: number = `low` + `step` x pixel value."""
+
+    low: float
+    step: float
+    top: int = 255
+
+    @classmethod
+    def fit(cls, rows: NDArray[Any], levels: int | None) -> Self:
+        """Leave whole numbers 0 ... 255 as they are if `levels` is None; else divide the range of `rows` evenly.
+
+        Raises:
+            ValueError: all numbers are the same, or `levels` is not in 2 ... 256.
+        """
+        if levels is not None and not 2 <= levels <= 256:
+            raise ValueError(f"levels must be in 2 ... 256, or None to find out, found {levels!r}")
+        low, high = float(rows.min()), float(rows.max())
+        if low == high:
+            raise ValueError(f"every number of X is {low:g}: there is nothing to learn from it")
+        whole = rows.dtype.kind != "f" or bool((rows == np.rint(rows)).all())
+        if levels is None and whole and low >= 0 and high <= 255:
+            return cls(0.0, 1.0)
+        top = 255 if levels is None else int(levels) - 1
+        return cls(low, (high - low) / top, top)
+
+    def pixels(self, rows: NDArray[Any]) -> Bytes:
+        """Nearest pixel values of numbers, same shape; those out of range are clipped."""
+        if rows.dtype == np.uint8 and (self.low, self.step) == (0, 1):
+            return rows
+        return np.rint((rows.astype(np.float64) - self.low) / self.step).clip(0, self.top).astype(np.uint8)
+
+    def values(self, pixels: Bytes) -> Bytes | Floats:
+        """Numbers of pixel values: uint8 if they are the same, else float64."""
+        return pixels if (self.low, self.step) == (0, 1) else self.low + self.step * pixels.astype(np.float64)
+
+
+def _with_channels(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (*shape, 1) if len(shape) == 2 else tuple(shape)
+
+
+def _image_shape(given: tuple[int, ...] | None, features: int) -> tuple[int, int, int]:
+    """(H, W, C) of images of so many numbers.
+
+    Raises:
+        ValueError: the shape that is given is not one of such images.
+    """
+    side = math.isqrt(features)
+    if given is None:
+        return (side, side, 1) if side * side == features else (1, features, 1)
+    shape = _with_channels(given)
+    if len(shape) != 3 or shape[2] not in (1, 3) or math.prod(shape) != features:
+        raise ValueError(
+            f"images must be (H, W), (H, W, 1) or (H, W, 3) with H W C = {features} numbers each, found {given}"
+        )
+    return shape[0], shape[1], shape[2]
+
+
+def _text(value: object) -> str:
+    """Write a setting as `override` reads it; NumPy's numbers, which a search may bring, are numbers."""
+    return value if isinstance(value, str) else json.dumps(value, default=lambda array: array.tolist())
+
+
+def _device(name: str) -> torch.device:
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
+def _collect(pixels: Bytes, config: Config) -> Collection:
+    """Hold out what `data.valid_share` says; a test split is not needed, so those images stand for it too."""
+    images = Images(pixels, ALL_BYTES)
+    splits = complete_splits({"train": images, "test": images}, config.data)
+    return assemble("X", {**splits, "test": splits["valid"]}, config.data)
+
+
+def _write_splits(path: Path, collection: Collection) -> None:
+    arrays: dict[str, Any] = {
+        f"{name}_images": images.values(range(len(images))) for name, images in collection.splits.items()
+    }
+    write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))
+
+
+def _with_fewer_neighbours(config: Config, images: int) -> Config:
+    wanted = config.memory.neighbours
+    if wanted == "all" or wanted < images:
+        return config
+    return config.model_copy(update={"memory": config.memory.model_copy(update={"neighbours": images - 1})})
+
+
+def _train(run: Run, state: TrainingState, collection: Collection, verbose: bool) -> None:
+    plan, told = make_plan(run.config, len(collection.train)), 0
+
+    def watch(now: TrainingState, row: Row | None) -> None:
+        nonlocal told
+        share = plan.progress(now)
+        if verbose and row and share * REPORTS >= told + 1:
+            told = int(share * REPORTS)
+            print(f"{share:4.0%}  reconstruction {row['reconstruction']:.2f}  KL {row['kl']:.2f}  nats per image")
+
+    metrics = Metrics(run, state.step, watch)
+    try:
+        train(run, state, collection.train, run.config.training.precision, metrics, lambda: False)
+    except BaseException:
+        metrics.flush(state)  # closes its files, which a notebook would keep open after an interruption
+        raise
+
+
+def _evaluated(run: Run, collection: Collection, device: torch.device) -> TrainedModel:
+    """Fit the unconditional prior of a trained run."""
+    model = load_model(run).to(device)
+    fit_prior(run, model, collection)
+    return TrainedModel(run, model).in_memory()
