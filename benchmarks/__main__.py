@@ -20,11 +20,14 @@ def main() -> None:
     """Run one benchmark; print its figures, and write them with their provenance as JSON where asked."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Run a benchmark and print what it measured.")
     parser.add_argument("name", metavar="NAME", help=f"one of: {', '.join(names()) or 'none yet'}")
+    parser.add_argument("--images", metavar="SPEC", help="of codecs: SOURCE or SOURCE:SPLIT; of archive: how many")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file too")
     arguments = parser.parse_args()
     if arguments.name not in names():
         parser.error(f"there is no benchmark {arguments.name!r}; the benchmarks are {', '.join(names()) or 'none yet'}")
-    report = measure(arguments.name)
+    if arguments.images and arguments.name not in ("archive", "codecs"):
+        parser.error(f"--images belongs to archive and codecs, not to {arguments.name}")
+    report = measure(arguments.name, **({"images": arguments.images} if arguments.images else {}))
     show(report)
     if arguments.json:
         try:
@@ -38,11 +41,11 @@ def names() -> list[str]:
     return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
 
 
-def measure(name: str) -> dict[str, object]:
+def measure(name: str, **options: str) -> dict[str, object]:
     """Run the benchmark `name` and return its figures with the code, machine and time that they come from."""
     module = importlib.import_module(f"benchmarks.{name}")
     started = time.perf_counter()
-    figures = module.run(lambda line: print(line, file=sys.stderr, flush=True))
+    figures = module.run(lambda line: print(line, file=sys.stderr, flush=True), **options)
     seconds = round(time.perf_counter() - started, 3)
     return {"benchmark": name, "seconds": seconds, "figures": figures, "provenance": provenance()}
 

@@ -58,7 +58,7 @@ def test_parquet_has_map_images_and_neighbours(tmp_path: Path, monkeypatch: pyte
         assert row["neighbors"]["distances"] == pytest.approx(distances.sort().values[:11].tolist(), rel=1e-5)
         images, own = (encoded[0].images, place) if place < 9 else (encoded[1].images, place - 9)
         with Image.open(io.BytesIO(row["image"]["bytes"])) as picture:
-            assert np.array_equal(np.asarray(picture), images.pixels[own])
+            assert np.array_equal(np.asarray(picture), images.values([own])[0])
     plane = np.array([[row["x"], row["y"]] for row in rows])
     assert np.var(plane[:, 0]) >= np.var(plane[:, 1])
     assert abs(np.corrcoef(plane.T)[0, 1]) < 1e-6

@@ -21,8 +21,8 @@ def test_every_line_belongs_to_its_picture(tmp_path: Path) -> None:
     with Image.open(tmp_path / "out" / "sprite.png") as sprite:
         assert sprite.size == (3 * 5, 3 * 4)
         cell = np.asarray(sprite)[4:8, 5:10]  # the fifth picture
-    top = int(split.images.pixels.max())
-    assert np.array_equal(cell, np.rint(split.images.pixels[4] * (255 / top)))
+    pixels = split.images.values(range(7))
+    assert np.array_equal(cell, np.rint(pixels[4] * (255 / int(pixels.max()))))
 
 
 def test_a_sprite_that_would_be_too_large_holds_evenly_spaced_images(

@@ -27,8 +27,10 @@ FLOORS = (
     ("runs",),
     ("training", "evaluation", "sampling", "codec", "exports"),
     ("projector",),
-    ("estimator", "trained"),
-    ("cli", "web"),
+    ("trained",),
+    ("estimator",),
+    ("web",),
+    ("cli",),
     ("__main__",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
@@ -79,7 +81,8 @@ def test_every_room_has_a_floor() -> None:
 def test_imports_point_down(module: str) -> None:
     here = room(module)
     if not here:
-        assert own_imports(MODULES[module]) <= {"acn.threads", "acn.version", "acn.trained"}  # the last when asked for
+        when_asked_for = {"acn.trained", "acn.estimator"}
+        assert own_imports(MODULES[module]) - when_asked_for <= {"acn.threads", "acn.version"}
         return
     for target in own_imports(MODULES[module]) - {"acn"}:
         there = room(target)

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from acn.data import Images
+from acn.data import ImageFiles, Images, read_ahead
+from acn.data.storage import chunk_rows
 from acn.errors import MissingExtraError
 from acn.files import write_atomically
 from acn.memory import nearest, squared_distances
@@ -26,7 +28,7 @@ class EncodedSplit:
     """The images of one split and their codes `[N, D]`, row i for image i."""
 
     name: str
-    images: Images
+    images: Images | ImageFiles
     codes: Tensor
 
 
@@ -44,10 +46,12 @@ def write_parquet(path: Path, splits: list[EncodedSplit]) -> None:
     """Write a row for each image, with the columns that pandas users expect and those that embedding-atlas reads.
 
     For the former `index`, `split`, `file_name`, `label` and `code` (a list of numbers); for the latter `x` and `y`
-    (first two principal components), `image` (PNG) and `neighbors` (ids and distances of the nearest codes of all
-    splits). Images are read and written a chunk at a time.
+    (first two principal components), `image` (PNG; a file that is one is copied as it is, with whatever it says beside
+    its pixels) and `neighbors` (ids and distances of the nearest codes of all splits). Images are read and written a
+    chunk at a time.
 
     Raises:
+        DataError: a file of an image cannot be read any more.
         MissingExtraError: pyarrow is not installed.
         StorageError: the disk refused.
     """
@@ -60,7 +64,7 @@ def write_parquet(path: Path, splits: list[EncodedSplit]) -> None:
     def write(temporary: Path) -> None:
         writer = None
         for rows in _chunks(splits):
-            table = pyarrow.Table.from_pydict(rows)
+            table = pyarrow.table(rows)
             writer = writer or pyarrow.parquet.ParquetWriter(temporary, table.schema)
             writer.write_table(table)
         if writer is not None:
@@ -82,36 +86,51 @@ def _columns(splits: list[EncodedSplit]) -> dict[str, Any]:
     return columns
 
 
-def label_texts(images: Images) -> list[str]:
+def label_texts(images: Images | ImageFiles) -> list[str]:
     """Name of the class of each image, or its number; the images must have labels."""
     labels: NDArray[np.int64] = np.asarray(images.labels)
     return [images.label_names[label] if images.label_names else str(label) for label in labels.tolist()]
 
 
-def _chunks(splits: list[EncodedSplit]) -> Iterator[dict[str, list[Any]]]:
+def _chunks(splits: list[EncodedSplit]) -> Iterator[dict[str, Any]]:
+    """Columns of consecutive rows; as Arrow arrays where many lists of numbers would take longer than the networks."""
+    import pyarrow
+
     codes = torch.cat([split.codes for split in splits])
     columns = {name: values.tolist() for name, values in _columns(splits).items()}
     plane = _principal_plane(codes)
     count = min(NEIGHBOURS, len(codes) - 1)
     start = 0
     for split in splits:
-        for first in range(0, len(split.images), CHUNK):
-            places = range(first, min(first + CHUNK, len(split.images)))
-            rows = torch.arange(start, start + len(places))
-            taken = slice(start, start + len(places))
+        for pictures in read_ahead(partial(_pictures, split.images), _places(split.images)):
+            taken = slice(start, start + len(pictures))
+            rows = torch.arange(taken.start, taken.stop)
             near = nearest(codes[rows], codes, count, exclude=rows) if count else rows[:, None][:, :0]
             distances = squared_distances(codes[rows][:, None], codes[near]).sqrt()
             yield {
                 **{name: values[taken] for name, values in columns.items()},
-                "code": codes[rows].tolist(),
-                "x": plane[rows, 0].tolist(),
-                "y": plane[rows, 1].tolist(),
-                "image": [{"bytes": _png(pixels)} for pixels in split.images.values(places)],
-                "neighbors": [
-                    {"ids": ids, "distances": far} for ids, far in zip(near.tolist(), distances.tolist(), strict=True)
-                ],
+                "code": _lists(codes[rows]),
+                "x": plane[rows, 0].numpy(),
+                "y": plane[rows, 1].numpy(),
+                "image": pyarrow.StructArray.from_arrays([pyarrow.array(pictures)], ["bytes"]),
+                "neighbors": pyarrow.StructArray.from_arrays([_lists(near), _lists(distances)], ["ids", "distances"]),
             }
-            start += len(places)
+            start = taken.stop
+
+
+def _lists(rows: Tensor) -> Any:  # noqa: ANN401 - an Arrow array, whose library may be absent
+    import pyarrow
+
+    count, size = rows.shape
+    return pyarrow.ListArray.from_arrays(np.arange(count + 1, dtype=np.int32) * size, rows.flatten().numpy())
+
+
+def _places(images: Images | ImageFiles) -> Iterator[range]:
+    """Cut 0 ... N - 1 into ranges whose pictures fit the memory, however large each is."""
+    shape = images.shape
+    step = min(CHUNK, chunk_rows(shape.height * shape.width * shape.channels))
+    for first in range(0, len(images), step):
+        yield range(first, min(first + step, len(images)))
 
 
 def _principal_plane(codes: Tensor) -> Tensor:
@@ -122,6 +141,12 @@ def _principal_plane(codes: Tensor) -> Tensor:
     shown = axes.flip(1)[:, :2]
     plane[:, : shown.shape[1]] = centred @ shown
     return plane
+
+
+def _pictures(images: Images | ImageFiles, places: range) -> list[bytes]:
+    if isinstance(images, ImageFiles):
+        return [images.png(place) or _png(images.values([place])[0]) for place in places]
+    return [_png(pixels) for pixels in images.values(places)]
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

@@ -98,3 +98,30 @@ def test_report_draws_what_is_missing(run: Path) -> None:
     (run / "evaluation.json").rename(run / "evaluation.bak")
     assert "acn evaluate" in refused(acn("report", str(run), cwd=run.parent), 1)
     (run / "evaluation.bak").rename(run / "evaluation.json")
+
+
+@pytest.mark.parametrize("name", ["streamed.npz", "streamed.parquet"])
+def test_folder_is_encoded_a_few_images_at_a_time(run: Path, tmp_path: Path, name: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 17, (300, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "own.npz", images=pixels)
+    (tmp_path / "own").mkdir()
+    for row, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / "own" / f"{row:03}.png")
+    codes = []
+    for source, out in (("own.npz", "whole.npz"), ("own", name)):
+        done = acn("encode", str(run), source, "-o", out, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        codes.append(codes_in(tmp_path / out))
+    np.testing.assert_allclose(codes[0], codes[1], atol=1e-6)
+    (tmp_path / "own" / "150.png").write_bytes(b"damaged")
+    (tmp_path / name).unlink()
+    assert "150.png" in refused(acn("encode", str(run), "own", "-o", name, cwd=tmp_path), 1)
+    assert {path.name for path in tmp_path.iterdir()} == {"own", "own.npz", "whole.npz"}
+
+
+def codes_in(path: Path) -> np.ndarray:
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as arrays:
+            return np.array(arrays["codes"])
+    parquet = pytest.importorskip("pyarrow.parquet", reason="reading Parquet needs pyarrow")
+    return np.array(parquet.read_table(path)["code"].to_pylist())

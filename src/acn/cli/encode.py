@@ -1,11 +1,18 @@
 """`acn encode`: the codes of images, for other tools."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from acn.cli.drawing import RunArgument, announce
+
+if TYPE_CHECKING:
+    from acn.cli.progress import Stage
+    from acn.data import ImageFiles, Images
+    from acn.models import ACN
+    from acn.runs import Run
 
 
 def encode(
@@ -15,28 +22,47 @@ def encode(
 ) -> None:
     """Write the code of every image with its index, file name and label.
 
-    A Parquet file opens as it is in pandas, and in embedding-atlas with a map, images and neighbours.
+    A Parquet file opens as it is in pandas, and in embedding-atlas with a map, images and neighbours. The images of a
+    folder may take more space than there is memory: they are read while others are encoded.
     """
     from rich.console import Console
 
     from acn.cli.devices import find_device
-    from acn.cli.drawing import splits_of
     from acn.cli.progress import stages
     from acn.errors import UsageError
-    from acn.evaluation.costs import encode as codes_of
-    from acn.exports import EncodedSplit, write_npz, write_parquet
     from acn.runs import load_model, open_run
 
-    writers = {".npz": write_npz, ".parquet": write_parquet}
-    if out.suffix not in writers:
+    if out.suffix not in (".npz", ".parquet"):
         raise UsageError(f"-o expects a name that ends in .npz or .parquet, found {out}")
     opened = open_run(run)
-    splits = splits_of(opened, source)
     with stages(Console(stderr=True)) as stage:
-        model = load_model(opened).to(find_device("auto"))
-        encoded = [
-            EncodedSplit(name, images, codes_of(model, images, stage(f"codes of {name}", len(images))))
-            for name, images in splits.items()
-        ]
-    writers[out.suffix](out, encoded)
+        write_codes(opened, load_model(opened).to(find_device("auto")), source, out, stage)
     announce(out)
+
+
+def write_codes(run: "Run", model: "ACN", source: str, out: Path, stage: "Stage") -> None:
+    """Encode the images of `source` with the model of `run` and write them to `out`, an .npz or .parquet file.
+
+    Raises:
+        DataError: there are no images, or not of the run's kind.
+        MissingExtraError: a library is missing for the source or for Parquet.
+        StorageError: the disk refused.
+    """
+    from acn.evaluation.costs import encode as codes_of
+    from acn.exports import EncodedSplit, write_npz, write_parquet
+
+    encoded = [
+        EncodedSplit(name, images, codes_of(model, images, stage(f"codes of {name}", len(images))))
+        for name, images in _splits(run, source).items()
+    ]
+    write = write_npz if out.suffix == ".npz" else write_parquet
+    write(out, encoded)
+
+
+def _splits(run: "Run", source: str) -> "Mapping[str, Images | ImageFiles]":
+    """Return the splits of a folder undecoded; binarized as the run's images are, they depend on all of them."""
+    from acn.cli.drawing import splits_of
+    from acn.data import open_files
+
+    files = open_files(source, run.shape, run.palette) if run.config.data.binarize == "none" else None
+    return files or splits_of(run, source)

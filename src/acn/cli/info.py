@@ -40,6 +40,7 @@ def describe(console: "Console", file: Path, data: bytes) -> None:
     Raises:
         ArchiveError: it is none, or damaged.
     """
+    from rich.markup import escape
     from rich.table import Table
 
     from acn.codec.archive import read
@@ -48,7 +49,7 @@ def describe(console: "Console", file: Path, data: bytes) -> None:
     header, images = archive.header, sum(archive.images_by_split())
     payload, dimensions = sum(block.bytes for block in header.blocks), header.model.dimensions
     known = header.model.bytes + header.notes_bytes + payload
-    table = Table(title=f"{file}: {images:,} images of {dimensions:,} values", title_justify="left")
+    table = Table(title=escape(f"{file}: {images:,} images of {dimensions:,} values"), title_justify="left")
     table.add_column("part")
     table.add_column("bytes", justify="right")
     table.add_column("bits / dim", justify="right")
@@ -61,7 +62,7 @@ def describe(console: "Console", file: Path, data: bytes) -> None:
     }
     for name, size in parts.items():
         share = f"{8 * size / (images * dimensions):.4f}" if images else ""
-        table.add_row(name, f"{size:,}" if size or not name.startswith("model") else "not in the archive", share)
+        table.add_row(escape(name), f"{size:,}" if size or not name.startswith("model") else "not in the archive", share)
     console.print(table)
     counts = zip(header.splits, archive.images_by_split(), strict=True)
     blocks = f"{len(header.blocks)} blocks" if len(header.blocks) != 1 else "1 block"
@@ -69,4 +70,5 @@ def describe(console: "Console", file: Path, data: bytes) -> None:
         f"{', '.join(f'{count:,} {name}' for name, count in counts)}; {blocks}; batches of {header.batch}; by "
         f"{header.program}",
         highlight=False,
+        markup=False,
     )

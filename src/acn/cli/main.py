@@ -6,10 +6,15 @@ from typing import Annotated
 
 import typer
 
+from acn.cli.compress import compress
 from acn.cli.daydream import daydream
+from acn.cli.decompress import decompress, verify
 from acn.cli.encode import encode
 from acn.cli.evaluate import evaluate
+from acn.cli.explore import explore
 from acn.cli.export_projector import export_projector
+from acn.cli.freeze import freeze
+from acn.cli.info import info
 from acn.cli.interpolate import interpolate
 from acn.cli.neighbours import neighbours
 from acn.cli.reconstruct import reconstruct
@@ -35,9 +40,15 @@ for command in (
     daydream,
     interpolate,
     neighbours,
+    explore,
     encode,
     report,
     export_projector,
+    compress,
+    decompress,
+    info,
+    verify,
+    freeze,
 ):
     app.command()(command)
 

@@ -138,7 +138,7 @@ def model_of(archive: Archive, model: FrozenModel | None = None) -> FrozenModel:
     if model.facts.shape.dimensions != archive.header.model.dimensions:
         raise ArchiveError("the header of the archive contradicts its model about the size of the images")
     if archive.header.batch > largest_batch(model.facts):
-        raise ArchiveError(f"the archive wants {archive.header.batch} images decoded side by side, too many of this size")
+        raise ArchiveError(f"{archive.header.batch} images of this size are too many to decode side by side")
     return model
 
 

@@ -80,7 +80,8 @@ def largest_batch(facts: Facts) -> int:
     one can.
     """
     shape, settings = facts.shape, facts.settings
-    height, width, inputs = shape.height, shape.width, shape.channels
+    height, width = shape.height, shape.width
+    inputs: int = shape.channels
     widest = 0  # patches of one image in the encoder, which takes images in smaller parts
     for stage in settings.encoder.stages:
         for filters in stage:

@@ -1,15 +1,18 @@
 """Images of any source as one type: three splits of level indices, read batch by batch."""
 
+from acn.data.ahead import read_ahead
 from acn.data.arrays import as_pixels
 from acn.data.assembly import assemble
 from acn.data.collection import Collection, Images
 from acn.data.order import batches, epoch_order, slices
 from acn.data.palette import ALL_BYTES, find_palette, to_values
-from acn.data.sources import open_collection, open_splits
+from acn.data.sources import open_collection, open_files, open_splits, open_whole
+from acn.data.undecoded import ImageFiles
 
 __all__ = [
     "ALL_BYTES",
     "Collection",
+    "ImageFiles",
     "Images",
     "as_pixels",
     "assemble",
@@ -17,7 +20,10 @@ __all__ = [
     "epoch_order",
     "find_palette",
     "open_collection",
+    "open_files",
     "open_splits",
+    "open_whole",
+    "read_ahead",
     "slices",
     "to_values",
 ]

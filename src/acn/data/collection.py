@@ -15,7 +15,7 @@ from torch import Tensor
 
 from acn.config import ImageShape
 from acn.data.binarize import Binarizer
-from acn.data.palette import Bytes, level_table
+from acn.data.palette import Bytes, level_table, to_levels
 from acn.errors import DataError
 
 Rows = NDArray[np.int64]
@@ -78,7 +78,7 @@ class Images:
         """
         chosen = np.asarray(indices, dtype=np.int64)
         values = self.values(chosen)
-        levels = self._levels(values, chosen)
+        levels = to_levels(values, self._table, lambda place: self.name_of(int(chosen[place])))
         if self.binarizer is not None:
             # Keyed by the row of the pixels, so that an image keeps its bits in whatever selection it comes.
             levels = self.binarizer.bits(values, chosen if self.rows is None else self.rows[chosen], visit)
@@ -104,16 +104,6 @@ class Images:
     @cached_property
     def _table(self) -> NDArray[np.int16]:
         return level_table(self.palette if self.binarizer is None else self.binarizer.palette)
-
-    def _levels(self, values: Bytes, indices: Rows) -> Bytes:
-        levels = self._table[values]
-        if levels.min(initial=0) < 0:
-            place = tuple(np.argwhere(levels < 0)[0])
-            raise DataError(
-                f"expected the {int((self._table >= 0).sum())} pixel values of the palette, found {values[place]} in "
-                f"{self.name_of(int(indices[place[0]]))}; convert the images to the values the model was trained on"
-            )
-        return levels.astype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)

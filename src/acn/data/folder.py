@@ -4,11 +4,13 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from acn.config import ImageShape
 from acn.data.collection import Images
 from acn.data.labels import Labels, encode_names
 from acn.data.npz_keys import PREFIXES
-from acn.data.palette import ALL_BYTES
+from acn.data.palette import ALL_BYTES, Bytes
 from acn.data.pictures import Pictures, decode, survey
+from acn.data.undecoded import ImageFiles
 from acn.errors import DataError
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -32,6 +34,29 @@ def read_folder(root: Path) -> dict[str, Images]:
             labels=labels.get(split),
             label_names=label_names if split in labels else None,
             files=tuple(files),
+        )
+        for split, files in splits.items()
+    }
+
+
+def list_folder(root: Path, shape: ImageShape, palette: Bytes) -> dict[str, ImageFiles]:
+    """Return the images below `root` as `read_folder` does, none of them decoded yet.
+
+    Each must be of `shape`, and is read through `palette`, uint8 [L].
+
+    Raises:
+        DataError: no images, or images beside the split folders.
+    """
+    splits, depth = _by_split(root, list_images(root))
+    label_names, labels = _labels(splits, depth)
+    return {
+        split: ImageFiles(
+            pictures=_pictures(root, files),
+            shape=shape,
+            palette=palette,
+            files=tuple(files),
+            labels=labels.get(split),
+            label_names=label_names if split in labels else None,
         )
         for split, files in splits.items()
     }

@@ -3,7 +3,7 @@
 Networks see *levels* 0 ... L - 1; files hold *values* 0 ... 255. `palette[level]` is the value: exact both ways.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,22 @@ def level_table(palette: Bytes) -> NDArray[np.int16]:
     table = np.full(256, -1, dtype=np.int16)
     table[palette] = np.arange(len(palette), dtype=np.int16)
     return table
+
+
+def to_levels(values: Bytes, table: NDArray[np.int16], name_of: Callable[[int], str]) -> Bytes:
+    """Level indices uint8 [B, H, W, C] of pixel `values` of the same shape; `table` is that of `level_table`.
+
+    Raises:
+        DataError: a pixel has a value that is not in the palette; the image at `place` is called `name_of(place)`.
+    """
+    levels = table[values]
+    if levels.min(initial=0) < 0:
+        place = tuple(np.argwhere(levels < 0)[0])
+        raise DataError(
+            f"expected the {int((table >= 0).sum())} pixel values of the palette, found {values[place]} in "
+            f"{name_of(int(place[0]))}; convert the images to the values the model was trained on"
+        )
+    return levels.astype(np.uint8)
 
 
 def to_values(levels: Tensor, palette: Bytes) -> Bytes:

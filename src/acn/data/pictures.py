@@ -1,6 +1,5 @@
 """Image files of any format Pillow reads, decoded by a few threads into uint8 [N, H, W, C]."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from acn.data.ahead import reading_threads
 from acn.data.palette import Bytes
 from acn.data.storage import chunk_rows, gather
 from acn.errors import DataError
@@ -59,8 +59,40 @@ def decode(pictures: Pictures, shape: tuple[int, int, int], identity: str) -> By
     return gather(identity, (len(pictures.names), *shape), _chunks(pictures, shape))
 
 
+def pixels_of(pictures: Pictures, index: int, shape: tuple[int, int, int]) -> Bytes:
+    """Pixels uint8 of `shape` [H, W, C] of one picture that no survey has seen.
+
+    Raises:
+        DataError: it is damaged, has more than 8 bits per channel, another size, or colour where C is 1.
+    """
+    height, width, channels = shape
+    with _opened(pictures, index) as image:
+        found = _channels(image, pictures.names[index])
+        if image.size != (width, height):
+            raise DataError(
+                f"expected images of {width}x{height} pixels, found {image.width}x{image.height} in "
+                f"{pictures.names[index]}; resize or crop it"
+            )
+        if found > channels:
+            raise DataError(f"expected grey images, found colour in {pictures.names[index]}; convert it to grey")
+        return _plain(image, shape)
+
+
+def source_of(pictures: Pictures, index: int) -> bytes:
+    """Bytes of the file of one picture.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    source = pictures.fetch(index)
+    try:
+        return source.read_bytes() if isinstance(source, Path) else source.getvalue()
+    except OSError as error:
+        raise DataError(f"{pictures.names[index]} could not be read: {error.strerror}; restore it") from error
+
+
 def _headers(pictures: Pictures) -> Iterator[tuple[tuple[int, int], int]]:
-    with ThreadPoolExecutor(_workers()) as pool:
+    with ThreadPoolExecutor(reading_threads()) as pool:
         for start in range(0, len(pictures.names), SURVEY_ROWS):
             rows = range(start, min(start + SURVEY_ROWS, len(pictures.names)))
             yield from pool.map(lambda index: _header(pictures, index), rows)
@@ -68,7 +100,7 @@ def _headers(pictures: Pictures) -> Iterator[tuple[tuple[int, int], int]]:
 
 def _chunks(pictures: Pictures, shape: tuple[int, int, int]) -> Iterator[Bytes]:
     step = chunk_rows(shape[0] * shape[1] * shape[2])
-    with ThreadPoolExecutor(_workers()) as pool:
+    with ThreadPoolExecutor(reading_threads()) as pool:
         for start in range(0, len(pictures.names), step):
             rows = range(start, min(start + step, len(pictures.names)))
             yield np.stack(list(pool.map(lambda index: _pixels(pictures, index, shape), rows)))
@@ -76,19 +108,29 @@ def _chunks(pictures: Pictures, shape: tuple[int, int, int]) -> Iterator[Bytes]:
 
 def _header(pictures: Pictures, index: int) -> tuple[tuple[int, int], int]:
     with _opened(pictures, index) as image:
-        if image.mode in DEEP_MODES or image.mode.startswith("I;"):
-            raise DataError(
-                f"expected 8 bits per channel, found Pillow's mode {image.mode} in {pictures.names[index]}; "
-                "convert it to 8 bits"
-            )
-        return image.size, 1 if image.mode in GREY_MODES else 3
+        return image.size, _channels(image, pictures.names[index])
+
+
+def _channels(image: Image.Image, name: str) -> int:
+    if image.mode in DEEP_MODES or image.mode.startswith("I;"):
+        raise DataError(
+            f"expected 8 bits per channel, found Pillow's mode {image.mode} in {name}; convert it to 8 bits"
+        )
+    return 1 if image.mode in GREY_MODES else 3
 
 
 def _pixels(pictures: Pictures, index: int, shape: tuple[int, int, int]) -> Bytes:
     with _opened(pictures, index) as image:
-        # Through RGBA, because Pillow warns about palettes with transparency that go to RGB directly.
-        plain = image.convert("RGBA") if image.mode == "P" else image
-        return np.asarray(plain.convert("L" if shape[2] == 1 else "RGB")).reshape(shape)
+        return _plain(image, shape)
+
+
+def _plain(image: Image.Image, shape: tuple[int, int, int]) -> Bytes:
+    wanted = "L" if shape[2] == 1 else "RGB"
+    if image.mode == wanted:  # to convert would copy
+        return np.asarray(image).reshape(shape)
+    # Through RGBA, because Pillow warns about palettes with transparency that go to RGB directly.
+    plain = image.convert("RGBA") if image.mode == "P" else image
+    return np.asarray(plain.convert(wanted)).reshape(shape)
 
 
 @contextmanager
@@ -103,7 +145,3 @@ def _opened(pictures: Pictures, index: int) -> Iterator[Image.Image]:
             f"expected an image, found a file that cannot be decoded: {pictures.names[index]} ({error}); "
             "repair or remove it"
         ) from error
-
-
-def _workers() -> int:
-    return min(8, os.cpu_count() or 1)

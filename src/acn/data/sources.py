@@ -6,15 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from acn.config import DataSettings
+from acn.config import DataSettings, ImageShape
 from acn.data.assembly import assemble
 from acn.data.collection import Collection, Images
-from acn.data.folder import read_folder
+from acn.data.folder import list_folder, read_folder
 from acn.data.hub import read_hub
 from acn.data.npz import read_npz
-from acn.data.palette import ALL_BYTES
+from acn.data.palette import ALL_BYTES, Bytes
+from acn.data.undecoded import ImageFiles
 from acn.errors import DataError, MissingExtraError
 
+# Images by which the unconditional prior's size is chosen where nothing is held out.
+WHOLE_SAMPLE = 2000
 KINDS = "SOURCE may be digits, an .npz file, a folder of images, or hub:OWNER/NAME"
 
 
@@ -28,6 +31,24 @@ def open_collection(settings: DataSettings) -> Collection:
     """
     name, splits = open_splits(settings.source)
     return assemble(name, splits, settings)
+
+
+def open_whole(settings: DataSettings, split: str | None = None) -> Collection:
+    """Open a source to train on all of its images (or those of one `split`), for an archive of the same images.
+
+    The valid and test splits are a few of them too: nothing is held out, because nothing else will be coded.
+
+    Raises:
+        DataError: see `open_splits`; or there is no such split.
+    """
+    name, splits = open_splits(settings.source)
+    if split is not None and split not in splits:
+        raise DataError(f"{settings.source} has no split {split!r}; it has {', '.join(splits)}")
+    chosen = [images for key, images in splits.items() if split in (None, key)]
+    pixels = chosen[0].pixels if len(chosen) == 1 else np.concatenate([images.pixels for images in chosen])
+    images = Images(pixels, ALL_BYTES)
+    sample = images.take(np.unique(np.linspace(0, len(images) - 1, min(len(images), WHOLE_SAMPLE)).astype(np.int64)))
+    return assemble(name, {"train": images, "valid": sample, "test": sample}, settings)
 
 
 def open_splits(source: str) -> tuple[str, dict[str, Images]]:
@@ -56,6 +77,18 @@ def open_splits(source: str) -> tuple[str, dict[str, Images]]:
     if path.suffix.lower() == ".npz":
         return path.stem, read_npz(path)
     raise DataError(f"expected a source of images, found the file {path}; {KINDS}")
+
+
+def open_files(source: str, shape: ImageShape, palette: Bytes) -> dict[str, ImageFiles] | None:
+    """Return the splits of a folder without decoding an image, to be read as `shape` through `palette`.
+
+    None where `source` is no folder; then `open_splits` says what it is.
+
+    Raises:
+        DataError: the folder has no images, or images beside its split folders.
+    """
+    path = None if source == "digits" or source.startswith("hub:") else _existing(source)
+    return list_folder(path, shape, palette) if path is not None and path.is_dir() else None
 
 
 def _hub_or_typo(source: str) -> dict[str, Images]:

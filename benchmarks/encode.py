@@ -1,0 +1,106 @@
+"""`acn encode` from a folder of PNG files to codes in a file, against the encoder alone on images that lie in memory.
+
+Counted of the command: listing the folder, decoding, the encoder, and writing; the model is loaded already. With
+Parquet, writing includes the pictures, the map and the exact search for the neighbours of each code. `process` is the
+whole command, from the start of the interpreter.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from acn.cli.encode import write_codes
+from acn.config import DataSettings
+from acn.data import Images, open_collection, slices
+from acn.models import ACN, build
+from acn.recipes import recipe
+from acn.runs import WEIGHTS, Run, open_run, write_settings, write_tensors
+from benchmarks._timing import DEVICE
+
+SOURCE = "mnist_static.npz"
+RECIPE = "mnist-cpu"
+SEED = 0
+ROUNDS = 5
+Times = dict[str, tuple[float, float]]
+
+
+def run(progress: Callable[[str], None]) -> dict[str, object]:
+    """Encode the 10,000 test images of static MNIST (`ACN_DATA`) by the networks of `mnist-cpu`, untrained, float32.
+
+    Each round measures everything once, so that other work on the machine falls on all of it. Speeds are medians of the
+    rounds, and ratios medians of each round's ratio of seconds. `processor_ratio` compares processor seconds instead,
+    which other work disturbs less and which no overlap of reading and encoding can improve.
+    """
+    images = open_collection(DataSettings(source=SOURCE)).test
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model = _trained(folder, images)
+        calls = _calls(folder, model, images)
+        rounds: list[Times] = []
+        for _ in range(ROUNDS):
+            rounds.append({what: _seconds(call) for what, call in calls.items()})
+            progress(", ".join(f"{what}: {len(images) / wall:.0f} images/s" for what, (wall, _) in rounds[-1].items()))
+    setting = {"images": len(images), "rounds": ROUNDS, "recipe": RECIPE, "seed": SEED, "load": os.getloadavg()[0]}
+    forward = {"images_per_second": len(images) / statistics.median(row["forward"][0] for row in rounds)}
+    ends = {what: _figures(what, rounds, len(images)) for what in calls if what != "forward"}
+    ratio = ends["npz"]["ratio"]
+    seconds = [{what: wall for what, (wall, _) in row.items()} for row in rounds]
+    return {**setting, "ratio": ratio, "forward": forward, **ends, "seconds_of_each_round": seconds}
+
+
+def _figures(what: str, rounds: list[Times], images: int) -> dict[str, float]:
+    figures = {
+        "images_per_second": images / statistics.median(row[what][0] for row in rounds),
+        "ratio": statistics.median(row["forward"][0] / row[what][0] for row in rounds),
+    }
+    if what != "process":  # its processor seconds are another process's
+        figures["processor_ratio"] = statistics.median(row["forward"][1] / row[what][1] for row in rounds)
+    return figures
+
+
+def _trained(folder: Path, images: Images) -> ACN:
+    """Write a run with new weights to `folder/run` and the images to `folder/images`; return the model."""
+    torch.manual_seed(SEED)
+    settings = recipe(RECIPE)
+    made = Run(folder / "run", settings, images.shape, {"palette": images.palette.tolist()}, {})
+    model = build(settings.model, images.shape).eval().requires_grad_(False)
+    write_settings(made)
+    write_tensors(made.path / WEIGHTS, model.state_dict(), {})
+    (folder / "images").mkdir()
+    for row, pixels in enumerate(images.values(range(len(images)))):
+        Image.fromarray(pixels[..., 0]).save(folder / "images" / f"{row:05}.png")
+    return model.to(DEVICE)
+
+
+def _calls(folder: Path, model: ACN, images: Images) -> dict[str, Callable[[], object]]:
+    opened, source = open_run(folder / "run"), str(folder / "images")
+    levels = images.batch(range(len(images)))
+
+    @torch.inference_mode()
+    def forward() -> None:
+        for rows in slices(len(images), images.shape):
+            model.posterior(levels[rows.start : rows.stop].to(DEVICE)).mean.cpu()
+
+    def written(suffix: str) -> Callable[[], object]:
+        return lambda: write_codes(opened, model, source, folder / f"codes{suffix}", lambda *_: lambda _: None)
+
+    def process() -> None:
+        command = [sys.executable, "-m", "acn", "encode", str(opened.path), source, "-o", str(folder / "process.npz")]
+        subprocess.run(command, check=True, capture_output=True)
+
+    return {"forward": forward, "npz": written(".npz"), "parquet": written(".parquet"), "process": process}
+
+
+def _seconds(call: Callable[[], object]) -> tuple[float, float]:
+    """Seconds of the clock and of the processor."""
+    begin = time.perf_counter(), time.process_time()
+    call()
+    return time.perf_counter() - begin[0], time.process_time() - begin[1]

@@ -1,0 +1,89 @@
+"""`acn explore`: a map of the codes in the browser."""
+
+import threading
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from acn.cli.drawing import RunArgument
+
+if TYPE_CHECKING:
+    from acn.models import ACN
+    from acn.web.atlas import Atlas
+    from acn.web.explorer import Load, Progress
+
+Split = Literal["train", "valid", "test"]
+
+
+def explore(
+    run: RunArgument,
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="[SOURCE]", help="Images. [default: those of the run]", show_default=False),
+    ] = None,
+    split: Annotated[Split, typer.Option(help="Which images to show.")] = "train",
+    host: Annotated[str, typer.Option(help="Interface to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="[default: 8420, or a free one where that is taken]", show_default=False),
+    ] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+) -> None:
+    """Show the map of the codes, neighbours, reconstructions and daydreams in the browser; Ctrl-C ends it."""
+    if not (run / "config.json").is_file():
+        from acn.runs import open_run
+
+        open_run(run)  # raises; it is not asked otherwise, since it takes a second to import
+    from acn.web.server import address, listen, serve
+
+    listening = listen(host, port)
+    url = address(listening, host)
+    typer.echo(url)
+    typer.echo("Ctrl-C ends the explorer.", err=True)
+    if browser:
+        threading.Thread(target=_show, args=(url,), daemon=True).start()
+    try:
+        early = run if source is None and split == "train" else None
+        serve(_loader(run, source, split), listening, host, early=early)
+    except KeyboardInterrupt:
+        typer.echo("The explorer has ended.", err=True)
+
+
+def _show(url: str) -> None:
+    import webbrowser
+
+    webbrowser.open(url)
+
+
+def _loader(path: RunArgument, source: str | None, split: Split) -> "Load":
+    def load(progress: "Progress") -> "tuple[Atlas, ACN]":
+        from acn.cli.devices import find_device
+        from acn.cli.drawing import splits_of
+        from acn.data import open_collection
+        from acn.errors import UsageError
+        from acn.runs import load_model, open_run
+        from acn.web.atlas import open_atlas
+
+        run = open_run(path)
+        own = open_collection(run.config.data) if source is None else None
+        splits = own.splits if own else splits_of(run, str(source))
+        if split not in splits:
+            raise UsageError(f"--split {split}: {source} has {', '.join(splits)} only")
+        images = splits[split]
+        progress.total = len(images)
+        atlas = open_atlas(
+            run,
+            model := load_model(run).to(find_device("auto")),
+            images,
+            title=source or run.config.data.source,
+            split=split,
+            stored=own is not None and split == "train" and _unchanged(own.provenance, run.provenance),
+            progress=progress.advance,
+        )
+        return atlas, model
+
+    return load
+
+
+def _unchanged(found: dict[str, object], trained_on: dict[str, object]) -> bool:
+    return found["fingerprint"] == trained_on.get("fingerprint")

@@ -1,0 +1,71 @@
+"""What keeps the explorer to this machine and to its own page.
+
+A page of another site may point its name at this machine (DNS rebinding) or send requests here blindly; browsers then
+tell the name in `Host`, and the other origin in `Sec-Fetch-Site`. Nothing is ever loaded from anywhere else.
+"""
+
+import ipaddress
+import socket
+from collections.abc import Iterable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# The map component's WebGL library writes its inner loops as source text: hence 'unsafe-eval', for our own files only.
+POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Guard:
+    """Refuses requests under a foreign name or from a foreign page, and sets the headers that browsers enforce.
+
+    `host` is the name or address that the server listens on; it is allowed beside addresses, localhost and the
+    machine's own name.
+    """
+
+    def __init__(self, app: ASGIApp, host: str) -> None:
+        self.app = app
+        self.names = {"localhost", host.lower(), socket.gethostname().lower()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        if not is_own(headers.get("host", ""), self.names):
+            await JSONResponse({"error": "the explorer does not answer under this name"}, 400)(scope, receive, send)
+            return
+        if scope["path"].startswith("/api/") and headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+            await JSONResponse({"error": "the explorer answers its own page only"}, 403)(scope, receive, send)
+            return
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await self.app(scope, receive, guarded)
+
+
+def is_own(host: str, names: Iterable[str]) -> bool:
+    """Whether a `Host` header is one of `names` or an address: addresses cannot be pointed elsewhere."""
+    name = host.lower()
+    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
+    if name in names:
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

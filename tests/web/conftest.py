@@ -1,0 +1,70 @@
+"""Runs with tiny untrained networks: what the explorer shows is the same for good and for bad models."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from acn.config import override
+from acn.data import Collection, open_collection
+from acn.distributions import GaussianPrior
+from acn.evaluation.costs import encode
+from acn.models import ACN, build
+from acn.recipes import recipe
+from acn.runs import WEIGHTS, Run, create_run, load_model, save_prior, write_tensors
+from acn.web.atlas import Atlas, open_atlas
+from acn.web.explorer import Load, Progress
+from tests.training.conftest import TINY
+
+
+def make_run(folder: Path, *settings: str, evaluated: bool = True) -> tuple[Run, Collection]:
+    """Write a run as if it had been trained."""
+    config = override(recipe("digits"), [*TINY, *settings])
+    collection = open_collection(config.data)
+    run = create_run(folder, config, collection.shape, provenance=collection.provenance, made={})
+    torch.manual_seed(0)
+    model = build(config.model, collection.shape).eval()
+    write_tensors(folder / WEIGHTS, model.state_dict(), {})
+    if evaluated:
+        size = config.model.code_size
+        prior = GaussianPrior(torch.ones(1).double(), torch.zeros(1, size).double(), torch.ones(1, size).double())
+        save_prior(run, prior, encode(model, collection.train, lambda _: None))
+    return run, collection
+
+
+def write_images(path: Path, images: NDArray[np.uint8], labels: NDArray[np.int64] | None = None) -> str:
+    np.savez(path, images=images, **({} if labels is None else {"labels": labels}))  # type: ignore[arg-type]
+    return str(path)
+
+
+def opened(run: Run, collection: Collection, split: str = "train") -> tuple[Atlas, ACN]:
+    model = load_model(run)
+    images = collection.splits[split]
+    stored = split == "train"
+    return open_atlas(run, model, images, title="x", split=split, stored=stored, progress=lambda _: None), model
+
+
+def loads(run: Run, collection: Collection) -> Load:
+    def load(_: Progress) -> tuple[Atlas, ACN]:
+        return opened(run, collection)
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Collection]:
+    return make_run(tmp_path_factory.mktemp("runs") / "digits")
+
+
+@pytest.fixture(scope="session")
+def digits_atlas(digits_run: tuple[Run, Collection]) -> tuple[Atlas, ACN]:
+    return opened(*digits_run)
+
+
+@pytest.fixture
+def colour_run(tmp_path: Path) -> tuple[Run, Collection]:
+    """Return a run on colour images that are not square and have no labels."""
+    images = np.random.default_rng(0).integers(0, 256, (60, 6, 5, 3), dtype=np.uint8)
+    return make_run(tmp_path / "colour", f"data.source={write_images(tmp_path / 'colour.npz', images)}")
