@@ -1,24 +1,26 @@
-"""Proof that no sum of the integer networks passes 2^53, whatever the image and the code."""
+"""Proof that no sum of the integer networks leaves exact arithmetic, whatever the image and the code."""
 
 from typing import cast
 
 import torch
 from torch import nn
 
-from acn.codec.integers import SATURATION, IntegerLayer, Saturate
+from acn.codec.integers import IntegerLayer
 from acn.codec.latents import MixturePrior
-from acn.codec.tables import ONE
+from acn.codec.tables import NETWORK_ONE, ONE
 from acn.errors import RunError
 from acn.models import ACN
 from acn.networks.encoder import Encoder
 from acn.networks.pixelcnn import GatedBlock, GatedPixelCNN
 from acn.networks.prior import PriorNetwork
 
+# float64 is exact below LARGEST; activations are float32, which is exact below LARGEST_ACTIVATION.
 LARGEST = 2.0**53
+LARGEST_ACTIVATION = 2.0**24
 
 
 def check_bounds(network: ACN, mixture: MixturePrior, reach: int, *, with_prior: bool) -> None:
-    """Follow the largest magnitude that can arise through every layer of integer networks.
+    """Follow the largest magnitude that can arise through every layer of integer networks, and note it in the layers.
 
     Args:
         network: with integer layers.
@@ -27,24 +29,22 @@ def check_bounds(network: ACN, mixture: MixturePrior, reach: int, *, with_prior:
         with_prior: the networks include the prior given a neighbour.
 
     Raises:
-        RunError: a sum could pass 2^53, where float64 is no longer exact.
+        RunError: a sum could pass 2^53, or an activation 2^24.
     """
-    codes = float(reach * ONE)
+    codes = float(reach * NETWORK_ONE)
     _encoder(network.encoder)
     _decoder(network.decoder, codes)
     if with_prior:
         _prior(network.prior_network, codes)
-    farthest = codes + mixture.means.abs().amax(-1)
-    _finite(float((mixture.factors.abs().sum((-2, -1)) * farthest).max()))
+    farthest = reach * ONE + mixture.means.abs().amax(-1)
+    _below(float((mixture.factors.abs().sum((-2, -1)) * farthest).max()), LARGEST)
 
 
 def _encoder(encoder: Encoder) -> None:
-    bound = float(ONE)
+    bound = float(NETWORK_ONE)
     for layer in encoder.features:
         if isinstance(layer, IntegerLayer):
             bound = _through(layer, bound)
-        elif isinstance(layer, Saturate):
-            bound = min(bound, float(SATURATION))
     _through(encoder.code, bound)
 
 
@@ -52,15 +52,15 @@ def _decoder(decoder: GatedPixelCNN, codes: float) -> None:
     canvas = 0.0
     if decoder.canvas is not None:
         canvas = _through(decoder.canvas.cells, _through(decoder.canvas.hidden, codes))
-    vertical = horizontal = float(ONE)
+    vertical = horizontal = float(NETWORK_ONE)
     for module in decoder.blocks:
         block = cast(GatedBlock, module)
         given = _through(block.condition, codes) + (_through(block.paint, canvas) if block.paint is not None else 0)
         above = _through(block.vertical, vertical)
-        _finite(above + given)
-        _finite(_through(block.horizontal, horizontal) + _through(block.down, above) + given)
-        mixed = _through(block.mix, ONE)
-        vertical, horizontal = (ONE, mixed) if block.first else (vertical + ONE, horizontal + mixed)
+        row = _through(block.horizontal, horizontal) + _through(block.down, above) + given
+        _below(2 * max(row, above + given), LARGEST_ACTIVATION)  # twice, for the gate's table
+        mixed = _through(block.mix, NETWORK_ONE)
+        vertical, horizontal = (NETWORK_ONE, mixed) if block.first else (vertical + NETWORK_ONE, horizontal + mixed)
     _through(decoder.output, _through(decoder.head, horizontal))
 
 
@@ -68,21 +68,22 @@ def _prior(prior: PriorNetwork, codes: float) -> None:
     inputs = codes
     for layer in prior.hidden:
         _through(layer, inputs)
-        inputs = max(codes, float(ONE))
-    _through(prior.output, ONE)
+        inputs = max(codes, float(NETWORK_ONE))
+    _through(prior.output, NETWORK_ONE)
 
 
 def _through(layer: nn.Module, bound: float) -> float:
     """Largest magnitude of the outputs of a layer whose inputs are at most `bound`."""
     integer = cast(IntegerLayer, layer)
-    reached = (integer.weight.abs().sum(0) * bound + integer.bias.abs()).max() if integer.bias.numel() else bound
-    return _finite(float(torch.as_tensor(reached))) * 2.0**-integer.shift + 1
+    sums = integer.weight.double().abs().sum(0) * bound + integer.bias.double().abs()
+    integer.reached = _below(float(sums.max()) if sums.numel() else 0.0, LARGEST)
+    return min(integer.reached * 2.0**-integer.shift + 1, integer.limit)
 
 
-def _finite(magnitude: float) -> float:
-    if not magnitude < LARGEST / 2:
+def _below(magnitude: float, limit: float) -> float:
+    if not magnitude < limit / 2:
         raise RunError(
-            "the model's weights are so large that exact integer arithmetic could overflow;"
-            " train it with a smaller learning rate or with gradient clipping"
+            "the model's weights are so large that exact integer arithmetic could overflow; "
+            "train it with a smaller learning rate or with gradient clipping"
         )
     return magnitude

@@ -11,18 +11,19 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from acn.codec.integers import sigmoid
 from acn.codec.tables import (
     BITS,
     NORMAL_BITS,
     NORMAL_REACH,
     NORMAL_STEP_BITS,
     PRECISION,
+    SIGMOID_REACH,
     SLOTS,
     STEP_BITS,
     exp_table,
     normal_table,
     round_shift,
+    sigmoid_table,
 )
 
 
@@ -40,7 +41,8 @@ def of_logits(logits: Tensor) -> Tensor:
 
 def of_binary_logits(logits: Tensor) -> Tensor:
     """Cumulative slots, int64 `[..., 3]`, of levels 0 and 1, where `logits` `[...]` are those of level 1."""
-    ones = sigmoid(logits).long().clamp_(1, SLOTS - 1)
+    index = round_shift(logits, BITS - STEP_BITS).clamp_(-SIGMOID_REACH, SIGMOID_REACH - 1).long() + SIGMOID_REACH
+    ones = _sigmoid(logits.device)[index].clamp_(1, SLOTS - 1)
     return _accumulate(torch.stack([SLOTS - ones, ones], dim=-1))
 
 
@@ -98,6 +100,11 @@ def nats(sizes: Tensor) -> Tensor:
 def _accumulate(sizes: Tensor) -> Tensor:
     ones = sizes.new_ones(*sizes.shape[:-1], 1)
     return torch.cat([ones, sizes], dim=-1).cumsum(-1)
+
+
+@cache
+def _sigmoid(device: torch.device) -> Tensor:
+    return sigmoid_table().to(device)
 
 
 @cache

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,9 +17,9 @@ from torch import Tensor, nn
 
 from acn.codec.bounds import check_bounds
 from acn.codec.frequencies import intervals, of_binary_logits, of_logits
-from acn.codec.integers import INTEGERS, bias_of, layers_of, matrix_of, replace, saturate
+from acn.codec.integers import INTEGERS, IntegerLayer, bias_of, exact, layers_of, limit_vertical, matrix_of, replace
 from acn.codec.latents import LARGEST_REACH, PER_UNIT, POSTERIOR_REACH, Below, Grid, MixturePrior, given_neighbour
-from acn.codec.tables import BITS, ONE
+from acn.codec.tables import BITS, NETWORK_BITS, ONE
 from acn.config import ImageShape, ModelSettings
 from acn.distributions import Covariance, GaussianPrior
 from acn.errors import RunError
@@ -26,13 +27,17 @@ from acn.models import ACN
 from acn.networks.incremental import generate
 
 # Weights are rounded to steps of about 2^-PRECISION of their root mean square.
-PRECISION = 10
+PRECISION = 7
+# A layer whose sums pass 2^24 by no more bits than this gives them up, for the speed of float32.
+SPARE_BITS = 4
+ROUNDS = 3
 LARGEST_SHIFT = 24
 # Fractional bits of the mixture's numbers; the posterior's width, 1, is the measure.
 MEAN_SHIFT, FACTOR_SHIFT, SCORE_SHIFT = 6, 9, 8
 SMALLEST_LOG_WEIGHT = 30.0
 # The grid extends this far beyond the codes of the training images: eight widths of a posterior, and some room.
 MARGIN = 12
+SCALE = 2 ** (BITS - NETWORK_BITS)
 # Numbers of a pass over whole images that are held at a time: what fits the processor's cache is fastest.
 PASS_NUMBERS = 2**19
 # Numbers that are held side by side for the images of a batch, as `largest_batch` counts them.
@@ -112,14 +117,17 @@ class FrozenModel:
     def to(self, device: torch.device) -> "FrozenModel":
         """The same model, computing on `device`."""
         prior = MixturePrior(*(tensor.to(device) for tensor in vars(self.mixture).values()))
-        return FrozenModel(**(vars(self) | {"network": copy.deepcopy(self.network).to(device), "mixture": prior}))
+        network = copy.deepcopy(self.network).to(device)
+        _settle(network)
+        return FrozenModel(**(vars(self) | {"network": network, "mixture": prior}))
 
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:
         """Mean codes `[B, D]` with 12 fractional bits of level indices `[B, C, H, W]`, cut to the grid."""
-        codes = torch.cat([self.network.encoder(part.to(self.device)) for part in self._parts(images)])
+        with exact():
+            codes = torch.cat([self.network.encoder(part.to(self.device)) for part in self._parts(images)])
         limit = (self.grid.reach - POSTERIOR_REACH // PER_UNIT) * ONE
-        return torch.clamp(codes, -limit, limit)
+        return torch.clamp(codes.double() * SCALE, -limit, limit)
 
     @torch.inference_mode()
     def pixel_slots(self, images: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
@@ -132,7 +140,8 @@ class FrozenModel:
         starts, sizes = [], []
         for part, codes in zip(self._parts(images), self._parts(numbers, images), strict=True):
             levels = part.to(self.device)
-            logits = self.network.decoder(levels, self.grid.values(codes.to(self.device)))
+            with exact():
+                logits = self.network.decoder(levels, self._values(codes))
             start, size = intervals(self._slots(logits), levels)
             starts.append(start.cpu())
             sizes.append(size.cpu())
@@ -153,15 +162,27 @@ class FrozenModel:
         def draw(logits: Tensor) -> Tensor:
             return torch.from_numpy(pop(self._slots(logits).cpu().numpy())).to(self.device)
 
-        return generate(self.network.decoder, self.grid.values(numbers.to(self.device)), draw, progress).cpu()
+        with exact():
+            return generate(self.network.decoder, self._values(numbers), draw, progress).cpu()
 
     @torch.inference_mode()
     def given(self, contexts: Tensor) -> Below:
         """Distribution function of codes given the codes `contexts` `[B, D]` (12 fractional bits) of neighbours."""
-        return given_neighbour(self.network.prior_network.parameters_of(contexts))
+        return given_neighbour(self.prior_parameters(contexts))
+
+    def prior_parameters(self, contexts: Tensor) -> tuple[Tensor, ...]:
+        """Logits, means and widths `[B, D, M]` of the prior given codes `[B, D]`, all with 12 fractional bits."""
+        with exact():
+            found = self.network.prior_network.parameters_of((contexts / SCALE).float())
+        return tuple(parameter.double() * SCALE for parameter in found)
+
+    def _values(self, numbers: Tensor) -> Tensor:
+        """Codes for the networks, of numbers on the grid."""
+        return (self.grid.values(numbers.to(self.device)) / SCALE).float()
 
     def _slots(self, logits: Tensor) -> Tensor:
-        return of_binary_logits(logits) if self.facts.shape.levels == 2 else of_logits(logits)
+        precise = logits.double() * SCALE
+        return of_binary_logits(precise) if self.facts.shape.levels == 2 else of_logits(precise)
 
     def _parts(self, rows: Tensor, images: Tensor | None = None) -> tuple[Tensor, ...]:
         shape = self.facts.shape
@@ -207,13 +228,14 @@ def assemble(facts: Facts, take: Take) -> FrozenModel:
     for holder, name, layer in list(layers_of(network)):
         inputs, outputs = matrix_of(layer).shape
         weight, bias = next_tensor((inputs, outputs)), next_tensor((outputs,))
-        replace(holder, name, layer, weight.numbers, bias.with_bits(), weight.shift)
-    saturate(network.encoder.features)
+        replace(holder, name, layer, weight.numbers, bias.with_bits(NETWORK_BITS), weight.shift)
+    limit_vertical(network.decoder.blocks)
     logits, scores, means, factors = (next_tensor(shape).with_bits() for shape in prior_shapes(facts))
     mixture = MixturePrior(logits, scores, means, _square(factors, facts))
     if bool((mixture.factors.diagonal(dim1=-2, dim2=-1) < 0).any()):
         raise RunError("a width of the mixture is negative")
     check_bounds(network, mixture, facts.reach, with_prior=facts.with_prior)
+    _settle(network)
     return FrozenModel(facts, Grid(facts.reach), network.eval(), mixture, tuple(tensors))
 
 
@@ -246,22 +268,46 @@ def freeze(
     facts = Facts(
         settings, model.shape, tuple(palette.tolist()), reach, with_prior, mixture.components, mixture.covariance
     )
-    rounded = _rounded(model, mixture, precision, with_prior=with_prior)
-    return assemble(facts, lambda _: next(rounded))
+    fewer: dict[int, int] = {}
+    for _ in range(ROUNDS):
+        rounded = _rounded(model, mixture, precision, fewer, with_prior=with_prior)
+        frozen = assemble(facts, lambda _, tensors=rounded: next(tensors))  # type: ignore[misc]
+        tight = _tight(frozen.network)
+        if not tight:
+            break
+        fewer = {number: fewer.get(number, 0) + tight.get(number, 0) for number in fewer.keys() | tight.keys()}
+    return frozen
 
 
-def _rounded(model: ACN, mixture: GaussianPrior, precision: int, *, with_prior: bool) -> Iterator[Quantized]:
+def _tight(network: ACN) -> dict[int, int]:
+    """Bits by which layers, by their number, are too precise for float32, where they are few."""
+    over = {
+        number: math.ceil(math.log2(max(1.0, cast(IntegerLayer, layer).reached / (2.0**24 - 1))))
+        for number, (_, _, layer) in enumerate(layers_of(network))
+    }
+    return {number: bits for number, bits in over.items() if 0 < bits <= SPARE_BITS}
+
+
+def _settle(network: ACN) -> None:
+    for _, _, layer in layers_of(network):
+        cast(IntegerLayer, layer).settle()
+
+
+def _rounded(
+    model: ACN, mixture: GaussianPrior, precision: int, fewer: dict[int, int], *, with_prior: bool
+) -> Iterator[Quantized]:
     parts = [model.encoder, *([model.prior_network] if with_prior else []), model.decoder]
-    for _, _, layer in (found for part in parts for found in layers_of(part)):
+    for number, (_, _, layer) in enumerate(found for part in parts for found in layers_of(part)):
         matrix = matrix_of(layer).detach()
         size = float(matrix.double().square().mean().sqrt())
         if not math.isfinite(size):
             raise RunError("the model's weights are not finite: the run has diverged; train again")
-        yield quantize(matrix, min(LARGEST_SHIFT, max(0, precision - round(math.log2(size or 1)))))
-        yield quantize(bias_of(layer), BITS)
+        yield quantize(matrix, min(LARGEST_SHIFT, max(0, precision - fewer.get(number, 0) - round(math.log2(size or 1)))))
+        yield quantize(bias_of(layer), NETWORK_BITS)
     full = mixture.covariance == "full"
     factors = quantize(mixture.factors, FACTOR_SHIFT)
-    diagonal = factors.with_bits(0).diagonal(dim1=-2, dim2=-1) if full else factors.with_bits(0)
+    rounded = factors.numbers.double() * 2.0**-FACTOR_SHIFT
+    diagonal = rounded.diagonal(dim1=-2, dim2=-1) if full else rounded
     weights = mixture.weights.double().log().clamp(min=-SMALLEST_LOG_WEIGHT)
     yield quantize(weights, SCORE_SHIFT)
     yield quantize(weights + diagonal.clamp(min=2.0**-FACTOR_SHIFT).log().sum(-1), SCORE_SHIFT)

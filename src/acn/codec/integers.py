@@ -1,13 +1,15 @@
-"""The networks' layers in exact integers, held in float64 tensors.
+"""The networks' layers in exact integers, held in floating-point tensors.
 
-Every number stands for itself times 2^-12 (`BITS`). A product of integer matrices is exact in float64, in whatever
-order it is summed, as long as no partial sum passes 2^53; `acn.codec.bounds` proves that before a model is used. So all
-machines, batch sizes and thread counts agree to the bit.
+Every number stands for itself times 2^-8 (`NETWORK_BITS`). A product of integer matrices is exact in float64, in
+whatever order it is summed, as long as no partial sum passes 2^53, and in float32 below 2^24; `acn.codec.bounds` proves
+which of them holds for each layer before a model is used. So all machines, batch sizes and thread counts agree to the
+bit, and float32 only makes some of them faster.
 
 Letters: B batch, I inputs, O outputs, H height, W width, K inputs times taps.
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import cast
@@ -16,76 +18,95 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from acn.codec.tables import BITS, ONE, PRECISION, SIGMOID_REACH, STEP_BITS, round_shift, sigmoid_table
+from acn.codec.tables import GATE_BITS, GATE_REACH, NETWORK_BITS, NETWORK_ONE, gate_table, round_shift
 from acn.networks.arithmetic import Floats
 from acn.networks.geometry import Window
-from acn.networks.pixelcnn import WindowConv
+from acn.networks.pixelcnn import GatedBlock, WindowConv
 
 # Patches of a convolution are gathered a few images at a time, so that they stay in the processor's cache.
 PATCH_NUMBERS = 2**19
-# Activations of the encoder are cut off here (1,024 in real units).
-SATURATION = 2**10 * ONE
+# Outputs of layers are cut off at 1,024, and what the vertical stack hands to the gates, which a gate cuts at 16, at 32.
+LIMIT = 2**10 * NETWORK_ONE
+VERTICAL_LIMIT = 2**5 * NETWORK_ONE
+
+
+@contextmanager
+def exact() -> Iterator[None]:
+    """Keep the settings of the calling program from making products of float32 inexact, and gradients away."""
+    before = torch.get_float32_matmul_precision()
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode())
+        stack.enter_context(torch.autocast("cpu", enabled=False))
+        torch.set_float32_matmul_precision("highest")
+        stack.callback(torch.set_float32_matmul_precision, before)
+        yield
 
 
 class Integers(Floats):
     """What the networks do besides sums of products, by tables and exact arithmetic."""
 
     def scale(self, levels: Tensor, count: int, like: Tensor) -> Tensor:
-        """Level indices 0 ... count - 1 as the integers nearest to 2^12 times -1 to 1."""
+        """Level indices 0 ... count - 1 as the integers nearest to 2^8 times -1 to 1, float32."""
         steps = torch.arange(count, device=like.device)
-        table = (2 * (2 * steps - count + 1) * ONE + count - 1) // (2 * (count - 1))
-        scaled: Tensor = table.to(like.dtype)[levels.long()]
+        table = (2 * (2 * steps - count + 1) * NETWORK_ONE + count - 1) // (2 * (count - 1))
+        scaled: Tensor = table.float()[levels.long()]
         return scaled
 
     def gate(self, features: Tensor) -> Tensor:
         """As in floating point: (2 sigmoid(a) - 1) sigmoid(b)."""
-        signal, valve = sigmoid(features).chunk(2, dim=1)
-        return round_shift((signal * 2 - 2**PRECISION) * valve, 2 * PRECISION - BITS)
+        index = features.clamp(-GATE_REACH, GATE_REACH - 1).add_(GATE_REACH).int()
+        signal, valve = index.chunk(2, dim=1)
+        tanh, sigmoid = _gates(features.device)
+        return tanh[signal].mul_(sigmoid[valve]).mul_(2.0 ** (NETWORK_BITS - 2 * GATE_BITS)).add_(0.5).floor_()
 
     def tanh(self, features: Tensor) -> Tensor:
         """2 sigmoid(2a) - 1."""
-        return round_shift(sigmoid(features * 2) * 2 - 2**PRECISION, PRECISION - BITS)
+        index = (features * 2).clamp_(-GATE_REACH, GATE_REACH - 1).add_(GATE_REACH).int()
+        return round_shift(_gates(features.device)[0][index], GATE_BITS - NETWORK_BITS)
 
 
 INTEGERS = Integers()
 
 
-def sigmoid(features: Tensor) -> Tensor:
-    """2^24 times the sigmoid, from the table."""
-    index = round_shift(features, BITS - STEP_BITS).clamp_(-SIGMOID_REACH, SIGMOID_REACH - 1).add_(SIGMOID_REACH)
-    return _table(features.device)[index.long()]
-
-
 @cache
-def _table(device: torch.device) -> Tensor:
-    return sigmoid_table().to(device, torch.float64)
+def _gates(device: torch.device) -> tuple[Tensor, Tensor]:
+    """2 sigmoid - 1 and sigmoid with 11 fractional bits, float32, whose products stay below 2^24."""
+    sigmoid = gate_table().to(device, torch.float32)
+    return 2 * sigmoid - 2**GATE_BITS, sigmoid
 
 
 @dataclass(frozen=True)
 class IntegerCell:
-    """A layer at one place: `weight` `[K, O]`, `bias` `[O]`, divided by 2^`shift` afterwards."""
+    """A layer at one place: `weight` `[K, O]`, `bias` `[O]`, divided by 2^`shift` and cut at `limit` afterwards."""
 
     weight: Tensor
     bias: Tensor
     shift: int
+    limit: int | None
 
     def base(self, added: Tensor | None = None) -> Tensor:
         """What a call starts from: what is `added` to the output."""
-        return self.weight.new_zeros(()) if added is None else added
+        return self.weight.new_zeros((), dtype=torch.float32) if added is None else added
 
     def __call__(self, base: Tensor, taps: Tensor) -> Tensor:
         """Map the cells that are read, `[B, K]`, to `[B, O]`."""
-        return torch.addmm(self.bias, taps, self.weight).mul_(2.0**-self.shift).floor_().add_(base)
+        product = torch.addmm(self.bias, taps.to(self.weight.dtype), self.weight).mul_(2.0**-self.shift).floor_()
+        if self.limit is not None:
+            product.clamp_(-self.limit, self.limit)
+        return product.float().add_(base)
 
 
 class IntegerLayer(nn.Module):
-    """A linear map of integers: `weight` `[K, O]` with `shift` fractional bits, `bias` `[O]`.
+    """A linear map of integers: `weight` `[K, O]` with `shift` fractional bits, `bias` `[O]`; outputs are float32.
 
-    The half that turns the closing division into rounding is in the bias.
+    The half that turns the closing division into rounding is in the bias. Outputs are cut to -`limit` ... `limit`.
+    `reached` is the largest sum that can arise, by which `settle` chooses the arithmetic.
     """
 
     weight: Tensor
     bias: Tensor
+    limit = LIMIT
+    reached = torch.inf
 
     def __init__(self, weight: Tensor, bias: Tensor, shift: int) -> None:
         super().__init__()
@@ -93,10 +114,23 @@ class IntegerLayer(nn.Module):
         self.register_buffer("weight", weight.double())
         self.register_buffer("bias", bias.double() * 2**shift + (2 ** (shift - 1) if shift else 0))
 
+    def settle(self) -> None:
+        """Compute in float32 where that is exact: on CPUs, and below 2^24."""
+        single = self.reached < 2**24 and self.weight.device.type == "cpu"
+        self.to(torch.float32 if single else torch.float64)
+
+    @property
+    def cuts(self) -> bool:
+        """Whether any output can reach the limit."""
+        return self.reached * 2.0**-self.shift >= self.limit - 1
+
     def forward(self, features: Tensor) -> Tensor:
         """Map `[..., K]` to `[..., O]`."""
-        flat = torch.addmm(self.bias, features.flatten(0, -2), self.weight)
-        return flat.mul_(2.0**-self.shift).floor_().view(*features.shape[:-1], -1)
+        flat = torch.addmm(self.bias, features.flatten(0, -2).to(self.weight.dtype), self.weight)
+        flat.mul_(2.0**-self.shift).floor_()
+        if self.cuts:
+            flat.clamp_(-self.limit, self.limit)
+        return flat.float().view(*features.shape[:-1], -1)
 
 
 class IntegerConv(IntegerLayer):
@@ -120,21 +154,14 @@ class IntegerConv(IntegerLayer):
         if rows == columns == 1:
             return super().forward(places).permute(0, 3, 1, 2)
         patches = places.unfold(1, rows, 1).unfold(2, columns, 1).movedim(3, -1)  # [B, H, W, rows, columns, I]
-        size = max(1, PATCH_NUMBERS // patches[0].numel())
+        size = max(1, PATCH_NUMBERS // max(1, patches[:1].numel()))
         parts = [super(IntegerConv, self).forward(part.flatten(3)) for part in patches.split(size)]
         return torch.cat(parts).permute(0, 3, 1, 2)
 
     def cell(self, outputs: slice = slice(None)) -> IntegerCell:
         """The layer at one place, for windows of one row; `outputs` picks some of them."""
-        return IntegerCell(self.weight[:, outputs].contiguous(), self.bias[outputs], self.shift)
-
-
-class Saturate(nn.Module):
-    """The rectifier of the encoder, with an upper end."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Clamp to 0 ... `SATURATION`."""
-        return features.clamp(0, SATURATION)
+        limit = self.limit if self.cuts else None
+        return IntegerCell(self.weight[:, outputs].contiguous(), self.bias[outputs], self.shift, limit)
 
 
 def layers_of(network: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
@@ -168,11 +195,10 @@ def replace(holder: nn.Module, name: str, layer: nn.Module, weight: Tensor, bias
     setattr(holder, name, IntegerConv(weight, bias, shift, window))
 
 
-def saturate(network: nn.Sequential) -> None:
-    """Put `Saturate` in the place of every rectifier."""
-    for number, layer in enumerate(network):
-        if isinstance(layer, nn.ReLU):
-            network[number] = Saturate()
+def limit_vertical(blocks: nn.ModuleList) -> None:
+    """Set the limit of the layers of the decoder's vertical stack."""
+    for block in blocks:
+        cast(IntegerLayer, cast(GatedBlock, block).vertical).limit = VERTICAL_LIMIT
 
 
 def _window(layer: nn.Conv2d) -> Window:

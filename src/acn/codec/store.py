@@ -16,7 +16,7 @@ from acn.files import write_atomically
 from acn.runs import CHECKPOINT, PRIOR, WEIGHTS, Run, load_model, load_prior
 
 FROZEN = "frozen.acnm"
-EMBEDDED_PRECISIONS = (4, 5, 6, 8)
+EMBEDDED_PRECISIONS = (2, 3, 4, 5, 6)
 
 
 def frozen_model(run: Run) -> FrozenModel:

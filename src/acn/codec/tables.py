@@ -11,15 +11,21 @@ from mpmath import mp, mpf
 from torch import Tensor
 
 DIGITS = 60
-# Networks compute with numbers of BITS fractional bits; functions are tabulated at steps of 2^-STEP_BITS.
+# Networks compute with numbers of NETWORK_BITS fractional bits: so few that most of their sums stay below 2^24, where
+# float32 is exact. What decides about probabilities afterwards has BITS of them.
+NETWORK_BITS = 8
+NETWORK_ONE = 2**NETWORK_BITS
 BITS = 12
-STEP_BITS = 10
 ONE = 2**BITS
+# Functions of numbers with BITS are tabulated at steps of 2^-STEP_BITS.
+STEP_BITS = 10
 # Frequencies of all symbols add up to 2^PRECISION; the first and the last slot belong to no symbol.
 PRECISION = 24
 SLOTS = 2**PRECISION - 2
 
 SIGMOID_REACH = 16 * 2**STEP_BITS
+GATE_REACH = 16 * NETWORK_ONE
+GATE_BITS = 11
 EXP_BITS = 28
 NORMAL_BITS = 28
 NORMAL_STEP_BITS = 6
@@ -32,13 +38,23 @@ NARROWEST, WIDEST = -12 * 2**WIDTH_STEP_BITS, 20 * 2**WIDTH_STEP_BITS
 @cache
 def sigmoid_table() -> Tensor:
     """2^24 / (1 + exp(-x)) at x = i / 2^10 for i = -2^14 ... 2^14 - 1: int64 `[2^15]`."""
+    return _sigmoids(PRECISION, STEP_BITS, SIGMOID_REACH)
+
+
+@cache
+def gate_table() -> Tensor:
+    """2^11 / (1 + exp(-x)) at x = i / 2^8 for i = -2^12 ... 2^12 - 1: int64 `[2^13]`."""
+    return _sigmoids(GATE_BITS, NETWORK_BITS, GATE_REACH)
+
+
+def _sigmoids(bits: int, step_bits: int, reach: int) -> Tensor:
     above: list[int] = []
     with mp.workdps(DIGITS):
-        step, power = mp.exp(-mpf(1) / 2**STEP_BITS), mpf(1)
-        for _ in range(SIGMOID_REACH + 1):
-            above.append(_nearest(2**PRECISION / (1 + power)))
+        step, power = mp.exp(-mpf(1) / 2**step_bits), mpf(1)
+        for _ in range(reach + 1):
+            above.append(_nearest(2**bits / (1 + power)))
             power *= step
-    below = [2**PRECISION - value for value in above[:0:-1]]
+    below = [2**bits - value for value in above[:0:-1]]
     return torch.tensor(below + above[:-1])
 
 

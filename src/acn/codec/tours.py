@@ -35,6 +35,6 @@ def find_tour(model: FrozenModel, levels: Tensor) -> list[int]:
 
 def _priors(model: FrozenModel, codes: Tensor) -> FactorizedMixture:
     """The prior given each of the codes `[N, D]`, from the integer network, in floating point."""
-    found = [model.network.prior_network.parameters_of(part) for part in codes.split(1024)]
+    found = [model.prior_parameters(part) for part in codes.split(1024)]
     logits, means, widths = (torch.cat(field).float().cpu() / ONE for field in zip(*found, strict=True))
     return FactorizedMixture(functional.log_softmax(logits, -1), means, functional.softplus(widths) + SMALLEST_SCALE)
