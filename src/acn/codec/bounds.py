@@ -2,7 +2,6 @@
 
 from typing import cast
 
-import torch
 from torch import nn
 
 from acn.codec.integers import IntegerLayer
@@ -77,7 +76,7 @@ def _through(layer: nn.Module, bound: float) -> float:
     integer = cast(IntegerLayer, layer)
     sums = integer.weight.double().abs().sum(0) * bound + integer.bias.double().abs()
     integer.reached = _below(float(sums.max()) if sums.numel() else 0.0, LARGEST)
-    return min(integer.reached * 2.0**-integer.shift + 1, integer.limit)
+    return float(min(integer.reached * 2.0**-integer.shift + 1, integer.limit))
 
 
 def _below(magnitude: float, limit: float) -> float:

@@ -1,7 +1,7 @@
 """From integer logits to the slots of symbols, and what the slots cost.
 
 Every distribution is given by cumulative slots: symbol i occupies the slots from cumulative i to cumulative i + 1, the
-first cumulative is 1 and the last 2^24 - 1, and no symbol is without a slot.
+first cumulative is 0 and the last 2^24: no slot is left out, because any may be drawn, and no symbol is without one.
 
 Letters: V symbols.
 """
@@ -42,7 +42,7 @@ def of_logits(logits: Tensor) -> Tensor:
 def of_binary_logits(logits: Tensor) -> Tensor:
     """Cumulative slots, int64 `[..., 3]`, of levels 0 and 1, where `logits` `[...]` are those of level 1."""
     index = round_shift(logits, BITS - STEP_BITS).clamp_(-SIGMOID_REACH, SIGMOID_REACH - 1).long() + SIGMOID_REACH
-    ones = _sigmoid(logits.device)[index].clamp_(1, SLOTS - 1)
+    ones = _sigmoid(logits.device)[index].clamp_(2, SLOTS - 2)  # a stack takes no interval of all slots but one
     return _accumulate(torch.stack([SLOTS - ones, ones], dim=-1))
 
 
@@ -53,9 +53,9 @@ def of_distribution(below: Tensor) -> Tensor:
     """
     bins = below.shape[-1] + 1
     inner = torch.floor(below * (SLOTS - bins) * 2.0**-NORMAL_BITS).long()
-    inner += torch.arange(2, bins + 1, device=below.device)  # 1 is the first slot, and each bin has one of its own
-    ends = inner.new_ones(*inner.shape[:-1], 1)
-    return torch.cat([ends, inner, ends * (SLOTS + 1)], dim=-1)
+    inner += torch.arange(1, bins, device=below.device)  # each bin has a slot of its own
+    first = inner.new_zeros(*inner.shape[:-1], 1)
+    return torch.cat([first, inner, first + SLOTS], dim=-1)
 
 
 def of_conditional(below: Tensor) -> Tensor:
@@ -68,8 +68,8 @@ def of_conditional(below: Tensor) -> Tensor:
     inside = (below - below[..., :1]).long()
     whole = inside[..., -1:].clamp(min=1)
     slots = torch.div(inside * (SLOTS - bins), whole, rounding_mode="floor")
-    slots += torch.arange(1, bins + 2, device=below.device)
-    slots[..., -1] = SLOTS + 1
+    slots += torch.arange(bins + 1, device=below.device)
+    slots[..., -1] = SLOTS
     return slots
 
 
@@ -98,8 +98,7 @@ def nats(sizes: Tensor) -> Tensor:
 
 
 def _accumulate(sizes: Tensor) -> Tensor:
-    ones = sizes.new_ones(*sizes.shape[:-1], 1)
-    return torch.cat([ones, sizes], dim=-1).cumsum(-1)
+    return torch.cat([sizes.new_zeros(*sizes.shape[:-1], 1), sizes], dim=-1).cumsum(-1)
 
 
 @cache

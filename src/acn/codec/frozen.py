@@ -178,7 +178,8 @@ class FrozenModel:
 
     def _values(self, numbers: Tensor) -> Tensor:
         """Codes for the networks, of numbers on the grid."""
-        return (self.grid.values(numbers.to(self.device)) / SCALE).float()
+        values = self.grid.values(numbers.to(self.device)) / SCALE
+        return values.float()
 
     def _slots(self, logits: Tensor) -> Tensor:
         precise = logits.double() * SCALE
@@ -302,7 +303,8 @@ def _rounded(
         size = float(matrix.double().square().mean().sqrt())
         if not math.isfinite(size):
             raise RunError("the model's weights are not finite: the run has diverged; train again")
-        yield quantize(matrix, min(LARGEST_SHIFT, max(0, precision - fewer.get(number, 0) - round(math.log2(size or 1)))))
+        shift = precision - fewer.get(number, 0) - round(math.log2(size or 1))
+        yield quantize(matrix, min(LARGEST_SHIFT, max(0, shift)))
         yield quantize(bias_of(layer), NETWORK_BITS)
     full = mixture.covariance == "full"
     factors = quantize(mixture.factors, FACTOR_SHIFT)

@@ -8,6 +8,7 @@ bit, and float32 only makes some of them faster.
 Letters: B batch, I inputs, O outputs, H height, W width, K inputs times taps.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from acn.networks.pixelcnn import GatedBlock, WindowConv
 
 # Patches of a convolution are gathered a few images at a time, so that they stay in the processor's cache.
 PATCH_NUMBERS = 2**19
-# Outputs of layers are cut off at 1,024, and what the vertical stack hands to the gates, which a gate cuts at 16, at 32.
+# Outputs of layers are cut off at 1,024; those of the vertical stack, which go to gates that end at 16, at 32.
 LIMIT = 2**10 * NETWORK_ONE
 VERTICAL_LIMIT = 2**5 * NETWORK_ONE
 
@@ -106,7 +107,7 @@ class IntegerLayer(nn.Module):
     weight: Tensor
     bias: Tensor
     limit = LIMIT
-    reached = torch.inf
+    reached: float = torch.inf
 
     def __init__(self, weight: Tensor, bias: Tensor, shift: int) -> None:
         super().__init__()
@@ -122,7 +123,7 @@ class IntegerLayer(nn.Module):
     @property
     def cuts(self) -> bool:
         """Whether any output can reach the limit."""
-        return self.reached * 2.0**-self.shift >= self.limit - 1
+        return bool(self.reached * 2.0**-self.shift >= self.limit - 1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map `[..., K]` to `[..., O]`."""
@@ -130,7 +131,7 @@ class IntegerLayer(nn.Module):
         flat.mul_(2.0**-self.shift).floor_()
         if self.cuts:
             flat.clamp_(-self.limit, self.limit)
-        return flat.float().view(*features.shape[:-1], -1)
+        return flat.float().view(*features.shape[:-1], flat.shape[-1])
 
 
 class IntegerConv(IntegerLayer):
@@ -154,7 +155,7 @@ class IntegerConv(IntegerLayer):
         if rows == columns == 1:
             return super().forward(places).permute(0, 3, 1, 2)
         patches = places.unfold(1, rows, 1).unfold(2, columns, 1).movedim(3, -1)  # [B, H, W, rows, columns, I]
-        size = max(1, PATCH_NUMBERS // max(1, patches[:1].numel()))
+        size = max(1, PATCH_NUMBERS // math.prod(patches.shape[1:]))
         parts = [super(IntegerConv, self).forward(part.flatten(3)) for part in patches.split(size)]
         return torch.cat(parts).permute(0, 3, 1, 2)
 

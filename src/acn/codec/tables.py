@@ -19,9 +19,9 @@ BITS = 12
 ONE = 2**BITS
 # Functions of numbers with BITS are tabulated at steps of 2^-STEP_BITS.
 STEP_BITS = 10
-# Frequencies of all symbols add up to 2^PRECISION; the first and the last slot belong to no symbol.
+# Symbols share 2^PRECISION slots.
 PRECISION = 24
-SLOTS = 2**PRECISION - 2
+SLOTS = 2**PRECISION
 
 SIGMOID_REACH = 16 * 2**STEP_BITS
 GATE_REACH = 16 * NETWORK_ONE
