@@ -178,7 +178,7 @@ class FrozenModel:
 
     def _values(self, numbers: Tensor) -> Tensor:
         """Codes for the networks, of numbers on the grid."""
-        values = self.grid.values(numbers.to(self.device)) / SCALE
+        values: Tensor = self.grid.values(numbers.to(self.device)) / SCALE
         return values.float()
 
     def _slots(self, logits: Tensor) -> Tensor:
