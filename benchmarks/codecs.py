@@ -229,10 +229,16 @@ def _to_jpegxl(picture: Bytes, two: bool) -> bytes:
     from imagecodecs import jpegxl_encode
 
     grey = picture.shape[2] == 1
-    options = {"lossless": True, "effort": 9, "usecontainer": False, "photometric": "gray" if grey else "rgb"}
-    pixels = picture[..., 0] if grey else picture
-    data: bytes = jpegxl_encode(pixels, bitspersample=8, numthreads=1, **options)
-    return data
+    data = jpegxl_encode(
+        picture[..., 0] if grey else picture,
+        lossless=True,
+        effort=9,
+        bitspersample=8,
+        photometric="gray" if grey else "rgb",
+        usecontainer=False,
+        numthreads=1,
+    )
+    return bytes(data)
 
 
 def _from_jpegxl(data: bytes, two: bool) -> Bytes:

@@ -10,7 +10,11 @@ pytest.importorskip("zstandard", reason="the baselines need the extra bench")
 from benchmarks import codecs
 
 DIGITS = load_digits().images[:20].astype(np.uint8)[..., None]
-CASES = {"two values": (DIGITS > 7).astype(np.uint8) * 9, "grey": DIGITS, "colour": DIGITS * np.uint8([1, 5, 15])}
+CASES = {
+    "two values": (DIGITS > 7).astype(np.uint8) * 9,
+    "grey": DIGITS,
+    "colour": DIGITS * np.array([1, 5, 15], dtype=np.uint8),
+}
 
 
 @pytest.mark.parametrize("case", CASES)

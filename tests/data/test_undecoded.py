@@ -107,7 +107,7 @@ def test_reading_ahead_raises_at_its_place() -> None:
             raise DataError("the third")
         return item
 
-    found = []
+    found: list[int] = []
     with pytest.raises(DataError, match="the third"):
         found.extend(read_ahead(read, range(9)))
     assert list(read_ahead(read, range(3))) == [0, 1, 2]

