@@ -141,7 +141,7 @@ class FrozenModel:
         for part, codes in zip(self._parts(images), self._parts(numbers, images), strict=True):
             levels = part.to(self.device)
             with exact():
-                logits = self.network.decoder(levels, self._values(codes))
+                logits = self.network.decoder(levels, self.network_codes(codes))
             start, size = intervals(self._slots(logits), levels)
             starts.append(start.cpu())
             sizes.append(size.cpu())
@@ -163,7 +163,7 @@ class FrozenModel:
             return torch.from_numpy(pop(self._slots(logits).cpu().numpy())).to(self.device)
 
         with exact():
-            return generate(self.network.decoder, self._values(numbers), draw, progress).cpu()
+            return generate(self.network.decoder, self.network_codes(numbers), draw, progress).cpu()
 
     @torch.inference_mode()
     def given(self, contexts: Tensor) -> Below:
@@ -176,8 +176,8 @@ class FrozenModel:
             found = self.network.prior_network.parameters_of((contexts / SCALE).float())
         return tuple(parameter.double() * SCALE for parameter in found)
 
-    def _values(self, numbers: Tensor) -> Tensor:
-        """Codes for the networks, of numbers on the grid."""
+    def network_codes(self, numbers: Tensor) -> Tensor:
+        """Codes as the networks read them (8 fractional bits, float32), of numbers `[B, D]` on the grid."""
         values: Tensor = self.grid.values(numbers.to(self.device)) / SCALE
         return values.float()
 
