@@ -62,7 +62,8 @@ def describe(console: "Console", file: Path, data: bytes) -> None:
     }
     for name, size in parts.items():
         share = f"{8 * size / (images * dimensions):.4f}" if images else ""
-        table.add_row(escape(name), f"{size:,}" if size or not name.startswith("model") else "not in the archive", share)
+        amount = f"{size:,}" if size or not name.startswith("model") else "not in the archive"
+        table.add_row(escape(name), amount, share)
     console.print(table)
     counts = zip(header.splits, archive.images_by_split(), strict=True)
     blocks = f"{len(header.blocks)} blocks" if len(header.blocks) != 1 else "1 block"

@@ -5,6 +5,7 @@ Reading trusts no length: what the file's own size cannot justify is refused bef
 
 import hashlib
 import json
+import re
 import struct
 import zlib
 from collections.abc import Sequence
@@ -29,7 +30,9 @@ LARGEST_HEADER = 2**26
 NOTES_BYTES, NOTES_PER_BYTE, NOTES_PER_IMAGE = 2**20, 64, 256
 LONGEST_NAME = 1000
 
-Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,100}$")]
+LARGEST_SPLITS = 16
+NAME = r"^[^\x00-\x1f\x7f-\x9f]{1,100}$"
+Name = Annotated[str, Field(pattern=NAME)]
 Hexadecimal = Field(pattern="^[0-9a-f]{64}$")
 
 
@@ -67,7 +70,7 @@ class Header(Part):
 
     program: Name
     batch: int = Field(ge=1, le=LARGEST_BATCH)
-    splits: list[Name] = Field(max_length=16)
+    splits: list[Name] = Field(max_length=LARGEST_SPLITS)
     model: ModelFacts
     notes_bytes: int = Field(ge=0)
     notes_digest: str = Hexadecimal
@@ -175,9 +178,14 @@ def write(
         blocks: in the order of the images.
 
     Raises:
-        DataError: names and labels are longer than archives keep.
+        DataError: names and labels are longer than archives keep, or splits more.
     """
     model_bytes, embed, dimensions = model
+    for name, _ in splits:
+        if not re.fullmatch(NAME, name):
+            raise DataError(f"expected splits whose names have 1 to 100 visible characters, found {name[:100]!r}")
+    if len(splits) > LARGEST_SPLITS or len({name for name, _ in splits}) != len(splits):
+        raise DataError(f"expected at most {LARGEST_SPLITS} splits, each with a name of its own, found {len(splits)}")
     counts = [sum(block.images for block in blocks if block.split == split) for split in range(len(splits))]
     notes = _pack_notes([notes for _, notes in splits], counts)
     header = Header(

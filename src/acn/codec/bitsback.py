@@ -152,9 +152,7 @@ class Block:
             z = grid.values(numbers.to(self.model.device))
             numbers[:, dimension] = self._pop_values(mixture.below(component.to(z.device), z, dimension))
         z = grid.values(numbers.to(self.model.device))
-        responsibilities = mixture.responsibilities(z)
-        starts, sizes = intervals(responsibilities, component.to(z.device))
-        self.stack.push_intervals(starts.cpu().numpy(), sizes.cpu().numpy())
+        self.stack.push_rows(component.numpy(), mixture.responsibilities(z).cpu().numpy())
         return numbers
 
     def push_given(self, numbers: Tensor, contexts: Tensor) -> None:

@@ -1,7 +1,7 @@
 """From integer logits to the slots of symbols, and what the slots cost.
 
 Every distribution is given by cumulative slots: symbol i occupies the slots from cumulative i to cumulative i + 1, the
-first cumulative is 1 and the last 2^24 - 1, and no symbol is without a slot.
+first cumulative is 0 and the last 2^24: no slot is left out, because any may be drawn, and no symbol is without one.
 
 Letters: V symbols.
 """
@@ -40,7 +40,7 @@ def of_logits(logits: Tensor) -> Tensor:
 
 def of_binary_logits(logits: Tensor) -> Tensor:
     """Cumulative slots, int64 `[..., 3]`, of levels 0 and 1, where `logits` `[...]` are those of level 1."""
-    ones = sigmoid(logits).long().clamp_(1, SLOTS - 1)
+    ones = sigmoid(logits).long().clamp_(2, SLOTS - 2)  # a stack takes no interval of all slots but one
     return _accumulate(torch.stack([SLOTS - ones, ones], dim=-1))
 
 
@@ -51,9 +51,9 @@ def of_distribution(below: Tensor) -> Tensor:
     """
     bins = below.shape[-1] + 1
     inner = torch.floor(below * (SLOTS - bins) * 2.0**-NORMAL_BITS).long()
-    inner += torch.arange(2, bins + 1, device=below.device)  # 1 is the first slot, and each bin has one of its own
-    ends = inner.new_ones(*inner.shape[:-1], 1)
-    return torch.cat([ends, inner, ends * (SLOTS + 1)], dim=-1)
+    inner += torch.arange(1, bins, device=below.device)  # each bin has a slot of its own
+    first = inner.new_zeros(*inner.shape[:-1], 1)
+    return torch.cat([first, inner, first + SLOTS], dim=-1)
 
 
 def of_conditional(below: Tensor) -> Tensor:
@@ -66,8 +66,8 @@ def of_conditional(below: Tensor) -> Tensor:
     inside = (below - below[..., :1]).long()
     whole = inside[..., -1:].clamp(min=1)
     slots = torch.div(inside * (SLOTS - bins), whole, rounding_mode="floor")
-    slots += torch.arange(1, bins + 2, device=below.device)
-    slots[..., -1] = SLOTS + 1
+    slots += torch.arange(bins + 1, device=below.device)
+    slots[..., -1] = SLOTS
     return slots
 
 
@@ -96,8 +96,7 @@ def nats(sizes: Tensor) -> Tensor:
 
 
 def _accumulate(sizes: Tensor) -> Tensor:
-    ones = sizes.new_ones(*sizes.shape[:-1], 1)
-    return torch.cat([ones, sizes], dim=-1).cumsum(-1)
+    return torch.cat([sizes.new_zeros(*sizes.shape[:-1], 1), sizes], dim=-1).cumsum(-1)
 
 
 @cache

@@ -261,7 +261,8 @@ def _rounded(model: ACN, mixture: GaussianPrior, precision: int, *, with_prior: 
         yield quantize(bias_of(layer), BITS)
     full = mixture.covariance == "full"
     factors = quantize(mixture.factors, FACTOR_SHIFT)
-    diagonal = factors.with_bits(0).diagonal(dim1=-2, dim2=-1) if full else factors.with_bits(0)
+    rounded = factors.numbers.double() * 2.0**-FACTOR_SHIFT
+    diagonal = rounded.diagonal(dim1=-2, dim2=-1) if full else rounded
     weights = mixture.weights.double().log().clamp(min=-SMALLEST_LOG_WEIGHT)
     yield quantize(weights, SCORE_SHIFT)
     yield quantize(weights + diagonal.clamp(min=2.0**-FACTOR_SHIFT).log().sum(-1), SCORE_SHIFT)

@@ -7,6 +7,7 @@ machines, batch sizes and thread counts agree to the bit.
 Letters: B batch, I inputs, O outputs, H height, W width, K inputs times taps.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -96,7 +97,7 @@ class IntegerLayer(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Map `[..., K]` to `[..., O]`."""
         flat = torch.addmm(self.bias, features.flatten(0, -2), self.weight)
-        return flat.mul_(2.0**-self.shift).floor_().view(*features.shape[:-1], -1)
+        return flat.mul_(2.0**-self.shift).floor_().view(*features.shape[:-1], flat.shape[-1])
 
 
 class IntegerConv(IntegerLayer):
@@ -120,7 +121,7 @@ class IntegerConv(IntegerLayer):
         if rows == columns == 1:
             return super().forward(places).permute(0, 3, 1, 2)
         patches = places.unfold(1, rows, 1).unfold(2, columns, 1).movedim(3, -1)  # [B, H, W, rows, columns, I]
-        size = max(1, PATCH_NUMBERS // patches[0].numel())
+        size = max(1, PATCH_NUMBERS // math.prod(patches.shape[1:]))
         parts = [super(IntegerConv, self).forward(part.flatten(3)) for part in patches.split(size)]
         return torch.cat(parts).permute(0, 3, 1, 2)
 

@@ -11,11 +11,10 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from acn.codec.tables import PRECISION
+from acn.codec.tables import SLOTS
 
 Integers = NDArray[np.int64]
 model, stack = constriction.stream.model, constriction.stream.stack
-TOTAL = 2**PRECISION
 # A state below two words may have been refilled from nothing: the coder would go on in silence.
 FEWEST_WORDS = 2
 
@@ -25,7 +24,7 @@ class ExhaustedError(Exception):
 
 
 class Stack:
-    """Bits as a stack; frequencies of all symbols add up to 2^24.
+    """Bits as a stack; the symbols of a distribution share 2^24 slots. A lone symbol takes no bits.
 
     Args:
         words: uint32 `[n]`, the last on top.
@@ -46,29 +45,43 @@ class Stack:
         return found
 
     def push_intervals(self, starts: Integers, sizes: Integers) -> None:
-        """Push symbols `[n]` that occupy `sizes` slots from `starts`; 1 <= starts, starts + sizes < 2^24.
+        """Push symbols `[n]` that occupy `sizes` slots from `starts`; sizes are 1 ... 2^24 - 2.
 
         They are popped in the order in which they stand here.
         """
-        rows = np.stack([starts, sizes, TOTAL - starts - sizes], axis=-1) - 1
-        if rows.size and rows.min() < 0:
-            raise ValueError("an interval is empty or touches an end")
-        self._coder.encode_reverse(np.ones(len(rows), dtype=np.int32), self._rows, rows.astype(np.float64))
+        after = SLOTS - starts - sizes
+        if starts.size and (min(starts.min(), after.min(), sizes.min() - 1) < 0 or sizes.max() > SLOTS - 2):
+            raise ValueError("an interval is empty, too large, or reaches beyond the slots")
+        # Three intervals, none of them empty; where nothing lies on one side, the other side is cut in two.
+        below = np.where(starts == 0, sizes, np.where(after == 0, starts - 1, starts))
+        middle = np.where(starts == 0, 1, np.where(after == 0, 1, sizes))
+        rows = np.stack([below, middle, SLOTS - below - middle], axis=-1)
+        symbols = np.where(starts == 0, 0, np.where(after == 0, 2, 1))
+        self._coder.encode_reverse(symbols.astype(np.int32), self._rows, (rows - 1).astype(np.float64))
+
+    def push_rows(self, symbols: Integers, cumulative: Integers) -> None:
+        """Push symbols `[n]`, each of a distribution of its own, as `pop_rows` pops them."""
+        sizes = np.diff(cumulative, axis=-1)
+        if sizes.shape[-1] > 1:
+            self._coder.encode_reverse(symbols.astype(np.int32), self._rows, (sizes - 1).astype(np.float64))
 
     def pop_rows(self, cumulative: Integers) -> Integers:
         """Pop symbols `[n]`, symbol i of row r occupying the slots from `cumulative[r, i]` to `cumulative[r, i + 1]`.
 
-        Rows `[n, A + 1]` rise from 1 to 2^24 - 1.
+        Rows `[n, A + 1]` rise from 0 to 2^24.
 
         Raises:
             ExhaustedError: the stack held less.
         """
-        rows = np.diff(cumulative, prepend=0, append=TOTAL, axis=-1) - 1
-        return self._popped(self._coder.decode(self._rows, rows.astype(np.float64)))
+        sizes = np.diff(cumulative, axis=-1)
+        if sizes.shape[-1] == 1:
+            return np.zeros(len(sizes), dtype=np.int64)
+        return self._popped(self._coder.decode(self._rows, (sizes - 1).astype(np.float64)))
 
     def push_table(self, symbols: Integers, cumulative: Integers) -> None:
         """Push symbols `[n]` of one distribution, `cumulative` `[A + 1]`; they are popped in the order given."""
-        self._coder.encode_reverse((symbols + 1).astype(np.int32), self._table(cumulative))
+        if len(cumulative) > 2:
+            self._coder.encode_reverse(symbols.astype(np.int32), self._table(cumulative))
 
     def pop_table(self, count: int, cumulative: Integers) -> Integers:
         """Pop `count` symbols of one distribution.
@@ -76,6 +89,8 @@ class Stack:
         Raises:
             ExhaustedError: the stack held less.
         """
+        if len(cumulative) == 2:
+            return np.zeros(count, dtype=np.int64)
         return self._popped(self._coder.decode(self._table(cumulative), count))
 
     def push_uniform(self, value: int, size: int) -> None:
@@ -94,12 +109,11 @@ class Stack:
 
     def _popped(self, symbols: NDArray[np.int32]) -> Integers:
         self.check()
-        return symbols.astype(np.int64) - 1
+        return symbols.astype(np.int64)
 
     @staticmethod
     def _table(cumulative: Integers) -> Any:  # noqa: ANN401 - the library has no types
-        sizes = np.diff(cumulative, prepend=0, append=TOTAL) - 1
-        return model.Categorical(sizes.astype(np.float64), perfect=False)
+        return model.Categorical((np.diff(cumulative) - 1).astype(np.float64), perfect=False)
 
 
 def first_words(count: int) -> NDArray[np.uint32]:

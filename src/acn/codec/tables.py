@@ -15,9 +15,9 @@ DIGITS = 60
 BITS = 12
 STEP_BITS = 10
 ONE = 2**BITS
-# Frequencies of all symbols add up to 2^PRECISION; the first and the last slot belong to no symbol.
+# Symbols share 2^PRECISION slots.
 PRECISION = 24
-SLOTS = 2**PRECISION - 2
+SLOTS = 2**PRECISION
 
 SIGMOID_REACH = 16 * 2**STEP_BITS
 EXP_BITS = 28

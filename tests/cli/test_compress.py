@@ -1,0 +1,227 @@
+"""Archives as a user meets them: images in, the same images out, and one sentence for whatever is wrong."""
+
+import contextlib
+import io
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from acn.cli.main import main
+from acn.codec.archive import read
+from tests.cli.test_cli import SMALL, refused
+
+GOLDEN = Path(__file__).parents[1] / "codec" / "golden"
+
+
+def acn(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command line in this process, which spares seconds each time."""
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as output,
+        contextlib.redirect_stderr(io.StringIO()) as errors,
+        contextlib.chdir(cwd),
+        patch.object(sys, "argv", ["acn", *arguments]),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main()
+    status = ended.value.code if isinstance(ended.value.code, int) else 0
+    return subprocess.CompletedProcess(arguments, status, output.getvalue(), errors.getvalue())
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the run `run`, 40 digits in the folder `scans` by class, and the archive `kept.acn` of them."""
+    folder = tmp_path_factory.mktemp("archives")
+    done = acn("train", "--out", "run", *SMALL, "--set", "training.epochs=1", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    bunch = load_digits()
+    for number, (pixels, label) in enumerate(zip(bunch.images[:40], bunch.target[:40], strict=True)):
+        (folder / "scans" / f"class {label}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / "scans" / f"class {label}" / f"é {number}.bmp")
+    done = acn("compress", "run", "scans", "kept.acn", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "40 train" in done.stdout
+    assert done.stdout == acn("info", "kept.acn", cwd=folder).stdout
+    return folder
+
+
+def pictures(folder: Path) -> dict[str, bytes]:
+    """Pixels of all pictures by their names without suffix."""
+    found = {}
+    for path in folder.rglob("*.*"):
+        with Image.open(path) as picture:
+            found[str(path.relative_to(folder).with_suffix(""))] = np.asarray(picture).tobytes()
+    return found
+
+
+def changed(work: Path, name: str, data: bytes) -> str:
+    (work / name).write_bytes(data)
+    return name
+
+
+def test_names_and_pixels_come_back(work: Path) -> None:
+    done = acn("decompress", "kept.acn", "again", cwd=work)
+    assert done.returncode == 0, done.stderr
+    assert pictures(work / "again") == pictures(work / "scans")
+    assert {path.suffix for path in (work / "again").rglob("*.*")} == {".png"}
+    done = acn("verify", "kept.acn", cwd=work)
+    assert (done.returncode, done.stdout) == (0, "kept.acn: all 40 images are intact\n")
+
+
+def test_arrays_come_back_with_labels(work: Path) -> None:
+    assert acn("decompress", "kept.acn", "kept.npz", cwd=work).returncode == 0
+    with np.load(work / "kept.npz", allow_pickle=False) as arrays:
+        assert set(arrays) == {"images", "labels", "files"}
+        for pixels, label, file in zip(arrays["images"], arrays["labels"], arrays["files"], strict=True):
+            assert str(file).split("/")[0] == str(label)
+            assert pictures(work / "scans")[str(Path(str(file)).with_suffix(""))] == pixels.tobytes()
+
+
+def test_forgetting_the_order_is_shorter(work: Path) -> None:
+    done = acn("compress", "run", "scans", "forgotten.acn", "--order", "forget", cwd=work)
+    assert done.returncode == 0, done.stderr
+    header = read((work / "forgotten.acn").read_bytes()).header
+    assert header.blocks[0].mode in ("set", "tour")
+    assert header.notes_bytes == 0
+    kept = read((work / "kept.acn").read_bytes()).header
+    assert header.blocks[0].bytes < kept.blocks[0].bytes
+    assert acn("decompress", "forgotten.acn", "forgotten", cwd=work).returncode == 0
+    assert sorted(pictures(work / "forgotten").values()) == sorted(pictures(work / "scans").values())
+    assert (work / "forgotten" / "000039.png").exists()
+
+
+def test_model_may_stay_with_the_run(work: Path) -> None:
+    done = acn("compress", "run", "scans", "alone.acn", "--no-model", "--mode", "tour", cwd=work)
+    assert done.returncode == 0, done.stderr
+    assert "not in the archive" in done.stdout
+    sentence = refused(acn("decompress", "alone.acn", "alone", cwd=work), 1)
+    assert "holds no model: name the run" in sentence
+    assert acn("decompress", "alone.acn", "alone", "--model", "run", cwd=work).returncode == 0
+    assert sorted(pictures(work / "alone").values()) == sorted(pictures(work / "scans").values())
+    shutil.copy(GOLDEN / "model-elsewhere.acn", work / "others.acn")
+    for command in ("decompress", "others.acn", "never"), ("verify", "others.acn"):
+        assert "made with another model: expected" in refused(acn(*command, "--model", "run", cwd=work), 1)
+    assert not (work / "never").exists()
+
+
+def test_freeze_measures_what_rounding_costs(work: Path) -> None:
+    done = acn("freeze", "run", "--images", "50", cwd=work)
+    assert done.returncode == 0, done.stderr
+    assert "50 test images" in done.stdout
+    first = (work / "run" / "frozen.acnm").read_bytes()
+    (work / "run" / "frozen.acnm").unlink()
+    assert acn("freeze", "run", cwd=work).returncode == 0
+    assert (work / "run" / "frozen.acnm").read_bytes() == first
+    (work / "run" / "frozen.acnm").write_bytes(first[:-9])
+    assert "delete it to have it made again" in refused(acn("freeze", "run", cwd=work), 1)
+    (work / "run" / "frozen.acnm").unlink()
+
+
+def test_damage_is_named(work: Path) -> None:
+    data = (work / "kept.acn").read_bytes()
+    header = read(data).header
+    flipped = bytearray(data)
+    flipped[-9] ^= 16
+    for name, content, words in (
+        ("cut.acn", data[:-100], "cut short"),
+        ("head.acn", data[:50], "cut short"),
+        ("text.acn", b"This is no archive.\n", "expected an archive of acn"),
+        ("empty.acn", b"", "expected an archive of acn"),
+        ("later.acn", data[:8] + b"\x03" + data[9:], "install a newer acn"),
+        ("flipped.acn", bytes(flipped), "block 1 of 1 (images 0 to 39 of train) is damaged"),
+    ):
+        file = changed(work, name, content)
+        assert words in refused(acn("decompress", file, "nothing", cwd=work), 1)
+        assert not (work / "nothing").exists()
+    assert header.blocks[0].images == 40
+    assert not [path for path in work.iterdir() if path.name.startswith(".")]
+
+
+def test_what_is_left_of_a_damaged_archive(work: Path) -> None:
+    """Two splits are two blocks: the one that is damaged is left out."""
+    images = load_digits().images.astype(np.uint8)
+    np.savez(work / "two.npz", train_images=images[:9], test_images=images[9:12])
+    done = acn("compress", "run", "two.npz", "two.acn", cwd=work)
+    assert done.returncode == 0, done.stderr
+    data = bytearray((work / "two.acn").read_bytes())
+    data[read(bytes(data)).starts[0] + 3] ^= 1
+    changed(work, "half.acn", bytes(data))
+    assert "images 0 to 8 of train" in refused(acn("decompress", "half.acn", "half", cwd=work), 1)
+    done = acn("decompress", "half.acn", "half", "--partial", cwd=work)
+    assert done.returncode == 0, done.stderr
+    assert "left out: block 1 of 2 (images 0 to 8 of train)" in done.stderr
+    assert sorted(path.name for path in (work / "half").rglob("*.png")) == ["000000.png", "000001.png", "000002.png"]
+    assert {path.name for path in (work / "half").iterdir()} == {"test"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("decompress", "kept.acn", "scans"), 2, "exists already"),
+        (("decompress", "missing.acn", "out"), 1, "missing.acn could not be read: No such file"),
+        (("info", "scans"), 1, "could not be read: Is a directory"),
+        (("verify", "missing.acn"), 1, "No such file"),
+        (("decompress", "kept.acn", "/proc/none/out"), 1, "could not be written"),
+        (("compress", "run", "scans"), 2, "expects RUN SOURCE OUT.acn"),
+        (("compress", "run", "scans", "run"), 2, "is a folder"),
+        (("compress", "missing", "scans", "out.acn"), 1, "not a run folder"),
+        (("compress", "run", "missing", "out.acn"), 1, "no file or folder"),
+        (("compress", "run", "scans", "out.acn", "--split", "test"), 2, "has no split"),
+        (("freeze", "missing"), 1, "not a run folder"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(arguments: tuple[str, ...], status: int, words: str, work: Path) -> None:
+    before = sorted(work.rglob("*"))
+    assert words in refused(acn(*arguments, cwd=work), status)
+    assert sorted(work.rglob("*")) == before
+
+
+@contextlib.contextmanager
+def little_room(size: int) -> Iterator[None]:
+    """No file may grow beyond `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+
+
+@pytest.mark.parametrize("out", ["out.npz", "pictures", "out.acn"])
+def test_a_full_disk_leaves_nothing_behind(out: str, work: Path, tmp_path: Path) -> None:
+    kept, run, scans = (str(work / name) for name in ("kept.acn", "run", "scans"))
+    with little_room(50):
+        done = acn(*(("compress", run, scans) if out == "out.acn" else ("decompress", kept)), out, cwd=tmp_path)
+    assert f"{out} could not be written" in refused(done, 1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_leaves_no_file(work: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "acn", "compress", str(work / "run"), "digits", "out.acn", "--batch", "1"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"FORCE_COLOR": "1"},  # the progress is shown as on a terminal
+    )
+    assert process.stderr is not None
+    shown = ""
+    while "list: train" not in shown:
+        shown += process.stderr.read(1) or pytest.fail(shown)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,64 @@
+"""How the golden archives were made: python -m tests.codec.make_golden. The tests only read them.
+
+To be run again for a new version of the format alone; archives of earlier versions stay as they are.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acn.codec import compress as codec
+from acn.codec.bitsback import Mode
+from acn.codec.compress import compress_splits
+from acn.codec.frozen import FrozenModel
+from acn.codec.modelfile import to_bytes
+from acn.data import ALL_BYTES, Images
+from tests.codec.models import random_images, tiny
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def make(name: str, model: FrozenModel, mode: Mode, counts: dict[str, int], batch: int, *, embed: bool = True) -> None:
+    splits = {}
+    for seed, (split, count) in enumerate(counts.items()):
+        images = random_images(model, count, seed)
+        labels = np.arange(count) % 3
+        names = ("round", "square", "ünlabelled")
+        files = tuple(f"{names[label]}/{number}.jpeg" for number, label in enumerate(labels))
+        splits[split] = Images(images, ALL_BYTES, labels, names, files)
+    data = compress_splits(splits, model, modes=[mode], batch=batch, embed=embed)
+    (GOLDEN / f"{name}.acn").write_bytes(data)
+    if not embed:
+        (GOLDEN / f"{name}.acnm").write_bytes(to_bytes(model))
+    arrays: dict[str, Any] = {split: images.pixels for split, images in splits.items()}
+    np.savez_compressed(GOLDEN / f"{name}.npz", **arrays)
+
+
+def blocks_of(images: int) -> None:
+    vars(codec)["BLOCK_IMAGES"] = images
+
+
+def main() -> None:
+    GOLDEN.mkdir(exist_ok=True)
+    grey, colour = (4, 5, 1, 5), (3, 4, 3, 4)
+    deep = {"filters": 3, "blocks": 2, "canvas": 0, "kernel": 5, "first_kernel": 3}
+    binary = tiny((5, 4, 1, 2), covariance="diag", with_prior=False, decoder=deep)
+    palette = (0, 17, 130, 255)
+    blocks_of(9)
+    make("binary-list", binary, "list", {"train": 21, "test": 5}, 64)
+    blocks_of(2**16)
+    make("grey-list", tiny(grey, components=1), "list", {"images": 30}, 7)
+    make("grey-set", tiny(grey, palette=(0, 1, 7, 8, 200)), "set", {"train": 25, "empty": 0}, 16)
+    make("grey-tour", tiny(grey, seed=1, covariance="diag"), "tour", {"images": 30}, 256)
+    make("colour-list", tiny(colour, palette=palette), "list", {"images": 12}, 1)
+    make("colour-set", tiny(colour, palette=palette, decoder=deep), "set", {"images": 20}, 4)
+    make("colour-tour", tiny(colour, palette=palette, encoder={"hidden": 0}), "tour", {"a": 12, "b": 3}, 8)
+    make("bytes-list", tiny((2, 3, 3, 256), code_size=1, prior_hidden=[3]), "list", {"images": 5}, 8)
+    large = tiny((33, 32, 1, 2), precision=2, encoder={"stages": [[2]], "hidden": 0}, decoder={"canvas": 1})
+    make("large-list", large, "list", {"images": 1}, 8)
+    make("model-elsewhere", tiny(grey, seed=2), "tour", {"images": 11}, 8, embed=False)
+
+
+if __name__ == "__main__":
+    main()

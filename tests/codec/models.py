@@ -1,0 +1,93 @@
+"""Tiny untrained models with everything a trained one has."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from acn.codec.frozen import FrozenModel, freeze
+from acn.config import ImageShape, ModelSettings
+from acn.distributions import Covariance, GaussianPrior
+from acn.models import ACN
+from tests.codec.surgery import Json
+
+SETTINGS: dict[str, Any] = {
+    "code_size": 3,
+    "mixtures": 2,
+    "prior_hidden": [5, 4],
+    "encoder": {"stages": [[3], [4]], "hidden": 5},
+    "decoder": {"filters": 4, "blocks": 1, "kernel": 3, "first_kernel": 5, "head": 5, "canvas": 2},
+}
+
+
+def settings_of(**changes: Json) -> ModelSettings:
+    """`SETTINGS` with changes: those called `decoder` or `encoder` are merged."""
+    tree = SETTINGS | changes
+    for part in ("encoder", "decoder"):
+        tree[part] = SETTINGS[part] | changes.get(part, {})
+    return ModelSettings.model_validate(tree)
+
+
+def mixture(codes: Tensor, components: int, covariance: Covariance) -> GaussianPrior:
+    size = codes.shape[1]
+    factors = torch.rand(components, size, dtype=torch.float64) + 0.5
+    if covariance == "full":
+        above = torch.randn(components, size, size, dtype=torch.float64).mul(0.3).triu(1)
+        factors = torch.diag_embed(factors) + above
+    weights = torch.rand(components, dtype=torch.float64) + 0.1
+    return GaussianPrior(weights / weights.sum(), codes[:components].double(), factors)
+
+
+def floating(
+    shape: tuple[int, int, int, int] = (4, 5, 1, 5), *, seed: int = 0, loud: float = 3.0, **changes: Json
+) -> tuple[ACN, ModelSettings]:
+    """A model for images of `shape` (height, width, channels, levels); `loud`: how far apart its logits are."""
+    torch.manual_seed(seed)
+    settings = settings_of(**changes)
+    fields = dict(zip(("height", "width", "channels", "levels"), shape, strict=True))
+    model = ACN(settings, ImageShape.model_validate(fields)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(torch.randn_like(parameter) * 0.2)
+        model.decoder.output.conv.weight.mul_(loud)
+    return model, settings
+
+
+def tiny(
+    shape: tuple[int, int, int, int] = (4, 5, 1, 5),
+    *,
+    seed: int = 0,
+    components: int = 3,
+    covariance: Covariance = "full",
+    palette: tuple[int, ...] | None = None,
+    with_prior: bool = True,
+    precision: int = 6,
+    **changes: Json,
+) -> FrozenModel:
+    model, settings = floating(shape, seed=seed, **changes)
+    with torch.no_grad():
+        codes = model.encoder(torch.randint(shape[-1], (20, shape[2], *shape[:2]), dtype=torch.uint8))
+    values = np.array(range(shape[-1]) if palette is None else palette, dtype=np.uint8)
+    prior = mixture(codes, components, covariance), codes
+    return freeze(model, settings, values, prior, with_prior=with_prior, precision=precision)
+
+
+def random_levels(model: FrozenModel, count: int, seed: int = 0) -> Tensor:
+    """Level indices `[N, C, H, W]`: noise over a picture that all share, some images twice."""
+    shape, random = model.facts.shape, np.random.default_rng(seed)
+    size = (shape.channels, shape.height, shape.width)
+    picture = random.integers(0, shape.levels, size)
+    noise = random.integers(0, shape.levels, (count, *size))
+    levels = np.where(random.random((count, *size)) < 0.5, picture, noise).astype(np.uint8)
+    levels[count // 2 : count // 2 + count // 5] = levels[: count // 5]
+    return torch.from_numpy(levels)
+
+
+def random_images(model: FrozenModel, count: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Pixel values `[N, H, W, C]`."""
+    palette = np.array(model.facts.palette, dtype=np.uint8)
+    images: NDArray[np.uint8] = palette[random_levels(model, count, seed).numpy().transpose(0, 2, 3, 1)]
+    return images

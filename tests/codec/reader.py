@@ -1,0 +1,485 @@
+"""A second decoder, written from FORMAT.md alone: slow, obvious, without the package, its coder or its networks."""
+
+import bisect
+import hashlib
+import json
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from mpmath import mp, mpf
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Number = Any  # or an array of them
+Json = Any
+S = 2**24
+
+
+def rounded(x: Number, bits: int) -> Number:
+    return (x + (1 << bits >> 1)) >> bits
+
+
+def nearest(value: mpf) -> int:
+    return int(mp.nint(value))
+
+
+@cache
+def sigmoid_table() -> Ints:
+    with mp.workdps(40):
+        return np.array([nearest(S / (1 + mp.exp(-mpf(i) / 2**10))) for i in range(-(2**14), 2**14)])
+
+
+@cache
+def exp_table() -> Ints:
+    with mp.workdps(40):
+        return np.array([nearest(2**28 * mp.exp(-mpf(i) / 2**10)) for i in range(21 * 2**10)])
+
+
+@cache
+def normal_table() -> Ints:
+    with mp.workdps(40):
+        return np.array([nearest(2**28 * mp.ncdf(mpf(i) / 2**6)) for i in range(-(2**9), 2**9 + 1)] + [0])
+
+
+@cache
+def width_table() -> Ints:
+    with mp.workdps(40):
+        softplus = (mp.log(1 + mp.exp(mpf(i) / 2**7)) for i in range(-12 * 2**7, 20 * 2**7 + 1))
+        return np.array([nearest(2**16 / (value + mpf(1) / 10000)) for value in softplus])
+
+
+def sigma(x: Ints) -> Ints:
+    found: Ints = sigmoid_table()[np.clip(rounded(x, 2), -(2**14), 2**14 - 1) + 2**14]
+    return found
+
+
+def tanh(x: Ints) -> Ints:
+    return np.asarray(rounded(2 * sigma(2 * x) - S, 12))
+
+
+def gate(x: Ints) -> Ints:
+    a, b = np.split(x, 2, axis=-1)
+    return np.asarray(rounded((2 * sigma(a) - S) * sigma(b), 36))
+
+
+def phi(x: Ints) -> Ints:
+    y = np.clip(x, -(2**15), 2**15 - 1)
+    i = y >> 6
+    low, high = normal_table()[i + 2**9], normal_table()[i + 2**9 + 1]
+    return np.asarray(low + ((high - low) * (y - 64 * i) >> 6))
+
+
+def ends_of_logits(logits: Ints) -> list[int]:
+    e = exp_table()[np.minimum(rounded(logits.max() - logits, 2), len(exp_table()) - 1)]
+    sizes = 1 + e * (S - len(e)) // e.sum()
+    sizes[np.flatnonzero(logits == logits.max())[0]] += S - sizes.sum()
+    return [0, *np.cumsum(sizes).tolist()]
+
+
+def ends_of_binary_logit(logit: int) -> list[int]:
+    return [0, S - min(max(int(sigma(np.array([logit]))[0]), 2), S - 2), S]
+
+
+def ends_of_distribution(below: Ints) -> list[int]:
+    n = len(below) + 1
+    return [0, *(int(p) * (S - n) // 2**28 + i for i, p in enumerate(below, 1)), S]
+
+
+def ends_within(below: Ints) -> list[int]:
+    n, p = len(below) - 1, [int(value - below[0]) for value in below]
+    return [*(one * (S - n) // max(p[-1], 1) + i for i, one in enumerate(p[:-1])), S]
+
+
+class Refused(Exception):
+    pass
+
+
+class Stack:
+    """Section 4."""
+
+    def __init__(self, words: list[int]) -> None:
+        self.list, self.x = words[:], 0
+        if words and not words[-1]:
+            raise Refused
+        self.refill()
+
+    def refill(self) -> None:
+        while self.x < 2**32 and self.list:
+            self.x = self.x << 32 | self.list.pop()
+
+    def closed(self) -> list[int]:
+        return self.list + [word for word in (self.x % 2**32, self.x >> 32) if word or self.x >> 32]
+
+    def push(self, first: int, size: int) -> None:
+        if size == S:
+            return
+        if self.x >> 40 >= size:
+            self.list.append(self.x % 2**32)
+            self.x >>= 32
+        self.x = self.x // size * S + first + self.x % size
+
+    def pop(self, ends: list[int]) -> int:
+        if len(ends) == 2:
+            return 0
+        symbol = bisect.bisect_right(ends, self.x % S) - 1
+        self.x = (ends[symbol + 1] - ends[symbol]) * (self.x // S) + self.x % S - ends[symbol]
+        self.refill()
+        if self.x < 2**32:
+            raise Refused
+        return symbol
+
+    def push_symbol(self, symbol: int, ends: list[int]) -> None:
+        self.push(ends[symbol], ends[symbol + 1] - ends[symbol])
+
+    def push_row(self, symbols: list[int], ends: list[list[int]]) -> None:
+        for symbol, its in reversed(list(zip(symbols, ends, strict=True))):
+            self.push_symbol(symbol, its)
+
+    def push_uniform(self, value: int, n: int) -> None:
+        share = S // n
+        self.push(value * share, share if value < n - 1 else S - value * share)
+
+    def pop_uniform(self, n: int) -> int:
+        if n == 1:
+            return 0
+        share = S // n
+        value = min(self.x % S // share, n - 1)
+        size = share if value < n - 1 else S - value * share
+        self.x = size * (self.x // S) + self.x % S - value * share
+        self.refill()
+        return value
+
+
+def first_words(count: int) -> list[int]:
+    text = b"".join(hashlib.sha256(struct.pack("<Q", block)).digest() for block in range(count // 8 + 1))
+    words = list(struct.unpack(f"<{count}I", text[: 4 * count]))
+    words[-1] |= 1
+    return words
+
+
+@dataclass
+class Layer:
+    weights: Ints
+    shift: int
+    bias: Ints
+
+    def __call__(self, x: Ints) -> Ints:
+        half = (1 << self.shift) >> 1
+        return np.asarray((x @ self.weights + (self.bias << self.shift) + half) >> self.shift)
+
+
+def windows(x: Ints, rows: range, columns: range) -> Ints:
+    """`[B, H, W, I]` to `[B, H, W, rows x columns x I]`: what lies at these offsets, 0 outside."""
+    _, height, width, _ = x.shape
+    margin = max(map(abs, (*rows, *columns, 0)))
+    padded = np.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
+    return np.concatenate(
+        [padded[:, margin + r :, margin + c :][:, :height, :width] for r in rows for c in columns], axis=-1
+    )
+
+
+def pooled(x: Ints) -> Ints:
+    height, width = x.shape[1:3]
+    tops, lefts = range(0, height, 2), range(0, width, 2)
+    rows = [np.stack([x[:, y : y + 2, z : z + 2].max((1, 2)) for z in lefts], axis=1) for y in tops]
+    return np.stack(rows, axis=1)
+
+
+class Model:
+    """Sections 2, 3 and 5."""
+
+    def __init__(self, data: bytes) -> None:
+        magic, version, length = struct.unpack_from("<4sHI", data)
+        assert (magic, version) == (b"ACNM", 1)
+        facts = json.loads(data[10 : 10 + length])
+        self.settings, self.palette, self.reach = facts["model"], facts["palette"], facts["reach"]
+        shape, settings, decoder = facts["shape"], facts["model"], facts["model"]["decoder"]
+        self.height, self.width = shape["height"], shape["width"]
+        self.channels, self.levels = shape["channels"], shape["levels"]
+        self.size, filters, k = settings["code_size"], decoder["filters"], facts["components"]
+
+        layers: list[tuple[int, int]] = []
+        inputs, height, width = self.channels, self.height, self.width
+        for number, stage in enumerate(settings["encoder"]["stages"]):
+            if number:
+                height, width = (height + 1) // 2, (width + 1) // 2
+            for outputs in stage:
+                layers.append((9 * inputs, outputs))
+                inputs = outputs
+        while height * width > 64:
+            height, width = (height + 1) // 2, (width + 1) // 2
+        inputs *= height * width
+        if hidden := settings["encoder"]["hidden"]:
+            layers.append((inputs, hidden))
+            inputs = hidden
+        layers.append((inputs, self.size))
+        if facts["with_prior"]:
+            units = settings["prior_hidden"]
+            layers += [(self.size + below, one) for below, one in zip([0, *units], units, strict=False)]
+            layers.append((sum(units), 3 * self.size * settings["mixtures"]))
+        if canvas := decoder["canvas"]:
+            self.scale = 1
+            while -(-self.height // self.scale) * -(-self.width // self.scale) > 1024:
+                self.scale *= 2
+            cells = -(-self.height // self.scale) * -(-self.width // self.scale)
+            layers += [(self.size, 128), (128, canvas * cells)]
+        for number in range(decoder["blocks"] + 1):
+            r = (decoder["kernel"] if number else decoder["first_kernel"]) // 2
+            inputs, rows = (filters, r + 1) if number else (self.channels, r)
+            layers += [(rows * (2 * r + 1) * inputs, 2 * filters), ((r + 1) * inputs, 2 * filters)]
+            layers += [(2 * filters, 2 * filters), (filters, filters), (self.size, 4 * filters)]
+            if canvas and not number:
+                layers.append((canvas, 4 * filters))
+        logits = self.channels * (self.levels if self.levels > 2 else 1)
+        layers += [(filters, decoder["head"]), (decoder["head"], logits)]
+        shapes = [part for inputs, outputs in layers for part in ((inputs, outputs), (outputs,))]
+        triangle = self.size * (self.size + 1) // 2
+        full = facts["covariance"] == "full"
+        shapes += [(k,), (k,), (k, self.size), (k, triangle if full else self.size)]
+
+        start = 10 + length + 7 * len(shapes)
+        words = list(struct.unpack(f"<{(len(data) - start) // 4}I", data[start:]))
+        while words and not words[-1]:
+            words.pop()
+        stack, tensors = Stack(words), []
+        for number, its in enumerate(shapes):
+            shift, largest, slope = struct.unpack_from("<BIH", data, 10 + length + 7 * number)
+            ends = ends_of_logits(-slope * abs(np.arange(-largest, largest + 1)))
+            numbers = [stack.pop(ends) - largest for _ in range(int(np.prod(its)))]
+            tensors.append((np.array(numbers, dtype=np.int64).reshape(its), shift))
+        assert stack.closed() == first_words(2)
+
+        def scaled(tensor: tuple[Ints, int]) -> Ints:
+            return tensor[0] << (12 - tensor[1])
+
+        pairs = zip(tensors[0 : 2 * len(layers) : 2], tensors[1 : 2 * len(layers) : 2], strict=True)
+        found = [Layer(weights, shift, scaled(bias)) for (weights, shift), bias in pairs]
+        self.layers = found
+        self.logits, self.scores, self.means, factors = map(scaled, tensors[-4:])
+        self.factors = np.zeros((k, self.size, self.size), dtype=np.int64)
+        for component in range(k):
+            where = np.triu_indices(self.size) if full else np.diag_indices(self.size)
+            self.factors[component][where] = factors[component]
+        convolutions = sum(map(len, settings["encoder"]["stages"]))
+        encoder = convolutions + bool(settings["encoder"]["hidden"]) + 1
+        prior = len(settings["prior_hidden"]) + 1 if facts["with_prior"] else 0
+        self.encoder, self.prior, self.decoder = (
+            found[:encoder],
+            found[encoder : encoder + prior],
+            found[encoder + prior :],
+        )
+
+    def scaled(self, images: Ints) -> Ints:
+        """Levels `[B, C, H, W]` as the networks read them, `[B, H, W, C]`."""
+        v = self.levels
+        return np.asarray((2 * (2 * images - v + 1) * 2**12 + v - 1) // (2 * (v - 1))).transpose(0, 2, 3, 1)
+
+    def encode(self, images: Ints) -> Ints:
+        x, layers = self.scaled(images), iter(self.encoder)
+        for number, stage in enumerate(self.settings["encoder"]["stages"]):
+            if number:
+                x = pooled(x)
+            for _ in stage:
+                x = np.clip(next(layers)(windows(x, range(-1, 2), range(-1, 2))), 0, 2**22)
+        while x.shape[1] * x.shape[2] > 64:
+            x = pooled(x)
+        x = x.transpose(0, 3, 1, 2).reshape(len(x), -1)
+        if self.settings["encoder"]["hidden"]:
+            x = np.clip(next(layers)(x), 0, 2**22)
+        limit = (self.reach - 8) * 2**12
+        return np.clip(next(layers)(x), -limit, limit)
+
+    def decode(self, image: Ints, z: Ints) -> Ints:
+        """Logits `[B, H, W, outputs]`."""
+        settings, layers = self.settings["decoder"], iter(self.decoder)
+        v = t = image
+        if settings["canvas"]:
+            hidden, cells = next(layers), next(layers)
+            canvas = cells(np.maximum(hidden(z), 0))
+            canvas = canvas.reshape(len(z), settings["canvas"], -1, -(-self.width // self.scale))
+            canvas = canvas.repeat(self.scale, 2).repeat(self.scale, 3)[:, :, : self.height, : self.width]
+        for number in range(settings["blocks"] + 1):
+            vertical, horizontal, down, mix, condition = (next(layers) for _ in range(5))
+            r = (settings["kernel"] if number else settings["first_kernel"]) // 2
+            added = condition(z)[:, None, None]
+            if settings["canvas"] and not number:
+                added = added + next(layers)(canvas.transpose(0, 2, 3, 1))
+            added_v, added_t = np.split(added, 2, axis=-1)
+            a = vertical(windows(v, range(-r, 1 if number else 0), range(-r, r + 1)))
+            b = horizontal(windows(t, range(1), range(-r, 1)))
+            new_v, new_t = gate(a + added_v), mix(gate(b + down(a) + added_t))
+            v, t = (new_v + v, new_t + t) if number else (new_v, new_t)
+        head, output = next(layers), next(layers)
+        return output(np.maximum(head(np.maximum(t, 0)), 0))
+
+    def value(self, j: Ints) -> Ints:
+        return np.asarray((j - 16 * self.reach) * 2**8)
+
+    def nearest(self, code: Ints) -> Ints:
+        return np.asarray(np.clip(((code + 2**7) >> 8) + 16 * self.reach, 128, 32 * self.reach - 129))
+
+    def mixture_below(self, component: int, z: Ints, e: int) -> Callable[[Ints], Ints]:
+        m, p = self.means[component], self.factors[component]
+        before = int(((z - m)[:e] * p[:e, e]).sum())
+        return lambda x: phi(rounded((x - m[e]) * p[e, e] + before, 12))
+
+    def responsibilities(self, z: Ints) -> list[int]:
+        logits = []
+        for score, m, p in zip(self.scores, self.means, self.factors, strict=True):
+            r = np.clip(rounded((z - m) @ p, 12), -(2**20), 2**20)
+            logits.append(int(score) - rounded(int((r * r).sum()), 13))
+        return ends_of_logits(np.array(logits))
+
+    def given(self, code: Ints) -> list[Callable[[Ints], Ints]]:
+        """Distribution function of each dimension given the code `[D]` of a neighbour."""
+        *hidden, output = self.prior
+        found: list[Ints] = []
+        for layer in hidden:
+            found.append(tanh(layer(np.concatenate([code, *found[-1:]]))))
+        logits, means, widths = output(np.concatenate(found)).reshape(3, self.size, -1)
+        weights = np.array([np.diff(ends_of_logits(row)) for row in logits])
+        means = np.clip(means, -(2**20), 2**20)
+        inverse = width_table()[np.clip(rounded(widths, 5), -12 * 2**7, 20 * 2**7) + 12 * 2**7]
+
+        def below(d: int, x: Ints) -> Ints:
+            standard = rounded((x[None] - means[d, :, None]) * inverse[d, :, None], 16)
+            return np.asarray((phi(standard) * weights[d, :, None]).sum(0) >> 24)
+
+        return [lambda x, d=d: below(d, x) for d in range(self.size)]  # type: ignore[misc]
+
+
+@cache
+def posterior() -> list[int]:
+    return ends_of_distribution(phi((np.arange(256) - 128) * 2**8 + 2**7))
+
+
+def batch_sizes(count: int, largest: int) -> list[int]:
+    sizes, size = [], 8
+    while count:
+        sizes.append(min(size, largest, count))
+        count -= sizes[-1]
+        size *= 2
+    return sorted(sizes, reverse=True)
+
+
+class Block:
+    """Section 6."""
+
+    def __init__(self, model: Model, stack: Stack) -> None:
+        self.model, self.stack = model, stack
+
+    def unit(self, below: Callable[[Ints], Ints]) -> int:
+        reach = self.model.reach
+        return self.stack.pop(ends_of_distribution(below((np.arange(1, 2 * reach) - reach) * 2**12 - 2**7)))
+
+    def number(self, below: Callable[[Ints], Ints], unit: int) -> int:
+        edges = (unit - self.model.reach) * 2**12 + 2**8 * np.arange(17) - 2**7
+        return 16 * unit + self.stack.pop(ends_within(below(edges)))
+
+    def codes_under_mixture(self, count: int) -> Ints:
+        model, ends = self.model, ends_of_logits(self.model.logits)
+        components = [self.stack.pop(ends) for _ in range(count)]
+        j = np.zeros((count, model.size), dtype=np.int64)
+        for e in range(model.size):
+            below = [model.mixture_below(c, model.value(one), e) for c, one in zip(components, j, strict=True)]
+            units = [self.unit(one) for one in below]
+            j[:, e] = [self.number(one, unit) for one, unit in zip(below, units, strict=True)]
+        self.stack.push_row(components, [model.responsibilities(model.value(one)) for one in j])
+        return j
+
+    def codes_given(self, neighbours: Ints) -> Ints:
+        below = [one for code in neighbours for one in self.model.given(code)]
+        units = [self.unit(one) for one in below]
+        numbers = [self.number(one, unit) for one, unit in zip(below, units, strict=True)]
+        return np.array(numbers, dtype=np.int64).reshape(neighbours.shape)
+
+    def batch(self, j: Ints) -> Ints:
+        model, z = self.model, self.model.value(j)
+        images = np.zeros((len(j), model.channels, model.height, model.width), dtype=np.int64)
+        known = np.zeros((len(j), model.height, model.width, model.channels), dtype=np.int64)
+        for y in range(model.height):
+            for x in range(model.width):
+                for c in range(model.channels):
+                    logits = model.decode(known, z)[:, y, x].reshape(len(j), model.channels, -1)[:, c]
+                    binary = model.levels == 2
+                    ends = [ends_of_binary_logit(int(row[0])) if binary else ends_of_logits(row) for row in logits]
+                    images[:, c, y, x] = [self.stack.pop(one) for one in ends]
+                    known[:, y, x, c] = model.scaled(images)[:, y, x, c]
+        offsets = (j - model.nearest(model.encode(images)) + 128).flatten().tolist()
+        if offsets and not 0 <= min(offsets) <= max(offsets) <= 256:
+            raise Refused
+        self.stack.push_row(offsets, [posterior()] * len(offsets))
+        return images
+
+    def decode(self, mode: str, count: int, largest: int) -> Ints:
+        found: list[Ints] = []
+        members: list[bytes] = []
+        for size in batch_sizes(count, largest):
+            if mode == "tour" and found:
+                j = self.codes_given(self.model.encode(found[-1][:size]))
+            else:
+                j = self.codes_under_mixture(size)
+            found.append(self.batch(j))
+            if mode == "set":
+                for image in found[-1][::-1]:
+                    self.put(members, image.astype(np.uint8).tobytes())
+        if mode == "list":
+            return np.concatenate(found)
+        if mode == "tour":
+            return np.stack([batch[i] for i in range(len(found[0])) for batch in found if i < len(batch)])
+        return np.stack([np.frombuffer(one, np.uint8).reshape(found[0].shape[1:]) for one in members]).astype(np.int64)
+
+    def put(self, members: list[bytes], image: bytes) -> None:
+        bisect.insort(members, image)
+        n, a, b = len(members), members.index(image), bisect.bisect_right(members, image)
+        c = -(-a * S // n)
+        f = -(-b * S // n) - c
+        self.stack.push_uniform(c + self.stack.pop_uniform(f), S)
+
+
+@dataclass
+class Read:
+    splits: list[str]
+    notes: Any
+    images: dict[str, NDArray[np.uint8]]
+
+
+def blocks(header: Json, data: bytes, start: int) -> Iterator[tuple[Any, bytes]]:
+    for block in header["blocks"]:
+        payload = data[start : start + block["bytes"]]
+        assert hashlib.sha256(payload).hexdigest() == block["digest"]
+        yield block, payload
+        start += block["bytes"]
+    assert start == len(data)
+
+
+def read(data: bytes, model: bytes | None = None) -> Read:
+    """Images of each split, pixel values `[N, H, W, C]`, and the names and labels."""
+    magic, version, length = struct.unpack_from("<8sHI", data)
+    assert (magic, version) == (b"\x89ACN\r\n\x1a\n", 1)
+    assert hashlib.sha256(data[: 14 + length]).digest() == data[14 + length : 46 + length]
+    header, start = json.loads(data[14 : 14 + length]), 46 + length
+    end = start + header["model"]["bytes"]
+    embedded = data[start:end] if header["model"]["bytes"] else model
+    assert embedded is not None
+    assert hashlib.sha256(embedded).hexdigest() == header["model"]["identity"]
+    packed = data[end : end + header["notes_bytes"]]
+    assert hashlib.sha256(packed).hexdigest() == header["notes_digest"]
+    notes = json.loads(zlib.decompress(packed).decode("utf-8", "surrogateescape")) if packed else None
+    network = Model(embedded)
+    found: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in header["splits"]}
+    for block, payload in blocks(header, data, end + len(packed)):
+        stack = Stack(list(struct.unpack(f"<{len(payload) // 4}I", payload)))
+        levels = Block(network, stack).decode(block["mode"], block["images"], header["batch"])
+        assert stack.closed() == first_words(block["first"])
+        assert hashlib.sha256(levels.astype(np.uint8).tobytes()).hexdigest() == block["pixels"]
+        found[header["splits"][block["split"]]].append(
+            np.array(network.palette, np.uint8)[levels.transpose(0, 2, 3, 1)]
+        )
+    none = np.zeros((0, network.height, network.width, network.channels), np.uint8)
+    return Read(header["splits"], notes, {name: np.concatenate([none, *parts]) for name, parts in found.items()})

@@ -1,0 +1,232 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from acn.codec import frozen as frozen_module
+from acn.codec import integers
+from acn.codec.frozen import FrozenModel, freeze
+from acn.codec.integers import INTEGERS, SATURATION, IntegerConv, IntegerLayer, Saturate
+from acn.codec.loss import frozen_loss
+from acn.codec.modelfile import from_bytes, to_bytes
+from acn.errors import RunError
+from acn.networks.geometry import Window
+from acn.networks.incremental import CachedDecoder
+from tests.codec import reader
+from tests.codec.models import floating, mixture, random_levels, tiny
+
+seeds = st.integers(0, 2**32)
+
+
+def whole(size: tuple[int, ...], largest: int, seed: int = 0) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).integers(-largest, largest + 1, size))
+
+
+@pytest.mark.parametrize("shift", [0, 1, 9])
+def test_convolution_is_what_loops_over_python_integers_give(shift: int) -> None:
+    window = Window(rows=2, columns=3, left=1, gap=1)
+    weight, bias, image = whole((2 * 3 * 2, 3), 2**12), whole((3,), 2**14, 1), whole((2, 2, 4, 3), 2**13, 2)
+    found = IntegerConv(weight, bias, shift, window)(image.double())
+    for b, o, y, x in itertools.product(range(2), range(3), range(4), range(3)):
+        total = int(bias[o]) * 2**shift + 2**shift // 2
+        for row, column, i in itertools.product(range(2), range(3), range(2)):
+            above, beside = y - 2 + row, x - 1 + column
+            if 0 <= above < 4 and 0 <= beside < 3:
+                total += int(image[b, i, above, beside]) * int(weight[(row * 3 + column) * 2 + i, o])
+        assert int(found[b, o, y, x]) == total // 2**shift
+
+
+@given(seeds, st.integers(0, 24))
+def test_layer(seed: int, shift: int) -> None:
+    weight, bias, x = whole((5, 3), 2**17, seed), whole((3,), 2**20, seed), whole((4, 5), 2**22, seed)
+    found = IntegerLayer(weight, bias, shift)(x.double())
+    plain = reader.Layer(weight.numpy(), shift, bias.numpy())(x.numpy())
+    assert found.tolist() == plain.tolist()
+
+
+@given(st.lists(st.integers(-(2**50), 2**50), min_size=1, max_size=20), st.integers(2**10, 2**18))
+def test_functions_are_those_of_the_tables(far: list[int], near: int) -> None:
+    x = torch.tensor([*far, *range(-near, near, near // 50)])
+    x = x[: len(x) // 2 * 2]
+    a = x.double()
+    assert integers.sigmoid(a).tolist() == reader.sigma(x.numpy()).tolist()
+    assert INTEGERS.tanh(a).tolist() == reader.tanh(x.numpy()).tolist()
+    assert INTEGERS.gate(a[None]).tolist() == reader.gate(x[None].numpy()).tolist()
+
+
+def test_functions_are_near_the_real_ones() -> None:
+    x = torch.arange(-(2**16), 2**16, 3).double()
+    assert float((INTEGERS.tanh(x) / 4096 - torch.tanh(x / 4096)).abs().max()) < 6e-4
+    both = torch.stack([x, x.flip(0)])[None]
+    expected = torch.tanh(x / 8192) * torch.sigmoid(x.flip(0) / 4096)
+    assert float((INTEGERS.gate(both)[0, 0] / 4096 - expected).abs().max()) < 6e-4
+
+
+@pytest.mark.parametrize("levels", [2, 3, 5, 16, 256])
+def test_scale(levels: int) -> None:
+    indices = torch.arange(levels)
+    found = INTEGERS.scale(indices, levels, torch.zeros(1, dtype=torch.float64))
+    real = (indices.double() * 2 / (levels - 1) - 1) * 4096
+    assert float((found - real).abs().max()) <= 0.5
+    assert (int(found[0]), int(found[-1])) == (-4096, 4096)
+
+
+def cached_logits(model: FrozenModel, images: Tensor, codes: Tensor) -> Tensor:
+    cached, shape = CachedDecoder(model.network.decoder, codes), model.facts.shape
+    found = torch.zeros(*images.shape, model.network.decoder.outputs, dtype=torch.float64)
+    for row, column, channel in itertools.product(range(shape.height), range(shape.width), range(shape.channels)):
+        found[:, channel, row, column] = cached.logits(row, column, channel).view(len(images), -1)
+        cached.put(row, column, channel, images[:, channel, row, column])
+    return found
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("shape", "decoder"),
+    [
+        ((4, 5, 1, 2), {"canvas": 0}),
+        ((1, 6, 3, 5), {"kernel": 5, "blocks": 2}),
+        ((6, 1, 1, 5), {"first_kernel": 3}),
+        ((3, 4, 3, 2), {"canvas": 3, "filters": 7}),
+    ],
+)
+def test_cached_pass_is_the_full_pass(shape: tuple[int, int, int, int], decoder: dict[str, int], threads: int) -> None:
+    model, before = tiny(shape, decoder=decoder), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for batch in (1, 7, 64):
+            images = random_levels(model, batch)
+            numbers = model.grid.nearest(model.encode(images))
+            codes = model.grid.values(numbers)
+            with torch.inference_mode():
+                full = model.network.decoder(images, codes)
+            assert torch.equal(cached_logits(model, images, codes).view(full.shape), full)
+            alone = [model.network.decoder(image[None], code[None]) for image, code in zip(images, codes, strict=True)]
+            assert torch.equal(torch.cat(alone), full)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("numbers", [1, 1000, 2**30])
+def test_computing_batch_changes_nothing(numbers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny((4, 5, 3, 5))
+    images = random_levels(model, 40)
+    codes = model.encode(images)
+    expected = model.pixel_slots(images, model.grid.nearest(codes))
+    monkeypatch.setattr(frozen_module, "PASS_NUMBERS", numbers)
+    monkeypatch.setattr(integers, "PATCH_NUMBERS", numbers)
+    assert torch.equal(model.encode(images), codes)
+    for found, wanted in zip(model.pixel_slots(images, model.grid.nearest(codes)), expected, strict=True):
+        assert torch.equal(found, wanted)
+
+
+def watch(network: nn.Module) -> list[float]:
+    """Largest magnitude of every output of every layer from now on, each of which must be an integer."""
+    seen: list[float] = []
+
+    def look(_module: nn.Module, _inputs: object, output: object) -> None:
+        for tensor in output if isinstance(output, tuple) else (output,):
+            assert isinstance(tensor, Tensor)
+            assert torch.equal(tensor, tensor.floor())
+            seen.append(float(tensor.abs().max()))
+
+    for module in network.modules():
+        module.register_forward_hook(look)
+    return seen
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 1, 2), (3, 4, 3, 7)])
+def test_every_value_is_an_integer_far_below_the_limit(shape: tuple[int, int, int, int]) -> None:
+    model = tiny(shape)
+    seen = watch(model.network)
+    images = random_levels(model, 9)
+    corners = torch.tensor(list(itertools.product([-1.0, 1.0], repeat=3)), dtype=torch.float64)
+    codes = torch.cat([corners, torch.zeros(1, 3)]) * model.facts.reach * 4096
+    with torch.inference_mode():
+        model.network.encoder(images)
+        model.network.decoder(images, codes)
+        model.given(codes)
+    assert len(seen) > 30
+    assert max(seen) < 2**52
+
+
+@pytest.mark.parametrize("largest", [2**14, 2**17 - 1])
+def test_a_layer_stays_below_its_bound(largest: int) -> None:
+    from acn.codec.bounds import _through
+
+    for seed in range(20):
+        weight, bias = whole((6, 4), largest, seed), whole((4,), largest, seed)
+        layer = IntegerLayer(weight, bias, seed % 5)
+        worst = (weight.sign().T * 2**20).double()  # the input that each output likes best
+        for x in (worst, -worst):
+            assert float(layer(x).abs().max()) <= _through(layer, 2.0**20)
+
+
+@pytest.mark.parametrize(
+    "part", ["encoder.code", "prior_network.hidden.1", "decoder.head.conv", "decoder.canvas.cells"]
+)
+def test_weights_that_could_overflow_are_refused(part: str) -> None:
+    model, settings = floating()
+    codes = torch.randn(20, 3)
+    prior = mixture(codes, 3, "full"), codes
+    with torch.no_grad():
+        model.get_parameter(f"{part}.weight").mul_(2.0**45)
+    with pytest.raises(RunError, match="so large that exact integer arithmetic could overflow"):
+        freeze(model, settings, np.arange(5, dtype=np.uint8), prior)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(wrong: float) -> None:
+    model, settings = floating()
+    codes = torch.randn(20, 3)
+    with torch.no_grad():
+        model.decoder.head.conv.weight[0] = wrong
+    with pytest.raises(RunError, match="not finite"):
+        freeze(model, settings, np.arange(5, dtype=np.uint8), (mixture(codes, 3, "full"), codes))
+    with pytest.raises(RunError, match="diverged"):
+        freeze(floating()[0], settings, np.arange(5, dtype=np.uint8), (mixture(codes, 3, "full"), codes * 1000))
+
+
+def test_rectifier_of_the_encoder_has_an_upper_end() -> None:
+    assert Saturate()(torch.tensor([-5.0, 7.0, 1e12])).tolist() == [0, 7, SATURATION]
+    assert not any(isinstance(layer, nn.ReLU) for layer in tiny().network.encoder.features)
+
+
+@pytest.mark.parametrize("covariance", ["full", "diag"])
+@pytest.mark.parametrize("with_prior", [True, False])
+def test_model_file_round_trip(covariance: str, with_prior: bool) -> None:
+    model = tiny(covariance=covariance, with_prior=with_prior)  # type: ignore[arg-type]
+    data = to_bytes(model)
+    again = from_bytes(data)
+    assert to_bytes(again) == data
+    assert again.facts == model.facts
+    images = random_levels(model, 5)
+    assert torch.equal(again.encode(images), model.encode(images))
+    assert again.facts.with_prior is with_prior
+
+
+def test_rounding_costs_little() -> None:
+    shape = (6, 6, 1, 5)
+    model, settings = floating(shape, decoder={"filters": 8, "blocks": 3})
+    images = torch.randint(5, (200, 1, 6, 6), dtype=torch.uint8)
+    with torch.no_grad():
+        codes = model.encoder(images)
+    prior = mixture(codes, 3, "full")
+    losses = {
+        precision: frozen_loss(
+            freeze(model, settings, np.arange(5, dtype=np.uint8), (prior, codes), precision=precision),
+            model,
+            prior,
+            images,
+        )
+        for precision in (4, 12)
+    }
+    assert losses[12].pixels_float > 20
+    assert abs(losses[12].pixels - losses[12].pixels_float) < 0.02
+    assert abs(losses[12].pixels - losses[12].pixels_float) < abs(losses[4].pixels - losses[4].pixels_float)
+    # z and the component are drawn: what is compared are estimates.
+    assert abs(losses[12].codes - losses[12].codes_float) < 0.3
