@@ -9,6 +9,7 @@
 Importing this package loads no numerical library, so that the command line answers at once.
 """
 
+import importlib
 from typing import TYPE_CHECKING
 
 from acn.threads import quiet_threads
@@ -17,10 +18,11 @@ from acn.version import __version__
 quiet_threads()  # before any module of this package can import NumPy or torch
 
 if TYPE_CHECKING:
+    from acn import codec
     from acn.estimator import ACNEncoder
     from acn.trained import TrainedModel, load
 
-__all__ = ["ACNEncoder", "TrainedModel", "__version__", "load"]
+__all__ = ["ACNEncoder", "TrainedModel", "__version__", "codec", "load"]
 
 
 def __getattr__(name: str) -> object:
@@ -32,6 +34,8 @@ def __getattr__(name: str) -> object:
         from acn import trained
 
         return getattr(trained, name)
+    if name == "codec":
+        return importlib.import_module("acn.codec")
     raise AttributeError(f"module 'acn' has no attribute {name!r}")
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from acn.codec import compress as codec
+from acn.codec import archiver as codec
+from acn.codec.archiver import compress_splits
 from acn.codec.bitsback import Mode
-from acn.codec.compress import compress_splits
 from acn.codec.frozen import FrozenModel
 from acn.codec.modelfile import to_bytes
 from acn.data import ALL_BYTES, Images

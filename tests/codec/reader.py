@@ -180,7 +180,7 @@ class Layer:
 
     def __call__(self, x: Ints, limit: int = 2**18) -> Ints:
         half = (1 << self.shift) >> 1
-        return np.clip((x @ self.weights + (self.bias << self.shift) + half) >> self.shift, -limit, limit)
+        return np.asarray(np.clip((x @ self.weights + (self.bias << self.shift) + half) >> self.shift, -limit, limit))
 
 
 def windows(x: Ints, rows: range, columns: range) -> Ints:

@@ -151,7 +151,9 @@ class Ledger:
 
 
 def length(words: Array) -> float:
-    return float(32 * (len(words) - 1) + math.log2(int(words[-1])))
+    """Bits: the words below the state, and the logarithm of the state."""
+    *below, low, high = words.tolist()
+    return 32 * len(below) + math.log2(high << 32 | low)
 
 
 @pytest.mark.parametrize("mode", MODES)

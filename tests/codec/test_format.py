@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from acn.codec.archive import read
-from acn.codec.compress import model_of, restore
+from acn.codec.archiver import model_of, restore
 from acn.codec.modelfile import from_bytes
 from tests.codec import reader
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from acn.codec import compress as compress_module
+from acn.codec import archiver as archiver_module
 from acn.codec.archive import Archive, read
+from acn.codec.archiver import compress_splits, model_of, restore
 from acn.codec.bitsback import Mode
-from acn.codec.compress import compress_splits, model_of, restore
 from acn.codec.frozen import FrozenModel
 from acn.codec.modelfile import identity, to_bytes
 from acn.data import ALL_BYTES, Images
@@ -25,7 +25,7 @@ def archives() -> dict[Mode, bytes]:
     files = tuple(f"{number}.png" for number in range(11))
     images = {"images": Images(values, ALL_BYTES, np.arange(11) % 2, ("even", "odd"), files)}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compress_module, "BLOCK_IMAGES", 6)
+        patch.setattr(archiver_module, "BLOCK_IMAGES", 6)
         return {mode: compress_splits(images, MODEL, modes=[mode], batch=4) for mode in MODES}
 
 

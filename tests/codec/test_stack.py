@@ -191,7 +191,10 @@ def test_code_length_is_the_sum_of_logarithms(seed: int) -> None:
     symbols = random.integers(0, len(ends) - 1, 2000)
     stack.push_table(symbols, ends)
     bits = float(np.sum(24 - np.log2(np.diff(ends)[symbols])))
-    words = stack.words()
-    length = 32 * (len(words) - 1) + math.log2(int(words[-1]))
-    start = 32 * 3 + math.log2(int(first_words(4)[-1]))
-    assert abs(length - start - bits) < 1
+    assert abs(length(stack) - length(Stack(first_words(4))) - bits) < 2
+
+
+def length(stack: Stack) -> float:
+    """Bits: the words below the state, and the logarithm of the state."""
+    *below, low, high = stack.words().tolist()
+    return 32 * len(below) + math.log2(high << 32 | low)

@@ -60,7 +60,7 @@ def compress(
     from acn.cli.devices import find_device
     from acn.cli.info import describe
     from acn.cli.progress import stages
-    from acn.codec.compress import compress_splits
+    from acn.codec.archiver import compress_splits
     from acn.files import write_atomically
 
     place = find_device(device)

@@ -57,7 +57,7 @@ def _opened(file: Path, run: Path | None, device: str) -> "tuple[Archive, Frozen
     from acn.cli.devices import find_device
     from acn.cli.info import contents
     from acn.codec.archive import read
-    from acn.codec.compress import model_of
+    from acn.codec.archiver import model_of
     from acn.codec.store import frozen_model
     from acn.runs import open_run
 
@@ -71,7 +71,7 @@ def _blocks(archive: "Archive", frozen: "FrozenModel", *, partial: bool) -> "Ite
     from rich.console import Console
 
     from acn.cli.progress import stages
-    from acn.codec.compress import restore
+    from acn.codec.archiver import restore
     from acn.errors import ArchiveError
 
     with stages(Console(stderr=True)) as stage:

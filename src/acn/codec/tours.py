@@ -1,5 +1,7 @@
 """The order in which the mode `tour` codes the images. Only the encoder needs it, so that it may use floating point.
 
+Any order decodes. That two machines find the same one, and write the same bytes, is not proved but all but certain.
+
 Letters: N images, D code size.
 """
 
@@ -17,24 +19,30 @@ from acn.networks.prior import SMALLEST_SCALE
 CANDIDATES = 16
 # Local search holds a table of costs for the near pairs of all rows; beyond so many images greedy has to do.
 LARGEST_SEARCH = 100_000
+# Costs are rounded to multiples of this many nats, far above what machines differ by, so that they find the same tour.
+STEP = 2.0**-12
 
 
 @torch.inference_mode()
 def find_tour(model: FrozenModel, levels: Tensor) -> list[int]:
     """Rows of images, level indices `[N, C, H, W]`, along a tour on which each code is cheap given the one before."""
     integers = model.encode(levels)
-    codes = (integers / ONE).float().cpu()
+    codes = integers.cpu()  # whole numbers, whose distances are exact
     count = len(codes)
     tour = greedy_tour(codes)
     if 2 < count <= LARGEST_SEARCH:
         near = nearest(codes, codes, min(CANDIDATES, count - 1), exclude=torch.arange(count))
-        prior = NeighbourPrior(codes, _priors(model, integers))
-        tour = improve_tour(tour, lambda *pair: prior.kl(*pair, nodes=SEARCH_NODES), torch.zeros(count), near)
+        prior = NeighbourPrior(codes / ONE, _priors(model, integers))
+
+        def costs(contexts: Tensor, targets: Tensor) -> Tensor:
+            return torch.round(prior.kl(contexts, targets, nodes=SEARCH_NODES, exact=True) / STEP) * STEP
+
+        tour = improve_tour(tour, costs, torch.zeros(count), near)
     return [int(row) for row in tour]
 
 
 def _priors(model: FrozenModel, codes: Tensor) -> FactorizedMixture:
     """The prior given each of the codes `[N, D]`, from the integer network, in floating point."""
     found = [model.prior_parameters(part) for part in codes.split(1024)]
-    logits, means, widths = (torch.cat(field).float().cpu() / ONE for field in zip(*found, strict=True))
+    logits, means, widths = (torch.cat(field).double().cpu() / ONE for field in zip(*found, strict=True))
     return FactorizedMixture(functional.log_softmax(logits, -1), means, functional.softplus(widths) + SMALLEST_SCALE)

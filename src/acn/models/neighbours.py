@@ -27,15 +27,15 @@ class NeighbourPrior:
     codes: Tensor
     priors: FactorizedMixture
 
-    def kl(self, contexts: Tensor, targets: Tensor, *, nodes: int = NODES) -> Tensor:
+    def kl(self, contexts: Tensor, targets: Tensor, *, nodes: int = NODES, exact: bool = False) -> Tensor:
         """KL(q(z given image `targets[i]`) to p(z given the code of image `contexts[i]`)), float64 `[P]`.
 
-        With few nodes (a search between tours) it is computed in float32, else in float64.
+        With few nodes (a search between tours) it is computed in float32, else, or if `exact`, in float64.
         """
-        exact = torch.float64 if nodes >= NODES else torch.float32
+        precision = torch.float64 if exact or nodes >= NODES else torch.float32
         size = max(1, 2**21 // (nodes * self.priors.means[0].numel()))  # pairs whose integrands fit the cache
         parts = [
-            UnitNormal(self.codes[target].to(exact)).kl(self._given(context).to(exact), nodes)
+            UnitNormal(self.codes[target].to(precision)).kl(self._given(context).to(precision), nodes)
             for context, target in zip(contexts.split(size), targets.split(size), strict=True)
         ]
         return torch.cat(parts).double() if parts else torch.zeros(0, dtype=torch.float64)
