@@ -15,7 +15,7 @@ import atheris
 import numpy as np
 
 with atheris.instrument_imports(include=["acn"]):
-    from acn.codec import archive, compress, modelfile, output
+    from acn.codec import archive, archiver, modelfile, output
     from acn.errors import ArchiveError
 
 from tests.codec.models import random_images, tiny
@@ -26,7 +26,7 @@ NOTES = zlib.compress(json.dumps([{"files": list("abcde"), "labels": [0] * 5, "l
 MODEL = tiny(
     (2, 2, 1, 3), code_size=1, components=2, prior_hidden=[2], encoder={"stages": [[2]]}, decoder={"filters": 3}
 )
-SEEDS = [compress.compress(random_images(MODEL, 5), MODEL, mode=mode) for mode in ("list", "set", "tour")]
+SEEDS = [archiver.compress(random_images(MODEL, 5), MODEL, mode=mode) for mode in ("list", "set", "tour")]
 
 
 def rebuilt(data: bytes) -> bytes:
@@ -61,11 +61,11 @@ def read_everything(data: bytes) -> None:
         opened = archive.read(rebuilt(data))
         notes = opened.notes()
         output._file_names(opened, notes)
-        model = compress.model_of(opened, MODEL)
+        model = archiver.model_of(opened, MODEL)
         if model.facts.shape.dimensions * sum(opened.images_by_split()) > 1000:
             return  # what is that large may take its time
         for number in range(len(opened.header.blocks)):
-            compress.restore(opened, model, number)
+            archiver.restore(opened, model, number)
     except ArchiveError as error:
         if "\n" in str(error):
             raise ValueError("more than a line") from error
