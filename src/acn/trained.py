@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acn.codec.frozen import FrozenModel, freeze
+from acn.codec.freezing import freeze
+from acn.codec.frozen import FrozenModel
 from acn.data import ALL_BYTES, Images, as_pixels, to_values
 from acn.distributions import GaussianPrior
 from acn.errors import DataError

@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acn.codec.frozen import FrozenModel, freeze
+from acn.codec.freezing import freeze
+from acn.codec.frozen import FrozenModel
 from acn.config import ImageShape, ModelSettings
 from acn.distributions import Covariance, GaussianPrior
 from acn.models import ACN

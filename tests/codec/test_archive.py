@@ -17,7 +17,7 @@ from acn.codec import archive as archive_module
 from acn.codec import archiver as archiver_module
 from acn.codec.archive import Notes, read
 from acn.codec.archiver import compress, compress_splits, decompress, model_of, restore
-from acn.codec.frozen import without_prior
+from acn.codec.freezing import without_prior
 from acn.codec.modelfile import from_bytes, to_bytes
 from acn.codec.output import write_folder, write_npz
 from acn.data import ALL_BYTES, Images

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from acn.codec import frozen as frozen_module
 from acn.codec import integers
 from acn.codec.bounds import _through
-from acn.codec.frozen import FrozenModel, freeze
+from acn.codec.freezing import freeze
+from acn.codec.frozen import FrozenModel
 from acn.codec.integers import INTEGERS, LIMIT, VERTICAL_LIMIT, IntegerConv, IntegerLayer
 from acn.codec.loss import frozen_loss
 from acn.codec.modelfile import from_bytes, to_bytes

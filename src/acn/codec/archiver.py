@@ -25,7 +25,8 @@ from acn.codec.archive import (
     write,
 )
 from acn.codec.bitsback import Mode
-from acn.codec.frozen import FrozenModel, largest_batch, without_prior
+from acn.codec.freezing import without_prior
+from acn.codec.frozen import FrozenModel, largest_batch
 from acn.codec.modelfile import from_bytes, identity, to_bytes
 from acn.codec.stack import ExhaustedError
 from acn.codec.tours import find_tour

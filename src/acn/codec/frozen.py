@@ -4,10 +4,8 @@ Letters: B batch, D code size, C channels, H height, W width, V levels, K compon
 """
 
 import copy
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from dataclasses import replace as replace_fields
 from typing import cast
 
 import numpy as np
@@ -17,26 +15,17 @@ from torch import Tensor, nn
 
 from acn.codec.bounds import check_bounds
 from acn.codec.frequencies import intervals, of_binary_logits, of_logits
-from acn.codec.integers import INTEGERS, IntegerLayer, bias_of, exact, layers_of, limit_vertical, matrix_of, replace
-from acn.codec.latents import LARGEST_REACH, PER_UNIT, POSTERIOR_REACH, Below, Grid, MixturePrior, given_neighbour
+from acn.codec.integers import INTEGERS, IntegerLayer, exact, layers_of, limit_vertical, matrix_of, replace
+from acn.codec.latents import PER_UNIT, POSTERIOR_REACH, Below, Grid, MixturePrior, given_neighbour
 from acn.codec.tables import BITS, NETWORK_BITS, ONE
 from acn.config import ImageShape, ModelSettings
-from acn.distributions import Covariance, GaussianPrior
+from acn.distributions import Covariance
 from acn.errors import RunError
 from acn.models import ACN
 from acn.networks.incremental import generate
 
-# Weights are rounded to steps of about 2^-PRECISION of their root mean square.
-PRECISION = 7
-# A layer whose sums pass 2^24 by no more bits than this gives them up, for the speed of float32.
-SPARE_BITS = 4
-ROUNDS = 3
+# Fractional bits that a weight may have.
 LARGEST_SHIFT = 24
-# Fractional bits of the mixture's numbers; the posterior's width, 1, is the measure.
-MEAN_SHIFT, FACTOR_SHIFT, SCORE_SHIFT = 6, 9, 8
-SMALLEST_LOG_WEIGHT = 30.0
-# The grid extends this far beyond the codes of the training images: eight widths of a posterior, and some room.
-MARGIN = 12
 SCALE = 2 ** (BITS - NETWORK_BITS)
 # Numbers of a pass over whole images that are held at a time: what fits the processor's cache is fastest.
 PASS_NUMBERS = 2**19
@@ -60,11 +49,6 @@ class Quantized:
         if self.shift > bits:
             raise RunError(f"numbers have {self.shift} fractional bits, more than {bits}")
         return self.numbers.double() * 2.0 ** (bits - self.shift)
-
-
-def quantize(values: Tensor, shift: int) -> Quantized:
-    """Round real numbers to multiples of 2^-`shift`."""
-    return Quantized(torch.round(values.detach().cpu().double() * 2.0**shift).long(), shift)
 
 
 @dataclass(frozen=True)
@@ -240,82 +224,9 @@ def assemble(facts: Facts, take: Take) -> FrozenModel:
     return FrozenModel(facts, Grid(facts.reach), network.eval(), mixture, tuple(tensors))
 
 
-def freeze(
-    model: ACN,
-    settings: ModelSettings,
-    palette: NDArray[np.uint8],
-    prior: tuple[GaussianPrior, Tensor],
-    *,
-    with_prior: bool = True,
-    precision: int = PRECISION,
-) -> FrozenModel:
-    """Round a trained model to integers.
-
-    Args:
-        model: trained, in floating point.
-        settings: that it was built by.
-        palette: the value of each level.
-        prior: the mixture, and the codes of the training images, as `acn.runs.load_prior` returns them.
-        with_prior: keep the prior network, which the mode `tour` needs.
-        precision: weights are rounded to steps of about 2^-precision of their root mean square.
-
-    Raises:
-        RunError: the weights are not finite, or so large that integer arithmetic could overflow.
-    """
-    mixture, codes = prior
-    reach = math.ceil(float(codes.abs().max())) + MARGIN
-    if not reach <= LARGEST_REACH:
-        raise RunError(f"codes reach {reach} posterior widths, more than {LARGEST_REACH}: the run has diverged")
-    facts = Facts(
-        settings, model.shape, tuple(palette.tolist()), reach, with_prior, mixture.components, mixture.covariance
-    )
-    fewer: dict[int, int] = {}
-    for _ in range(ROUNDS):
-        rounded = _rounded(model, mixture, precision, fewer, with_prior=with_prior)
-        frozen = assemble(facts, lambda _, tensors=rounded: next(tensors))  # type: ignore[misc]
-        tight = _tight(frozen.network)
-        if not tight:
-            break
-        fewer = {number: fewer.get(number, 0) + tight.get(number, 0) for number in fewer.keys() | tight.keys()}
-    return frozen
-
-
-def _tight(network: ACN) -> dict[int, int]:
-    """Bits by which layers, by their number, are too precise for float32, where they are few."""
-    over = {
-        number: math.ceil(math.log2(max(1.0, cast(IntegerLayer, layer).reached / (2.0**24 - 1))))
-        for number, (_, _, layer) in enumerate(layers_of(network))
-    }
-    return {number: bits for number, bits in over.items() if 0 < bits <= SPARE_BITS}
-
-
 def _settle(network: ACN) -> None:
     for _, _, layer in layers_of(network):
         cast(IntegerLayer, layer).settle()
-
-
-def _rounded(
-    model: ACN, mixture: GaussianPrior, precision: int, fewer: dict[int, int], *, with_prior: bool
-) -> Iterator[Quantized]:
-    parts = [model.encoder, *([model.prior_network] if with_prior else []), model.decoder]
-    for number, (_, _, layer) in enumerate(found for part in parts for found in layers_of(part)):
-        matrix = matrix_of(layer).detach()
-        size = float(matrix.double().square().mean().sqrt())
-        if not math.isfinite(size):
-            raise RunError("the model's weights are not finite: the run has diverged; train again")
-        shift = precision - fewer.get(number, 0) - round(math.log2(size or 1))
-        yield quantize(matrix, min(LARGEST_SHIFT, max(0, shift)))
-        yield quantize(bias_of(layer), NETWORK_BITS)
-    full = mixture.covariance == "full"
-    factors = quantize(mixture.factors, FACTOR_SHIFT)
-    rounded = factors.numbers.double() * 2.0**-FACTOR_SHIFT
-    diagonal = rounded.diagonal(dim1=-2, dim2=-1) if full else rounded
-    weights = mixture.weights.double().log().clamp(min=-SMALLEST_LOG_WEIGHT)
-    yield quantize(weights, SCORE_SHIFT)
-    yield quantize(weights + diagonal.clamp(min=2.0**-FACTOR_SHIFT).log().sum(-1), SCORE_SHIFT)
-    yield quantize(mixture.means, MEAN_SHIFT)
-    rows, columns = torch.triu_indices(*factors.numbers.shape[-2:]) if full else (None, None)
-    yield Quantized(factors.numbers[:, rows, columns], FACTOR_SHIFT) if full else factors
 
 
 def _square(factors: Tensor, facts: Facts) -> Tensor:
@@ -326,13 +237,3 @@ def _square(factors: Tensor, facts: Facts) -> Tensor:
     rows, columns = torch.triu_indices(size, size)
     square[:, rows, columns] = factors
     return square
-
-
-def without_prior(model: FrozenModel) -> FrozenModel:
-    """The same model without the prior network, which only the mode `tour` needs."""
-    if not model.facts.with_prior:
-        return model
-    before = 2 * len(list(layers_of(model.network.encoder)))  # weights and bias of each layer
-    after = before + 2 * len(list(layers_of(model.network.prior_network)))
-    kept = iter(model.tensors[:before] + model.tensors[after:])
-    return assemble(replace_fields(model.facts, with_prior=False), lambda _: next(kept))

@@ -8,7 +8,8 @@ import numpy as np
 from torch import Tensor
 
 from acn.codec.bitsback import Mode
-from acn.codec.frozen import FrozenModel, freeze
+from acn.codec.freezing import freeze
+from acn.codec.frozen import FrozenModel
 from acn.codec.loss import frozen_loss
 from acn.codec.modelfile import from_bytes, to_bytes
 from acn.errors import ArchiveError
