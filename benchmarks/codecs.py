@@ -26,6 +26,8 @@ Bytes = NDArray[np.uint8]
 
 COLLECTIONS = ("mnist_static.npz:test", "mnist.npz:test", "mnist_static.npz")
 UNLIMITED = 2**30
+# Beyond so many images they are measured together alone: one by one they take as much again for each as fewer do.
+MOST_EACH = 20_000
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,9 @@ def _of_bytes(images: Bytes, two: bool, compress: Callable[[bytes], bytes]) -> d
     layouts = to_bytes(images, two)
     together = {name: len(compress(rows.tobytes())) for name, rows in layouts.items()}
     return {
-        "each": min(sum(len(compress(row.tobytes())) for row in rows) for rows in layouts.values()),
+        "each": _each(
+            images, lambda: min(sum(len(compress(row.tobytes())) for row in rows) for rows in layouts.values())
+        ),
         "together": min(together.values()),
         "layouts": together,
     }
@@ -169,11 +173,15 @@ def _of_pictures(images: Bytes, two: bool, codec: PictureCodec) -> dict[str, Any
         together[name] = sum(_size(part, two, codec) for part in parts)
         pieces[name] = len(parts)
     return {
-        "each": sum(_size(image, two, codec) for image in images),
+        "each": _each(images, lambda: sum(_size(image, two, codec) for image in images)),
         "together": min(together.values()),
         "layouts": together,
         "sprites": pieces,
     }
+
+
+def _each(images: Bytes, measured: Callable[[], int]) -> int | None:
+    return measured() if len(images) <= MOST_EACH else None
 
 
 def _size(picture: Bytes, two: bool, codec: PictureCodec) -> int:
@@ -189,10 +197,11 @@ def _timed(
 ) -> dict[str, Any]:
     begin = time.perf_counter()
     found = call()
-    progress(f"{name}: {found['each']:,} bytes each by itself, {found['together']:,} together ({found['layouts']})")
+    alone = f"{found['each']:,} bytes each by itself, " if found["each"] is not None else ""
+    progress(f"{name}: {alone}{found['together']:,} together ({found['layouts']})")
     return {
         **found,
-        "each_bytes_per_image": found["each"] / images,
+        "each_bytes_per_image": found["each"] / images if found["each"] is not None else None,
         "together_bytes_per_image": found["together"] / images,
         "seconds": time.perf_counter() - begin,
     }

@@ -47,3 +47,11 @@ def test_sprites_hold_all_images_in_order(columns: int, side: int) -> None:
     ]
     np.testing.assert_array_equal(cells[:20], DIGITS)
     assert not np.any(cells[20:])
+
+
+def test_large_collections_are_measured_together_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codecs, "MOST_EACH", 19)
+    figures = codecs.measure(DIGITS, lambda line: None)["PNG"]
+    assert isinstance(figures, dict)
+    assert figures["each"] is None
+    assert figures["together"] > 0
