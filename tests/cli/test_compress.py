@@ -225,3 +225,24 @@ def test_ctrl_c_leaves_no_file(work: Path, tmp_path: Path) -> None:
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_model_is_trained_on_the_images_themselves(work: Path) -> None:
+    command = ("compress", "--train-minutes", "0.05", "scans", "small.acn")
+    done = acn(*command, cwd=work)
+    assert done.returncode == 0, done.stderr
+    assert pictures(work / "scans") == pictures_of("small.acn", work)
+    trained = (work / "small.acn.run" / "checkpoint.safetensors").read_bytes()
+    first = (work / "small.acn").read_bytes()
+    assert acn(*command, cwd=work).returncode == 0  # its training is over: the same run makes the same archive
+    assert (work / "small.acn.run" / "checkpoint.safetensors").read_bytes() == trained
+    assert (work / "small.acn").read_bytes() == first
+    longer = acn("compress", "--train-minutes", "0.06", "scans", "small.acn", cwd=work)
+    assert "delete it to train again" in refused(longer, 2)
+
+
+def pictures_of(archive: str, work: Path) -> dict[str, bytes]:
+    out = f"{archive}.out"
+    assert acn("decompress", archive, out, cwd=work).returncode == 0
+    return pictures(work / out)

@@ -100,6 +100,7 @@ def _trained(source: str, split: str | None, folder: Path, minutes: float, devic
     from acn.cli.train import train_on
     from acn.config import override
     from acn.data import open_whole
+    from acn.errors import UsageError
     from acn.evaluation.evaluate import fit_prior
     from acn.recipes import recipe
     from acn.runs import CHECKPOINT, load_model, open_run
@@ -111,6 +112,8 @@ def _trained(source: str, split: str | None, folder: Path, minutes: float, devic
     collection = open_whole(config.data, split)
     if (folder / CHECKPOINT).exists():
         run = open_run(folder)
+        if run.config.training.max_minutes != minutes or run.provenance != collection.provenance:
+            raise UsageError(f"{folder} was trained for another time or on other images: delete it to train again")
         state = restore_state(run, len(collection.train), device)
     else:
         run, state = begin(folder, config, collection, device)
