@@ -1,7 +1,4 @@
-"""Archives of a trained run's test images: length of the payload against the evaluated costs, and speed.
-
-The floor of encoding is one full pass of the integer networks over the images, which is timed beside it.
-"""
+"""Archives of a trained run's test images: length of the payload against the evaluated costs."""
 
 import json
 import math
@@ -26,8 +23,6 @@ from benchmarks._timing import DEVICE
 
 RUN = Path("runs/mnist-cpu")
 BATCH = 256
-GROWTH = (16, 64, 256, 1024)
-GROWTH_IMAGES = 1024
 WORD_BITS = 32
 
 
@@ -47,9 +42,7 @@ def run(progress: Callable[[str], None], images: str | None = None) -> dict[str,
         modes[mode] = figures = _mode(model, levels, mode)
         figures |= _against(mode, figures, evaluated, count)
         progress(f"{mode}: {figures}")
-    growth = [_speed(model, levels[:GROWTH_IMAGES], size) for size in GROWTH]
-    setting = {"run": str(RUN), "images": count, "batch": BATCH, "load": os.getloadavg()[0]}
-    return {**setting, "modes": modes, "growth": growth}
+    return {"run": str(RUN), "images": count, "batch": BATCH, "load": os.getloadavg()[0], "modes": modes}
 
 
 def _mode(model: FrozenModel, levels: Tensor, mode: Mode) -> dict[str, Any]:
@@ -85,25 +78,3 @@ def _against(mode: Mode, figures: dict[str, Any], evaluated: dict[str, Any], cou
     nats = evaluated["list"] - order_nats(count) if mode == "set" else evaluated[mode]
     least = nats * count / math.log(256)
     return {"evaluated_bytes": least, "ratio_to_evaluated": figures["bytes"] / least}
-
-
-@torch.inference_mode()
-def _speed(model: FrozenModel, levels: Tensor, batch: int) -> dict[str, float]:
-    """Full pass, encoding and decoding of the same images, one after the other."""
-    numbers = model.grid.nearest(model.encode(levels)).cpu()
-    begin = time.perf_counter()
-    model.pixel_slots(levels, numbers)
-    passed = time.perf_counter()
-    words, first = bitsback.encode(model, levels, "list", batch, [], 0, lambda _: None)
-    encoded = time.perf_counter()
-    bitsback.decode(model, words, first, "list", len(levels), batch, lambda _: None)
-    decoded = time.perf_counter()
-    return {
-        "batch": batch,
-        "bytes": len(words) * WORD_BITS / 8,
-        "full_pass_images_per_second": len(levels) / (passed - begin),
-        "encode_images_per_second": len(levels) / (encoded - passed),
-        "decode_images_per_second": len(levels) / (decoded - encoded),
-        "encode_to_full_pass": (encoded - passed) / (passed - begin),
-        "decode_to_encode": (decoded - encoded) / (encoded - passed),
-    }

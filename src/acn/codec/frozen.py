@@ -17,6 +17,7 @@ from acn.codec.bounds import check_bounds
 from acn.codec.frequencies import intervals, of_binary_logits, of_logits
 from acn.codec.integers import INTEGERS, IntegerLayer, exact, layers_of, limit_vertical, matrix_of, replace
 from acn.codec.latents import PER_UNIT, POSTERIOR_REACH, Below, Grid, MixturePrior, given_neighbour
+from acn.codec.parallel import one_thread, side_by_side
 from acn.codec.tables import BITS, NETWORK_BITS, ONE
 from acn.config import ImageShape, ModelSettings
 from acn.distributions import Covariance
@@ -108,8 +109,13 @@ class FrozenModel:
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:
         """Mean codes `[B, D]` with 12 fractional bits of level indices `[B, C, H, W]`, cut to the grid."""
+
+        def encoded(part: Tensor) -> Tensor:
+            codes: Tensor = self.network.encoder(part.to(self.device))
+            return codes
+
         with exact():
-            codes = torch.cat([self.network.encoder(part.to(self.device)) for part in self._parts(images)])
+            codes = torch.cat(side_by_side(encoded, self._parts(images), self.device))
         limit = (self.grid.reach - POSTERIOR_REACH // PER_UNIT) * ONE
         return torch.clamp(codes.double() * SCALE, -limit, limit)
 
@@ -121,14 +127,16 @@ class FrozenModel:
             images: level indices `[B, C, H, W]`.
             numbers: of the codes on the grid, `[B, D]`.
         """
-        starts, sizes = [], []
-        for part, codes in zip(self._parts(images), self._parts(numbers, images), strict=True):
-            levels = part.to(self.device)
-            with exact():
-                logits = self.network.decoder(levels, self.network_codes(codes))
+
+        def slots(part: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+            levels = part[0].to(self.device)
+            logits = self.network.decoder(levels, self.network_codes(part[1]))
             start, size = intervals(self._slots(logits), levels)
-            starts.append(start.cpu())
-            sizes.append(size.cpu())
+            return start.cpu(), size.cpu()
+
+        parts = list(zip(self._parts(images), self._parts(numbers, images), strict=True))
+        with exact():
+            starts, sizes = zip(*side_by_side(slots, parts, self.device), strict=True)
         return torch.cat(starts), torch.cat(sizes)
 
     @torch.inference_mode()
@@ -146,7 +154,7 @@ class FrozenModel:
         def draw(logits: Tensor) -> Tensor:
             return torch.from_numpy(pop(self._slots(logits).cpu().numpy())).to(self.device)
 
-        with exact():
+        with exact(), one_thread():
             return generate(self.network.decoder, self.network_codes(numbers), draw, progress).cpu()
 
     @torch.inference_mode()
