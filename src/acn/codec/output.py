@@ -4,8 +4,6 @@ Letters: N images of a block, H height, W width, C channels.
 """
 
 import os
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -16,7 +14,7 @@ from PIL import Image
 
 from acn.codec.archive import Archive, Notes
 from acn.errors import ArchiveError
-from acn.files import storage_error, umask, write_atomically
+from acn.files import write_atomically, write_folder_atomically
 
 Blocks = Iterable[tuple[int, NDArray[np.uint8]]]
 """Numbers of blocks, and their pixel values `[N, H, W, C]`, in the order of the archive."""
@@ -56,22 +54,15 @@ def write_folder(path: Path, archive: Archive, notes: Sequence[Notes], blocks: B
         StorageError: the disk refused.
     """
     names = _file_names(archive, notes)
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+
+    def write(temporary: Path) -> None:
         for split, rows, values in _pieces(archive, blocks):
             for row, pixels in zip(rows, values, strict=True):
                 target = temporary / names[split][row]
                 target.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(target)
-        temporary.chmod(0o777 & ~umask())
-        temporary.replace(path)
-    except OSError as error:
-        raise storage_error(error, path) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+
+    write_folder_atomically(path, write)
 
 
 def _pieces(archive: Archive, blocks: Blocks) -> Iterator[tuple[int, range, NDArray[np.uint8]]]:
