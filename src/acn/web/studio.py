@@ -31,7 +31,10 @@ class Studio:
     def __init__(self, model: ACN) -> None:
         self.model = model
         self.waiting = 0
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="studio")
+        # A few images at a time are drawn faster by one thread than by several, by far when the page draws as well.
+        self._worker = ThreadPoolExecutor(
+            1, thread_name_prefix="studio", initializer=torch.set_num_threads, initargs=(1,)
+        )
         self._closed = threading.Event()
 
     async def encode(self, levels: Tensor) -> Tensor:
