@@ -77,8 +77,10 @@ def list_images(root: Path) -> list[str]:
             continue
         visited.add(real)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        images = (name for name in files if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES)
-        found += [(Path(folder) / name).relative_to(root).as_posix() for name in images]
+        # Texts, not paths: for a large folder of small images the listing is part of the time.
+        within = "" if folder == os.fspath(root) else os.path.relpath(folder, root).replace(os.sep, "/") + "/"
+        images = (name for name in files if not name.startswith("."))
+        found += [within + name for name in images if os.path.splitext(name)[1].lower() in SUFFIXES]
     if not found:
         kinds = ", ".join(sorted(suffix[1:] for suffix in SUFFIXES))
         raise DataError(
@@ -121,7 +123,8 @@ def _labels(splits: Mapping[str, Sequence[str]], depth: int) -> tuple[tuple[str,
 
 
 def _pictures(root: Path, files: Sequence[str]) -> Pictures:
-    return Pictures([str(root / file) for file in files], lambda index: root / files[index])
+    names = [os.path.join(root, file) for file in files]
+    return Pictures(names, lambda index: Path(names[index]))
 
 
 def _identity(root: Path, files: Sequence[str]) -> str:
