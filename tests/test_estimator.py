@@ -26,8 +26,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import acn
 from acn.cli.train import train as train_command
 from acn.data import ALL_BYTES, Images
+from acn.data.scale import PixelScale
 from acn.errors import UsageError
-from acn.estimator import PixelScale
 from acn.evaluation import mixture
 from acn.evaluation.costs import encode, reconstruction
 from acn.evaluation.unconditional import expected_log_prob_kl
@@ -380,7 +380,7 @@ def test_a_pickle_holds_arrays_and_safetensors_only(
 ) -> None:
     reader = Noting(pickle.dumps(fitted, protocol))
     assert same(fitted, reader.load(), few)
-    own = {"acn.estimator.ACNEncoder", "acn.estimator.PixelScale", "acn.trained.from_files"}
+    own = {"acn.estimator.ACNEncoder", "acn.data.scale.PixelScale", "acn.trained.from_files"}
     assert own < reader.names
     others = {name for name in reader.names - own if not name.startswith("numpy.")}
     assert others <= {"copyreg.__newobj__", "copyreg._reconstructor", "_codecs.encode", "__builtin__.object"}

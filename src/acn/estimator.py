@@ -10,7 +10,6 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, Self, overload
@@ -24,6 +23,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from acn.config import Config, override
 from acn.data import ALL_BYTES, Collection, Images, assemble
+from acn.data.scale import PixelScale, image_shape, with_channels
 from acn.data.splits import complete_splits
 from acn.evaluation.evaluate import fit_prior
 from acn.files import write_atomically
@@ -58,7 +58,8 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
     Args:
         n_components: D, numbers per code.
-        recipe: settings by name: `images` (at most an hour), `digits` (small networks), `mnist-cpu`, `mnist`. More
+        recipe: settings by name: `images` (at most an hour), `digits` (small networks), `archive`, `mnist-cpu`,
+            `mnist`. More
             neighbours than there are other training images become as many as there are.
         image_shape: (H, W) or (H, W, C) of images that come as rows. None takes rows for grey images: squares if F is
             a square number, else one line of F pixels.
@@ -124,7 +125,7 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             StorageError: the folder of the run cannot be written.
         """
         rows, item = self._rows(X, reset=True)
-        shape, scale = _image_shape(item or self.image_shape, rows.shape[1]), PixelScale.fit(rows, self.levels)
+        shape, scale = image_shape(item or self.image_shape, rows.shape[1]), PixelScale.fit(rows, self.levels)
         seed = int(check_random_state(self.random_state).randint(2**23))  # the largest that settings of a run allow
         config = self._config(seed)
         collection = _collect(scale.pixels(rows).reshape(len(rows), *shape), config)
@@ -256,7 +257,7 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         if getattr(X, "ndim", 2) in (3, 4):
             X = np.asarray(X)
             shape = X.shape[1:]
-            if not reset and _with_channels(shape) != self.image_shape_:
+            if not reset and with_channels(shape) != self.image_shape_:
                 raise ValueError(f"X holds images of {shape}, but {type(self).__name__} knows {self.image_shape_}")
             X = X.reshape(len(X), math.prod(shape))
         return validate_data(self, X, reset=reset, ensure_min_samples=FEWEST_IMAGES if reset else 1), shape
@@ -287,64 +288,6 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             return
         with TemporaryDirectory(prefix="acn-") as folder:
             yield Path(folder)
-
-
-@dataclass(frozen=True)
-class PixelScale:
-    """The way between numbers and pixel values 0 ... 255: number = `low` + `step` x pixel value."""
-
-    low: float
-    step: float
-    top: int = 255
-
-    @classmethod
-    def fit(cls, rows: NDArray[Any], levels: int | None) -> Self:
-        """Leave whole numbers 0 ... 255 as they are if `levels` is None; else divide the range of `rows` evenly.
-
-        Raises:
-            ValueError: all numbers are the same, or `levels` is not in 2 ... 256.
-        """
-        if levels is not None and not 2 <= levels <= 256:
-            raise ValueError(f"levels must be in 2 ... 256, or None to find out, found {levels!r}")
-        low, high = float(rows.min()), float(rows.max())
-        if low == high:
-            raise ValueError(f"every number of X is {low:g}: there is nothing to learn from it")
-        whole = rows.dtype.kind != "f" or bool((rows == np.rint(rows)).all())
-        if levels is None and whole and low >= 0 and high <= 255:
-            return cls(0.0, 1.0)
-        top = 255 if levels is None else int(levels) - 1
-        return cls(low, (high - low) / top, top)
-
-    def pixels(self, rows: NDArray[Any]) -> Bytes:
-        """Nearest pixel values of numbers, same shape; those out of range are clipped."""
-        if rows.dtype == np.uint8 and (self.low, self.step) == (0, 1):
-            return rows
-        return np.rint((rows.astype(np.float64) - self.low) / self.step).clip(0, self.top).astype(np.uint8)
-
-    def values(self, pixels: Bytes) -> Bytes | Floats:
-        """Numbers of pixel values: uint8 if they are the same, else float64."""
-        return pixels if (self.low, self.step) == (0, 1) else self.low + self.step * pixels.astype(np.float64)
-
-
-def _with_channels(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return (*shape, 1) if len(shape) == 2 else tuple(shape)
-
-
-def _image_shape(given: tuple[int, ...] | None, features: int) -> tuple[int, int, int]:
-    """(H, W, C) of images of so many numbers.
-
-    Raises:
-        ValueError: the shape that is given is not one of such images.
-    """
-    side = math.isqrt(features)
-    if given is None:
-        return (side, side, 1) if side * side == features else (1, features, 1)
-    shape = _with_channels(given)
-    if len(shape) != 3 or shape[2] not in (1, 3) or math.prod(shape) != features:
-        raise ValueError(
-            f"images must be (H, W), (H, W, 1) or (H, W, 3) with H W C = {features} numbers each, found {given}"
-        )
-    return shape[0], shape[1], shape[2]
 
 
 def _text(value: object) -> str:

@@ -200,6 +200,22 @@ def pooled(x: Ints) -> Ints:
     return np.stack(rows, axis=1)
 
 
+def tensors_of(data: bytes, start: int, shapes: list[tuple[int, ...]]) -> list[tuple[Ints, int]]:
+    """Integers and shift of each tensor, whose table begins at byte `start`."""
+    end = start + 7 * len(shapes)
+    words = list(struct.unpack(f"<{(len(data) - end) // 4}I", data[end:]))
+    while words and not words[-1]:
+        words.pop()
+    stack, tensors = Stack(words), []
+    for number, its in enumerate(shapes):
+        shift, largest, slope = struct.unpack_from("<BIH", data, start + 7 * number)
+        ends = ends_of_logits(-slope * abs(np.arange(-largest, largest + 1)))
+        numbers = [stack.pop(ends) - largest for _ in range(int(np.prod(its)))]
+        tensors.append((np.array(numbers, dtype=np.int64).reshape(its), shift))
+    assert stack.closed() == first_words(2)
+    return tensors
+
+
 class Model:
     """Sections 2, 3 and 5."""
 
@@ -208,61 +224,16 @@ class Model:
         assert (magic, version) == (b"ACNM", 1)
         facts = json.loads(data[10 : 10 + length])
         self.settings, self.palette, self.reach = facts["model"], facts["palette"], facts["reach"]
-        shape, settings, decoder = facts["shape"], facts["model"], facts["model"]["decoder"]
+        shape, settings, k = facts["shape"], facts["model"], facts["components"]
         self.height, self.width = shape["height"], shape["width"]
         self.channels, self.levels = shape["channels"], shape["levels"]
-        self.size, filters, k = settings["code_size"], decoder["filters"], facts["components"]
-
-        layers: list[tuple[int, int]] = []
-        inputs, height, width = self.channels, self.height, self.width
-        for number, stage in enumerate(settings["encoder"]["stages"]):
-            if number:
-                height, width = (height + 1) // 2, (width + 1) // 2
-            for outputs in stage:
-                layers.append((9 * inputs, outputs))
-                inputs = outputs
-        while height * width > 64:
-            height, width = (height + 1) // 2, (width + 1) // 2
-        inputs *= height * width
-        if hidden := settings["encoder"]["hidden"]:
-            layers.append((inputs, hidden))
-            inputs = hidden
-        layers.append((inputs, self.size))
-        if facts["with_prior"]:
-            units = settings["prior_hidden"]
-            layers += [(self.size + below, one) for below, one in zip([0, *units], units, strict=False)]
-            layers.append((sum(units), 3 * self.size * settings["mixtures"]))
-        if canvas := decoder["canvas"]:
-            self.scale = 1
-            while -(-self.height // self.scale) * -(-self.width // self.scale) > 1024:
-                self.scale *= 2
-            cells = -(-self.height // self.scale) * -(-self.width // self.scale)
-            layers += [(self.size, 128), (128, canvas * cells)]
-        for number in range(decoder["blocks"] + 1):
-            r = (decoder["kernel"] if number else decoder["first_kernel"]) // 2
-            inputs, rows = (filters, r + 1) if number else (self.channels, r)
-            layers += [(rows * (2 * r + 1) * inputs, 2 * filters), ((r + 1) * inputs, 2 * filters)]
-            layers += [(2 * filters, 2 * filters), (filters, filters), (self.size, 4 * filters)]
-            if canvas and not number:
-                layers.append((canvas, 4 * filters))
-        logits = self.channels * (self.levels if self.levels > 2 else 1)
-        layers += [(filters, decoder["head"]), (decoder["head"], logits)]
-        shapes = [part for inputs, outputs in layers for part in ((inputs, outputs), (outputs,))]
+        self.size = settings["code_size"]
+        layers = self.shapes_of_layers(with_prior=facts["with_prior"])
+        shapes: list[tuple[int, ...]] = [part for inputs, outputs in layers for part in ((inputs, outputs), (outputs,))]
         triangle = self.size * (self.size + 1) // 2
         full = facts["covariance"] == "full"
         shapes += [(k,), (k,), (k, self.size), (k, triangle if full else self.size)]
-
-        start = 10 + length + 7 * len(shapes)
-        words = list(struct.unpack(f"<{(len(data) - start) // 4}I", data[start:]))
-        while words and not words[-1]:
-            words.pop()
-        stack, tensors = Stack(words), []
-        for number, its in enumerate(shapes):
-            shift, largest, slope = struct.unpack_from("<BIH", data, 10 + length + 7 * number)
-            ends = ends_of_logits(-slope * abs(np.arange(-largest, largest + 1)))
-            numbers = [stack.pop(ends) - largest for _ in range(int(np.prod(its)))]
-            tensors.append((np.array(numbers, dtype=np.int64).reshape(its), shift))
-        assert stack.closed() == first_words(2)
+        tensors = tensors_of(data, 10 + length, shapes)
 
         def scaled(tensor: tuple[Ints, int], bits: int = 12) -> Ints:
             return tensor[0] << (bits - tensor[1])
@@ -283,6 +254,46 @@ class Model:
             found[encoder : encoder + prior],
             found[encoder + prior :],
         )
+
+    def shapes_of_layers(self, *, with_prior: bool) -> list[tuple[int, int]]:
+        """Inputs and outputs of all layers, in the order of the file."""
+        settings, decoder = self.settings, self.settings["decoder"]
+        filters = decoder["filters"]
+        layers: list[tuple[int, int]] = []
+        inputs, height, width = self.channels, self.height, self.width
+        for number, stage in enumerate(settings["encoder"]["stages"]):
+            if number:
+                height, width = (height + 1) // 2, (width + 1) // 2
+            for outputs in stage:
+                layers.append((9 * inputs, outputs))
+                inputs = outputs
+        while height * width > 64:
+            height, width = (height + 1) // 2, (width + 1) // 2
+        inputs *= height * width
+        if hidden := settings["encoder"]["hidden"]:
+            layers.append((inputs, hidden))
+            inputs = hidden
+        layers.append((inputs, self.size))
+        if with_prior:
+            units = settings["prior_hidden"]
+            layers += [(self.size + below, one) for below, one in zip([0, *units], units, strict=False)]
+            layers.append((sum(units), 3 * self.size * settings["mixtures"]))
+        if canvas := decoder["canvas"]:
+            self.scale = 1
+            while -(-self.height // self.scale) * -(-self.width // self.scale) > 1024:
+                self.scale *= 2
+            cells = -(-self.height // self.scale) * -(-self.width // self.scale)
+            layers += [(self.size, 128), (128, canvas * cells)]
+        for number in range(decoder["blocks"] + 1):
+            r = (decoder["kernel"] if number else decoder["first_kernel"]) // 2
+            inputs, rows = (filters, r + 1) if number else (self.channels, r)
+            layers += [(rows * (2 * r + 1) * inputs, 2 * filters), ((r + 1) * inputs, 2 * filters)]
+            layers += [(2 * filters, 2 * filters), (filters, filters), (self.size, 4 * filters)]
+            if canvas and not number:
+                layers.append((canvas, 4 * filters))
+        logits = self.channels * (self.levels if self.levels > 2 else 1)
+        layers += [(filters, decoder["head"]), (decoder["head"], logits)]
+        return layers
 
     def scaled(self, images: Ints) -> Ints:
         """Levels `[B, C, H, W]` as the networks read them, `[B, H, W, C]`."""

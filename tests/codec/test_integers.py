@@ -19,6 +19,7 @@ from acn.codec.modelfile import from_bytes, to_bytes
 from acn.errors import RunError
 from acn.networks.geometry import Window
 from acn.networks.incremental import CachedDecoder
+from acn.networks.pixelcnn import GatedBlock
 from tests.codec import reader
 from tests.codec.models import floating, mixture, random_levels, tiny
 
@@ -182,6 +183,21 @@ def test_weights_that_could_overflow_are_refused(part: str) -> None:
         model.get_parameter(f"{part}.weight").mul_(2.0**45)
     with pytest.raises(RunError, match="so large that exact integer arithmetic could overflow"):
         freeze(model, settings, np.arange(5, dtype=np.uint8), prior)
+
+
+def test_many_blocks_may_not_add_up_to_what_float32_cannot_hold() -> None:
+    codes = torch.randn(20, 3)
+    prior, palette = (mixture(codes, 3, "full"), codes), np.arange(5, dtype=np.uint8)
+    for blocks, fine in ((20, True), (40, False)):
+        model, settings = floating(decoder={"blocks": blocks})
+        with torch.no_grad():
+            for block in model.decoder.blocks:
+                cast(GatedBlock, block).mix.conv.weight.fill_(2.0**10)  # every output can reach its limit
+        if fine:
+            freeze(model, settings, palette, prior)
+        else:
+            with pytest.raises(RunError, match="could overflow"):
+                freeze(model, settings, palette, prior)
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])

@@ -51,7 +51,7 @@ def compress(
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Decode everything before writing.")] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, or a CUDA device such as cuda:0.")] = "auto",
 ) -> None:
-    """Compress images without loss into one file, smaller than image formats make it.
+    """Compress images without loss into one file.
 
     The archive holds what acn decompress needs, the model included. It is decoded for a check before it appears.
     """

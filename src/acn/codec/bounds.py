@@ -60,6 +60,7 @@ def _decoder(decoder: GatedPixelCNN, codes: float) -> None:
         _below(2 * max(row, above + given), LARGEST_ACTIVATION)  # twice, for the gate's table
         mixed = _through(block.mix, NETWORK_ONE)
         vertical, horizontal = (NETWORK_ONE, mixed) if block.first else (vertical + NETWORK_ONE, horizontal + mixed)
+        _below(max(vertical, horizontal), LARGEST_ACTIVATION)
     _through(decoder.output, _through(decoder.head, horizontal))
 
 

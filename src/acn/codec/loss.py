@@ -82,12 +82,3 @@ def mixture_nats(frozen: FrozenModel, numbers: Tensor, generator: torch.Generato
         cost += nats(intervals(grid.unit_slots(below, z.device), unit)[1])
         cost += nats(intervals(grid.value_slots(below, unit), value)[1])
     return cost.cpu()
-
-
-def neighbour_nats(frozen: FrozenModel, numbers: Tensor, contexts: Tensor) -> Tensor:
-    """Cost `[B]` of z, numbers on the grid `[B, D]`, under the prior given the codes `contexts` `[B, D]`."""
-    numbers = numbers.to(frozen.device)
-    below, unit, value = frozen.given(contexts), numbers // PER_UNIT, numbers % PER_UNIT
-    cost = nats(intervals(frozen.grid.unit_slots(below, numbers.device), unit)[1])
-    cost = cost + nats(intervals(frozen.grid.value_slots(below, unit), value)[1])
-    return cost.sum(-1).cpu()

@@ -17,8 +17,6 @@ from acn.models.neighbours import SEARCH_NODES, NeighbourPrior
 from acn.networks.prior import SMALLEST_SCALE
 
 CANDIDATES = 16
-# Local search holds a table of costs for the near pairs of all rows; beyond so many images greedy has to do.
-LARGEST_SEARCH = 100_000
 # Costs are rounded to multiples of this many nats, far above what machines differ by, so that they find the same tour.
 STEP = 2.0**-12
 
@@ -30,7 +28,7 @@ def find_tour(model: FrozenModel, levels: Tensor) -> list[int]:
     codes = integers.cpu()  # whole numbers, whose distances are exact
     count = len(codes)
     tour = greedy_tour(codes)
-    if 2 < count <= LARGEST_SEARCH:
+    if count > 2:
         near = nearest(codes, codes, min(CANDIDATES, count - 1), exclude=torch.arange(count))
         prior = NeighbourPrior(codes / ONE, _priors(model, integers))
 
