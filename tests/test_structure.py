@@ -28,7 +28,7 @@ FLOORS = (
     ("training", "evaluation", "sampling", "codec", "exports"),
     ("projector",),
     ("trained",),
-    ("estimator",),
+    ("estimator", "reproduction"),
     ("web",),
     ("cli",),
     ("__main__",),

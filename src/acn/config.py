@@ -91,12 +91,23 @@ class DecoderSettings(Settings):
 
 
 class ModelSettings(Settings):
-    """The three networks. `code_size` is D, `mixtures` is M, `prior_hidden` the layers of the prior network."""
+    """The networks of a model. `code_size` is D, `mixtures` is M.
 
-    name: Literal["acn"] = "acn"
+    `name`: `acn`, or one of the baselines that it is compared with: `pixelvae` (the same encoder and decoder, an
+    unconditional mixture for a prior), `vae` (feed-forward decoder, standard normal prior) and `pixelcnn` (the decoder
+    alone).
+    `prior`: what an ACN makes of a neighbour's code: `network`, parameters by a network with the layers `prior_hidden`,
+    by a linear map where there are none; `width`, the code itself as the mean, and one learned width.
+    `posterior`: variances of the codes' distributions, all 1 (`unit`, as in the paper) or `learned`. A `vae` has
+    learned ones.
+    """
+
+    name: Literal["acn", "pixelvae", "vae", "pixelcnn"] = "acn"
     code_size: int = Field(16, ge=1)
     mixtures: int = Field(8, ge=1)
-    prior_hidden: tuple[int, ...] = Field((512, 512, 512), min_length=1)
+    prior: Literal["network", "width"] = "network"
+    prior_hidden: tuple[int, ...] = (512, 512, 512)
+    posterior: Literal["unit", "learned"] = "unit"
     encoder: EncoderSettings = EncoderSettings()
     decoder: DecoderSettings = DecoderSettings()
 

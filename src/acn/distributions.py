@@ -5,7 +5,8 @@ Letters: B batch, D code size, M mixture components, C channels, H height, W wid
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -71,7 +72,7 @@ Covariance = Literal["full", "diag"]
 
 @dataclass(frozen=True, eq=False)
 class GaussianPrior:
-    """A mixture of K Gaussians in D dimensions, in float64.
+    """A mixture of K Gaussians in D dimensions, in float64 where it was fitted.
 
     `weights`: [K]. `means`: [K, D]. `factors`: the upper triangular P of each precision P P^T, [K, D, D], or the square
     roots of the precisions, [K, D], where the covariances are diagonal.
@@ -91,8 +92,12 @@ class GaussianPrior:
         """Whether the covariances are full or diagonal."""
         return "full" if self.factors.ndim == 3 else "diag"
 
+    def cpu(self) -> "GaussianPrior":
+        """Return the same mixture on the CPU, in float64."""
+        return GaussianPrior(*(field.detach().cpu().double() for field in (self.weights, self.means, self.factors)))
+
     def log_prob(self, z: Tensor) -> Tensor:
-        """Return log p(z) in nats, float64 with shape [...], of points `z` with shape [..., D]."""
+        """Return log p(z) in nats, in the precision of the means and with shape [...], of points `z` [..., D]."""
         flat = z.to(self.means).reshape(-1, self.means.shape[1])
         rows = max(1, 2**22 // self.means.numel())  # bounds the memory of the [B, K, D] residuals
         parts = [self._log_prob(chunk) for chunk in torch.split(flat, rows)]
@@ -132,19 +137,30 @@ class GaussianPrior:
         return cls(tensors["weights"], tensors["means"], tensors["factors"])
 
 
-@dataclass(frozen=True)
-class UnitNormal:
-    """Gaussian of unit variance, the posterior of every code: q(z given x) = N(mean, I), `mean` `[..., D]`."""
+class Posterior(ABC):
+    """q(z given x): a Gaussian for every dimension of every code, with means `mean` `[..., D]`."""
 
     mean: Tensor
 
+    @abstractmethod
+    def at(self, noise: Tensor) -> Tensor:
+        """Codes `[..., D]` at `noise` `[..., D]` widths from the means."""
+
+    @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
         """Log density `[...]` of codes `z` `[..., D]`."""
-        return -0.5 * ((z - self.mean).square() + LOG_2_PI).sum(-1)
+
+    @abstractmethod
+    def entropy(self) -> Tensor:
+        """Differential entropy `[...]`."""
+
+    @abstractmethod
+    def map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """The same kind of distribution with changed tensors, for instance some of its rows."""
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """Draw one code `[..., D]`, differentiable with respect to the mean."""
-        return self.mean + _normal_like(self.mean, generator)
+        """Draw one code `[..., D]`, differentiable with respect to the parameters."""
+        return self.at(_normal_like(self.mean, generator))
 
     def kl(self, prior: FactorizedMixture, nodes: int = 64) -> Tensor:
         """KL(self to prior) `[...]` by Gauss-Hermite quadrature of its D one-dimensional integrals.
@@ -154,9 +170,61 @@ class UnitNormal:
             nodes: quadrature nodes; the integral is exact where log p is a polynomial of degree below 2 x nodes.
         """
         offsets, weights = _hermite(nodes, self.mean.dtype, self.mean.device)
-        z = self.mean + offsets.view(-1, *(1,) * self.mean.ndim)  # [nodes, ..., D]
-        cross = torch.einsum("n...,n->...", prior.log_prob(z), weights)
-        return -0.5 * self.mean.shape[-1] * (1 + LOG_2_PI) - cross
+        z = self.at(offsets.view(-1, *(1,) * self.mean.ndim))  # [nodes, ..., D]
+        return -self.entropy() - torch.einsum("n...,n->...", prior.log_prob(z), weights)
+
+
+@dataclass(frozen=True)
+class UnitNormal(Posterior):
+    """Gaussian of unit variance, the posterior of the paper: q(z given x) = N(mean, I), `mean` `[..., D]`."""
+
+    mean: Tensor
+
+    def at(self, noise: Tensor) -> Tensor:
+        """See `Posterior`."""
+        return self.mean + noise
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """See `Posterior`."""
+        return -0.5 * ((z - self.mean).square() + LOG_2_PI).sum(-1)
+
+    def entropy(self) -> Tensor:
+        """See `Posterior`."""
+        return self.mean.new_full(self.mean.shape[:-1], 0.5 * self.mean.shape[-1] * (1 + LOG_2_PI))
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "UnitNormal":
+        """See `Posterior`."""
+        return UnitNormal(change(self.mean))
+
+
+@dataclass(frozen=True)
+class DiagonalNormal(Posterior):
+    """Gaussian with a width of its own for every dimension: `mean` and `scale` (standard deviations) `[..., D]`."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def at(self, noise: Tensor) -> Tensor:
+        """See `Posterior`."""
+        return self.mean + self.scale * noise
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """See `Posterior`."""
+        return -(0.5 * (((z - self.mean) / self.scale).square() + LOG_2_PI) + self.scale.log()).sum(-1)
+
+    def entropy(self) -> Tensor:
+        """See `Posterior`."""
+        return (0.5 * (1 + LOG_2_PI) + self.scale.log()).sum(-1)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "DiagonalNormal":
+        """See `Posterior`."""
+        return DiagonalNormal(change(self.mean), change(self.scale))
+
+
+def concatenate(posteriors: Sequence[Posterior]) -> Posterior:
+    """One batch of posteriors of the same kind, the rows of all `posteriors`."""
+    fields = [vars(posterior) for posterior in posteriors]
+    return type(posteriors[0])(**{name: torch.cat([field[name] for field in fields]) for name in fields[0]})
 
 
 Draw = Callable[[Tensor], Tensor]

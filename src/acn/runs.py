@@ -27,7 +27,7 @@ from acn.config import Config, ImageShape, validated
 from acn.distributions import GaussianPrior
 from acn.errors import RunError, StorageError, UsageError
 from acn.files import write_atomically, write_text_atomically
-from acn.models import ACN, build
+from acn.models import Model, build
 from acn.version import __version__
 
 CONFIG, CHECKPOINT, METRICS = "config.json", "checkpoint.safetensors", "metrics.jsonl"
@@ -104,7 +104,7 @@ def open_run(path: Path) -> Run:
         raise RunError(f"{file} is damaged or of another version ({error}); train again or restore the file") from error
 
 
-def load_model(run: Run) -> ACN:
+def load_model(run: Run) -> Model:
     """Return the model with the Polyak-averaged weights of the run's last checkpoint, ready for evaluation.
 
     Of a folder that `save_model` wrote, which has no checkpoint, they are the weights in `model.safetensors`.
@@ -120,7 +120,7 @@ def load_model(run: Run) -> ACN:
     return model.eval().requires_grad_(False)
 
 
-def save_model(run: Run, model: ACN, prior: tuple[GaussianPrior, Tensor]) -> None:
+def save_model(run: Run, model: Model, prior: tuple[GaussianPrior, Tensor]) -> None:
     """Write what using a model takes, and nothing of its training, to the folder of `run`.
 
     The names are those of the hubs: `config.json` and `model.safetensors`, beside `prior.safetensors`.
@@ -151,7 +151,7 @@ def load_prior(run: Run) -> tuple[GaussianPrior, Tensor]:
     return GaussianPrior.from_tensors(tensors), tensors["codes"]
 
 
-def load_weights(model: ACN, tensors: Mapping[str, Tensor], file: Path) -> None:
+def load_weights(model: Model, tensors: Mapping[str, Tensor], file: Path) -> None:
     """Copy `tensors` into `model`, by name.
 
     Raises:

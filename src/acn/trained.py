@@ -17,9 +17,9 @@ from acn.codec.frozen import FrozenModel
 from acn.data import ALL_BYTES, Images, as_pixels, to_values
 from acn.distributions import GaussianPrior
 from acn.errors import DataError
-from acn.evaluation.costs import encode, reconstruction
+from acn.evaluation.costs import encode, posteriors, reconstruction
 from acn.evaluation.unconditional import expected_log_prob_kl
-from acn.models import ACN
+from acn.models import Model
 from acn.runs import Run, load_model, load_prior, open_run, save_model
 from acn.sampling.draws import Sampler, draw_codes
 
@@ -62,7 +62,7 @@ class TrainedModel:
     """
 
     run: Run
-    model: ACN
+    model: Model
     prior: tuple[GaussianPrior, Tensor] | None = field(default=None, repr=False)
 
     @classmethod
@@ -117,9 +117,9 @@ class TrainedModel:
             RunError: the run was not evaluated yet.
         """
         opened = self._images(images)
-        codes = encode(self.model, opened, lambda _: None)
-        paid = reconstruction(self.model, opened, codes, seed, lambda _: None)
-        kl, _ = expected_log_prob_kl(self._prior[0].log_prob, codes, samples=SCORE_SAMPLES, seed=seed)
+        posterior = posteriors(self.model, opened, lambda _: None)
+        paid = reconstruction(self.model, opened, posterior, seed, lambda _: None)
+        kl, _ = expected_log_prob_kl(self._prior[0].log_prob, posterior, samples=SCORE_SAMPLES, seed=seed)
         score: NDArray[np.float64] = -(paid + kl).numpy()
         return score
 

@@ -11,7 +11,7 @@ from acn.cli.drawing import RunArgument, announce
 if TYPE_CHECKING:
     from acn.cli.progress import Stage
     from acn.data import ImageFiles, Images
-    from acn.models import ACN
+    from acn.models import Model
     from acn.runs import Run
 
 
@@ -40,7 +40,7 @@ def encode(
     announce(out)
 
 
-def write_codes(run: "Run", model: "ACN", source: str, out: Path, stage: "Stage") -> None:
+def write_codes(run: "Run", model: "Model", source: str, out: Path, stage: "Stage") -> None:
     """Encode the images of `source` with the model of `run` and write them to `out`, an .npz or .parquet file.
 
     Raises:

@@ -61,6 +61,7 @@ def _loader(path: RunArgument, source: str | None, split: Split) -> "Load":
         from acn.cli.drawing import splits_of
         from acn.data import open_collection
         from acn.errors import UsageError
+        from acn.models import as_acn
         from acn.runs import load_model, open_run
         from acn.web.atlas import open_atlas
 
@@ -73,7 +74,7 @@ def _loader(path: RunArgument, source: str | None, split: Split) -> "Load":
         progress.total = len(images)
         atlas = open_atlas(
             run,
-            model := load_model(run).to(find_device("auto")),
+            model := as_acn(load_model(run), "the explorer").to(find_device("auto")),
             images,
             title=source or run.config.data.source,
             split=split,

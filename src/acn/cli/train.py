@@ -36,6 +36,12 @@ def train(
             metavar="NAME", help="Settings by name: digits, images, archive, mnist-cpu, mnist.", show_default=False
         ),
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="acn, or a baseline: pixelvae, vae, pixelcnn. [default: acn]", show_default=False
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="Folder of the run. [default: runs/NAME, numbered]", show_default=False),
@@ -54,7 +60,7 @@ def train(
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Train an Associative Compression Network on images, then evaluate it. Ctrl-C saves, and --resume goes on."""
+    """Train an Associative Compression Network, or a baseline, and evaluate it. Ctrl-C saves, and --resume goes on."""
     from rich.console import Console
 
     from acn.cli.devices import find_device
@@ -62,11 +68,11 @@ def train(
 
     console, place = Console(), find_device(device)
     if resume is not None:
-        if any(option is not None for option in (source, recipe, out, max_minutes)) or settings:
+        if any(option is not None for option in (source, recipe, model, out, max_minutes)) or settings:
             raise UsageError("--resume goes on with the run's own settings: give it without SOURCE and other options")
         run, collection, state = _resumed(resume, place)
     else:
-        config = _configure(source, recipe, settings or [], max_minutes)
+        config = _configure(source, recipe, model, settings or [], max_minutes)
         run, collection, state = _begun(config, out, place, console)
     _describe(console, run, collection, state)
     train_on(console, run, collection, state, f"acn train --resume {run.path}")
@@ -80,15 +86,18 @@ def train_on(console: "Console", run: "Run", collection: "Collection", state: "T
         raise typer.Exit(130)
 
 
-def _configure(source: str | None, recipe: str | None, settings: list[str], max_minutes: float | None) -> "Config":
+def _configure(
+    source: str | None, recipe: str | None, model: str | None, settings: list[str], max_minutes: float | None
+) -> "Config":
     from acn.config import override
     from acn.recipes import default_recipe
     from acn.recipes import recipe as by_name
 
     config = by_name(recipe or default_recipe(source))
     given = [f"data.source={source}"] if source is not None else []
+    named = [f"model.name={model}"] if model is not None else []
     limit = [f"training.max_minutes={max_minutes}"] if max_minutes is not None else []
-    return override(config, [*given, *settings, *limit])
+    return override(config, [*given, *named, *settings, *limit])
 
 
 def _begun(
@@ -136,10 +145,11 @@ def _describe(console: "Console", run: "Run", collection: "Collection", state: "
     weights = sum(parameter.numel() for parameter in state.model.parameters())
     device = next(state.model.parameters()).device
     console.print(f"{collection.name}: {counts} images of {size}", soft_wrap=True, highlight=False)
-    code, near = run.config.model.code_size, run.config.memory.neighbours
+    code, near = state.model.code_size, run.config.memory.neighbours
+    parts = [f"{weights:,} weights", *([f"code of {code} numbers"] if code else [])]
+    parts += [f"K = {near}"] if state.model.associative else []
     console.print(
-        f"{run.path}: {weights:,} weights, code of {code} numbers, K = {near}, "
-        f"{run.config.training.precision} on {device}",
+        f"{run.path}: {run.config.model.name}, {', '.join(parts)}, {run.config.training.precision} on {device}",
         soft_wrap=True,
         highlight=False,
     )

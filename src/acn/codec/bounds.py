@@ -34,7 +34,7 @@ def check_bounds(network: ACN, mixture: MixturePrior, reach: int, *, with_prior:
     _encoder(network.encoder)
     _decoder(network.decoder, codes)
     if with_prior:
-        _prior(network.prior_network, codes)
+        _prior(cast(PriorNetwork, network.prior_network), codes)
     farthest = reach * ONE + mixture.means.abs().amax(-1)
     _below(float((mixture.factors.abs().sum((-2, -1)) * farthest).max()), LARGEST)
 

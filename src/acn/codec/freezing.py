@@ -16,8 +16,8 @@ from acn.codec.latents import LARGEST_REACH
 from acn.codec.tables import NETWORK_BITS
 from acn.config import ModelSettings
 from acn.distributions import GaussianPrior
-from acn.errors import RunError
-from acn.models import ACN
+from acn.errors import RunError, UsageError
+from acn.models import ACN, Model, as_acn
 
 # Weights are rounded to steps of about 2^-PRECISION of their root mean square.
 PRECISION = 7
@@ -32,7 +32,7 @@ MARGIN = 12
 
 
 def freeze(
-    model: ACN,
+    model: Model,
     settings: ModelSettings,
     palette: NDArray[np.uint8],
     prior: tuple[GaussianPrior, Tensor],
@@ -52,7 +52,11 @@ def freeze(
 
     Raises:
         RunError: the weights are not finite, or so large that integer arithmetic could overflow.
+        UsageError: the model is a baseline, or has another prior or posterior than the paper's.
     """
+    network = as_acn(model, "an archive")
+    if settings.prior != "network" or settings.posterior != "unit":
+        raise UsageError("an archive needs model.prior=network and model.posterior=unit; train a model with these")
     mixture, codes = prior
     reach = math.ceil(float(codes.abs().max())) + MARGIN
     if not reach <= LARGEST_REACH:
@@ -62,7 +66,7 @@ def freeze(
     )
     fewer: dict[int, int] = {}
     for _ in range(ROUNDS):
-        rounded = _rounded(model, mixture, precision, fewer, with_prior=with_prior)
+        rounded = _rounded(network, mixture, precision, fewer, with_prior=with_prior)
         frozen = assemble(facts, lambda _, tensors=rounded: next(tensors))  # type: ignore[misc]
         tight = _tight(frozen.network)
         if not tight:

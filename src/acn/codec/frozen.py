@@ -24,6 +24,7 @@ from acn.distributions import Covariance
 from acn.errors import RunError
 from acn.models import ACN
 from acn.networks.incremental import generate
+from acn.networks.prior import PriorNetwork
 
 # Fractional bits that a weight may have.
 LARGEST_SHIFT = 24
@@ -165,7 +166,7 @@ class FrozenModel:
     def prior_parameters(self, contexts: Tensor) -> tuple[Tensor, ...]:
         """Logits, means and widths `[B, D, M]` of the prior given codes `[B, D]`, all with 12 fractional bits."""
         with exact():
-            found = self.network.prior_network.parameters_of((contexts / SCALE).float())
+            found = cast(PriorNetwork, self.network.prior_network).parameters_of((contexts / SCALE).float())
         return tuple(parameter.double() * SCALE for parameter in found)
 
     def network_codes(self, numbers: Tensor) -> Tensor:

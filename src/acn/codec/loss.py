@@ -13,7 +13,7 @@ from acn.codec.frozen import FrozenModel
 from acn.codec.latents import PER_UNIT, POSTERIOR_REACH, posterior_slots
 from acn.codec.tables import ONE
 from acn.distributions import GaussianPrior, UnitNormal
-from acn.models import ACN
+from acn.models import Model
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Loss:
 
 
 @torch.inference_mode()
-def frozen_loss(frozen: FrozenModel, model: ACN, prior: GaussianPrior, levels: Tensor, seed: int = 0) -> Loss:
+def frozen_loss(frozen: FrozenModel, model: Model, prior: GaussianPrior, levels: Tensor, seed: int = 0) -> Loss:
     """Compare both models on images, level indices `[B, C, H, W]`.
 
     Args:

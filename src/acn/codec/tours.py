@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from acn.codec.frozen import FrozenModel
 from acn.codec.tables import ONE
-from acn.distributions import FactorizedMixture
+from acn.distributions import FactorizedMixture, UnitNormal
 from acn.memory import greedy_tour, improve_tour, nearest
 from acn.models.neighbours import SEARCH_NODES, NeighbourPrior
 from acn.networks.prior import SMALLEST_SCALE
@@ -30,7 +30,7 @@ def find_tour(model: FrozenModel, levels: Tensor) -> list[int]:
     tour = greedy_tour(codes)
     if count > 2:
         near = nearest(codes, codes, min(CANDIDATES, count - 1), exclude=torch.arange(count))
-        prior = NeighbourPrior(codes / ONE, _priors(model, integers))
+        prior = NeighbourPrior(UnitNormal(codes / ONE), _priors(model, integers))
 
         def costs(contexts: Tensor, targets: Tensor) -> Tensor:
             return torch.round(prior.kl(contexts, targets, nodes=SEARCH_NODES, exact=True) / STEP) * STEP

@@ -9,38 +9,42 @@ import torch
 from torch import Tensor
 
 from acn.data import ImageFiles, Images, read_ahead, slices
-from acn.distributions import UnitNormal
-from acn.models import ACN
+from acn.distributions import Posterior, concatenate
+from acn.models import Model, device_of
 from acn.models.neighbours import NeighbourPrior
 
 Progress = Callable[[int], None]
 
 
 @torch.inference_mode()
-def encode(model: ACN, images: Images | ImageFiles, progress: Progress) -> Tensor:
-    """Codes c(x) of all images in order, `[N, D]` float32 on the CPU. `progress` hears how many more are done.
+def posteriors(model: Model, images: Images | ImageFiles, progress: Progress) -> Posterior:
+    """q(z given x) of all images in order, float32 `[N, D]` on the CPU. `progress` hears how many more are done.
 
     The images are read while others are encoded, and only a few batches of them are in memory.
 
     Raises:
         DataError: a file is damaged or not of the size of the others, or has pixel values that are not in the palette.
     """
-    codes = []
+    parts = []
     for batch in read_ahead(images.batch, slices(len(images), images.shape)):
-        codes.append(model.posterior(batch.to(_device(model))).mean.cpu())
+        parts.append(model.posterior(batch.to(device_of(model))).map(Tensor.cpu))
         progress(len(batch))
-    return torch.cat(codes)
+    return concatenate(parts)
+
+
+def encode(model: Model, images: Images | ImageFiles, progress: Progress) -> Tensor:
+    """Codes c(x) of all images in order, `[N, D]` float32 on the CPU: the means of `posteriors`."""
+    return posteriors(model, images, progress).mean
 
 
 @torch.inference_mode()
-def reconstruction(model: ACN, images: Images, codes: Tensor, seed: int, progress: Progress) -> Tensor:
+def reconstruction(model: Model, images: Images, posterior: Posterior, seed: int, progress: Progress) -> Tensor:
     """-log r(x given z) of every image, float64 `[N]`, one z drawn from each posterior by a generator with `seed`."""
-    generator = torch.Generator().manual_seed(seed)
-    z = UnitNormal(codes).sample(generator)
+    z = posterior.sample(torch.Generator().manual_seed(seed))
     costs = []
     for rows in slices(len(images), images.shape):
-        likelihood = model.likelihood(z[rows.start : rows.stop].to(_device(model)))
-        costs.append(-likelihood.log_prob(images.batch(rows).to(_device(model))).double().cpu())
+        likelihood = model.likelihood(z[rows.start : rows.stop].to(device_of(model)))
+        costs.append(-likelihood.log_prob(images.batch(rows).to(device_of(model))).double().cpu())
         progress(len(rows))
     return torch.cat(costs)
 
@@ -54,7 +58,3 @@ def neighbour_kl(prior: NeighbourPrior, neighbours: Tensor, progress: Progress) 
         columns.append(prior.kl(column, rows))
         progress(1)
     return torch.stack(columns, dim=1)
-
-
-def _device(model: ACN) -> torch.device:
-    return next(model.parameters()).device

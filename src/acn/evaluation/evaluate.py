@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from acn.data import Collection
-from acn.distributions import GaussianPrior
+from acn.distributions import GaussianPrior, Posterior
 from acn.errors import RunError, TrainingError
-from acn.evaluation.costs import encode, neighbour_kl, reconstruction
+from acn.evaluation.costs import neighbour_kl, posteriors, reconstruction
 from acn.evaluation.figures import plot_codes
 from acn.evaluation.mixture import fit_mixture
 from acn.evaluation.probes import linear_probes
-from acn.evaluation.unconditional import associative_log_prob, expected_log_prob_kl
+from acn.evaluation.unconditional import LogProb, associative_log_prob, expected_log_prob_kl
 from acn.memory import greedy_tour, improve_tour, nearest
-from acn.models import ACN
-from acn.models.neighbours import SEARCH_NODES, NeighbourPrior, neighbour_prior
+from acn.models import ACN, Model, UnconditionalModel
+from acn.models.neighbours import SEARCH_NODES, NeighbourPrior, neighbour_prior, priors_given
 from acn.provenance import provenance
 from acn.runs import CODES, Run, load_model, read_tensors, save_prior
 from acn.units import bits_per_dimension, order_nats
@@ -28,16 +28,13 @@ Figures = dict[str, Any]
 
 NEIGHBOURS = (1, 5, 10)
 TOUR_CANDIDATES = 16
-UNCONDITIONAL_SAMPLES = 4
+UNCONDITIONAL_SAMPLES = 2
+NEIGHBOUR_COSTS = ("kl_k1", "kl_k5", "kl_k10", "kl_tour_greedy", "kl_tour_improved")
+UNCONDITIONAL = ("kl_unconditional_mixture", "kl_unconditional_associative", "kl_unconditional_own")
 COSTS = (
     "reconstruction",
-    "kl_k1",
-    "kl_k5",
-    "kl_k10",
-    "kl_tour_greedy",
-    "kl_tour_improved",
-    "kl_unconditional_mixture",
-    "kl_unconditional_associative",
+    *NEIGHBOUR_COSTS,
+    *UNCONDITIONAL,
     "list",
     "set",
     "tour",
@@ -67,28 +64,28 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
     _, facts = read_tensors(run.checkpoint, prefix=None)
     model = load_model(run).to(device)
     seed = run.config.training.seed
-    codes = {
-        name: encode(model, split, stage(f"codes of {name}", len(split))) for name, split in collection.splits.items()
+    found = {
+        name: posteriors(model, split, stage(f"codes of {name}", len(split)))
+        for name, split in collection.splits.items()
     }
     test = collection.test
-    paid = reconstruction(model, test, codes["test"], seed, stage("reconstruction", len(test)))
+    paid = reconstruction(model, test, found["test"], seed, stage("reconstruction", len(test)))
     costs: Figures = {"reconstruction": _mean(paid), "reconstruction_standard_error": _standard_error(paid)}
-    done = stage("mixture prior", 1)
-    mixture = fit_mixture(codes["train"], codes["valid"], seed=seed)
-    done(1)
-    unconditional, priors = _unconditional(model, mixture, codes, seed, stage)
-    costs |= priors | _neighbour_costs(model, codes["test"], unconditional, stage)
+    costs |= (
+        _code_costs(run, model, found, stage) if model.code_size else dict.fromkeys((*NEIGHBOUR_COSTS, *UNCONDITIONAL))
+    )
     costs |= totals(costs, len(test))
     _check_finite(costs)
-    save_prior(run, mixture, codes["train"])
+    codes = {name: posterior.mean for name, posterior in found.items()}
     probes = linear_probes(run.config.model, collection, codes, seed, stage)
-    plot_codes(
-        codes["test"],
-        test.labels,
-        test.label_names,
-        run.path / CODES,
-        title=f"{collection.name}: codes of the test split",
-    )
+    if model.code_size:
+        plot_codes(
+            codes["test"],
+            test.labels,
+            test.label_names,
+            run.path / CODES,
+            title=f"{collection.name}: codes of the test split",
+        )
     return {
         "data": collection.provenance,
         "n_train": len(collection.train),
@@ -97,7 +94,7 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
         "bits_per_dimension": {
             name: bits_per_dimension(costs[name], run.shape.dimensions) for name in COSTS if costs[name] is not None
         },
-        "code_std": float(codes["test"].std(0).mean()) if len(test) > 1 else None,
+        "code_std": float(codes["test"].std(0).mean()) if len(test) > 1 and model.code_size else None,
         "linear_probe": probes,
         "training": {
             "steps": facts["step"],
@@ -113,50 +110,68 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
     }
 
 
-def fit_prior(run: Run, model: ACN, collection: Collection) -> None:
+def fit_prior(run: Run, model: Model, collection: Collection) -> None:
     """Fit the unconditional prior of a trained run and keep it, for sampling and coding without a full evaluation."""
-    known, held_out = (encode(model, images, lambda _: None) for images in (collection.train, collection.valid))
-    save_prior(run, fit_mixture(known, held_out, seed=run.config.training.seed), known)
+    known, held_out = (posteriors(model, images, lambda _: None) for images in (collection.train, collection.valid))
+    save_prior(run, fit_mixture(known, held_out, seed=run.config.training.seed), known.mean)
 
 
 def totals(costs: Figures, images: int) -> Figures:
     """What a receiver pays in all, and how much of it is the order, in nats per image (docs/method.md).
 
     `list` keeps the order; `set` forgets it, which any model may do; `tour` uses the order for its neighbours and
-    forgets it too; `tour_restored` sends it again beside the tour.
+    forgets it too; `tour_restored` sends it again beside the tour. Models without neighbours have no tour, those
+    without codes no KL.
     """
-    kl = min(costs["kl_unconditional_mixture"], costs["kl_unconditional_associative"])
+    kl = min((costs[name] for name in UNCONDITIONAL if costs[name] is not None), default=0.0)
     listed = costs["reconstruction"] + kl
-    tour = costs["reconstruction"] + costs["kl_tour_improved"]
     order = order_nats(images)
-    return {"list": listed, "set": listed - order, "tour": tour, "tour_restored": tour + order, "order_nats": order}
+    tour = None if costs["kl_tour_improved"] is None else costs["reconstruction"] + costs["kl_tour_improved"]
+    restored = None if tour is None else tour + order
+    return {"list": listed, "set": listed - order, "tour": tour, "tour_restored": restored, "order_nats": order}
+
+
+def _code_costs(run: Run, model: Model, found: dict[str, Posterior], stage: Stage) -> Figures:
+    """All KLs of the test split, and the unconditional prior, which is kept in the run's folder."""
+    seed = run.config.training.seed
+    done = stage("mixture prior", 1)
+    mixture = fit_mixture(found["train"], found["valid"], seed=seed)
+    save_prior(run, mixture, found["train"].mean)
+    done(1)
+    unconditional, figures = _unconditional(model, mixture, found, seed, stage)
+    if not isinstance(model, ACN):
+        return figures | dict.fromkeys(NEIGHBOUR_COSTS)
+    return figures | _neighbour_costs(model, found["test"], unconditional, stage)
 
 
 def _unconditional(
-    model: ACN, mixture: GaussianPrior, codes: dict[str, Tensor], seed: int, stage: Stage
+    model: Model, mixture: GaussianPrior, found: dict[str, Posterior], seed: int, stage: Stage
 ) -> tuple[Tensor, Figures]:
-    """KL of every test image to the better of the two unconditional priors `[N]`, and the means of both."""
-    done = stage("unconditional priors", 2)
-    sample = {"samples": UNCONDITIONAL_SAMPLES, "seed": seed}
-    fitted, fitted_error = expected_log_prob_kl(mixture.log_prob, codes["test"], **sample)
-    done(1)
+    """KL of every test image to the best of the unconditional priors `[N]`, and the means of all."""
     # The networks may be on a GPU; codes and the sum over anchors are on the CPU.
-    density = associative_log_prob(lambda context: neighbour_prior(model, context).priors, codes["train"])
-    associative, associative_error = expected_log_prob_kl(density, codes["test"], **sample)
-    done(1)
-    figures: Figures = {
-        "kl_unconditional_mixture": _mean(fitted),
-        "kl_unconditional_mixture_standard_error": fitted_error,
-        "kl_unconditional_associative": _mean(associative),
-        "kl_unconditional_associative_standard_error": associative_error,
-        "mixture": {"components": mixture.components, "covariance": mixture.covariance},
-    }
-    return (fitted if _mean(fitted) <= _mean(associative) else associative), figures
+    densities: dict[str, LogProb] = {"mixture": mixture.log_prob}
+    if isinstance(model, ACN):
+        associative = associative_log_prob(lambda context: priors_given(model, context), found["train"].mean)
+        densities["associative"] = associative
+    if isinstance(model, UnconditionalModel):
+        densities["own"] = model.prior().cpu().log_prob
+    done = stage("unconditional priors", len(densities))
+    figures: Figures = {**dict.fromkeys(UNCONDITIONAL)}
+    paid: list[Tensor] = []
+    for name, density in densities.items():
+        kl, error = expected_log_prob_kl(density, found["test"], samples=UNCONDITIONAL_SAMPLES, seed=seed)
+        figures[f"kl_unconditional_{name}"] = _mean(kl)
+        figures[f"kl_unconditional_{name}_standard_error"] = error
+        paid.append(kl)
+        done(1)
+    figures["mixture"] = {"components": mixture.components, "covariance": mixture.covariance}
+    return min(paid, key=_mean), figures
 
 
-def _neighbour_costs(model: ACN, codes: Tensor, unconditional: Tensor, stage: Stage) -> Figures:
+def _neighbour_costs(model: ACN, posterior: Posterior, unconditional: Tensor, stage: Stage) -> Figures:
     """KL given the nearest codes, and along tours. In a split of K images or fewer, all others are neighbours."""
-    prior = neighbour_prior(model, codes)
+    prior = neighbour_prior(model, posterior)
+    codes = posterior.mean
     count = len(codes)
     if count == 1:  # one image has no neighbour: the tour is the list
         alone = _mean(unconditional)

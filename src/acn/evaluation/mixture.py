@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from acn.distributions import GaussianPrior
+from acn.distributions import GaussianPrior, Posterior
 from acn.threads import one_blas_thread
 
 if TYPE_CHECKING:
@@ -31,33 +30,34 @@ LEAST_DRAWS, MOST_DRAWS = 20_000, 60_000
 MOST_WORK = 10**10
 
 
-def fit_mixture(train_codes: Tensor, valid_codes: Tensor, *, seed: int) -> GaussianPrior:
-    """Fit a mixture to samples of N(code, I) over the training codes.
+def fit_mixture(train: Posterior, valid: Posterior, *, seed: int) -> GaussianPrior:
+    """Fit a mixture to samples of the posteriors of the training images.
 
-    The kind of covariance and the number of components are those with the highest mean log density of samples over the
-    validation codes. The sizes are tried upwards until that score has fallen twice in a row. For this comparison EM
+    The kind of covariance and the number of components are those with the highest mean log density of samples of the
+    validation images. The sizes are tried upwards until that score has fallen twice in a row. For this comparison EM
     stops at gains below 0.01 nats per step, which ranks the sizes as convergence does in a fifth of the time; the
     winner is then run until a step gains less than 0.001.
 
     Args:
-        train_codes: with shape [N, D].
-        valid_codes: with shape [V, D].
+        train: q(z given x) of N images.
+        valid: of V others.
         seed: of the noise and of EM's first assignment.
     """
-    rows, held_out = _draws(train_codes, seed, MOST_DRAWS), _draws(valid_codes, seed + 1, LEAST_DRAWS)
+    rows, held_out = _draws(train, seed, MOST_DRAWS), _draws(valid, seed + 1, LEAST_DRAWS)
     with one_blas_thread():
         trials = [trial for kind in ("full", "diag") for trial in _trials(rows, held_out, kind, seed)]
         _, best = max(trials, key=lambda trial: trial[0])
         return _prior(_converged(best, rows))
 
 
-def _draws(codes: Tensor, seed: int, most: int) -> Rows:
-    """Samples of N(code, I): one per code, several where codes are few, in an order that mixes the codes."""
+def _draws(posterior: Posterior, seed: int, most: int) -> Rows:
+    """Samples: one per image, several where images are few, in an order that mixes the images."""
     generator = torch.Generator().manual_seed(seed)
-    codes = codes.detach().to("cpu", torch.float64)
-    repeated = codes.repeat(math.ceil(LEAST_DRAWS / len(codes)), 1)
-    chosen = repeated[torch.randperm(len(repeated), generator=generator)[:most]]
-    return (chosen + torch.randn(chosen.shape, generator=generator, dtype=torch.float64)).numpy()
+    images = len(posterior.mean)
+    repeated = torch.arange(images).repeat(math.ceil(LEAST_DRAWS / images))
+    rows = repeated[torch.randperm(len(repeated), generator=generator)[:most]]
+    chosen = posterior.map(lambda tensor: tensor.detach().to("cpu", torch.float64)[rows])
+    return chosen.sample(generator).numpy()
 
 
 def _trials(rows: Rows, held_out: Rows, kind: str, seed: int) -> Iterator[tuple[float, "GaussianMixture"]]:

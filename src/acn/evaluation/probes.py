@@ -38,10 +38,10 @@ def linear_probes(
     Of a split whose pixels would fill the memory, evenly spaced images are used, for all features alike.
 
     Returns:
-        One accuracy for each of `NAMES`, None where there are no labels.
+        One accuracy for each of `NAMES`, None where there are no labels or no codes.
     """
     done = stage("linear classifiers", len(NAMES))
-    if collection.train.labels is None or collection.test.labels is None:
+    if collection.train.labels is None or collection.test.labels is None or not codes["train"].shape[1]:
         return dict.fromkeys(NAMES)
     rows = {name: _rows(collection.splits[name]) for name in ("train", "test")}
     splits = {name: collection.splits[name].take(chosen) for name, chosen in rows.items()}

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from acn.evaluation.table import COST_ROWS, PROBE_ROWS, paper_figures
+from acn.evaluation.table import PROBE_ROWS, cost_rows, paper_figures
 from acn.runs import Run
 
 STYLE = """
@@ -18,6 +18,12 @@ img { max-width: 100%; image-rendering: pixelated; }
 img.smooth { image-rendering: auto; }
 pre { background: #f6f6f6; padding: 1rem; overflow-x: auto; font-size: 13px; }
 """
+NAMES = {
+    "acn": "Associative Compression Network",
+    "pixelvae": "Gated PixelVAE",
+    "vae": "variational autoencoder",
+    "pixelcnn": "Gated PixelCNN",
+}
 # File in the run folder, heading, what it shows, and whether it is a drawing and not enlarged pixels.
 PICTURES = (
     ("curves.png", "Training", "Cost of the training images, in nats per image, and the spread of the codes.", True),
@@ -43,7 +49,7 @@ def html_report(run: Run, figures: dict[str, Any]) -> str:
         run: whose folder holds the pictures.
         figures: what `acn.evaluation.evaluate.evaluate` returned.
     """
-    title = html.escape(f"{figures['data']['source']}: Associative Compression Network")
+    title = html.escape(f"{figures['data']['source']}: {NAMES[figures['config']['model']['name']]}")
     parts = [
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title><style>{STYLE}</style>",
         f"<h1>{title}</h1><p>{html.escape(_summary(figures))}</p>",
@@ -66,7 +72,7 @@ def _summary(figures: dict[str, Any]) -> str:
 
 def _costs(figures: dict[str, Any]) -> str:
     bits = figures["bits_per_dimension"]
-    rows = [(text, figures[key], bits.get(key), key) for key, text in COST_ROWS.items()]
+    rows = [(text, figures[key], bits.get(key), key) for key, text in cost_rows(figures).items()]
     paper = paper_figures(figures)
     head = ["cost", "nats / image", "bits / dim", *(["paper, nats"] if paper else [])]
     body = [

@@ -28,6 +28,7 @@ COST_ROWS = {
     "kl_tour_improved": "KL, improved tour",
     "kl_unconditional_mixture": "KL, unconditional: Gaussian mixture",
     "kl_unconditional_associative": "KL, unconditional: associative",
+    "kl_unconditional_own": "KL, unconditional: the model's own",
     "list": "list: order kept",
     "set": "set: order forgotten",
     "tour": "tour: order forgotten",
@@ -45,6 +46,12 @@ PROBE_ROWS = {
 STATIC_MNIST = "a985f732633c39635d241274e184e97e948a41fe864f10873731c011b62f7ead"
 
 
+def cost_rows(figures: dict[str, Any]) -> dict[str, str]:
+    """Rows of the table of costs: key and text. An ACN has no unconditional prior of its own."""
+    own = "kl_unconditional_own"
+    return {key: text for key, text in COST_ROWS.items() if key != own or figures.get(own) is not None}
+
+
 def paper_figures(figures: dict[str, Any]) -> dict[str, float]:
     """The paper's figures, where those given were measured on the test split of its Tables 1 to 3; else none."""
     return PAPER if figures["data"]["fingerprint"] == STATIC_MNIST else {}
@@ -57,7 +64,7 @@ def cost_table(figures: dict[str, Any]) -> Table:
     table.add_column("cost")
     for column in ("nats / image", "bits / dim", *(["paper, nats"] if paper else [])):
         table.add_column(column, justify="right")
-    for key, text in COST_ROWS.items():
+    for key, text in cost_rows(figures).items():
         cells = [_number(figures[key], 2), _number(figures["bits_per_dimension"].get(key), 4)]
         table.add_row(text, *cells, *([_number(paper.get(key), 1)] if paper else []), end_section=key in SECTION_ENDS)
     return table

@@ -1,7 +1,7 @@
 """What an image costs when the receiver knows no neighbour of it (Graves et al. 2018, section 3.1).
 
-The posterior of an image is N(code, I), so a prior p(z) has to cover codes *with* their unit normal noise. `mixture`
-fits one by EM, as the paper does. Here is a second one that needs no fit, the associative prior
+A prior p(z) has to cover codes *with* the noise of their posteriors. `mixture` fits one by EM, as the paper does. Here
+is a second one that needs no fit, the associative prior
 
     p(z) = mean over the training codes c_i of p(z given c_i),
 
@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from acn.distributions import LOG_2_PI, FactorizedMixture
+from acn.distributions import LOG_2_PI, FactorizedMixture, Posterior
 from acn.errors import UsageError
 
 LogProb = Callable[[Tensor], Tensor]
@@ -24,16 +24,16 @@ NEAREST = 2048
 CACHED = 2**20  # numbers
 
 
-def expected_log_prob_kl(log_prob: LogProb, codes: Tensor, *, samples: int, seed: int) -> tuple[Tensor, float]:
-    """Estimate KL(q(z given x) to p(z)) for q = N(code, I) and a prior of which only the density is known.
+def expected_log_prob_kl(log_prob: LogProb, posterior: Posterior, *, samples: int, seed: int) -> tuple[Tensor, float]:
+    """Estimate KL(q(z given x) to p(z)) for a prior of which only the density is known.
 
-    The entropy of q is known, so only E_q[log p] is sampled, at antithetic pairs code + e and code - e: the odd part of
-    log p cancels exactly. Most of the even part goes with |e|^2, whose mean is D: its regression on |e|^2 - D, fitted
-    over all images, is subtracted.
+    The entropy of q is known, so only E_q[log p] is sampled, at antithetic pairs e and -e widths from the code: the odd
+    part of log p cancels exactly. Most of the even part goes with |e|^2, whose mean is D: its regression on |e|^2 - D,
+    fitted over all images, is subtracted.
 
     Args:
         log_prob: log p(z) in nats, with shape [B], of points with shape [B, D] (float64).
-        codes: posterior means, with shape [N, D].
+        posterior: q of N images.
         samples: draws per image; even, because they come in pairs.
         seed: of the draws.
 
@@ -47,14 +47,15 @@ def expected_log_prob_kl(log_prob: LogProb, codes: Tensor, *, samples: int, seed
     if samples < 2 or samples % 2:
         raise UsageError(f"samples come in pairs, so their number must be even and at least 2, found {samples}")
     generator = torch.Generator().manual_seed(seed)
-    centres = codes.detach().to("cpu", torch.float64)
+    exact = posterior.map(lambda tensor: tensor.detach().to("cpu", torch.float64))
+    size = exact.mean.shape[-1]
     values, radii = [], []
     for _ in range(samples // 2):
-        noise = torch.randn(centres.shape, generator=generator, dtype=torch.float64)
-        values.append((log_prob(centres + noise) + log_prob(centres - noise)) / 2)
-        radii.append(noise.square().sum(-1) - centres.shape[-1])
+        noise = torch.randn(exact.mean.shape, generator=generator, dtype=torch.float64)
+        values.append((log_prob(exact.at(noise)) + log_prob(exact.at(-noise))) / 2)
+        radii.append(noise.square().sum(-1) - size)
     kl, error = _controlled_mean(-torch.stack(values), torch.stack(radii))
-    return kl - centres.shape[-1] / 2 * (1 + LOG_2_PI), error
+    return kl - exact.entropy(), error
 
 
 def _controlled_mean(values: Tensor, control: Tensor) -> tuple[Tensor, float]:

@@ -3,41 +3,59 @@
 The model never looks for neighbours: their codes arrive as an argument.
 """
 
+from collections.abc import Iterator
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
 from acn.config import ImageShape, ModelSettings
-from acn.distributions import FactorizedMixture, PixelLikelihood, UnitNormal
+from acn.distributions import FactorizedMixture, PixelLikelihood, Posterior
+from acn.models.model import Model
+from acn.models.parts import autoregressive, posterior_of, posterior_size
 from acn.networks.arithmetic import FLOATS, Floats
 from acn.networks.encoder import Encoder
-from acn.networks.incremental import generate
 from acn.networks.pixelcnn import GatedPixelCNN
-from acn.networks.prior import PriorNetwork
+from acn.networks.prior import NeighbourWidth, PriorNetwork
 
 
-class ACN(nn.Module):
+class ACN(Model):
     """Encoder, conditional prior, autoregressive decoder. Images are level indices `[B, C, H, W]`, codes `[B, D]`."""
+
+    associative: ClassVar[bool] = True
+    encoder: Encoder
+    prior_network: PriorNetwork | NeighbourWidth
+    decoder: GatedPixelCNN
 
     def __init__(self, settings: ModelSettings, shape: ImageShape, arithmetic: Floats = FLOATS) -> None:
         super().__init__()
         self.shape = shape
-        self.code_size = settings.code_size
-        self.encoder = Encoder(settings.encoder, shape, settings.code_size, arithmetic)
-        self.prior_network = PriorNetwork(settings.code_size, settings.mixtures, settings.prior_hidden, arithmetic)
-        self.decoder = GatedPixelCNN(settings.decoder, shape, settings.code_size, arithmetic)
+        self.code_size = size = settings.code_size
+        self.encoder = Encoder(settings.encoder, shape, posterior_size(settings), arithmetic)
+        self.prior_network = (
+            NeighbourWidth()
+            if settings.prior == "width"
+            else PriorNetwork(size, settings.mixtures, settings.prior_hidden, arithmetic)
+        )
+        self.decoder = GatedPixelCNN(settings.decoder, shape, size, arithmetic)
 
-    def posterior(self, images: Tensor) -> UnitNormal:
-        """q(z given x): a unit-variance Gaussian around the code of each image."""
-        return UnitNormal(self.encoder(images).float())
+    def posterior(self, images: Tensor) -> Posterior:
+        """q(z given x): a Gaussian around the code of each image, of unit variance as in the paper, or learned."""
+        return posterior_of(self.encoder(images).float(), self.code_size)
 
     def prior(self, context: Tensor) -> FactorizedMixture:
         """p(z given the code of a neighbour), from `context` `[B, D]`."""
         mixture: FactorizedMixture = self.prior_network(context)
         return mixture.to(torch.promote_types(context.dtype, torch.float32))
 
+    def kl(self, posterior: Posterior, z: Tensor, context: Tensor, nodes: int) -> Tensor:
+        """By quadrature; see `Model`."""
+        return posterior.kl(self.prior(context), nodes)
+
     def likelihood(self, codes: Tensor) -> PixelLikelihood:
         """r(x given z): an autoregressive distribution over images for each of the codes `[B, D]`."""
-        return PixelLikelihood(
-            logits=lambda images: self.decoder(images, codes),
-            generate=lambda draw, progress: generate(self.decoder, codes, draw, progress),
-        )
+        return autoregressive(self.decoder, codes)
+
+    def prior_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters of the prior network."""
+        return self.prior_network.parameters()

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from acn.distributions import FactorizedMixture, UnitNormal
+from acn.distributions import FactorizedMixture, Posterior
 from acn.models.acn import ACN
+from acn.models.model import device_of
 
 # 64 nodes leave an error far below what a table prints; a test holds them against a slow integral.
 NODES = 64
@@ -21,10 +22,10 @@ SEARCH_NODES = 8
 class NeighbourPrior:
     """p(z given the code of another image), for all images of a split: the prior network runs once for each.
 
-    `codes`: `[N, D]`. `priors`: the prior given each of them, `[N, D, M]` fields.
+    `posterior`: `[N, D]`. `priors`: the prior given the code of each image, `[N, D, M]` fields.
     """
 
-    codes: Tensor
+    posterior: Posterior
     priors: FactorizedMixture
 
     def kl(self, contexts: Tensor, targets: Tensor, *, nodes: int = NODES, exact: bool = False) -> Tensor:
@@ -35,10 +36,13 @@ class NeighbourPrior:
         precision = torch.float64 if exact or nodes >= NODES else torch.float32
         size = max(1, 2**21 // (nodes * self.priors.means[0].numel()))  # pairs whose integrands fit the cache
         parts = [
-            UnitNormal(self.codes[target].to(precision)).kl(self._given(context).to(precision), nodes)
+            self._of(target, precision).kl(self._given(context).to(precision), nodes)
             for context, target in zip(contexts.split(size), targets.split(size), strict=True)
         ]
         return torch.cat(parts).double() if parts else torch.zeros(0, dtype=torch.float64)
+
+    def _of(self, rows: Tensor, precision: torch.dtype) -> Posterior:
+        return self.posterior.map(lambda tensor: tensor[rows].to(precision))
 
     def _given(self, rows: Tensor) -> FactorizedMixture:
         fields = (self.priors.log_weights, self.priors.means, self.priors.scales)
@@ -46,9 +50,14 @@ class NeighbourPrior:
 
 
 @torch.inference_mode()
-def neighbour_prior(model: ACN, codes: Tensor) -> NeighbourPrior:
-    """Run the prior network once for each of the codes `[N, D]`."""
-    device = next(model.parameters()).device
-    mixtures = [model.prior(chunk.to(device)) for chunk in codes.split(4096)]
+def neighbour_prior(model: ACN, posterior: Posterior) -> NeighbourPrior:
+    """Run the prior network once for each image, whose posteriors are given."""
+    return NeighbourPrior(posterior, priors_given(model, posterior.mean))
+
+
+@torch.inference_mode()
+def priors_given(model: ACN, codes: Tensor) -> FactorizedMixture:
+    """The prior given each of the codes `[N, D]`, on the CPU."""
+    mixtures = [model.prior(chunk.to(device_of(model))) for chunk in codes.split(4096)]
     fields = ([m.log_weights for m in mixtures], [m.means for m in mixtures], [m.scales for m in mixtures])
-    return NeighbourPrior(codes, FactorizedMixture(*(torch.cat(field).cpu() for field in fields)))
+    return FactorizedMixture(*(torch.cat(field).cpu() for field in fields))

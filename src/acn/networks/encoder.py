@@ -20,7 +20,7 @@ class Encoder(nn.Module):
     Args:
         settings: size of the network.
         shape: of the images.
-        code_size: D.
+        code_size: D, or as many numbers as the code's distribution takes.
         arithmetic: of everything besides sums of products.
     """
 

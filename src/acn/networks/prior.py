@@ -1,7 +1,7 @@
-"""The prior network (Graves et al. 2018, section 4): an MLP from a neighbour's code to a mixture for each code
-dimension.
+"""Priors of codes: given a neighbour's code, and given nothing.
 
-Tanh layers; the input feeds every hidden layer, and every hidden layer feeds the output.
+The paper's prior network (Graves et al. 2018, section 4) is an MLP from a neighbour's code to a mixture for each code
+dimension: tanh layers, whose input feeds every hidden layer, and every hidden layer feeds the output.
 """
 
 import math
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from acn.distributions import FactorizedMixture
+from acn.distributions import FactorizedMixture, GaussianPrior
 from acn.networks.arithmetic import FLOATS, Floats
 
 # Keeps the density finite where softplus underflows to zero; far below any width that pays, the posterior's being 1.
@@ -23,18 +23,18 @@ class PriorNetwork(nn.Module):
     Args:
         code_size: D, of the context and of the code.
         mixtures: M, Gaussians per dimension.
-        hidden: units of each hidden layer.
+        hidden: units of each hidden layer; with none, the output is a linear map of the code.
         arithmetic: of everything besides sums of products.
     """
 
     def __init__(self, code_size: int, mixtures: int, hidden: tuple[int, ...], arithmetic: Floats = FLOATS) -> None:
         super().__init__()
         self.code_size, self.mixtures, self.arithmetic = code_size, mixtures, arithmetic
-        below = (0, *hidden[:-1])
+        below = (0, *hidden[:-1]) if hidden else ()
         self.hidden = nn.ModuleList(
             nn.Linear(code_size + width, units) for width, units in zip(below, hidden, strict=True)
         )
-        self.output = nn.Linear(sum(hidden), 3 * code_size * mixtures)
+        self.output = nn.Linear(sum(hidden) or code_size, 3 * code_size * mixtures)
         self._start_spread_out()
 
     def _start_spread_out(self) -> None:
@@ -58,6 +58,40 @@ class PriorNetwork(nn.Module):
         layers: list[Tensor] = []
         for layer in self.hidden:
             layers.append(self.arithmetic.tanh(layer(torch.cat([context, *layers[-1:]], dim=-1))))
-        raw: Tensor = self.output(torch.cat(layers, dim=-1))
+        raw: Tensor = self.output(torch.cat(layers, dim=-1) if layers else context)
         parameters: tuple[Tensor, ...] = raw.unflatten(-1, (3, self.code_size, self.mixtures)).unbind(-3)
         return parameters
+
+
+class NeighbourWidth(nn.Module):
+    """p(z given the code of a neighbour) = N(the code, s^2 I), the width s being all that is learned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.raw_width = nn.Parameter(torch.tensor(math.log(math.expm1(1.0))))
+
+    def forward(self, context: Tensor) -> FactorizedMixture:
+        """Prior of the codes `[B, D]` that follow the codes `context` `[B, D]`, as a mixture of one Gaussian."""
+        width = functional.softplus(self.raw_width) + SMALLEST_SCALE
+        means = context.unsqueeze(-1)
+        return FactorizedMixture(torch.zeros_like(means), means, width.expand_as(means))
+
+
+class LearnedMixture(nn.Module):
+    """An unconditional mixture of K Gaussians with diagonal covariances, trained with the networks around it.
+
+    Args:
+        code_size: D.
+        components: K.
+    """
+
+    def __init__(self, code_size: int, components: int) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(components))
+        self.means = nn.Parameter(torch.randn(components, code_size))
+        self.raw_scales = nn.Parameter(torch.full((components, code_size), math.log(math.expm1(1.0))))
+
+    def forward(self) -> GaussianPrior:
+        """The mixture, in float32."""
+        scales = functional.softplus(self.raw_scales) + SMALLEST_SCALE
+        return GaussianPrior(self.logits.softmax(0), self.means, scales.reciprocal())

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from acn.distributions import GaussianPrior
-from acn.models import ACN
+from acn.models import Model, as_acn, device_of
 
 PriorName = Literal["mixture", "associative"]
 # Images that are generated side by side: enough to fill the machine, few enough for its memory.
@@ -27,7 +27,7 @@ class Sampler:
     `progress` hears how many more images are done; `temperature` divides the logits of the pixels, 0 for their modes.
     """
 
-    model: ACN
+    model: Model
     generator: torch.Generator
     temperature: float = 1.0
     progress: Callable[[float], None] = lambda _: None
@@ -37,7 +37,7 @@ class Sampler:
         """Draw one image `[B, C, H, W]` from the likelihood of each code `[B, D]`."""
         shape = self.model.shape
         pixels = shape.height * shape.width
-        device = next(self.model.parameters()).device
+        device = device_of(self.model)
         drawn: list[Tensor] = []
         for part in torch.split(codes, TOGETHER):
             share = len(part) / pixels
@@ -53,7 +53,7 @@ class Sampler:
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """Mean codes `[B, D]` of images."""
-        codes: Tensor = self.model.posterior(images.to(next(self.model.parameters()).device)).mean
+        codes: Tensor = self.model.posterior(images.to(device_of(self.model))).mean
         return codes.cpu()
 
     def reconstruct(self, images: Tensor, copies: int) -> Tensor:
@@ -67,11 +67,14 @@ class Sampler:
         """Chains `[B, S + 1, C, H, W]` that start at `images` (Figure 1 of the paper).
 
         Each next image is drawn from the likelihood of a code that is drawn from the prior given the code of the last.
+
+        Raises:
+            UsageError: the model is a baseline without such a prior.
         """
-        device = next(self.model.parameters()).device
+        model = as_acn(self.model, "daydreaming")
         chain = [images]
         for _ in range(steps):
-            prior = self.model.prior(self.encode(chain[-1]).to(device))
+            prior = model.prior(self.encode(chain[-1]).to(device_of(model)))
             chain.append(self.decode(prior.to(torch.float32).sample(self.generator)))
         return torch.stack(chain, dim=1)
 
@@ -86,7 +89,7 @@ class Sampler:
 
 @torch.no_grad()
 def draw_codes(
-    model: ACN, prior: tuple[GaussianPrior, Tensor], name: PriorName, count: int, generator: torch.Generator
+    model: Model, prior: tuple[GaussianPrior, Tensor], name: PriorName, count: int, generator: torch.Generator
 ) -> Tensor:
     """Draw `count` codes `[B, D]` from an unconditional prior.
 
@@ -96,10 +99,13 @@ def draw_codes(
         name: `mixture`, or `associative`: the prior given the code of a training image picked at random.
         count: B.
         generator: source of all random numbers.
+
+    Raises:
+        UsageError: a baseline has no associative prior.
     """
     mixture, codes = prior
     if name == "mixture":
         return mixture.sample(count, generator)
     picked = codes[torch.randint(len(codes), (count,), generator=generator)]
-    drawn: Tensor = model.prior(picked.to(next(model.parameters()).device)).sample(generator)
+    drawn = as_acn(model, "the associative prior").prior(picked.to(device_of(model))).sample(generator)
     return drawn.cpu()

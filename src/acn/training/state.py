@@ -10,7 +10,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from acn.config import Config, ImageShape, TrainingSettings
 from acn.memory import AssociativeMemory
-from acn.models import ACN, build
+from acn.models import Model, build
 from acn.runs import Run, load_weights, read_tensors, write_tensors
 
 
@@ -23,7 +23,7 @@ class TrainingState:
     sittings.
     """
 
-    model: ACN
+    model: Model
     average: AveragedModel
     optimizer: torch.optim.Optimizer
     memory: AssociativeMemory
@@ -33,9 +33,9 @@ class TrainingState:
     seconds: float = 0.0
 
     @property
-    def averaged(self) -> ACN:
+    def averaged(self) -> Model:
         """The model with averaged weights."""
-        return cast(ACN, self.average.module)
+        return cast(Model, self.average.module)
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors of the state, by name."""
@@ -59,10 +59,10 @@ def new_state(config: Config, shape: ImageShape, images: int, device: torch.devi
         UsageError: K is larger than the memory allows.
     """
     seed = config.training.seed
-    memory = AssociativeMemory(images, config.model.code_size, config.memory, seed=seed, device=device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build(config.model, shape)
+    memory = AssociativeMemory(images, model.code_size, config.memory, seed=seed, device=device)
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(model, multi_avg_fn=_polyak(config.training.average_decay))
     return TrainingState(model, average, _optimizer(model, config.training), memory)
@@ -102,11 +102,14 @@ def _polyak(decay: float) -> Any:  # noqa: ANN401 - the type that torch declares
     return update
 
 
-def _optimizer(model: ACN, settings: TrainingSettings) -> torch.optim.Optimizer:
-    prior = list(model.prior_network.parameters())
-    others = [*model.encoder.parameters(), *model.decoder.parameters()]
+def _optimizer(model: Model, settings: TrainingSettings) -> torch.optim.Optimizer:
+    prior = list(model.prior_parameters())
+    theirs = set(map(id, prior))
+    others = [parameter for parameter in model.parameters() if id(parameter) not in theirs]
     # `rate` multiplies what the schedule says at each step.
-    groups = [{"params": others, "rate": 1.0}, {"params": prior, "rate": settings.prior_rate}]
+    groups: list[dict[str, Any]] = [{"params": others, "rate": 1.0}]
+    if prior:
+        groups.append({"params": prior, "rate": settings.prior_rate})
     if settings.optimizer == "rmsprop":
         return torch.optim.RMSprop(groups, settings.learning_rate, alpha=0.9, momentum=settings.momentum)
     return torch.optim.Adam(groups, settings.learning_rate, betas=(settings.momentum, 0.999), fused=True)

@@ -12,7 +12,7 @@ from acn.config import Config
 from acn.data import slices
 from acn.distributions import Cost
 from acn.errors import TrainingError
-from acn.models import ACN
+from acn.models import Model
 from acn.training.state import TrainingState
 
 
@@ -76,14 +76,15 @@ def training_step(
     generator = step_generator(config.training.seed, state.step)
     with autocast(images.device, precision):
         posterior = state.model.posterior(images)
-        staleness = state.memory.update(rows, posterior.mean.detach(), state.step)
-        begin = time.perf_counter()
-        neighbours = state.memory.pick(rows, generator)
-        search_seconds = time.perf_counter() - begin
-    context = state.memory.codes[neighbours]
+    codes = posterior.mean.detach()
+    staleness = state.memory.update(rows, codes, state.step)
+    begin = time.perf_counter()
+    context = state.memory.codes[state.memory.pick(rows, generator)] if state.model.associative else codes
+    search_seconds = time.perf_counter() - begin
     state.optimizer.zero_grad(set_to_none=True)
-    kl = posterior.kl(state.model.prior(context), config.training.kl_nodes)
-    paid = _descend(state.model, images, posterior.sample(generator), kl, now.kl_weight, precision)
+    z = posterior.sample(generator)
+    kl = state.model.kl(posterior, z, context, config.training.kl_nodes)
+    paid = _descend(state.model, images, z, kl, now.kl_weight, precision)
     loss = float((paid.reconstruction + now.kl_weight * paid.kl).mean())
     norm = _update(state, config, now, loss)
     means = torch.stack([paid.reconstruction.mean(), paid.kl.mean()]).tolist()
@@ -106,7 +107,7 @@ def _update(state: TrainingState, config: Config, now: Rates, loss: float) -> fl
     return norm
 
 
-def _descend(model: ACN, images: Tensor, z: Tensor, kl: Tensor, kl_weight: float, precision: str) -> Cost:
+def _descend(model: Model, images: Tensor, z: Tensor, kl: Tensor, kl_weight: float, precision: str) -> Cost:
     """Add the gradient of mean(reconstruction + kl_weight x KL) to the parameters', and return both costs, detached.
 
     The decoder sees as many images at once as fit the memory; what they say about `z` is gathered for the encoder.
@@ -119,5 +120,6 @@ def _descend(model: ACN, images: Tensor, z: Tensor, kl: Tensor, kl_weight: float
             paid = -model.likelihood(gathered[some]).log_prob(images[some])
         (paid.sum() / len(images)).backward()
         reconstruction.append(paid.detach())
-    torch.autograd.backward([z, kl_weight * kl.mean()], [gathered.grad, None])
+    if z.requires_grad:  # else there is no encoder
+        torch.autograd.backward([z, kl_weight * kl.mean()], [gathered.grad, None])
     return Cost(torch.cat(reconstruction), kl.detach())

@@ -1,0 +1,119 @@
+"""Training and sampling with the gated PixelCNN beside a plain network of the same function (see `_plain`).
+
+Plain means square kernels under masks, ordinary memory layout, a tanh and a sigmoid for each gate, and one pass of the
+whole network for each pixel that is drawn. Both networks have the same weights, loss and optimizer.
+"""
+
+import copy
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from acn.config import DecoderSettings, ImageShape
+from acn.distributions import draw_levels
+from acn.networks.incremental import generate
+from acn.networks.pixelcnn import GatedPixelCNN
+from acn.recipes import recipe
+from acn.training.step import autocast
+from benchmarks._plain import PlainPixelCNN, draw_pixel, plain_copy
+from benchmarks._timing import DEVICE
+
+SHAPE = ImageShape(height=28, width=28, channels=1, levels=2)
+BATCH = 64
+CODE_SIZE = 16
+ROUNDS = 5
+WARMUP = 1
+
+
+def run(progress: Callable[[str], None]) -> dict[str, object]:
+    """Measure the decoders of the recipes for binarized MNIST without their canvas, alone and on random images."""
+    figures: dict[str, object] = {"batch": BATCH, "rounds": ROUNDS, "threads": torch.get_num_threads()}
+    for name in ("mnist", "mnist-cpu"):
+        settings = recipe(name).model.decoder.model_copy(update={"canvas": 0})
+        progress(f"{name}: training")
+        figures[f"{name} training"] = measure_training(settings)
+        progress(f"{name}: sampling")
+        figures[f"{name} sampling"] = measure_sampling(settings)
+    return figures
+
+
+def contenders(settings: DecoderSettings) -> tuple[GatedPixelCNN, PlainPixelCNN]:
+    """Both networks, with the same weights."""
+    torch.manual_seed(0)
+    ours = GatedPixelCNN(settings, SHAPE, CODE_SIZE).to(DEVICE)
+    return ours, plain_copy(ours)
+
+
+def measure_training(settings: DecoderSettings) -> dict[str, dict[str, float]]:
+    """Images/s of training steps (forward pass, loss, backward pass, Adam), and their ratios to the plain network's."""
+    ours, plain = contenders(settings)
+    ours = ours.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return _figures(
+        {
+            "plain float32": _training_step(plain, "float32"),
+            "ours float32": _training_step(ours, "float32"),
+            "ours bfloat16": _training_step(copy.deepcopy(ours), "bfloat16"),
+        }
+    )
+
+
+@torch.inference_mode()
+def measure_sampling(settings: DecoderSettings) -> dict[str, dict[str, float]]:
+    """Images/s of drawing a batch, and their ratio; the plain sampler's equal passes follow from one in each round."""
+    ours, plain = contenders(settings)
+    codes = torch.randn(BATCH, CODE_SIZE, device=DEVICE)
+    images = torch.randint(2, (BATCH, 1, SHAPE.height, SHAPE.width), dtype=torch.uint8, device=DEVICE)
+    generator = torch.Generator().manual_seed(0)
+    middle = (SHAPE.height // 2, SHAPE.width // 2)
+    return _figures(
+        {
+            "plain float32": lambda: draw_pixel(plain, images, codes, middle, generator),
+            "ours float32": lambda: generate(
+                ours, codes, lambda logits: draw_levels(logits, generator), lambda _: None
+            ),
+        },
+        times={"plain float32": SHAPE.height * SHAPE.width},
+    )
+
+
+def _training_step(network: nn.Module, precision: str) -> Callable[[], None]:
+    images = (torch.rand(BATCH, 1, SHAPE.height, SHAPE.width, device=DEVICE) > 0.8).to(torch.uint8)
+    codes = torch.randn(BATCH, CODE_SIZE, device=DEVICE)
+    optimizer = torch.optim.Adam(network.parameters(), fused=True)
+
+    def step() -> None:
+        with autocast(DEVICE, precision):
+            logits = network(images, codes)
+        loss = functional.binary_cross_entropy_with_logits(logits.float(), images.float(), reduction="sum") / BATCH
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def _figures(
+    calls: Mapping[str, Callable[[], object]], times: Mapping[str, int] | None = None
+) -> dict[str, dict[str, float]]:
+    """Images/s of each call, `times` of which make a batch (else one), and the ratios to the first one's."""
+    seconds = _interleaved_seconds(calls)
+    rates = {name: BATCH / (seconds[name] * (times or {}).get(name, 1)) for name in calls}
+    first, *others = calls
+    return {"images_per_second": rates, "ratio_to_plain": {name: rates[name] / rates[first] for name in others}}
+
+
+def _interleaved_seconds(calls: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Median seconds of each call; all take turns, so that a change in the machine's load meets all of them."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(WARMUP + ROUNDS):
+        for name, call in calls.items():
+            begin = time.perf_counter()
+            call()
+            if DEVICE.type == "cuda":
+                torch.cuda.synchronize()
+            seconds[name].append(time.perf_counter() - begin)
+    return {name: statistics.median(measured[WARMUP:]) for name, measured in seconds.items()}

@@ -1,0 +1,40 @@
+"""What several models are put together from.
+
+Letters: B batch, D code size.
+"""
+
+import math
+
+from torch import Tensor
+from torch.nn import functional
+
+from acn.config import ModelSettings
+from acn.distributions import DiagonalNormal, PixelLikelihood, Posterior, UnitNormal
+from acn.networks.incremental import generate
+from acn.networks.pixelcnn import GatedPixelCNN
+
+# Keeps log densities finite where softplus underflows to zero.
+SMALLEST_SCALE = 1e-4
+# softplus of it is 1
+UNIT = math.log(math.expm1(1.0))
+
+
+def posterior_size(settings: ModelSettings) -> int:
+    """Numbers that the encoder gives for an image: D means, and D widths where they are learned."""
+    return settings.code_size * (2 if settings.posterior == "learned" else 1)
+
+
+def posterior_of(encoded: Tensor, code_size: int) -> Posterior:
+    """The distribution that the encoder's numbers `[B, D]` or `[B, 2D]` stand for; a width's number 0 means 1."""
+    if encoded.shape[-1] == code_size:
+        return UnitNormal(encoded)
+    means, raw = encoded.split(code_size, dim=-1)
+    return DiagonalNormal(means, functional.softplus(raw + UNIT) + SMALLEST_SCALE)
+
+
+def autoregressive(decoder: GatedPixelCNN, codes: Tensor) -> PixelLikelihood:
+    """Distribution over images for each of the codes `[B, D]`, subpixel given subpixels before it."""
+    return PixelLikelihood(
+        logits=lambda images: decoder(images, codes),
+        generate=lambda draw, progress: generate(decoder, codes, draw, progress),
+    )

@@ -1,0 +1,50 @@
+"""Gated PixelVAE: the encoder and decoder of an ACN with an unconditional prior, trained in place of the prior network.
+
+A baseline of Graves et al. 2018 (section 4.1), who name it after Gulrajani et al. 2016.
+"""
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+from acn.config import ImageShape, ModelSettings
+from acn.distributions import GaussianPrior, PixelLikelihood, Posterior
+from acn.models.model import UnconditionalModel
+from acn.models.parts import autoregressive, posterior_of, posterior_size
+from acn.networks.encoder import Encoder
+from acn.networks.pixelcnn import GatedPixelCNN
+from acn.networks.prior import LearnedMixture
+
+# Gaussians of the prior. The paper gives no number; an ACN's unconditional prior, fitted afterwards, takes about 100.
+COMPONENTS = 100
+
+
+class PixelVAE(UnconditionalModel):
+    """Encoder, learned mixture prior, autoregressive decoder."""
+
+    decoder: GatedPixelCNN
+
+    def __init__(self, settings: ModelSettings, shape: ImageShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.code_size = settings.code_size
+        self.encoder = Encoder(settings.encoder, shape, posterior_size(settings))
+        self.mixture = LearnedMixture(settings.code_size, COMPONENTS)
+        self.decoder = GatedPixelCNN(settings.decoder, shape, settings.code_size)
+
+    def posterior(self, images: Tensor) -> Posterior:
+        """As in an ACN."""
+        return posterior_of(self.encoder(images).float(), self.code_size)
+
+    def prior(self) -> GaussianPrior:
+        """The learned mixture."""
+        mixture: GaussianPrior = self.mixture()
+        return mixture
+
+    def likelihood(self, codes: Tensor) -> PixelLikelihood:
+        """As in an ACN."""
+        return autoregressive(self.decoder, codes)
+
+    def prior_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters of the mixture."""
+        return self.mixture.parameters()

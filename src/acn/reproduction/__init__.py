@@ -1,0 +1,1 @@
+"""The paper's tables and figures, and the ablations that it left out: which trainings they need, and what they show."""

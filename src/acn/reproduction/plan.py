@@ -1,0 +1,60 @@
+"""The trainings behind the tables and figures: variants of one recipe for each scale."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from acn.config import Config, override
+from acn.recipes import recipe
+
+Scale = Literal["cpu", "paper"]
+# Recipe that all variants of a scale are made from: same data, same number of images seen.
+BASES: dict[str, str] = {"cpu": "mnist-small", "paper": "mnist"}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model that is trained: what tables call it, and the settings in which it differs from the recipe."""
+
+    text: str
+    settings: tuple[str, ...] = ()
+
+
+VARIANTS: dict[str, Variant] = {
+    "acn": Variant("ACN"),
+    "pixelcnn": Variant("Gated PixelCNN", ("model.name=pixelcnn",)),
+    "pixelvae": Variant("Gated PixelVAE", ("model.name=pixelvae",)),
+    "vae": Variant("VAE", ("model.name=vae",)),
+    "k1": Variant("ACN, K = 1", ("memory.neighbours=1",)),
+    "k20": Variant("ACN, K = 20", ("memory.neighbours=20",)),
+    "k100": Variant("ACN, K = 100", ("memory.neighbours=100",)),
+    "k1000": Variant("ACN, K = 1000", ("memory.neighbours=1000",)),
+    "random": Variant("ACN, random neighbour", ("memory.neighbours=all",)),
+    "linear": Variant("ACN, linear prior", ("model.prior_hidden=[]",)),
+    "width": Variant("ACN, neighbour's code and one width", ("model.prior=width",)),
+    "refreshed": Variant("ACN, refreshed codes", ("memory.refresh=64",)),
+    "unique": Variant("ACN, unique neighbours", ("memory.unique=true",)),
+    "learned": Variant("ACN, learned posterior variance", ("model.posterior=learned",)),
+}
+
+
+@dataclass(frozen=True)
+class Training:
+    """One model to be trained: a variant at a scale with a seed, on the images of `source`."""
+
+    variant: str
+    scale: Scale
+    seed: int
+    source: str
+
+    @property
+    def name(self) -> str:
+        """Of the run's folder."""
+        return f"{self.variant}-{self.seed}"
+
+    @property
+    def config(self) -> Config:
+        """Settings of the run."""
+        seed = f"training.seed={self.seed}"
+        return override(
+            recipe(BASES[self.scale]), [*VARIANTS[self.variant].settings, f"data.source={self.source}", seed]
+        )
