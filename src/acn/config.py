@@ -73,7 +73,8 @@ class DecoderSettings(Settings):
     `first_kernel` is the size of the layer that reads the image; `head` the features of the 1x1 layer before the
     output.
     `canvas`: features per pixel of a picture that is rendered from the code and read by the first layer, 0 for none.
-    The paper has none.
+    `separable`: blocks convolve every feature on its own and mix the features afterwards, which makes wide kernels and
+    many features cheap. The paper has neither of the two.
     """
 
     filters: int = Field(64, ge=3)
@@ -82,6 +83,7 @@ class DecoderSettings(Settings):
     first_kernel: int = Field(7, ge=3)
     head: int = Field(128, ge=3)
     canvas: int = Field(8, ge=0)
+    separable: bool = False
 
     @model_validator(mode="after")
     def _kernels_are_odd(self) -> Self:

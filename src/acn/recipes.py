@@ -84,7 +84,7 @@ def mnist_small() -> Config:
         model=ModelSettings(
             prior_hidden=(256, 256, 256),
             encoder=EncoderSettings(stages=((16,), (32, 32), (64, 64)), hidden=128),
-            decoder=DecoderSettings(filters=32, blocks=3, kernel=5, first_kernel=7, head=64),
+            decoder=DecoderSettings(filters=32, blocks=6, kernel=7, first_kernel=7, head=64, separable=True),
         ),
         training=_CPU_HOUR.model_copy(update=once),
     )

@@ -57,6 +57,10 @@ def main() -> None:
     make("bytes-list", tiny((2, 3, 3, 256), code_size=1, prior_hidden=[3]), "list", {"images": 5}, 8)
     large = tiny((33, 32, 1, 2), precision=2, encoder={"stages": [[2]], "hidden": 0}, decoder={"canvas": 1})
     make("large-list", large, "list", {"images": 1}, 8)
+    wide = tiny((6, 5, 1, 2), seed=3, decoder={"blocks": 2, "kernel": 7, "separable": True})
+    make("separable-tour", wide, "tour", {"images": 23}, 8)
+    many = tiny(colour, seed=4, prior_hidden=[], decoder={"blocks": 2, "kernel": 5, "separable": True})
+    make("separable-list", many, "list", {"images": 9}, 4)
     make("model-elsewhere", tiny(grey, seed=2), "tour", {"images": 11}, 8, embed=False)
 
 

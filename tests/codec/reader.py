@@ -183,6 +183,14 @@ class Layer:
         return np.asarray(np.clip((x @ self.weights + (self.bias << self.shift) + half) >> self.shift, -limit, limit))
 
 
+def depthwise(layer: Layer, x: Ints) -> Ints:
+    """Every feature on its own, of windows `[B, H, W, taps x F]`."""
+    taps, features = layer.weights.shape
+    each = x.reshape(*x.shape[:-1], taps, features)
+    parts = (Layer(layer.weights[:, [f]], layer.shift, layer.bias[[f]])(each[..., f]) for f in range(features))
+    return np.concatenate(list(parts), axis=-1)
+
+
 def windows(x: Ints, rows: range, columns: range) -> Ints:
     """`[B, H, W, I]` to `[B, H, W, rows x columns x I]`: what lies at these offsets, 0 outside."""
     _, height, width, _ = x.shape
@@ -287,6 +295,15 @@ class Model:
         for number in range(decoder["blocks"] + 1):
             r = (decoder["kernel"] if number else decoder["first_kernel"]) // 2
             inputs, rows = (filters, r + 1) if number else (self.channels, r)
+            if number and decoder.get("separable"):
+                layers += [
+                    (rows * (2 * r + 1), filters),
+                    (r + 1, filters),
+                    (filters, 2 * filters),
+                    (filters, 2 * filters),
+                ]
+                layers += [(filters, filters), (self.size, 4 * filters)]
+                continue
             layers += [(rows * (2 * r + 1) * inputs, 2 * filters), ((r + 1) * inputs, 2 * filters)]
             layers += [(2 * filters, 2 * filters), (filters, filters), (self.size, 4 * filters)]
             if canvas and not number:
@@ -325,15 +342,22 @@ class Model:
             canvas = canvas.reshape(len(z), settings["canvas"], -1, -(-self.width // self.scale))
             canvas = canvas.repeat(self.scale, 2).repeat(self.scale, 3)[:, :, : self.height, : self.width]
         for number in range(settings["blocks"] + 1):
-            vertical, horizontal, down, mix, condition = (next(layers) for _ in range(5))
             r = (settings["kernel"] if number else settings["first_kernel"]) // 2
+            above = windows(v, range(-r, 1 if number else 0), range(-r, r + 1))
+            left = windows(t, range(1), range(-r, 1))
+            if number and settings.get("separable", False):
+                vertical, horizontal, gates, row, mix, condition = (next(layers) for _ in range(6))
+                seen = depthwise(vertical, above)
+                a, b = gates(seen, 2**13), row(depthwise(horizontal, left) + seen)
+            else:
+                vertical, horizontal, down, mix, condition = (next(layers) for _ in range(5))
+                a = vertical(above, 2**13)
+                b = horizontal(left) + down(a)
             added = condition(z)[:, None, None]
             if settings["canvas"] and not number:
                 added = added + next(layers)(canvas.transpose(0, 2, 3, 1))
             added_v, added_t = np.split(added, 2, axis=-1)
-            a = vertical(windows(v, range(-r, 1 if number else 0), range(-r, r + 1)), 2**13)
-            b = horizontal(windows(t, range(1), range(-r, 1)))
-            new_v, new_t = gate(a + added_v), mix(gate(b + down(a) + added_t))
+            new_v, new_t = gate(a + added_v), mix(gate(b + added_t))
             v, t = (new_v + v, new_t + t) if number else (new_v, new_t)
         head, output = next(layers), next(layers)
         return 16 * output(np.maximum(head(np.maximum(t, 0)), 0))

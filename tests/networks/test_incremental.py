@@ -31,7 +31,10 @@ def cached_logits(decoder: GatedPixelCNN, images: Tensor, codes: Tensor) -> Tens
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("size", "batch"), [((5, 7), 4), ((1, 6), 1), ((6, 1), 2), ((8, 8), 257)])
-@pytest.mark.parametrize("settings", [{"kernel": 3}, {"kernel": 5, "first_kernel": 3}, {"kernel": 7, "canvas": 0}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"kernel": 3}, {"kernel": 5, "first_kernel": 3}, {"kernel": 7, "canvas": 0}, {"kernel": 5, "separable": True}],
+)
 def test_cached_is_full(channels: int, size: tuple[int, int], batch: int, settings: dict[str, int]) -> None:
     levels = 2 if batch == 1 else 5
     decoder = network(size, channels, levels, **settings)

@@ -13,9 +13,12 @@ from acn.networks.pixelcnn import Canvas, GatedPixelCNN
 CODE_SIZE = 3
 
 
-def decoder(shape: ImageShape, *, blocks: int = 3, kernel: int = 3, first_kernel: int = 3) -> GatedPixelCNN:
+def decoder(
+    shape: ImageShape, *, blocks: int = 3, kernel: int = 3, first_kernel: int = 3, separable: bool = False
+) -> GatedPixelCNN:
     torch.manual_seed(0)
-    settings = DecoderSettings(filters=13, blocks=blocks, kernel=kernel, first_kernel=first_kernel, head=25, canvas=2)
+    sizes = {"filters": 13, "blocks": blocks, "kernel": kernel, "first_kernel": first_kernel, "head": 25, "canvas": 2}
+    settings = DecoderSettings.model_validate(sizes | {"separable": separable})
     return GatedPixelCNN(settings, shape, CODE_SIZE).double().eval()
 
 
@@ -45,21 +48,24 @@ def sees(network: GatedPixelCNN) -> Tensor:
     return dependence > 0
 
 
+@pytest.mark.parametrize("separable", [False, True])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [(5, 5), (6, 4), (1, 7), (7, 1)])
 @pytest.mark.parametrize(("kernel", "first_kernel"), [(3, 3), (5, 3), (3, 7), (5, 5), (7, 7)])
 def test_no_subpixel_sees_itself_or_a_later_one(
-    channels: int, size: tuple[int, int], kernel: int, first_kernel: int
+    channels: int, size: tuple[int, int], kernel: int, first_kernel: int, separable: bool
 ) -> None:
-    network = decoder(image_shape(*size, channels, 3), kernel=kernel, first_kernel=first_kernel)
+    shape = image_shape(*size, channels, 3)
+    network = decoder(shape, kernel=kernel, first_kernel=first_kernel, separable=separable)
     assert not torch.triu(sees(network)).any()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("kernel", [3, 5])
-def test_every_earlier_subpixel_is_seen(channels: int, kernel: int) -> None:
+@pytest.mark.parametrize(("kernel", "separable"), [(3, False), (5, False), (5, True)])
+def test_every_earlier_subpixel_is_seen(channels: int, kernel: int, separable: bool) -> None:
     """No blind spot: with enough layers to cross the image, each subpixel depends on all before it."""
-    network = decoder(image_shape(5, 5, channels, 4), blocks=5, kernel=kernel, first_kernel=kernel)
+    shape = image_shape(5, 5, channels, 4)
+    network = decoder(shape, blocks=5, kernel=kernel, first_kernel=kernel, separable=separable)
     count = 25 * channels
     assert torch.equal(sees(network), torch.ones(count, count).tril(-1).bool())
 

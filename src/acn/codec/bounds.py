@@ -10,7 +10,7 @@ from acn.codec.tables import NETWORK_ONE, ONE
 from acn.errors import RunError
 from acn.models import ACN
 from acn.networks.encoder import Encoder
-from acn.networks.pixelcnn import GatedBlock, GatedPixelCNN
+from acn.networks.pixelcnn import Block, GatedBlock, GatedPixelCNN, SeparableBlock
 from acn.networks.prior import PriorNetwork
 
 # float64 is exact below LARGEST; activations are float32, which is exact below LARGEST_ACTIVATION.
@@ -53,15 +53,30 @@ def _decoder(decoder: GatedPixelCNN, codes: float) -> None:
         canvas = _through(decoder.canvas.cells, _through(decoder.canvas.hidden, codes))
     vertical = horizontal = float(NETWORK_ONE)
     for module in decoder.blocks:
-        block = cast(GatedBlock, module)
-        given = _through(block.condition, codes) + (_through(block.paint, canvas) if block.paint is not None else 0)
-        above = _through(block.vertical, vertical)
-        row = _through(block.horizontal, horizontal) + _through(block.down, above) + given
-        _below(2 * max(row, above + given), LARGEST_ACTIVATION)  # twice, for the gate's table
+        block = cast(Block, module)
+        given = _through(block.condition, codes)
+        if isinstance(block, SeparableBlock):
+            above, row = _separable(block, vertical, horizontal)
+        else:
+            above, row = _gated(block, vertical, horizontal)
+            given += _through(block.paint, canvas) if block.paint is not None else 0
+        _below(2 * (max(row, above) + given), LARGEST_ACTIVATION)  # twice, for the gate's table
         mixed = _through(block.mix, NETWORK_ONE)
         vertical, horizontal = (NETWORK_ONE, mixed) if block.first else (vertical + NETWORK_ONE, horizontal + mixed)
         _below(max(vertical, horizontal), LARGEST_ACTIVATION)
     _through(decoder.output, _through(decoder.head, horizontal))
+
+
+def _gated(block: GatedBlock, vertical: float, horizontal: float) -> tuple[float, float]:
+    """What goes to the gates of both stacks, besides what the code adds."""
+    above = _through(block.vertical, vertical)
+    return above, _through(block.horizontal, horizontal) + _through(block.down, above)
+
+
+def _separable(block: SeparableBlock, vertical: float, horizontal: float) -> tuple[float, float]:
+    seen = _through(block.vertical, vertical)
+    around = _below(_through(block.horizontal, horizontal) + seen, LARGEST_ACTIVATION)
+    return _through(block.above, seen), _through(block.row, around)
 
 
 def _prior(prior: PriorNetwork, codes: float) -> None:
@@ -69,7 +84,7 @@ def _prior(prior: PriorNetwork, codes: float) -> None:
     for layer in prior.hidden:
         _through(layer, inputs)
         inputs = max(codes, float(NETWORK_ONE))
-    _through(prior.output, NETWORK_ONE)
+    _through(prior.output, NETWORK_ONE if len(prior.hidden) else codes)
 
 
 def _through(layer: nn.Module, bound: float) -> float:

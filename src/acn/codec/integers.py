@@ -9,7 +9,7 @@ Letters: B batch, I inputs, O outputs, H height, W width, K inputs times taps.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -21,12 +21,14 @@ from torch.nn import functional
 
 from acn.codec.tables import GATE_BITS, GATE_REACH, NETWORK_BITS, NETWORK_ONE, gate_table, round_shift
 from acn.networks.arithmetic import Floats
+from acn.networks.depthwise import DepthwiseConv
 from acn.networks.geometry import Window
-from acn.networks.pixelcnn import GatedBlock, WindowConv
+from acn.networks.pixelcnn import GatedBlock, SeparableBlock, WindowConv
 
 # Patches of a convolution are gathered a few images at a time, so that they stay in the processor's cache.
 PATCH_NUMBERS = 2**19
-# Outputs of layers are cut off at 1,024; those of the vertical stack, which go to gates that end at 16, at 32.
+# Outputs of layers are cut off at 1,024; those that go to the gates of
+# the vertical stack, which end at 16, at 32.
 LIMIT = 2**10 * NETWORK_ONE
 VERTICAL_LIMIT = 2**5 * NETWORK_ONE
 
@@ -104,8 +106,9 @@ class IntegerCell:
         return self.weight.new_zeros((), dtype=torch.float32) if added is None else added
 
     def __call__(self, base: Tensor, taps: Tensor) -> Tensor:
-        """Map the cells that are read, `[B, K]`, to `[B, O]`."""
-        product = torch.addmm(self.bias, taps.to(self.weight.dtype), self.weight).mul_(2.0**-self.shift).floor_()
+        """Map the cells that are read, `[B, taps, I]`, to `[B, O]`."""
+        read = taps.flatten(1).to(self.weight.dtype)
+        product = torch.addmm(self.bias, read, self.weight).mul_(2.0**-self.shift).floor_()
         if self.limit is not None:
             product.clamp_(-self.limit, self.limit)
         return product.float().add_(base)
@@ -142,10 +145,14 @@ class IntegerLayer(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Map `[..., K]` to `[..., O]`."""
         flat = torch.addmm(self.bias, features.flatten(0, -2).to(self.weight.dtype), self.weight)
-        flat.mul_(2.0**-self.shift).floor_()
+        return self.rescaled(flat).view(*features.shape[:-1], flat.shape[-1])
+
+    def rescaled(self, sums: Tensor) -> Tensor:
+        """Divide sums by 2^`shift` and cut them, in place; float32."""
+        sums.mul_(2.0**-self.shift).floor_()
         if self.cuts:
-            flat.clamp_(-self.limit, self.limit)
-        return flat.float().view(*features.shape[:-1], flat.shape[-1])
+            sums.clamp_(-self.limit, self.limit)
+        return sums.float()
 
 
 class IntegerConv(IntegerLayer):
@@ -179,10 +186,43 @@ class IntegerConv(IntegerLayer):
         return IntegerCell(self.weight[:, outputs].contiguous(), self.bias[outputs], self.shift, limit)
 
 
+class IntegerDepthwise(IntegerLayer):
+    """A `DepthwiseConv`, tap by tap: `weight` is `[K, F]`, K running over rows and columns."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, shift: int, window: Window) -> None:
+        super().__init__(weight, bias, shift)
+        self.window = window
+
+    def convolve(self, padded: Tensor) -> Tensor:
+        """Map `[B, F, H + rows - 1, W + columns - 1]` to `[B, F, H, W]`."""
+        height, width = (
+            size - extent + 1
+            for size, extent in zip(padded.shape[2:], (self.window.rows, self.window.columns), strict=True)
+        )
+        places = padded.to(self.weight.dtype)
+        sums = self.bias[:, None, None].expand(len(padded), -1, height, width).clone()
+        for tap, weight in enumerate(self.weight):
+            row, column = divmod(tap, self.window.columns)
+            sums.addcmul_(places[..., row : row + height, column : column + width], weight[:, None, None])
+        return self.rescaled(sums)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map `[B, F, H, W]` to the same."""
+        return self.convolve(functional.pad(features, self.window.padding))
+
+    def cell(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """See `DepthwiseConv`."""
+
+        def at(base: Tensor, taps: Tensor) -> Tensor:
+            return self.rescaled((taps.to(self.weight.dtype) * self.weight).sum(1).add_(self.bias)).add_(base)
+
+        return at
+
+
 def layers_of(network: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
     """All layers with weights, in the order of their definition: the module that holds each, its name there, itself."""
     for name, layer in network.named_children():
-        if isinstance(layer, WindowConv | nn.Conv2d | nn.Linear | IntegerLayer):
+        if isinstance(layer, WindowConv | DepthwiseConv | nn.Conv2d | nn.Linear | IntegerLayer):
             yield network, name, layer
         else:
             yield from layers_of(layer)
@@ -192,12 +232,16 @@ def matrix_of(layer: nn.Module) -> Tensor:
     """Weights `[K, O]` of a layer in floating point."""
     if isinstance(layer, nn.Linear):
         return layer.weight.T
+    if isinstance(layer, DepthwiseConv):
+        return layer.matrix()
     weight = layer.weight() if isinstance(layer, WindowConv) else cast(nn.Conv2d, layer).weight
     return weight.permute(2, 3, 1, 0).flatten(0, 2)
 
 
 def bias_of(layer: nn.Module) -> Tensor:
     """Bias `[O]` of a layer in floating point."""
+    if isinstance(layer, DepthwiseConv):
+        return layer.weight.new_zeros(len(layer.weight))
     return cast(Tensor, layer.conv.bias if isinstance(layer, WindowConv) else layer.bias)
 
 
@@ -206,14 +250,18 @@ def replace(holder: nn.Module, name: str, layer: nn.Module, weight: Tensor, bias
     if isinstance(layer, nn.Linear):
         setattr(holder, name, IntegerLayer(weight, bias, shift))
         return
+    if isinstance(layer, DepthwiseConv):
+        setattr(holder, name, IntegerDepthwise(weight, bias, shift, layer.window))
+        return
     window = layer.window if isinstance(layer, WindowConv) else _window(cast(nn.Conv2d, layer))
     setattr(holder, name, IntegerConv(weight, bias, shift, window))
 
 
 def limit_vertical(blocks: nn.ModuleList) -> None:
-    """Set the limit of the layers of the decoder's vertical stack."""
+    """Set the limit of the layers that go to the gates of the decoder's vertical stack."""
     for block in blocks:
-        cast(IntegerLayer, cast(GatedBlock, block).vertical).limit = VERTICAL_LIMIT
+        gating = block.above if isinstance(block, SeparableBlock) else cast(GatedBlock, block).vertical
+        cast(IntegerLayer, gating).limit = VERTICAL_LIMIT
 
 
 def _window(layer: nn.Conv2d) -> Window:

@@ -102,7 +102,7 @@ def identity(data: bytes) -> str:
 
 def _tree(facts: Facts) -> dict[str, Any]:
     return {
-        "model": facts.settings.model_dump(mode="json"),
+        "model": _described(facts.settings),
         "shape": facts.shape.model_dump(mode="json"),
         "palette": list(facts.palette),
         "reach": facts.reach,
@@ -110,6 +110,14 @@ def _tree(facts: Facts) -> dict[str, Any]:
         "components": facts.components,
         "covariance": facts.covariance,
     }
+
+
+def _described(settings: ModelSettings) -> dict[str, Any]:
+    """The settings that a frozen model can differ in; a key that came later stands only where it says something."""
+    tree = settings.model_dump(mode="json", exclude={"prior", "posterior"})
+    if not settings.decoder.separable:
+        del tree["decoder"]["separable"]
+    return tree
 
 
 def _facts(data: bytes) -> tuple[Facts, bytes]:
@@ -137,10 +145,12 @@ def _facts(data: bytes) -> tuple[Facts, bytes]:
 def _shapes(facts: Facts, size: int) -> list[tuple[int, ...]]:
     """Shapes of all tensors, having checked that `size` bytes can hold them."""
     shape, palette = facts.shape, facts.palette
+    settings = facts.settings
     sane = (
-        shape.dimensions <= LARGEST_DIMENSIONS
+        (settings.name, settings.prior, settings.posterior) == ("acn", "network", "unit")
+        and shape.dimensions <= LARGEST_DIMENSIONS
         and 8 < facts.reach <= LARGEST_REACH
-        and facts.settings.code_size <= LARGEST_CODE
+        and settings.code_size <= LARGEST_CODE
         and 1 <= facts.components <= LARGEST_COMPONENTS
         and facts.covariance in ("full", "diag")
         and len(palette) == shape.levels
@@ -152,7 +162,7 @@ def _shapes(facts: Facts, size: int) -> list[tuple[int, ...]]:
     if not largest_batch(facts):
         raise ArchiveError("the model in the archive is for images that are too large")
     too_many = f"the model in the archive would hold more numbers than its {size} bytes can"
-    if _fewest_numbers(facts.settings) > size * NUMBERS_PER_BYTE:
+    if _fewest_numbers(settings) > size * NUMBERS_PER_BYTE:
         raise ArchiveError(too_many)
     shapes: list[tuple[int, ...]] = []
     try:
@@ -173,7 +183,7 @@ def _fewest_numbers(settings: ModelSettings) -> float:
     """
     encoder, decoder, hidden = settings.encoder, settings.decoder, settings.prior_hidden
     convolutions = [filters for stage in encoder.stages for filters in stage]
-    if len(convolutions) + len(hidden) + decoder.blocks > LARGEST_LAYERS or min(hidden) < 1:
+    if len(convolutions) + len(hidden) + decoder.blocks > LARGEST_LAYERS or min(hidden, default=1) < 1:
         return math.inf
     return max(
         (decoder.blocks + 1) * decoder.filters**2,

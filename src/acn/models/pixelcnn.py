@@ -17,8 +17,8 @@ class PixelCNN(Model):
     def __init__(self, settings: ModelSettings, shape: ImageShape) -> None:
         super().__init__()
         self.shape, self.code_size = shape, 0
-        # The decoder of the other models, given a constant for a code.
-        self.decoder = GatedPixelCNN(settings.decoder.model_copy(update={"canvas": 0}), shape, 1)
+        # The decoder of the other models, given a constant for a code: its canvas, if it has one, is the same for all.
+        self.decoder = GatedPixelCNN(settings.decoder, shape, 1)
 
     def posterior(self, images: Tensor) -> Posterior:
         """Of no dimensions."""
@@ -30,4 +30,4 @@ class PixelCNN(Model):
 
     def likelihood(self, codes: Tensor) -> PixelLikelihood:
         """r(x), for as many images as there are codes `[B, 0]`."""
-        return autoregressive(self.decoder, codes.new_zeros(len(codes), 1))
+        return autoregressive(self.decoder, codes.new_ones(len(codes), 1))

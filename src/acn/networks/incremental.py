@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from acn.distributions import Draw, Progress
-from acn.networks.pixelcnn import GatedBlock, GatedPixelCNN
+from acn.networks.pixelcnn import Block, Cell, GatedBlock, GatedPixelCNN, SeparableBlock
 
 
 class CachedLayer:
@@ -24,9 +24,10 @@ class CachedLayer:
         block: whose weights are used.
         given: what the codes add to its gates, `[B, 4F, 1 or H, 1 or W]`.
         size: `(B, H, W)`.
+        inputs: I, features of both stacks below.
     """
 
-    def __init__(self, block: GatedBlock, given: Tensor, size: tuple[int, int, int]) -> None:
+    def __init__(self, block: Block, given: Tensor, size: tuple[int, int, int], inputs: int) -> None:
         batch, height, width = size
         self.block = block
         self.given = given.expand(-1, -1, height, width)
@@ -34,7 +35,6 @@ class CachedLayer:
         self.horizontal, self.mix = block.horizontal.cell(), block.mix.cell()
         self.mix_base = self.mix.base()
         self.reach = block.horizontal.window.columns
-        inputs = self.horizontal.weight.shape[0] // self.reach
         self.rows = given.new_zeros(batch, inputs, block.vertical.window.rows, width)  # that the vertical stack reads
         self.columns = given.new_zeros(batch, self.reach - 1 + width, inputs)  # of the current row, after R empty ones
 
@@ -43,15 +43,12 @@ class CachedLayer:
 
         For the layer that reads the image, the input is the row above.
         """
-        window = self.block.vertical.window
         self.rows = torch.cat([self.rows[:, :, 1:], vertical], dim=2)
-        left, right, _, _ = window.padding
-        above = self.block.vertical.convolve(functional.pad(self.rows, (left, right)))  # [B, 2F, 1, W]
+        left, right, _, _ = self.block.vertical.window.padding
+        seen = self.block.vertical.convolve(functional.pad(self.rows, (left, right)))  # [B, F or 2F, 1, W]
         for_vertical, for_horizontal = self.given[:, :, row : row + 1].chunk(2, dim=1)
-        added = self.block.down(above) + for_horizontal
-        self.base = self.horizontal.base(added[:, :, 0].permute(2, 0, 1)).contiguous()  # [W, B, 2F]
         self.columns.zero_()
-        gated = self.gate(above + for_vertical)
+        gated = self.gate(self._begin_row(seen, for_horizontal) + for_vertical)
         return gated if self.block.first else gated + vertical
 
     def remember(self, column: int, horizontal: Tensor) -> None:
@@ -61,10 +58,48 @@ class CachedLayer:
     def next_pixel(self, column: int, horizontal: Tensor) -> Tensor:
         """Advance the horizontal stack to `column`, where its input is `horizontal` `[B, I]`; return its output."""
         self.remember(column, horizontal)
-        window = self.columns[:, column : column + self.reach].flatten(1)
-        gated = self.gate(self.horizontal(self.base[column], window))
-        mixed = self.mix(self.mix_base, gated)
+        window = self.columns[:, column : column + self.reach]  # [B, taps, I]
+        mixed = self.mix(self.mix_base, self.gate(self._row(column, window)))
         return mixed if self.block.first else mixed.add_(horizontal)
+
+    def _begin_row(self, seen: Tensor, for_horizontal: Tensor) -> Tensor:
+        """From what the vertical layer sees, prepare the row's pixels; return the vertical stack's gates' inputs."""
+        added = cast(GatedBlock, self.block).down(seen) + for_horizontal
+        self.base = cast(Cell, self.horizontal).base(_by_column(added))
+        return seen
+
+    def _row(self, column: int, window: Tensor) -> Tensor:
+        """Inputs `[B, 2F]` of the horizontal stack's gates at `column`, which reads `window` `[B, taps, I]`."""
+        return self.horizontal(self.base[column], window)
+
+
+class CachedSeparableLayer(CachedLayer):
+    """The same of a `SeparableBlock`."""
+
+    def __init__(self, block: SeparableBlock, given: Tensor, size: tuple[int, int, int], inputs: int) -> None:
+        super().__init__(block, given, size, inputs)
+        self.point = block.row.cell()
+
+    def _begin_row(self, seen: Tensor, for_horizontal: Tensor) -> Tensor:
+        self.seen = _by_column(seen)
+        self.base = self.point.base(_by_column(for_horizontal))
+        above: Tensor = cast(SeparableBlock, self.block).above(seen)
+        return above
+
+    def _row(self, column: int, window: Tensor) -> Tensor:
+        features = self.horizontal(self.seen[column], window)
+        return self.point(self.base[column], features.unsqueeze(1))
+
+
+def _by_column(row: Tensor) -> Tensor:
+    """`[B, F, 1, W]` as `[W, B, F]`."""
+    return row[:, :, 0].permute(2, 0, 1).contiguous()
+
+
+def _cached(block: Block, given: Tensor, size: tuple[int, int, int], network: GatedPixelCNN) -> CachedLayer:
+    if isinstance(block, SeparableBlock):
+        return CachedSeparableLayer(block, given, size, network.filters)
+    return CachedLayer(block, given, size, network.shape.channels if block.first else network.filters)
 
 
 class CachedDecoder:
@@ -83,7 +118,7 @@ class CachedDecoder:
         self.images = codes.new_zeros(len(codes), shape.channels, shape.height, shape.width)  # scaled to -1 ... 1
         size = (len(codes), shape.height, shape.width)
         self.layers = [
-            CachedLayer(cast(GatedBlock, block), given, size)
+            _cached(cast(Block, block), given, size, network)
             for block, given in zip(network.blocks, network.given(codes), strict=True)
         ]
         self.head = network.head.cell()

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from acn.config import DecoderSettings, ImageShape
 from acn.networks.arithmetic import FLOATS, Floats
+from acn.networks.depthwise import DepthwiseConv
 from acn.networks.geometry import Window, channel_mask, feature_groups, horizontal_window, vertical_window
 
 CANVAS_HIDDEN = 128
@@ -63,8 +64,8 @@ class Cell:
         return self.bias if added is None else added + self.bias
 
     def __call__(self, base: Tensor, taps: Tensor) -> Tensor:
-        """Map the cells that are read, `[B, taps x I]`, to `[B, O]`."""
-        return torch.addmm(base, taps, self.weight)
+        """Map the cells that are read, `[B, taps, I]`, to `[B, O]`."""
+        return torch.addmm(base, taps.flatten(1), self.weight)
 
 
 class GatedBlock(nn.Module):
@@ -110,6 +111,43 @@ class GatedBlock(nn.Module):
         return (gated, mixed) if self.first else (gated + vertical, mixed + horizontal)
 
 
+class SeparableBlock(nn.Module):
+    """A block that affords wide kernels and many features: it looks around feature by feature, then mixes features.
+
+    Of a `GatedBlock` it differs in the convolutions, which are depthwise, and in how the vertical stack reaches the
+    horizontal one: what it sees is added before the features are mixed, in place of a layer of its own.
+    """
+
+    first = False
+
+    def __init__(self, settings: DecoderSettings, code_size: int, channels: int, arithmetic: Floats) -> None:
+        super().__init__()
+        filters = settings.filters
+        groups = feature_groups(filters, channels)
+        point = Window(1, 1, 0)
+        self.arithmetic = arithmetic
+        self.vertical = DepthwiseConv(filters, vertical_window(settings.kernel, first=False))
+        self.horizontal = DepthwiseConv(filters, horizontal_window(settings.kernel))
+        self.above = WindowConv(filters, 2 * filters, point)
+        self.row = WindowConv(filters, 2 * filters, point, channel_mask(groups.repeat(2), groups, strict=False))
+        self.mix = WindowConv(filters, filters, point, channel_mask(groups, groups, strict=False))
+        self.condition = nn.Linear(code_size, 4 * filters)
+        for layer in (self.above.conv, self.row.conv):
+            _preserve_variance(layer, doubled=filters)
+
+    def given(self, codes: Tensor, canvas: Tensor | None) -> Tensor:
+        """What the code adds to the gates' inputs, `[B, 4F, 1, 1]`; the canvas is read by the first block alone."""
+        condition: Tensor = self.condition(codes)[:, :, None, None]
+        return condition
+
+    def forward(self, vertical: Tensor, horizontal: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
+        """Map both stacks `[B, F, H, W]` to the next layer's, `given` what the code adds."""
+        for_vertical, for_horizontal = given.chunk(2, dim=1)
+        seen = self.vertical(vertical)
+        mixed = self.mix(self.arithmetic.gate(self.row(self.horizontal(horizontal) + seen) + for_horizontal))
+        return vertical + self.arithmetic.gate(self.above(seen) + for_vertical), mixed + horizontal
+
+
 class Canvas(nn.Module):
     """A picture of the code: features for every pixel, made from the code alone, so that all of them are visible
     everywhere.
@@ -152,6 +190,15 @@ def _preserve_variance(layer: nn.Conv2d, *, doubled: int) -> None:
         layer.weight[:doubled] *= 2
 
 
+Block = GatedBlock | SeparableBlock
+
+
+def _block(settings: DecoderSettings, code_size: int, channels: int, arithmetic: Floats) -> Block:
+    if settings.separable:
+        return SeparableBlock(settings, code_size, channels, arithmetic)
+    return GatedBlock(settings, code_size, channels, arithmetic, first=False)
+
+
 class GatedPixelCNN(nn.Module):
     """Logits of every subpixel given the subpixels before it and a code.
 
@@ -166,13 +213,13 @@ class GatedPixelCNN(nn.Module):
         self, settings: DecoderSettings, shape: ImageShape, code_size: int, arithmetic: Floats = FLOATS
     ) -> None:
         super().__init__()
-        self.shape, self.arithmetic = shape, arithmetic
+        self.shape, self.arithmetic, self.filters = shape, arithmetic, settings.filters
         self.outputs = 1 if shape.levels == 2 else shape.levels
         channels, filters = shape.channels, settings.filters
         self.canvas = Canvas(settings, shape, code_size) if settings.canvas else None
+        first = GatedBlock(settings, code_size, channels, arithmetic, first=True)
         self.blocks = nn.ModuleList(
-            GatedBlock(settings, code_size, channels, arithmetic, first=index == 0)
-            for index in range(settings.blocks + 1)
+            [first, *(_block(settings, code_size, channels, arithmetic) for _ in range(settings.blocks))]
         )
         groups, head = feature_groups(filters, channels), feature_groups(settings.head, channels)
         out = torch.arange(channels, device="cpu").repeat_interleave(self.outputs)
@@ -187,7 +234,7 @@ class GatedPixelCNN(nn.Module):
     def given(self, codes: Tensor) -> list[Tensor]:
         """What the codes `[B, D]` add to the gates' inputs of each block: computed once per image."""
         canvas = self.canvas(codes) if self.canvas is not None else None
-        return [cast(GatedBlock, block).given(codes, canvas) for block in self.blocks]
+        return [cast(Block, block).given(codes, canvas) for block in self.blocks]
 
     def scale(self, levels: Tensor, like: Tensor) -> Tensor:
         """Level indices as numbers from -1 to 1, of the type of `like`."""

@@ -66,7 +66,7 @@ class Metrics:
             "reconstruction": reconstruction,
             "kl": kl,
             "total": reconstruction + kl,
-            "code_std": float(state.memory.codes.std(0).mean()),
+            "code_std": float(state.memory.codes.std(0).mean()) if state.model.code_size else math.nan,
             "staleness": _mean([r.staleness for r in reports if not math.isnan(r.staleness)]),
             "gradient_norm": _mean([r.gradient_norm for r in reports]),
             "learning_rate": now.learning_rate,
