@@ -137,6 +137,8 @@ class TrainingSettings(Settings):
 
     `max_minutes`: training ends after that much time even if epochs are left, and the schedule runs by whichever of the
     two is nearer its end; two runs with one seed are then no longer equal to the bit, since the clock has a say.
+    `optimizer`: `muon` is Muon for the matrices of convolutions, at `matrix_rate` times the learning rate, and Adam for
+    all other weights.
     `prior_rate`: learning rate of the prior network in units of `learning_rate`, which suits wide layers less.
     `clip`: largest gradient norm, None for no limit. `schedule`: `constant`, or `cosine` (linear warm-up over `warmup`
     steps, then a half cosine down to zero at the end).
@@ -148,12 +150,13 @@ class TrainingSettings(Settings):
     epochs: int = Field(10, ge=1)
     max_minutes: float | None = Field(None, gt=0)
     batch: int = Field(64, ge=1)
-    optimizer: Literal["adam", "rmsprop"] = "adam"
+    optimizer: Literal["adam", "rmsprop", "muon"] = "adam"
     learning_rate: float = Field(1e-3, gt=0)
     prior_rate: float = Field(1.0, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     schedule: Literal["constant", "cosine"] = "cosine"
     warmup: int = Field(100, ge=0)
+    matrix_rate: float = Field(7.0, gt=0)
     clip: float | None = Field(None, gt=0)
     average_decay: float = Field(0.999, ge=0, lt=1)
     kl_warmup: float = Field(0.0, ge=0, le=1)

@@ -78,7 +78,7 @@ def mnist_small() -> Config:
 
     One pass through the images in small batches, four times as many steps as the paper's batch of 64 would make of it.
     """
-    once = {"epochs": 1, "max_minutes": None, "batch": 16, "learning_rate": 3e-3}
+    once = {"epochs": 1, "max_minutes": None, "batch": 16, "learning_rate": 3e-3, "optimizer": "muon"}
     return Config(
         data=DataSettings(source="mnist_static.npz"),
         model=ModelSettings(

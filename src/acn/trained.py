@@ -19,9 +19,9 @@ from acn.distributions import GaussianPrior
 from acn.errors import DataError
 from acn.evaluation.costs import encode, posteriors, reconstruction
 from acn.evaluation.unconditional import expected_log_prob_kl
-from acn.models import Model
-from acn.runs import Run, load_model, load_prior, open_run, save_model
-from acn.sampling.draws import Sampler, draw_codes
+from acn.models import Model, with_codes
+from acn.runs import Run, load_model, open_run, save_model
+from acn.sampling.draws import Sampler, draw_codes, prior_of
 
 SCORE_SAMPLES = 4
 # Stands in messages where the folder of a run would.
@@ -58,7 +58,7 @@ class TrainedModel:
     Args:
         run: settings of the model, and the folder in which its prior is found.
         model: its networks.
-        prior: the unconditional prior as `acn.runs.load_prior` returns it, of a model that needs no folder.
+        prior: the unconditional prior as `acn.sampling.draws.prior_of` returns it, of a model that needs no folder.
     """
 
     run: Run
@@ -103,8 +103,9 @@ class TrainedModel:
 
         Raises:
             DataError: the images are not of the model's size, or have pixel values that it does not know.
+            UsageError: the model has no codes.
         """
-        codes: NDArray[np.float32] = encode(self.model, self._images(images), lambda _: None).numpy()
+        codes: NDArray[np.float32] = encode(with_codes(self.model), self._images(images), lambda _: None).numpy()
         return codes
 
     def score_samples(self, images: NDArray[Any], *, seed: int = 0) -> NDArray[np.float64]:
@@ -119,8 +120,10 @@ class TrainedModel:
         opened = self._images(images)
         posterior = posteriors(self.model, opened, lambda _: None)
         paid = reconstruction(self.model, opened, posterior, seed, lambda _: None)
-        kl, _ = expected_log_prob_kl(self._prior[0].log_prob, posterior, samples=SCORE_SAMPLES, seed=seed)
-        score: NDArray[np.float64] = -(paid + kl).numpy()
+        if self.model.code_size:
+            kl, _ = expected_log_prob_kl(self._prior[0].log_prob, posterior, samples=SCORE_SAMPLES, seed=seed)
+            paid = paid + kl
+        score: NDArray[np.float64] = -paid.numpy()
         return score
 
     def freeze(self) -> FrozenModel:
@@ -144,7 +147,7 @@ class TrainedModel:
 
     @cached_property
     def _prior(self) -> tuple[GaussianPrior, Tensor]:
-        return load_prior(self.run) if self.prior is None else self.prior
+        return prior_of(self.run, self.model) if self.prior is None else self.prior
 
     def _images(self, images: NDArray[Any]) -> Images:
         opened = Images(as_pixels(np.asarray(images), "images"), ALL_BYTES).with_palette(self.run.palette)

@@ -296,13 +296,10 @@ class Model:
             r = (decoder["kernel"] if number else decoder["first_kernel"]) // 2
             inputs, rows = (filters, r + 1) if number else (self.channels, r)
             if number and decoder.get("separable"):
-                layers += [
-                    (rows * (2 * r + 1), filters),
-                    (r + 1, filters),
-                    (filters, 2 * filters),
-                    (filters, 2 * filters),
-                ]
-                layers += [(filters, filters), (self.size, 4 * filters)]
+                last = number == decoder["blocks"]
+                layers += [(rows * (2 * r + 1), filters), (r + 1, filters)]
+                layers += [(filters, 2 * filters)] * (1 if last else 2)
+                layers += [(filters, filters), (self.size, (2 if last else 4) * filters)]
                 continue
             layers += [(rows * (2 * r + 1) * inputs, 2 * filters), ((r + 1) * inputs, 2 * filters)]
             layers += [(2 * filters, 2 * filters), (filters, filters), (self.size, 4 * filters)]
@@ -346,18 +343,23 @@ class Model:
             above = windows(v, range(-r, 1 if number else 0), range(-r, r + 1))
             left = windows(t, range(1), range(-r, 1))
             if number and settings.get("separable", False):
-                vertical, horizontal, gates, row, mix, condition = (next(layers) for _ in range(6))
+                vertical, horizontal = next(layers), next(layers)
+                gates = next(layers) if number < settings["blocks"] else None
+                row, mix, condition = (next(layers) for _ in range(3))
+                added = condition(z)[:, None, None]
                 seen = depthwise(vertical, above)
-                a, b = gates(seen, 2**13), row(depthwise(horizontal, left) + seen)
-            else:
-                vertical, horizontal, down, mix, condition = (next(layers) for _ in range(5))
-                a = vertical(above, 2**13)
-                b = horizontal(left) + down(a)
+                t = mix(gate(row(depthwise(horizontal, left) + seen) + added[..., -2 * settings["filters"] :])) + t
+                if gates is not None:
+                    v = gate(gates(seen, 2**13) + added[..., : 2 * settings["filters"]]) + v
+                continue
+            vertical, horizontal, down, mix, condition = (next(layers) for _ in range(5))
+            a = vertical(above, 2**13)
+            b = horizontal(left)
             added = condition(z)[:, None, None]
             if settings["canvas"] and not number:
                 added = added + next(layers)(canvas.transpose(0, 2, 3, 1))
             added_v, added_t = np.split(added, 2, axis=-1)
-            new_v, new_t = gate(a + added_v), mix(gate(b + added_t))
+            new_v, new_t = gate(a + added_v), mix(gate(b + down(a) + added_t))
             v, t = (new_v + v, new_t + t) if number else (new_v, new_t)
         head, output = next(layers), next(layers)
         return 16 * output(np.maximum(head(np.maximum(t, 0)), 0))

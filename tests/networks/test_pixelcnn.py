@@ -100,8 +100,9 @@ def test_the_code_reaches_every_pixel() -> None:
     assert ((first - second).abs() > 1e-9).all()
 
 
-def test_every_parameter_receives_a_gradient() -> None:
-    network = decoder(image_shape(6, 6, 3, 5))
+@pytest.mark.parametrize("separable", [False, True])
+def test_every_parameter_receives_a_gradient(separable: bool) -> None:
+    network = decoder(image_shape(6, 6, 3, 5), separable=separable)
     images = torch.randint(5, (4, 3, 6, 6))
     network(images, torch.randn(4, CODE_SIZE, dtype=torch.double)).sin().sum().backward()
     idle = [name for name, weight in network.named_parameters() if weight.grad is None or not weight.grad.any()]

@@ -6,6 +6,7 @@ import torch
 
 from acn.config import Config, override
 from acn.data import Collection, open_collection
+from acn.models import ACN, as_acn
 from acn.recipes import recipe
 from acn.runs import Run, create_run
 from acn.training.loop import Ending, train
@@ -50,6 +51,10 @@ class Bench:
         metrics = Metrics(run, state.step, lambda _, row: rows.append(row) if row else None)
         ending = train(run, state, self.collection.train, "float32", metrics, lambda: state.step == until)
         return ending, rows
+
+
+def acn_of(state: TrainingState, *, averaged: bool = False) -> ACN:
+    return as_acn(state.averaged if averaged else state.model, "this test")
 
 
 @pytest.fixture(scope="session")

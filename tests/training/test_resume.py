@@ -20,10 +20,16 @@ from tests.training.conftest import TINY, Bench
 VARIANTS = {
     "adam": [],
     "rmsprop": ["training.optimizer=rmsprop"],
+    "muon": ["training.optimizer=muon"],
     "unique neighbours": ["memory.unique=true"],
     "refreshed memory": ["memory.refresh=7"],
     "all neighbours": ["memory.neighbours=all"],
     "warmed-up KL": ["training.kl_warmup=0.5", "training.kl_floor=0.1"],
+    "neighbour's code and one width": ["model.prior=width", "training.epochs=1"],
+    "learned variances": ["model.posterior=learned", "training.epochs=1"],
+    "Gated PixelVAE": ["model.name=pixelvae", "training.epochs=1"],
+    "VAE": ["model.name=vae", "training.epochs=1"],
+    "Gated PixelCNN": ["model.name=pixelcnn", "memory.refresh=7", "training.epochs=1"],
 }
 
 
@@ -47,7 +53,7 @@ def test_resumed_is_uninterrupted(bench: Bench, variant: str) -> None:
     for until in (1, 7, 15, 20, None):  # 15 steps are an epoch, whose last batch is a small one
         bench.train(parts, state, until=until)
         state = bench.restore(parts)
-    assert state.step == 30
+    assert state.step == 15 * whole.config.training.epochs
     assert_same(whole, parts)
 
 

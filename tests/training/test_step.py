@@ -5,9 +5,11 @@ import torch
 
 from acn.data import epoch_order
 from acn.errors import TrainingError, UsageError
+from acn.memory import AssociativeMemory
 from acn.training.loop import choose_precision, make_plan
 from acn.training.step import _descend, rates, training_step
-from tests.training.conftest import Bench
+from tests.models.tiny import KINDS
+from tests.training.conftest import Bench, acn_of
 
 
 def test_training_lowers_the_cost(bench: Bench) -> None:
@@ -38,7 +40,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(bench: Bench) -> None
     run, state = bench.begin("run")
     bench.train(run, state, until=2)
     with torch.no_grad():
-        state.model.decoder.output.conv.weight.fill_(math.inf)
+        acn_of(state).decoder.output.conv.weight.fill_(math.inf)
     before = {name: tensor.clone() for name, tensor in state.tensors().items() if not name.startswith("memory.")}
     rows = epoch_order(len(bench.collection.train), 0, 0)[:10]
     batch = (rows, bench.collection.train.batch(rows))
@@ -54,10 +56,10 @@ def test_average_is_the_polyak_average(bench: Bench) -> None:
     expected = None
     for step in range(4):
         bench.train(run, state, until=step + 1)
-        weight = state.model.encoder.code.weight.detach().clone()
+        weight = acn_of(state).encoder.code.weight.detach().clone()
         decay = min(0.9, (1 + step) / (10 + step))
         expected = weight if expected is None else expected + (1 - decay) * (weight - expected)
-        torch.testing.assert_close(state.averaged.encoder.code.weight, expected)
+        torch.testing.assert_close(acn_of(state, averaged=True).encoder.code.weight, expected)
 
 
 def test_cosine_schedule_warms_up_and_ends_at_zero(bench: Bench) -> None:
@@ -102,6 +104,39 @@ def test_both_precisions_train(bench: Bench, precision: str) -> None:
     assert report.kl > 0
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_weight_is_optimized_once_and_the_priors_at_its_own_rate(bench: Bench, kind: str) -> None:
+    _, state = bench.begin("run", *KINDS[kind], "training.prior_rate=0.25")
+    rates_of = {id(p): group["rate"] for group in state.optimizer.param_groups for p in group["params"]}
+    assert sum(len(group["params"]) for group in state.optimizer.param_groups) == len(rates_of)
+    prior = {id(weight) for weight in state.model.prior_parameters()}
+    assert rates_of == {id(weight): 0.25 if id(weight) in prior else 1 for weight in state.model.parameters()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_moves_the_weights_of_every_model(bench: Bench, kind: str) -> None:
+    run, state = bench.begin("run", *KINDS[kind])
+    before = {name: weight.detach().clone() for name, weight in state.model.named_parameters()}
+    bench.train(run, state, until=1)
+    kept = [name for name, weight in state.model.named_parameters() if torch.equal(weight, before[name])]
+    # A PixelCNN's constant for a code is 0.
+    assert [name for name in kept if kind != "pixelcnn" or "condition.weight" not in name] == []
+
+
+def test_baselines_look_for_no_neighbour(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> torch.Tensor:
+        raise AssertionError("a neighbour was looked for")
+
+    monkeypatch.setattr(AssociativeMemory, "pick", never)
+    for kind in ("pixelvae", "vae", "pixelcnn"):
+        run, state = bench.begin(kind, *KINDS[kind])
+        bench.train(run, state, until=1)
+        assert bool((state.memory.visited >= 0).any())
+    run, state = bench.begin("acn")
+    with pytest.raises(AssertionError, match="looked for"):
+        bench.train(run, state, until=1)
+
+
 def test_more_neighbours_than_the_memory_holds_are_refused(bench: Bench) -> None:
     with pytest.raises(UsageError, match=r"lower memory\.neighbours or give more images"):
         bench.begin("run", "memory.neighbours=5000")
@@ -111,7 +146,7 @@ def gradients(bench: Bench, name: str) -> list[torch.Tensor]:
     _, state = bench.begin(name)
     images = bench.collection.train.batch(range(9))
     posterior = state.model.posterior(images)
-    kl = posterior.kl(state.model.prior(torch.ones(9, 3)), 8)
+    kl = state.model.kl(posterior, posterior.mean, torch.ones(9, 3), 8)
     z = posterior.sample(torch.Generator().manual_seed(0))
     paid = _descend(state.model, images, z, kl, 0.7, "float32")
     assert paid.reconstruction.shape == paid.kl.shape == (9,)
@@ -123,7 +158,7 @@ def test_sliced_gradients_are_those_of_the_whole_loss(bench: Bench, monkeypatch:
     images = bench.collection.train.batch(range(9))
     posterior = state.model.posterior(images)
     z = posterior.sample(torch.Generator().manual_seed(0))
-    kl = posterior.kl(state.model.prior(torch.ones(9, 3)), 8)
+    kl = state.model.kl(posterior, posterior.mean, torch.ones(9, 3), 8)
     (0.7 * kl - state.model.likelihood(z).log_prob(images)).mean().backward()
     expected = [weight.grad for weight in state.model.parameters()]
     for pixels in (64 * 9, 64 * 4, 64, 1):

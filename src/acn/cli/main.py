@@ -19,6 +19,7 @@ from acn.cli.interpolate import interpolate
 from acn.cli.neighbours import neighbours
 from acn.cli.reconstruct import reconstruct
 from acn.cli.report import report
+from acn.cli.reproduce import reproduce
 from acn.cli.sample import sample
 from acn.cli.train import train
 from acn.errors import AcnError
@@ -49,6 +50,7 @@ for command in (
     info,
     verify,
     freeze,
+    reproduce,
 ):
     app.command()(command)
 

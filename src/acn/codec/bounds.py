@@ -76,7 +76,8 @@ def _gated(block: GatedBlock, vertical: float, horizontal: float) -> tuple[float
 def _separable(block: SeparableBlock, vertical: float, horizontal: float) -> tuple[float, float]:
     seen = _through(block.vertical, vertical)
     around = _below(_through(block.horizontal, horizontal) + seen, LARGEST_ACTIVATION)
-    return _through(block.above, seen), _through(block.row, around)
+    above = 0.0 if block.above is None else _through(block.above, seen)
+    return above, _through(block.row, around)
 
 
 def _prior(prior: PriorNetwork, codes: float) -> None:

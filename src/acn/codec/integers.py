@@ -261,7 +261,8 @@ def limit_vertical(blocks: nn.ModuleList) -> None:
     """Set the limit of the layers that go to the gates of the decoder's vertical stack."""
     for block in blocks:
         gating = block.above if isinstance(block, SeparableBlock) else cast(GatedBlock, block).vertical
-        cast(IntegerLayer, gating).limit = VERTICAL_LIMIT
+        if gating is not None:
+            cast(IntegerLayer, gating).limit = VERTICAL_LIMIT
 
 
 def _window(layer: nn.Conv2d) -> Window:

@@ -49,7 +49,7 @@ def html_report(run: Run, figures: dict[str, Any]) -> str:
         run: whose folder holds the pictures.
         figures: what `acn.evaluation.evaluate.evaluate` returned.
     """
-    title = html.escape(f"{figures['data']['source']}: {NAMES[figures['config']['model']['name']]}")
+    title = html.escape(f"{figures['data']['source']}: {NAMES[run.config.model.name]}")
     parts = [
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title><style>{STYLE}</style>",
         f"<h1>{title}</h1><p>{html.escape(_summary(figures))}</p>",

@@ -8,7 +8,18 @@ from acn.models.pixelcnn import PixelCNN
 from acn.models.pixelvae import PixelVAE
 from acn.models.vae import VAE
 
-__all__ = ["ACN", "VAE", "Model", "PixelCNN", "PixelVAE", "UnconditionalModel", "as_acn", "build", "device_of"]
+__all__ = [
+    "ACN",
+    "VAE",
+    "Model",
+    "PixelCNN",
+    "PixelVAE",
+    "UnconditionalModel",
+    "as_acn",
+    "build",
+    "device_of",
+    "with_codes",
+]
 
 MODELS: dict[str, type[ACN | PixelCNN | PixelVAE | VAE]] = {
     "acn": ACN,
@@ -31,4 +42,15 @@ def as_acn(model: Model, purpose: str) -> ACN:
     """
     if not isinstance(model, ACN):
         raise UsageError(f"{purpose} needs the prior given a neighbour, which a {type(model).__name__} has not")
+    return model
+
+
+def with_codes(model: Model) -> Model:
+    """Return `model` if its codes say anything.
+
+    Raises:
+        UsageError: it is a PixelCNN.
+    """
+    if not model.code_size:
+        raise UsageError(f"a {type(model).__name__} has no codes; this needs a run of another model")
     return model

@@ -45,11 +45,9 @@ class CachedLayer:
         """
         self.rows = torch.cat([self.rows[:, :, 1:], vertical], dim=2)
         left, right, _, _ = self.block.vertical.window.padding
-        seen = self.block.vertical.convolve(functional.pad(self.rows, (left, right)))  # [B, F or 2F, 1, W]
-        for_vertical, for_horizontal = self.given[:, :, row : row + 1].chunk(2, dim=1)
+        seen = self.block.vertical.convolve(functional.pad(self.rows, (left, right)))
         self.columns.zero_()
-        gated = self.gate(self._begin_row(seen, for_horizontal) + for_vertical)
-        return gated if self.block.first else gated + vertical
+        return self._next_row(vertical, seen, self.given[:, :, row : row + 1])
 
     def remember(self, column: int, horizontal: Tensor) -> None:
         """Keep the input `[B, I]` of the horizontal stack at `column` for the columns to come."""
@@ -62,11 +60,13 @@ class CachedLayer:
         mixed = self.mix(self.mix_base, self.gate(self._row(column, window)))
         return mixed if self.block.first else mixed.add_(horizontal)
 
-    def _begin_row(self, seen: Tensor, for_horizontal: Tensor) -> Tensor:
-        """From what the vertical layer sees, prepare the row's pixels; return the vertical stack's gates' inputs."""
-        added = cast(GatedBlock, self.block).down(seen) + for_horizontal
-        self.base = cast(Cell, self.horizontal).base(_by_column(added))
-        return seen
+    def _next_row(self, vertical: Tensor, seen: Tensor, given: Tensor) -> Tensor:
+        """Advance by what the vertical layer has `seen` and what the codes add, and prepare the row's pixels."""
+        block = cast(GatedBlock, self.block)
+        for_vertical, for_horizontal = given.chunk(2, dim=1)
+        self.base = cast(Cell, self.horizontal).base(_by_column(block.down(seen) + for_horizontal))
+        gated = self.gate(seen + for_vertical)
+        return gated if block.first else gated + vertical
 
     def _row(self, column: int, window: Tensor) -> Tensor:
         """Inputs `[B, 2F]` of the horizontal stack's gates at `column`, which reads `window` `[B, taps, I]`."""
@@ -80,11 +80,11 @@ class CachedSeparableLayer(CachedLayer):
         super().__init__(block, given, size, inputs)
         self.point = block.row.cell()
 
-    def _begin_row(self, seen: Tensor, for_horizontal: Tensor) -> Tensor:
+    def _next_row(self, vertical: Tensor, seen: Tensor, given: Tensor) -> Tensor:
+        block = cast(SeparableBlock, self.block)
         self.seen = _by_column(seen)
-        self.base = self.point.base(_by_column(for_horizontal))
-        above: Tensor = cast(SeparableBlock, self.block).above(seen)
-        return above
+        self.base = self.point.base(_by_column(given[:, -2 * block.filters :]))
+        return block.climb(vertical, seen, given)
 
     def _row(self, column: int, window: Tensor) -> Tensor:
         features = self.horizontal(self.seen[column], window)

@@ -115,37 +115,46 @@ class SeparableBlock(nn.Module):
     """A block that affords wide kernels and many features: it looks around feature by feature, then mixes features.
 
     Of a `GatedBlock` it differs in the convolutions, which are depthwise, and in how the vertical stack reaches the
-    horizontal one: what it sees is added before the features are mixed, in place of a layer of its own.
+    horizontal one: what it sees is added before features are mixed, in place of a layer of its own. The last block
+    has no use for the vertical stack beyond that, and leaves it as it is.
     """
 
     first = False
 
-    def __init__(self, settings: DecoderSettings, code_size: int, channels: int, arithmetic: Floats) -> None:
+    def __init__(
+        self, settings: DecoderSettings, code_size: int, channels: int, arithmetic: Floats, *, last: bool
+    ) -> None:
         super().__init__()
-        filters = settings.filters
+        self.filters = filters = settings.filters
         groups = feature_groups(filters, channels)
         point = Window(1, 1, 0)
         self.arithmetic = arithmetic
         self.vertical = DepthwiseConv(filters, vertical_window(settings.kernel, first=False))
         self.horizontal = DepthwiseConv(filters, horizontal_window(settings.kernel))
-        self.above = WindowConv(filters, 2 * filters, point)
+        self.above = None if last else WindowConv(filters, 2 * filters, point)
         self.row = WindowConv(filters, 2 * filters, point, channel_mask(groups.repeat(2), groups, strict=False))
         self.mix = WindowConv(filters, filters, point, channel_mask(groups, groups, strict=False))
-        self.condition = nn.Linear(code_size, 4 * filters)
-        for layer in (self.above.conv, self.row.conv):
-            _preserve_variance(layer, doubled=filters)
+        self.condition = nn.Linear(code_size, (2 if last else 4) * filters)
+        for layer in (self.above, self.row):
+            if layer is not None:
+                _preserve_variance(layer.conv, doubled=filters)
 
     def given(self, codes: Tensor, canvas: Tensor | None) -> Tensor:
-        """What the code adds to the gates' inputs, `[B, 4F, 1, 1]`; the canvas is read by the first block alone."""
+        """What the code adds to the gates' inputs, `[B, 4F or 2F, 1, 1]`; only the first block reads the canvas."""
         condition: Tensor = self.condition(codes)[:, :, None, None]
         return condition
 
     def forward(self, vertical: Tensor, horizontal: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
         """Map both stacks `[B, F, H, W]` to the next layer's, `given` what the code adds."""
-        for_vertical, for_horizontal = given.chunk(2, dim=1)
         seen = self.vertical(vertical)
-        mixed = self.mix(self.arithmetic.gate(self.row(self.horizontal(horizontal) + seen) + for_horizontal))
-        return vertical + self.arithmetic.gate(self.above(seen) + for_vertical), mixed + horizontal
+        row = self.row(self.horizontal(horizontal) + seen) + given[:, -2 * self.filters :]
+        return self.climb(vertical, seen, given), self.mix(self.arithmetic.gate(row)) + horizontal
+
+    def climb(self, vertical: Tensor, seen: Tensor, given: Tensor) -> Tensor:
+        """The next layer's vertical stack, from this one's and from what is seen of it."""
+        if self.above is None:
+            return vertical
+        return self.arithmetic.gate(self.above(seen) + given[:, : 2 * self.filters]) + vertical
 
 
 class Canvas(nn.Module):
@@ -193,10 +202,10 @@ def _preserve_variance(layer: nn.Conv2d, *, doubled: int) -> None:
 Block = GatedBlock | SeparableBlock
 
 
-def _block(settings: DecoderSettings, code_size: int, channels: int, arithmetic: Floats) -> Block:
-    if settings.separable:
-        return SeparableBlock(settings, code_size, channels, arithmetic)
-    return GatedBlock(settings, code_size, channels, arithmetic, first=False)
+def _block(settings: DecoderSettings, code_size: int, channels: int, arithmetic: Floats, index: int) -> Block:
+    if settings.separable and index:
+        return SeparableBlock(settings, code_size, channels, arithmetic, last=index == settings.blocks)
+    return GatedBlock(settings, code_size, channels, arithmetic, first=index == 0)
 
 
 class GatedPixelCNN(nn.Module):
@@ -217,9 +226,8 @@ class GatedPixelCNN(nn.Module):
         self.outputs = 1 if shape.levels == 2 else shape.levels
         channels, filters = shape.channels, settings.filters
         self.canvas = Canvas(settings, shape, code_size) if settings.canvas else None
-        first = GatedBlock(settings, code_size, channels, arithmetic, first=True)
         self.blocks = nn.ModuleList(
-            [first, *(_block(settings, code_size, channels, arithmetic) for _ in range(settings.blocks))]
+            _block(settings, code_size, channels, arithmetic, index) for index in range(settings.blocks + 1)
         )
         groups, head = feature_groups(filters, channels), feature_groups(settings.head, channels)
         out = torch.arange(channels, device="cpu").repeat_interleave(self.outputs)

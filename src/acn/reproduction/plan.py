@@ -58,3 +58,8 @@ class Training:
         return override(
             recipe(BASES[self.scale]), [*VARIANTS[self.variant].settings, f"data.source={self.source}", seed]
         )
+
+    def fits(self, images: int) -> bool:
+        """Whether K other images can be found among `images` training images."""
+        neighbours = self.config.memory.neighbours
+        return neighbours == "all" or neighbours < images

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from acn.distributions import GaussianPrior
-from acn.models import Model, as_acn, device_of
+from acn.models import Model, as_acn, device_of, with_codes
+from acn.runs import Run, load_prior
 
 PriorName = Literal["mixture", "associative"]
 # Images that are generated side by side: enough to fill the machine, few enough for its memory.
@@ -52,8 +53,12 @@ class Sampler:
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Mean codes `[B, D]` of images."""
-        codes: Tensor = self.model.posterior(images.to(device_of(self.model))).mean
+        """Mean codes `[B, D]` of images.
+
+        Raises:
+            UsageError: the model has no codes.
+        """
+        codes: Tensor = with_codes(self.model).posterior(images.to(device_of(self.model))).mean
         return codes.cpu()
 
     def reconstruct(self, images: Tensor, copies: int) -> Tensor:
@@ -87,6 +92,18 @@ class Sampler:
         return drawn.view(len(first), steps, *drawn.shape[1:])
 
 
+def prior_of(run: Run, model: Model) -> tuple[GaussianPrior, Tensor]:
+    """Return what `acn.runs.load_prior` returns, or for a model without codes a prior of no dimensions.
+
+    Raises:
+        RunError: the run was not evaluated yet, or the file is damaged.
+    """
+    if model.code_size:
+        return load_prior(run)
+    nothing = torch.zeros(1, 0)
+    return GaussianPrior(torch.ones(1), nothing, nothing), nothing
+
+
 @torch.no_grad()
 def draw_codes(
     model: Model, prior: tuple[GaussianPrior, Tensor], name: PriorName, count: int, generator: torch.Generator
@@ -95,7 +112,7 @@ def draw_codes(
 
     Args:
         model: gives the associative prior its components.
-        prior: the mixture, and the codes of the training images, as `acn.runs.load_prior` returns them.
+        prior: the mixture, and the codes of the training images, as `prior_of` returns them.
         name: `mixture`, or `associative`: the prior given the code of a training image picked at random.
         count: B.
         generator: source of all random numbers.
@@ -106,6 +123,7 @@ def draw_codes(
     mixture, codes = prior
     if name == "mixture":
         return mixture.sample(count, generator)
+    network = as_acn(model, "the associative prior")
     picked = codes[torch.randint(len(codes), (count,), generator=generator)]
-    drawn = as_acn(model, "the associative prior").prior(picked.to(device_of(model))).sample(generator)
+    drawn = network.prior(picked.to(device_of(model))).sample(generator)
     return drawn.cpu()

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from acn.config import Config, ImageShape, TrainingSettings
+from acn.config import Config, ImageShape
 from acn.memory import AssociativeMemory
 from acn.models import Model, build
 from acn.runs import Run, load_weights, read_tensors, write_tensors
+from acn.training.optimizers import Optimizer, build_optimizer
 
 
 @dataclass
@@ -25,7 +26,7 @@ class TrainingState:
 
     model: Model
     average: AveragedModel
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizer
     memory: AssociativeMemory
     epoch: int = 0
     position: int = 0
@@ -65,7 +66,7 @@ def new_state(config: Config, shape: ImageShape, images: int, device: torch.devi
     memory = AssociativeMemory(images, model.code_size, config.memory, seed=seed, device=device)
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(model, multi_avg_fn=_polyak(config.training.average_decay))
-    return TrainingState(model, average, _optimizer(model, config.training), memory)
+    return TrainingState(model, average, build_optimizer(model, config.training), memory)
 
 
 def save_state(run: Run, state: TrainingState) -> None:
@@ -102,19 +103,6 @@ def _polyak(decay: float) -> Any:  # noqa: ANN401 - the type that torch declares
     return update
 
 
-def _optimizer(model: Model, settings: TrainingSettings) -> torch.optim.Optimizer:
-    prior = list(model.prior_parameters())
-    theirs = set(map(id, prior))
-    others = [parameter for parameter in model.parameters() if id(parameter) not in theirs]
-    # `rate` multiplies what the schedule says at each step.
-    groups: list[dict[str, Any]] = [{"params": others, "rate": 1.0}]
-    if prior:
-        groups.append({"params": prior, "rate": settings.prior_rate})
-    if settings.optimizer == "rmsprop":
-        return torch.optim.RMSprop(groups, settings.learning_rate, alpha=0.9, momentum=settings.momentum)
-    return torch.optim.Adam(groups, settings.learning_rate, betas=(settings.momentum, 0.999), fused=True)
-
-
 def _optimizer_tensors(state: TrainingState) -> Iterator[tuple[str, Tensor]]:
     for name, parameter in state.model.named_parameters():
         for key, value in state.optimizer.state[parameter].items():
@@ -125,10 +113,12 @@ def _restore_optimizer(state: TrainingState, tensors: dict[str, Tensor]) -> None
     for name, parameter in state.model.named_parameters():
         own = _under(tensors, f"{name}.")
         # Moments lie in memory as their weights do: another layout would add up in another order.
-        state.optimizer.state[parameter] = {
-            key: torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.clone()
-            for key, value in own.items()
-        }
+        state.optimizer.state[parameter].update(
+            {
+                key: torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.clone()
+                for key, value in own.items()
+            }
+        )
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

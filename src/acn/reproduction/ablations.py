@@ -1,0 +1,178 @@
+"""Comparisons that the paper left out: one setting changed at a time, and one estimate against another."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from acn.reproduction.documents import Column, Document, Row
+from acn.reproduction.material import Material, columns
+from acn.reproduction.summary import Pick, figure, over_seeds
+from acn.reproduction.trainings import Result
+
+COMPARED = (
+    "reconstruction",
+    "kl_k1",
+    "kl_k5",
+    "kl_tour_greedy",
+    "kl_tour_improved",
+    "kl_unconditional",
+    "list",
+    "tour",
+    "probe",
+    "code_std",
+    "seconds",
+)
+NATS = "Costs are in nats per image of the test split"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Variants that differ in one setting.
+
+    `rows`: what each variant is called, under the heading `head`. `extra`: more columns than `COMPARED`.
+    """
+
+    title: str
+    text: str
+    head: str
+    rows: Mapping[str, str]
+    extra: tuple[str, ...] = ()
+
+
+COMPARISONS: dict[str, Comparison] = {
+    "ablation-prior": Comparison(
+        "What the prior makes of the neighbour's code",
+        "The prior of an ACN is a network that reads a neighbour's code. Beside it: a linear map in its place, the "
+        "neighbour's code itself as the mean with one learned width, and no neighbour at all.",
+        "prior",
+        {
+            "acn": "network",
+            "linear": "linear map",
+            "width": "the code itself, and one width",
+            "pixelvae": "none: unconditional (Gated PixelVAE)",
+        },
+    ),
+    "ablation-staleness": Comparison(
+        "Stored codes as last visited, or refreshed",
+        "Neighbours are found among codes that were stored when their images were last visited. Beside it: at every "
+        "step the 64 codes that have waited longest are encoded afresh. Staleness is the mean Euclidean distance "
+        "between a stored code and the one that replaces it at the next visit, over the training; where a training "
+        "is a single pass, only refreshed codes are ever replaced.",
+        "stored codes",
+        {"acn": "as last visited", "refreshed": "64 more refreshed at every step"},
+        extra=("staleness",),
+    ),
+    "ablation-neighbours": Comparison(
+        "The choice among the K nearest neighbours",
+        "In training the neighbour is drawn from the K nearest codes. K is that of the training; the KLs at K = 1 and "
+        "5, and along tours, are those of the evaluation, which is the same for all.",
+        "neighbour in training",
+        {
+            "k1": "K = 1",
+            "acn": "K = 5",
+            "k20": "K = 20",
+            "k100": "K = 100",
+            "k1000": "K = 1000",
+            "random": "any other image",
+        },
+    ),
+    "ablation-unique": Comparison(
+        "Neighbours used freely, or at most once in a pass",
+        "In training a code may be the neighbour of any number of images. Beside it: every code serves as a neighbour "
+        "at most once in each pass through the images.",
+        "a code serves",
+        {"acn": "any number of times", "unique": "at most once in a pass"},
+    ),
+    "ablation-variance": Comparison(
+        "Variance of the posterior: unit, or learned",
+        "The posterior of an ACN has unit variance. Beside it: a variance that the encoder gives for every number of "
+        "the code.",
+        "variance",
+        {"acn": "unit", "learned": "learned"},
+    ),
+}
+
+
+def compare(name: str, material: Material) -> Document:
+    """Lay out the comparison called `name`: a row for each of its variants that there are results of."""
+    comparison = COMPARISONS[name]
+    keys = (*COMPARED, *comparison.extra)
+    return Document(
+        name,
+        f"{comparison.title}: {material.collection.name}",
+        comparison.text,
+        material.found,
+        head=comparison.head,
+        columns=columns(keys),
+        rows=tuple(
+            Row(text, material.cells(variant, keys))
+            for variant, text in comparison.rows.items()
+            if variant in material.found
+        ),
+        notes=(f"{NATS}; KL, unconditional, is that to the better of the unconditional priors, as in `list`.",),
+    )
+
+
+def tour(material: Material) -> Document:
+    """Lay out what the local search on a tour is worth, for one and the same models."""
+    picks = {
+        "greedy": {"kl": figure("kl_tour_greedy"), "tour": _paid("kl_tour_greedy"), "restored": _greedy_restored},
+        "improved": {
+            "kl": figure("kl_tour_improved"),
+            "tour": _paid("kl_tour_improved"),
+            "restored": figure("tour_restored"),
+        },
+    }
+    return Document(
+        "ablation-tour",
+        f"Tours, greedy or improved by local search: {material.collection.name}",
+        "Two tours through the same test codes of the same models: from each image to the nearest one left, and the "
+        "same after a local search on the KLs along it.",
+        material.found,
+        head="tour",
+        columns=(Column("kl", "KL"), Column("tour", "tour"), Column("restored", "tour, order restored")),
+        rows=_estimates(material, picks),
+        notes=(f"{NATS}; tour is reconstruction + KL.",),
+    )
+
+
+def unconditional(material: Material) -> Document:
+    """Lay out what the choice of the unconditional prior is worth, for one and the same models."""
+    priors = {"Gaussian mixture": "kl_unconditional_mixture", "associative": "kl_unconditional_associative"}
+    picks = {
+        text: {"kl": figure(key), "error": figure(f"{key}_standard_error"), "list": _paid(key)}
+        for text, key in priors.items()
+    }
+    return Document(
+        "ablation-unconditional",
+        f"Unconditional prior, Gaussian mixture or associative: {material.collection.name}",
+        "Two unconditional priors for the same models: a Gaussian mixture fitted to samples of the training codes, and "
+        "the mean of the ACN's own prior over the codes of all training images.",
+        material.found,
+        head="prior",
+        columns=(Column("kl", "KL"), Column("error", "its standard error", 4), Column("list", "list")),
+        rows=_estimates(material, picks),
+        notes=(f"{NATS}; list is reconstruction + KL. The standard error is that of sampling from the posteriors.",),
+    )
+
+
+def _estimates(material: Material, rows: Mapping[str, Mapping[str, Pick]]) -> tuple[Row, ...]:
+    """Rows of one and the same results, the ACNs', each with figures of its own."""
+    results = material.found["acn"]
+    return tuple(
+        Row(text, {key: over_seeds(results, pick) for key, pick in picks.items()}) for text, picks in rows.items()
+    )
+
+
+def _paid(key: str) -> Pick:
+    """Reconstruction and the KL called `key`."""
+
+    def pick(result: Result) -> float | None:
+        kl = result.figures.get(key)
+        return None if kl is None else float(result.figures["reconstruction"] + kl)
+
+    return pick
+
+
+def _greedy_restored(result: Result) -> float | None:
+    paid = _paid("kl_tour_greedy")(result)
+    return None if paid is None else float(paid + result.figures["order_nats"])

@@ -1,0 +1,144 @@
+"""Figures 3 to 6 of Graves, Menick and van den Oord 2018, drawn from the models trained here."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from acn.evaluation.costs import encode
+from acn.evaluation.figures import plot_codes
+from acn.reproduction.documents import Document
+from acn.reproduction.material import Material
+from acn.reproduction.plan import VARIANTS
+from acn.reproduction.trainings import Result
+from acn.runs import load_model, load_prior
+from acn.sampling.draws import Sampler, draw_codes
+from acn.sampling.pictures import grid, save_picture, to_pictures
+
+Picture = Image.Image
+SEED = 0  # of everything that is drawn
+ROWS, COPIES = 10, 9
+CHAINS, STEPS = 8, 15
+SAMPLES = (4, 16)
+CAPTION = 18  # pixels
+
+
+def figure3(material: Material) -> Document:
+    """Codes of the test split on their principal plane."""
+    result, test = material.found["acn"][0], material.collection.test
+    model = load_model(result.run).to(material.device)
+    codes = encode(model, test, material.stage("codes of test", len(test)))
+    title = f"{material.collection.name}: codes of the test split"
+    plot_codes(codes, test.labels, test.label_names, material.folder / "figure3.png", title=title)
+    return _document(
+        material,
+        3,
+        "principal components of the codes",
+        "Codes of the test split on their first two principal components, coloured by the label, which training did "
+        "not see.",
+    )
+
+
+def figure4(material: Material) -> Document:
+    """Several images with the code of each original."""
+    originals = _some(material, ROWS)
+    sampler = _sampler(material, material.found["acn"][0], len(originals) * COPIES)
+    drawn = sampler.reconstruct(originals, COPIES)
+    _save_rows(material, torch.cat([originals[:, None], drawn], dim=1), "figure4.png")
+    return _document(
+        material,
+        4,
+        "reconstructions",
+        "Images of the test split in the first column; beside each, images drawn from the decoder given its mean code.",
+    )
+
+
+def figure5(material: Material) -> Document:
+    """Samples of an ACN with its unconditional prior above those of the decoder alone."""
+    acn, alone = (material.found[variant][0] for variant in ("acn", "pixelcnn"))
+    count = SAMPLES[0] * SAMPLES[1]
+    sampler = _sampler(material, acn, count)
+    codes = draw_codes(sampler.model, load_prior(acn.run), "mixture", count, sampler.generator)
+    above = sampler.decode(codes)
+    below = _sampler(material, alone, count).decode(torch.zeros(count, 0))
+    parts = [
+        ("ACN, codes from the unconditional prior (Gaussian mixture)", _samples(material, above)),
+        (VARIANTS["pixelcnn"].text, _samples(material, below)),
+    ]
+    save_picture(captioned(parts), material.folder / "figure5.png")
+    return _document(
+        material,
+        5,
+        "samples",
+        "New images: above from the ACN, codes drawn from its unconditional prior (the Gaussian mixture); below from "
+        "the Gated PixelCNN, which has no code.",
+    )
+
+
+def figure6(material: Material) -> Document:
+    """Chains of associations."""
+    starts = _some(material, CHAINS)
+    sampler = _sampler(material, material.found["acn"][0], len(starts) * STEPS)
+    _save_rows(material, sampler.daydream(starts, STEPS), "figure6.png")
+    return _document(
+        material,
+        6,
+        "daydreams",
+        "Images of the test split in the first column. Each next image: encode the last one, draw a code from the "
+        "prior given its code, draw an image from the decoder given that.",
+    )
+
+
+def captioned(parts: Sequence[tuple[str, Picture]]) -> Picture:
+    """Put pictures one below the other, each under its caption; all are grey, or all in colour."""
+    margin, font = CAPTION // 2, ImageFont.load_default(CAPTION)
+    width = max(max(picture.width, round(font.getlength(text)) + 2 * margin) for text, picture in parts)
+    height = sum(picture.height + 2 * CAPTION for _, picture in parts)
+    canvas = Image.new(parts[0][1].mode, (width, height), "white")
+    pen, top = ImageDraw.Draw(canvas), 0
+    for text, picture in parts:
+        pen.text((margin, top + margin), text, fill="black", font=font)
+        canvas.paste(picture, (0, top + 2 * CAPTION))
+        top += 2 * CAPTION + picture.height
+    return canvas
+
+
+def _document(material: Material, number: int, what: str, text: str) -> Document:
+    return Document(
+        f"figure{number}",
+        f"Figure {number}: {what}, {material.collection.name}",
+        text,
+        material.found,
+        notes=(f"Drawn from the runs of training seed 0, with seed {SEED}; nothing was selected.",),
+        picture=f"figure{number}.png",
+        facts={"drawing_seed": SEED},
+    )
+
+
+def _some(material: Material, count: int) -> Tensor:
+    """At most `count` images of the test split `[B, C, H, W]`, evenly spaced: collections are often sorted by class."""
+    test = material.collection.test
+    rows: NDArray[np.int64] = np.linspace(0, len(test) - 1, min(count, len(test))).round().astype(np.int64)
+    return test.batch(np.unique(rows))
+
+
+def _sampler(material: Material, result: Result, images: int) -> Sampler:
+    model = load_model(result.run).to(material.device)
+    generator = torch.Generator().manual_seed(SEED)
+    return Sampler(model, generator, progress=material.stage(f"drawing from {result.training.variant}", images))
+
+
+def _samples(material: Material, images: Tensor) -> Picture:
+    pictures = to_pictures(images, material.collection.palette)
+    return grid(pictures.reshape(*SAMPLES, *pictures.shape[1:]))
+
+
+def _save_rows(material: Material, images: Tensor, name: str) -> Path:
+    """Save `[rows, columns, C, H, W]` as a grid whose first column stands apart."""
+    path = material.folder / name
+    save_picture(grid(to_pictures(images, material.collection.palette), first_column=True), path)
+    return path

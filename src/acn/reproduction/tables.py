@@ -1,0 +1,93 @@
+"""Tables 1 to 3 of Graves, Menick and van den Oord 2018, measured here and, on their images, beside their figures."""
+
+from acn.evaluation.table import COST_ROWS, PROBE_ROWS
+from acn.reproduction import published
+from acn.reproduction.documents import PUBLISHED_DIGITS, Cell, Column, Document, Row
+from acn.reproduction.material import Material, columns
+from acn.reproduction.plan import VARIANTS
+from acn.reproduction.published import PAPER_NAME, Published
+from acn.reproduction.summary import accuracy, bits, figure, over_seeds
+
+TOTALS = ("list", "list_bits", "set", "tour", "tour_restored")
+# Rows of Table 3: the codes of a variant, or features that need no training, which are read from the runs of "acn".
+CODES = {"vae": "VAE codes", "pixelvae": "Gated PixelVAE codes", "acn": "ACN codes"}
+FEATURES = ("pca", "pixels", "random_encoder")
+THE_PAPERS = Column("paper", "paper (published)", PUBLISHED_DIGITS)
+
+
+def table1(material: Material) -> Document:
+    """What an image of the test split costs under each model."""
+    rows = [Row(VARIANTS[variant].text, material.cells(variant, TOTALS)) for variant in material.found]
+    return Document(
+        "table1",
+        f"Table 1: likelihood of {material.collection.name}, test split",
+        "Nats per image. `list` keeps the order of the images; `set` forgets it, as any model may; `tour` has them in "
+        "the order of a tour through their codes, each with the one before it as its neighbour; the last column sends "
+        "their own order beside the tour. Models without neighbours have no tour.",
+        material.found,
+        columns=columns(TOTALS),
+        rows=(*(_published_likelihoods() if material.papers else ()), *rows),
+        notes=_notes("1", "`list` here has the better of two unconditional priors.") if material.papers else (),
+    )
+
+
+def table2(material: Material) -> Document:
+    """What an ACN's test split costs, term by term."""
+    results = material.found["acn"]
+    rows = []
+    for key, text in COST_ROWS.items():
+        cells: dict[str, Cell] = {
+            "nats": over_seeds(results, figure(key)),
+            "bits": over_seeds(results, bits(key)),
+            THE_PAPERS.key: published.COSTS.get(key) if material.papers else None,
+        }
+        if cells["nats"] is not None:
+            rows.append(Row(text, cells))
+    own = "The paper's cost of the tour is that of the greedy one; `tour` here is the improved one."
+    return Document(
+        "table2",
+        f"Table 2: costs of an ACN, {material.collection.name}, test split",
+        "What an image costs, term by term, and in all: each total is the reconstruction and one of the KLs.",
+        material.found,
+        head="cost",
+        columns=(Column("nats", "nats / image"), Column("bits", "bits / dim", 4), THE_PAPERS),
+        rows=tuple(rows),
+        notes=_notes("2", own) if material.papers else (),
+    )
+
+
+def table3(material: Material) -> Document:
+    """How much a linear classifier reads from codes and from other features."""
+    features = [(key, PROBE_ROWS[key], "acn", key) for key in FEATURES]
+    features += [(variant, text, variant, "codes") for variant, text in CODES.items()]
+    rows = []
+    for key, text, variant, name in features:
+        measured = over_seeds(material.found.get(variant, ()), accuracy(name))
+        paper = published.ACCURACIES.get(key) if material.papers else None
+        if measured is not None:
+            rows.append(Row(text, {"accuracy": measured, THE_PAPERS.key: paper}))
+    return Document(
+        "table3",
+        f"Table 3: linear classification of {material.collection.name}, test split",
+        "Accuracy in percent of multinomial logistic regression, trained on the features and labels of the training "
+        "split. PCA, pixels and the untrained encoder need no training and stand in the evaluations of the ACN.",
+        material.found,
+        head="features",
+        columns=(Column("accuracy", "accuracy %"), THE_PAPERS),
+        rows=tuple(rows),
+        notes=_notes("3") if material.papers else () if rows else ("These images have no labels.",),
+    )
+
+
+def _published_likelihoods() -> list[Row]:
+    rows = [Row(text, {"list": cell}, _source(cell)) for text, cell in published.LIKELIHOODS]
+    costs = published.COSTS
+    return [*rows, Row("ACN", {key: costs[key] for key in ("list", "tour")}, _source(costs["list"]))]
+
+
+def _source(cell: Published) -> str:
+    return f"published: {cell.source}"
+
+
+def _notes(table: str, *more: str) -> tuple[str, ...]:
+    return (f"Published figures are as {PAPER_NAME} print them in Table {table}; none was measured here.", *more)

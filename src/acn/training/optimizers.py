@@ -1,0 +1,87 @@
+"""The optimizers of a training, by the settings' names."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from acn.config import TrainingSettings
+from acn.models import Model
+
+Group = dict[str, Any]
+
+
+class MuonAndAdam:
+    """Muon (Jordan et al. 2024) for the matrices of convolutions, Adam for all other weights.
+
+    Muon takes steps of equal size in all directions of a matrix. A convolution's matrix is `[outputs, inputs x taps]`;
+    depthwise layers, and those with one input or output, have none.
+
+    Args:
+        groups: parameters, and the `rate` that multiplies the learning rate.
+        settings: learning rate and momentum.
+    """
+
+    def __init__(self, groups: list[Group], settings: TrainingSettings) -> None:
+        everything = [parameter for group in groups for parameter in group["params"]]
+        self.matrices = {parameter: _view(parameter) for parameter in everything if _has_matrix(parameter)}
+        rest = [{**group, "params": [p for p in group["params"] if p not in self.matrices]} for group in groups]
+        self.adam = _adam(rest, settings)
+        views = [{"params": list(self.matrices.values()), "rate": settings.matrix_rate}]
+        self.muon = torch.optim.Muon(views, settings.learning_rate, weight_decay=0.0)
+        self.param_groups = [*self.muon.param_groups, *self.adam.param_groups]
+        # The dictionaries that both keep, by the model's own parameters.
+        self.state: dict[Tensor, dict[str, Any]] = {
+            parameter: self.muon.state[self.matrices[parameter]]
+            if parameter in self.matrices
+            else self.adam.state[parameter]
+            for parameter in everything
+        }
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients."""
+        for parameter in self.state:
+            parameter.grad = None if set_to_none or parameter.grad is None else parameter.grad.zero_()
+
+    def step(self) -> None:
+        """Take a step by the gradients of all parameters."""
+        for parameter, view in self.matrices.items():
+            view.grad = None if parameter.grad is None else _by_rows(parameter, parameter.grad).reshape(view.shape)
+        self.muon.step()
+        self.adam.step()
+
+
+Optimizer = torch.optim.Optimizer | MuonAndAdam
+
+
+def build_optimizer(model: Model, settings: TrainingSettings) -> Optimizer:
+    """Return a new optimizer of the model's weights; `rate` in its groups multiplies what the schedule says."""
+    prior = list(model.prior_parameters())
+    theirs = set(map(id, prior))
+    others = [parameter for parameter in model.parameters() if id(parameter) not in theirs]
+    groups: list[Group] = [{"params": others, "rate": 1.0}]
+    if prior:
+        groups.append({"params": prior, "rate": settings.prior_rate})
+    if settings.optimizer == "muon":
+        return MuonAndAdam(groups, settings)
+    if settings.optimizer == "rmsprop":
+        return torch.optim.RMSprop(groups, settings.learning_rate, alpha=0.9, momentum=settings.momentum)
+    return _adam(groups, settings)
+
+
+def _adam(groups: list[Group], settings: TrainingSettings) -> torch.optim.Adam:
+    return torch.optim.Adam(groups, settings.learning_rate, betas=(settings.momentum, 0.999), fused=True)
+
+
+def _has_matrix(parameter: Tensor) -> bool:
+    return parameter.ndim == 4 and min(parameter.shape[:2]) > 1
+
+
+def _view(parameter: Tensor) -> nn.Parameter:
+    """The matrix of a convolution, in the same memory: what changes it changes the convolution."""
+    return nn.Parameter(_by_rows(parameter, parameter.detach()).view(len(parameter), -1))
+
+
+def _by_rows(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """`tensor`, of the shape of `parameter`, with its axes in the order in which the parameter lies in memory."""
+    return tensor.permute(0, 2, 3, 1) if parameter.is_contiguous(memory_format=torch.channels_last) else tensor

@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import pytest
+
+from acn.errors import UsageError
+from acn.reproduction.parts import GROUPS, PARTS, document_of, parts_named, scale_named
+from acn.reproduction.plan import VARIANTS, Training
+from tests.reproduction.fabricated import material, result
+
+
+def test_all_is_everything_and_ablations_their_share() -> None:
+    assert list(parts_named("all")) == list(PARTS)
+    assert set(parts_named("ablations")) == {name for name in PARTS if name.startswith("ablation-")}
+    assert list(parts_named("table2")) == ["table2"]
+    assert {variant for part in PARTS.values() for variant in part.variants} == set(VARIANTS)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_documents_are_named_after_their_parts(name: str, tmp_path: Path) -> None:
+    part = PARTS[name]
+    if not part.single:  # the others need networks
+        made = part.show(material(*(result(variant) for variant in part.variants), folder=tmp_path))
+        assert made.name == name
+
+
+def test_unknown_names_list_the_known() -> None:
+    with pytest.raises(UsageError, match=r"table1, table2, .*, all, found 'table7'"):
+        parts_named("table7")
+    with pytest.raises(UsageError, match="--scale expects cpu or paper, found 'huge'"):
+        scale_named("huge")
+
+
+def test_trainings_come_seed_by_seed_and_pictures_need_one() -> None:
+    names = [training.name for training in PARTS["table3"].trainings("cpu", 2, "digits")]
+    assert names == ["vae-0", "pixelvae-0", "acn-0", "vae-1", "pixelvae-1", "acn-1"]
+    assert [training.name for training in PARTS["figure5"].trainings("cpu", 3, "digits")] == ["acn-0", "pixelcnn-0"]
+
+
+def test_pictures_need_all_their_models_and_tables_one() -> None:
+    assert not PARTS["figure5"].possible({"acn": [result("acn")]})
+    assert PARTS["table1"].possible({"acn": [result("acn")]})
+    assert not PARTS["table1"].possible({})
+    assert set(GROUPS) == {"ablations", "all"}
+
+
+def test_documents_say_what_is_not_in_them() -> None:
+    trainings = Training("vae", "cpu", 0, "x"), Training("k1000", "cpu", 0, "x")
+    one = document_of(PARTS["table1"], material(result("acn")), trainings[:1], trainings[1:])
+    assert any("Not trained yet: vae-0." in note for note in one.notes)
+    assert any("Left out" in note and "ACN, K = 1000" in note for note in one.notes)
+    assert any("32 train, 4 valid, 4 test" in note and "One seed" in note for note in one.notes)
+    two = document_of(PARTS["table1"], material(result("acn"), result("acn", 1)), (), ())
+    assert any("sample standard deviation" in note for note in two.notes)

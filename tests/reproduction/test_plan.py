@@ -1,0 +1,25 @@
+import pytest
+
+from acn.reproduction.plan import BASES, VARIANTS, Training
+
+
+@pytest.mark.parametrize("scale", BASES)
+def test_every_variant_is_valid_and_differs_from_all_others(scale: str) -> None:
+    configs = [Training(variant, scale, 0, "digits").config for variant in VARIANTS]  # type: ignore[arg-type]
+    assert len({config.model_dump_json() for config in configs}) == len(VARIANTS)
+    assert len({config.training.model_dump_json() for config in configs}) == 1  # same batches, rates, number of images
+
+
+def test_seed_and_source_are_settings_of_the_run() -> None:
+    training = Training("k20", "cpu", 7, "photos")
+    assert training.name == "k20-7"
+    assert (training.config.training.seed, training.config.data.source) == (7, "photos")
+    assert training.config.memory.neighbours == 20
+
+
+@pytest.mark.parametrize(
+    ("variant", "images", "fits"),
+    [("acn", 5, False), ("acn", 6, True), ("k1000", 1000, False), ("k1000", 1001, True), ("random", 2, True)],
+)
+def test_neighbours_are_other_images(variant: str, images: int, fits: bool) -> None:
+    assert Training(variant, "cpu", 0, "digits").fits(images) is fits

@@ -1,0 +1,99 @@
+"""Trainings that are begun, gone on with, read, and refused; the training itself is the one that `acn` does."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from acn.data import Collection
+from acn.errors import RunError
+from acn.reproduction.plan import Training
+from acn.reproduction.trainings import Workshop
+from acn.runs import Run
+from acn.training.loop import train
+from acn.training.metrics import Metrics
+from acn.training.state import TrainingState
+from tests.reproduction.fabricated import collection
+
+ONE = Training("acn", "cpu", 0, "pieces.npz")
+pytestmark = pytest.mark.usefixtures("tiny")
+
+
+class Stopped(Exception):
+    pass
+
+
+def workshop(folder: Path, images: Collection, *, until: int | None = None) -> Workshop:
+    """A workshop whose trainings stop at step `until`."""
+
+    def go(run: Run, state: TrainingState) -> None:
+        metrics = Metrics(run, state.step, lambda state, row: None)
+        if train(run, state, images.train, "float32", metrics, lambda: state.step == until) == "interrupted":
+            raise Stopped
+
+    return Workshop(folder, images, torch.device("cpu"), go, lambda name, length: lambda count: None)
+
+
+@pytest.fixture(scope="module")
+def images() -> Collection:
+    return collection()
+
+
+def test_a_training_is_made_once(tmp_path: Path, images: Collection) -> None:
+    shop = workshop(tmp_path, images)
+    assert shop.finished(ONE) is None
+    first = shop.figures(ONE)
+    times = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "acn-0").iterdir()}
+    assert shop.figures(ONE) == first
+    assert times == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "acn-0").iterdir()}
+    found = shop.finished(ONE)
+    assert found is not None
+    assert (found.training, found.figures, found.run.config.training.seed) == (ONE, first, 0)
+
+
+def test_an_interrupted_training_goes_on_to_the_same_figures(tmp_path: Path, images: Collection) -> None:
+    whole = workshop(tmp_path / "whole", images).figures(ONE)
+    with pytest.raises(Stopped):
+        workshop(tmp_path / "parts", images, until=1).figures(ONE)
+    assert workshop(tmp_path / "parts", images).finished(ONE) is None
+    parts = workshop(tmp_path / "parts", images).figures(ONE)
+    assert parts["training"]["steps"] == whole["training"]["steps"] == 2
+    clock = ("seconds", "date", "training")
+    assert {k: v for k, v in parts.items() if k not in clock} == {k: v for k, v in whole.items() if k not in clock}
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_is_begun_again(tmp_path: Path, images: Collection) -> None:
+    with pytest.raises(Stopped):
+        workshop(tmp_path, images, until=1).figures(ONE)
+    (tmp_path / "acn-0" / "checkpoint.safetensors").unlink()
+    assert workshop(tmp_path, images).figures(ONE)["training"]["images_seen"] == 32
+
+
+def test_a_run_with_other_settings_is_refused(tmp_path: Path, images: Collection) -> None:
+    workshop(tmp_path, images).done(ONE)
+    (tmp_path / "acn-0").rename(tmp_path / "k20-0")
+    with pytest.raises(RunError, match=r"k20-0 was trained with memory.neighbours=5, expected 20; .* by --runs"):
+        workshop(tmp_path, images).done(replace(ONE, variant="k20"))
+
+
+def test_the_same_images_may_lie_elsewhere_and_others_are_refused(tmp_path: Path, images: Collection) -> None:
+    workshop(tmp_path, images).done(ONE)
+    assert workshop(tmp_path, images).begun(replace(ONE, source="moved.npz")) is not None
+    with pytest.raises(RunError, match="trained on other images than those of pieces: fingerprint was"):
+        workshop(tmp_path, collection(count=44)).begun(ONE)
+
+
+@pytest.mark.parametrize("text", ['{"n_test": ', "3", ""])
+def test_damaged_figures_are_refused(tmp_path: Path, images: Collection, text: str) -> None:
+    run = workshop(tmp_path, images).done(ONE)
+    (run.path / "evaluation.json").write_text(text)
+    with pytest.raises(RunError, match=r"evaluation.json is damaged .* delete it"):
+        workshop(tmp_path, images).finished(ONE)
+
+
+def test_figures_are_those_of_the_evaluation(tmp_path: Path, images: Collection) -> None:
+    figures = workshop(tmp_path, images).figures(ONE)
+    assert figures == json.loads((tmp_path / "acn-0" / "evaluation.json").read_text())
+    assert figures["n_test"] == len(images.test)

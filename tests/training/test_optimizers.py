@@ -1,0 +1,84 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from acn.config import ImageShape, ModelSettings, TrainingSettings
+from acn.models import Model, build
+from acn.training.optimizers import MuonAndAdam, build_optimizer
+
+SETTINGS = TrainingSettings(optimizer="muon", learning_rate=1e-3, matrix_rate=20.0, prior_rate=0.25)
+
+
+def model() -> Model:
+    torch.manual_seed(0)
+    settings = ModelSettings.model_validate(
+        {
+            "code_size": 3,
+            "mixtures": 2,
+            "prior_hidden": [5],
+            "encoder": {"stages": [[4], [6]], "hidden": 5},
+            "decoder": {"filters": 8, "blocks": 1, "kernel": 3, "first_kernel": 3, "head": 8, "separable": True},
+        }
+    )
+    built = build(settings, ImageShape(height=6, width=6, channels=1, levels=2))
+    return built.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def backward(network: Model, optimizer: MuonAndAdam) -> None:
+    optimizer.zero_grad()
+    images = (torch.rand(4, 1, 6, 6) > 0.5).to(torch.uint8)
+    (-network.likelihood(network.posterior(images).mean).log_prob(images).sum()).backward()
+
+
+def optimizer_of(network: Model) -> MuonAndAdam:
+    optimizer = build_optimizer(network, SETTINGS)
+    assert isinstance(optimizer, MuonAndAdam)
+    return optimizer
+
+
+def test_every_weight_belongs_to_one_of_the_two() -> None:
+    network = model()
+    optimizer = optimizer_of(network)
+    for_adam = [parameter for group in optimizer.adam.param_groups for parameter in group["params"]]
+    found = [*map(id, optimizer.matrices), *map(id, for_adam)]
+    assert sorted(found) == sorted(id(parameter) for parameter in network.parameters())
+
+
+def test_matrices_are_those_of_convolutions_with_several_inputs_and_outputs() -> None:
+    network = model()
+    theirs = set(map(id, optimizer_of(network).matrices))
+    names = [name for name, parameter in network.named_parameters() if id(parameter) in theirs]
+    assert "decoder.blocks.1.row.conv.weight" in names
+    assert "encoder.features.3.weight" in names
+    assert not {"decoder.blocks.1.vertical.weight", "decoder.blocks.0.vertical.conv.weight"} & set(names)
+    assert all(name.endswith("weight") for name in names)
+
+
+def test_a_first_step_is_the_orthogonal_factor_of_the_gradient() -> None:
+    """Muon's iteration brings all singular values near to 1; the directions are those of the gradient."""
+    network = model()
+    optimizer = optimizer_of(network)
+    layer = network.get_submodule("encoder.features.3")
+    assert isinstance(layer, nn.Conv2d)
+    before = layer.weight.detach().clone()
+    backward(network, optimizer)
+    gradient: Tensor = layer.weight.grad.flatten(1).double()  # type: ignore[union-attr]
+    for group in optimizer.param_groups:
+        group["lr"] = SETTINGS.learning_rate * group["rate"]
+    optimizer.step()
+    taken = (before - layer.weight.detach()).flatten(1).double() / (SETTINGS.learning_rate * SETTINGS.matrix_rate)
+    left, sizes, right = torch.linalg.svd(gradient, full_matrices=False)
+    inner = left.T @ taken @ right.T
+    strong = sizes > 0.05 * sizes[0]
+    assert strong.sum() >= 2
+    assert ((inner.diagonal()[strong] > 0.6) & (inner.diagonal()[strong] < 1.3)).all()
+    assert inner.sub(inner.diagonal().diag()).abs().max() < 0.1
+
+
+@pytest.mark.parametrize("set_to_none", [True, False])
+def test_gradients_are_forgotten(set_to_none: bool) -> None:
+    network = model()
+    optimizer = optimizer_of(network)
+    backward(network, optimizer)
+    optimizer.zero_grad(set_to_none)
+    assert all(parameter.grad is None or not parameter.grad.any() for parameter in network.parameters())
