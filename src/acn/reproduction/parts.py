@@ -7,6 +7,7 @@ from functools import partial
 from acn.errors import UsageError
 from acn.reproduction import ablations, pictures, tables
 from acn.reproduction.bars import figure2
+from acn.reproduction.decoders import ROWS, decoders
 from acn.reproduction.documents import Document
 from acn.reproduction.material import Material
 from acn.reproduction.plan import BASES, VARIANTS, Scale, Training
@@ -53,6 +54,7 @@ PARTS: dict[str, Part] = {
         name: Part(tuple(comparison.rows), partial(ablations.compare, name))
         for name, comparison in ablations.COMPARISONS.items()
     },
+    "decoders": Part(tuple(ROWS), decoders),
     f"{ABLATION}tour": Part(("acn",), ablations.tour),
     f"{ABLATION}unconditional": Part(("acn",), ablations.unconditional),
 }

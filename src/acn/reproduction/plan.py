@@ -19,6 +19,11 @@ class Variant:
     settings: tuple[str, ...] = ()
 
 
+# Decoders alone, for the same time each; a canvas would only hide what they differ in.
+_TIMED = ("model.name=pixelcnn", "model.decoder.canvas=0", "training.max_minutes=4", "training.epochs=40")
+_GATED = ("model.decoder.separable=false", "model.decoder.filters=32", "model.decoder.kernel=5")
+_SEPARABLE = ("model.decoder.separable=true", "model.decoder.filters=64", "model.decoder.kernel=7")
+
 VARIANTS: dict[str, Variant] = {
     "acn": Variant("ACN"),
     "pixelcnn": Variant("Gated PixelCNN", ("model.name=pixelcnn",)),
@@ -34,6 +39,9 @@ VARIANTS: dict[str, Variant] = {
     "refreshed": Variant("ACN, refreshed codes", ("memory.refresh=64",)),
     "unique": Variant("ACN, unique neighbours", ("memory.unique=true",)),
     "learned": Variant("ACN, learned posterior variance", ("model.posterior=learned",)),
+    "gated": Variant("Gated PixelCNN, timed", (*_TIMED, *_GATED, "model.decoder.blocks=7")),
+    "separable": Variant("separable PixelCNN, timed", (*_TIMED, *_SEPARABLE, "model.decoder.blocks=8")),
+    "separable-deep": Variant("deeper separable PixelCNN, timed", (*_TIMED, *_SEPARABLE, "model.decoder.blocks=12")),
 }
 
 

@@ -75,8 +75,13 @@ def staleness(result: Result) -> float | None:
     return statistics.fmean(found) if found else None
 
 
-def _training_seconds(result: Result) -> float:
-    return float(result.figures["training"]["seconds"])
+def _training(key: str) -> Pick:
+    return lambda result: float(result.figures["training"][key])
+
+
+def _rate(result: Result) -> float:
+    training = result.figures["training"]
+    return float(training["images_seen"] / training["seconds"])
 
 
 MEASURES: dict[str, Measure] = {
@@ -94,5 +99,8 @@ MEASURES: dict[str, Measure] = {
     "probe": Measure("probe %", accuracy("codes")),
     "code_std": Measure("spread of codes", figure("code_std")),
     "staleness": Measure("staleness", staleness),
-    "seconds": Measure("training, s", _training_seconds, digits=0),
+    "seconds": Measure("training, s", _training("seconds"), digits=0),
+    "images": Measure("images seen", _training("images_seen"), digits=0),
+    "rate": Measure("images / s", _rate, digits=0),
+    "parameters": Measure("parameters", figure("parameters"), digits=0),
 }
