@@ -66,7 +66,7 @@ def archive() -> Config:
 
 def mnist_cpu() -> Config:
     """Binarized MNIST: the best that 60 minutes on two CPU cores buy (docs/training.md says how it was found)."""
-    steps = {"batch": 16, "learning_rate": 3e-3, "optimizer": "muon", "average_decay": 0.9995}
+    steps = {"batch": 16, "learning_rate": 1.5e-3, "optimizer": "muon", "average_decay": 0.9995}
     return Config(
         data=DataSettings(source="mnist_static.npz"),
         model=ModelSettings(
