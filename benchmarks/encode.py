@@ -22,7 +22,7 @@ from PIL import Image
 from acn.cli.encode import write_codes
 from acn.config import DataSettings
 from acn.data import Images, open_collection, slices
-from acn.models import ACN, build
+from acn.models import Model, build
 from acn.recipes import recipe
 from acn.runs import WEIGHTS, Run, open_run, write_settings, write_tensors
 from benchmarks._timing import DEVICE
@@ -70,7 +70,7 @@ def _figures(what: str, rounds: list[Times], images: int) -> dict[str, float]:
     return figures
 
 
-def _trained(folder: Path, images: Images) -> ACN:
+def _trained(folder: Path, images: Images) -> Model:
     """Write a run with new weights to `folder/run` and the images to `folder/images`; return the model."""
     torch.manual_seed(SEED)
     settings = recipe(RECIPE)
@@ -84,7 +84,7 @@ def _trained(folder: Path, images: Images) -> ACN:
     return model.to(DEVICE)
 
 
-def _calls(folder: Path, model: ACN, images: Images) -> dict[str, Callable[[], object]]:
+def _calls(folder: Path, model: Model, images: Images) -> dict[str, Callable[[], object]]:
     opened, source = open_run(folder / "run"), str(folder / "images")
     levels = images.batch(range(len(images)))
 

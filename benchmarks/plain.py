@@ -32,7 +32,7 @@ WARMUP = 1
 def run(progress: Callable[[str], None]) -> dict[str, object]:
     """Measure the decoders of the recipes for binarized MNIST without their canvas, alone and on random images."""
     figures: dict[str, object] = {"batch": BATCH, "rounds": ROUNDS, "threads": torch.get_num_threads()}
-    for name in ("mnist", "mnist-cpu"):
+    for name in ("mnist", "images"):
         settings = recipe(name).model.decoder.model_copy(update={"canvas": 0})
         progress(f"{name}: training")
         figures[f"{name} training"] = measure_training(settings)
@@ -55,6 +55,7 @@ def measure_training(settings: DecoderSettings) -> dict[str, dict[str, float]]:
     return _figures(
         {
             "plain float32": _training_step(plain, "float32"),
+            "plain bfloat16": _training_step(copy.deepcopy(plain), "bfloat16"),
             "ours float32": _training_step(ours, "float32"),
             "ours bfloat16": _training_step(copy.deepcopy(ours), "bfloat16"),
         }

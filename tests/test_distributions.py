@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from acn.distributions import Cost, FactorizedMixture, PixelLikelihood, UnitNormal, draw_levels
+from acn.distributions import (
+    Cost,
+    DiagonalNormal,
+    FactorizedMixture,
+    PixelLikelihood,
+    UnitNormal,
+    concatenate,
+    draw_levels,
+)
 
 
 def mixture(*leading: int, dimensions: int = 3, components: int = 4, widest: float = 3.0) -> FactorizedMixture:
@@ -14,6 +22,12 @@ def mixture(*leading: int, dimensions: int = 3, components: int = 4, widest: flo
     means = 3 * torch.randn(shape, generator=generator, dtype=torch.double)
     scales = 0.3 + widest * torch.rand(shape, generator=generator, dtype=torch.double)
     return FactorizedMixture(weights.log_softmax(-1), means, scales)
+
+
+def diagonal(*leading: int, dimensions: int = 3) -> DiagonalNormal:
+    generator = torch.Generator().manual_seed(6)
+    mean = 2 * torch.randn(*leading, dimensions, generator=generator, dtype=torch.double)
+    return DiagonalNormal(mean, 0.2 + 2 * torch.rand(mean.shape, generator=generator, dtype=torch.double))
 
 
 def never(*_: object) -> Tensor:
@@ -95,6 +109,67 @@ def test_posterior_samples_are_reproducible_and_differentiable() -> None:
     first.sum().backward()
     assert mean.grad is not None
     assert (mean.grad == 1).all()
+
+
+def test_learned_widths_have_the_density_and_entropy_of_normals() -> None:
+    q = diagonal(5)
+    normals = torch.distributions.Normal(q.mean, q.scale)
+    z = 3 * torch.randn(7, 5, 3, generator=torch.Generator().manual_seed(7), dtype=torch.double)
+    torch.testing.assert_close(q.log_prob(z), normals.log_prob(z).sum(-1))
+    torch.testing.assert_close(q.entropy(), normals.entropy().sum(-1))
+
+
+def test_learned_widths_kl_to_one_gaussian_is_the_closed_form() -> None:
+    q, other = diagonal(5), diagonal(1)
+    prior = FactorizedMixture(torch.zeros(3, 1).double(), 1 - other.mean[0, :, None], other.scale[0, :, None])
+    normals = (torch.distributions.Normal(q.mean, q.scale), torch.distributions.Normal(1 - other.mean, other.scale))
+    torch.testing.assert_close(q.kl(prior), torch.distributions.kl_divergence(*normals).sum(-1))
+
+
+def test_learned_widths_kl_equals_monte_carlo() -> None:
+    prior, q = mixture(), diagonal()
+    torch.manual_seed(8)
+    normals = torch.distributions.Normal(q.mean, q.scale)
+    z = normals.sample((400_000,))
+    terms = normals.log_prob(z).sum(-1) - prior.log_prob(z)
+    error = float(terms.std()) / math.sqrt(len(z))
+    assert float(q.kl(prior)) == pytest.approx(float(terms.mean()), abs=5 * error)
+
+
+def test_learned_samples_have_the_moments_of_normals() -> None:
+    q = diagonal()
+    z = q.map(lambda tensor: tensor.expand(200_000, -1)).sample(torch.Generator().manual_seed(9))
+    torch.testing.assert_close(z.mean(0), q.mean, atol=0.03, rtol=0)
+    torch.testing.assert_close(z.std(0), q.scale, rtol=0.01, atol=0)
+
+
+def test_width_one_is_the_unit_normal() -> None:
+    mean, prior = diagonal(6).mean, mixture(6)
+    unit, learned = UnitNormal(mean), DiagonalNormal(mean, torch.ones_like(mean))
+    z = mean.flip(0)
+    torch.testing.assert_close(learned.log_prob(z), unit.log_prob(z))
+    torch.testing.assert_close(learned.entropy(), unit.entropy())
+    torch.testing.assert_close(learned.kl(prior), unit.kl(prior))
+    draws = [posterior.sample(torch.Generator().manual_seed(5)) for posterior in (unit, learned)]
+    assert torch.equal(*draws)
+
+
+def test_gradients_reach_means_and_widths() -> None:
+    q, prior = diagonal(2), mixture(2)
+    mean, scale = q.mean.requires_grad_(), q.scale.requires_grad_()
+    for value in (q.kl(prior), q.log_prob(torch.ones(2, 3).double()), q.sample(torch.Generator().manual_seed(0))):
+        gradients = torch.autograd.grad(value.sum(), (mean, scale))
+        assert all(bool((gradient != 0).all()) for gradient in gradients)
+
+
+@pytest.mark.parametrize("whole", [UnitNormal(diagonal(5).mean), diagonal(5)])
+def test_rows_are_taken_and_put_together_again(whole: UnitNormal | DiagonalNormal) -> None:
+    parts = [whole.map(lambda tensor, rows=rows: tensor[rows]) for rows in (slice(2), slice(2, 3), slice(3, None))]  # type: ignore[misc]
+    again = concatenate(parts)
+    assert type(again) is type(whole)
+    assert [len(part.mean) for part in parts] == [2, 1, 2]
+    assert vars(again).keys() == vars(whole).keys()
+    assert all(torch.equal(vars(again)[name], tensor) for name, tensor in vars(whole).items())
 
 
 def test_bernoulli_is_the_categorical_of_two_levels() -> None:

@@ -29,7 +29,7 @@ from acn.data import ALL_BYTES, Images
 from acn.data.scale import PixelScale
 from acn.errors import UsageError
 from acn.evaluation import mixture
-from acn.evaluation.costs import encode, reconstruction
+from acn.evaluation.costs import posteriors, reconstruction
 from acn.evaluation.unconditional import expected_log_prob_kl
 from acn.runs import load_prior
 from acn.training.step import training_step
@@ -202,9 +202,9 @@ def test_score_is_minus_the_list_cost(few: NDArray[np.uint8], tmp_path: Path) ->
     encoder = tiny(run=tmp_path).fit(few)
     model, (prior, known) = acn.load(tmp_path), load_prior(acn.load(tmp_path).run)
     images = Images(few[..., None], ALL_BYTES).with_palette(model.run.palette)
-    codes = encode(model.model, images, lambda _: None)
-    paid = reconstruction(model.model, images, codes, 0, lambda _: None)
-    kl, _ = expected_log_prob_kl(prior.log_prob, codes, samples=4, seed=0)
+    posterior = posteriors(model.model, images, lambda _: None)
+    paid = reconstruction(model.model, images, posterior, 0, lambda _: None)
+    kl, _ = expected_log_prob_kl(prior.log_prob, posterior, samples=4, seed=0)
     assert np.array_equal(encoder.score_samples(few), -(paid + kl).numpy())
     assert encoder.score(few) == pytest.approx(-float((paid + kl).mean()))
     assert len(known) == 54
@@ -417,6 +417,7 @@ def test_what_cannot_be_fitted_is_refused_in_words(few: NDArray[np.uint8]) -> No
         ({"recipe": "digit"}, few, UsageError, "there is no recipe 'digit'"),
         ({"settings": {"training.bach": 5}}, few, UsageError, "did you mean training.batch"),
         ({"settings": {"training.batch": 0}}, few, UsageError, "setting training.batch: .*found 0"),
+        ({"settings": {"model.name": "pixelcnn"}}, few, UsageError, "a PixelCNN has no codes"),
     ]
     for parameters, images, error, sentence in cases:
         with pytest.raises(error, match=sentence):

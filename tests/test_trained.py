@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -6,8 +7,8 @@ import torch
 
 import acn
 from acn.data import Collection, open_collection
-from acn.distributions import GaussianPrior
-from acn.errors import DataError, RunError
+from acn.distributions import DiagonalNormal, GaussianPrior
+from acn.errors import DataError, RunError, UsageError
 from acn.runs import save_prior
 from acn.training.state import save_state
 from tests.training.conftest import Bench
@@ -25,9 +26,13 @@ def folder(tmp_path: Path, digits: Collection) -> Path:
     """Return a run as if it had been trained and evaluated."""
     run, state = Bench(tmp_path, digits).begin("run")
     save_state(run, state)
-    prior = GaussianPrior(torch.ones(1).double(), torch.zeros(1, 3).double(), torch.full((1, 3), 0.5).double())
-    save_prior(run, prior, torch.zeros(4, 3))
+    save_prior(run, wide_prior(), torch.zeros(4, 3))
     return run.path
+
+
+def wide_prior() -> GaussianPrior:
+    """N(0, 4 I)."""
+    return GaussianPrior(torch.ones(1).double(), torch.zeros(1, 3).double(), torch.full((1, 3), 0.5).double())
 
 
 def test_three_lines_of_python(folder: Path, digits: Collection) -> None:
@@ -70,6 +75,57 @@ def test_a_saved_model_is_the_same_model(folder: Path, tmp_path: Path, digits: C
     assert np.array_equal(model.encode(images), again.encode(images))
     assert np.array_equal(model.score_samples(images), again.score_samples(images))
     assert np.array_equal(model.sample(2), again.sample(2))
+
+
+@pytest.fixture
+def without_codes(tmp_path: Path, digits: Collection) -> Path:
+    """Return a PixelCNN as if it had been trained; it has nothing that an evaluation would have to fit."""
+    run, state = Bench(tmp_path, digits).begin("pixelcnn", "model.name=pixelcnn")
+    save_state(run, state)
+    return run.path
+
+
+def test_a_pixelcnn_scores_and_samples_without_codes(without_codes: Path, digits: Collection) -> None:
+    model, images = acn.load(without_codes), digits.test.values(range(7))
+    log_prob = model.model.likelihood(torch.zeros(7, 0)).log_prob(digits.test.batch(range(7))).detach()
+    np.testing.assert_allclose(model.score_samples(images), log_prob.double(), rtol=1e-6)
+    drawn = model.sample(5)
+    assert drawn.shape == (5, 8, 8)
+    assert drawn.max() <= 16
+    assert not np.array_equal(drawn, model.sample(5, seed=1))
+    with pytest.raises(UsageError, match="a PixelCNN has no codes"):
+        model.encode(images)
+    with pytest.raises(UsageError, match="which a PixelCNN has not"):
+        model.freeze()
+
+
+def test_a_pixelcnn_survives_files_and_pickles(without_codes: Path, tmp_path: Path, digits: Collection) -> None:
+    model, images = acn.load(without_codes), digits.test.values(range(7))
+    model.save_pretrained(tmp_path / "saved")
+    for again in (acn.load(tmp_path / "saved"), pickle.loads(pickle.dumps(model))):  # noqa: S301 - its own
+        assert np.array_equal(model.score_samples(images), again.score_samples(images))
+        assert np.array_equal(model.sample(2), again.sample(2))
+
+
+@pytest.mark.parametrize("settings", [("model.name=vae",), ("model.posterior=learned",)])
+def test_learned_widths_have_a_part_in_the_score(tmp_path: Path, digits: Collection, settings: tuple[str, ...]) -> None:
+    """The prior is N(0, 4 I), to which the KL has a closed form; the decoder's part is computed by hand."""
+    run, state = Bench(tmp_path, digits).begin("run", *settings)
+    with torch.no_grad():
+        state.averaged.get_parameter("encoder.code.bias")[3:] = torch.tensor([-3.0, -1.5, 1.0])
+    save_state(run, state)
+    save_prior(run, wide_prior(), torch.zeros(4, 3))
+    model, images = acn.load(run.path), digits.test.values(range(40))
+    assert model.encode(images).shape == (40, 3)
+    q = model.model.posterior(digits.test.batch(range(40)))
+    assert isinstance(q, DiagonalNormal)
+    normals = (torch.distributions.Normal(q.mean, q.scale), torch.distributions.Normal(0, 2))
+    kl = torch.distributions.kl_divergence(*normals).sum(1)
+    z = q.sample(torch.Generator().manual_seed(0))
+    log_likelihood = model.model.likelihood(z).log_prob(digits.test.batch(range(40)))
+    error = model.score_samples(images) - (log_likelihood - kl).detach().double().numpy()
+    assert np.abs(error).max() < 3
+    assert abs(error.mean()) < 0.3
 
 
 def test_images_that_do_not_fit_are_refused(folder: Path) -> None:

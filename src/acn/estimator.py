@@ -25,6 +25,7 @@ from acn.config import Config, override
 from acn.data import ALL_BYTES, Collection, Images, assemble
 from acn.data.scale import PixelScale, image_shape, with_channels
 from acn.data.splits import complete_splits
+from acn.errors import UsageError
 from acn.evaluation.evaluate import fit_prior
 from acn.files import write_atomically
 from acn.memory import nearest, squared_distances
@@ -279,7 +280,10 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         # The timing that `auto` asks for could make two fits differ.
         chosen = {"training.precision": "float32", **(self.settings or {}), **own}
         chosen |= {name: value for name, value in limits.items() if value is not None}
-        return override(recipe_settings(self.recipe), [f"{name}={_text(value)}" for name, value in chosen.items()])
+        config = override(recipe_settings(self.recipe), [f"{name}={_text(value)}" for name, value in chosen.items()])
+        if config.model.name == "pixelcnn":
+            raise UsageError("a PixelCNN has no codes, so it cannot encode; choose another model.name")
+        return config
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:

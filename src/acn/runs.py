@@ -7,6 +7,7 @@
     evaluation.json          the costs of the test split
     codes.png                the first two principal components of its codes
     prior.safetensors        the fitted unconditional prior, and the codes of the training images
+    frozen.acnm              the model in exact integers, once an archive has been made with it
 
 Nothing here is pickled: tensors are safetensors, the rest is JSON.
 """
@@ -28,11 +29,12 @@ from acn.distributions import GaussianPrior
 from acn.errors import RunError, StorageError, UsageError
 from acn.files import write_atomically, write_text_atomically
 from acn.models import Model, build
+from acn.pretrained import located, names
 from acn.version import __version__
 
 CONFIG, CHECKPOINT, METRICS = "config.json", "checkpoint.safetensors", "metrics.jsonl"
 EVENTS, EVALUATION, CODES = "tensorboard", "evaluation.json", "codes.png"
-PRIOR, WEIGHTS = "prior.safetensors", "model.safetensors"
+PRIOR, WEIGHTS, FROZEN = "prior.safetensors", "model.safetensors", "frozen.acnm"
 
 
 @dataclass(frozen=True)
@@ -88,14 +90,18 @@ def write_settings(run: Run) -> None:
 
 
 def open_run(path: Path) -> Run:
-    """Read the settings of a run folder.
+    """Read the settings of a run folder, or of a model that comes with the package, such as `mnist`.
 
     Raises:
         RunError: there is no run at `path`, or its settings are damaged.
     """
+    path = located(path)
     file = path / CONFIG
     if not file.is_file():
-        raise RunError(f"{path} is not a run folder: it holds no {CONFIG}; expected the folder that acn train wrote")
+        raise RunError(
+            f"{path} is not a run folder: it holds no {CONFIG}; expected the folder that acn train wrote, or a model "
+            f"of the package: {', '.join(names())}"
+        )
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
         shape = ImageShape.model_validate(record["shape"])
@@ -128,6 +134,7 @@ def save_model(run: Run, model: Model, prior: tuple[GaussianPrior, Tensor]) -> N
     Raises:
         StorageError: the disk refused.
     """
+    (run.path / FROZEN).unlink(missing_ok=True)  # made of other weights
     write_settings(run)
     write_tensors(run.path / WEIGHTS, model.state_dict(), {})
     save_prior(run, *prior)

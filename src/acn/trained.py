@@ -14,6 +14,7 @@ from torch import Tensor
 
 from acn.codec.freezing import freeze
 from acn.codec.frozen import FrozenModel
+from acn.codec.store import kept_model
 from acn.data import ALL_BYTES, Images, as_pixels, to_values
 from acn.distributions import GaussianPrior
 from acn.errors import DataError
@@ -29,7 +30,7 @@ IN_MEMORY = Path("the model in memory")
 
 
 def load(folder: str | Path) -> "TrainedModel":
-    """Open a run folder, or one that `save_pretrained` wrote.
+    """Open a run folder, one that `save_pretrained` wrote, or a model that comes with the package: `mnist`.
 
     Raises:
         RunError: there is no model in `folder`, or it is damaged.
@@ -131,8 +132,9 @@ class TrainedModel:
 
         Raises:
             RunError: the run was not evaluated yet, or its weights do not fit exact arithmetic.
+            ArchiveError: the integers that lie beside the weights are damaged.
         """
-        return freeze(self.model, self.run.config.model, self.run.palette, self._prior)
+        return kept_model(self.run) or freeze(self.model, self.run.config.model, self.run.palette, self._prior)
 
     def sample(self, count: int, *, seed: int = 0, temperature: float = 1.0) -> NDArray[np.uint8]:
         """Draw new images, uint8 `[count, H, W]` or `[count, H, W, 3]`, from the mixture prior and the decoder.

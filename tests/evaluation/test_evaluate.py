@@ -1,20 +1,19 @@
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
 
-from acn.config import Config, ImageShape, override
+from acn.config import Config
 from acn.data import Collection, open_collection
 from acn.distributions import UnitNormal
-from acn.evaluation.costs import encode, neighbour_kl, reconstruction
-from acn.evaluation.evaluate import _neighbour_costs, totals
+from acn.evaluation.costs import encode, neighbour_kl, posteriors, reconstruction
+from acn.evaluation.evaluate import UNCONDITIONAL, _neighbour_costs, totals
 from acn.memory import nearest
-from acn.models import ACN, build
+from acn.models import ACN
 from acn.models.neighbours import neighbour_prior
-from acn.recipes import recipe
 from acn.units import order_nats
-from tests.training.conftest import TINY
+from tests.models.tiny import tiny_acn
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +23,10 @@ def digits() -> Collection:
 
 @pytest.fixture(scope="module")
 def model(digits: Collection) -> ACN:
-    torch.manual_seed(0)
-    return build(override(recipe("digits"), TINY).model, digits.shape).eval()
+    return tiny_acn(digits.shape)
 
 
-def quiet(name: str, length: int) -> object:
+def quiet(name: str, length: int) -> Callable[[int], None]:
     return lambda count: None
 
 
@@ -43,6 +41,7 @@ def test_set_and_restored_tour_differ_by_exactly_the_order() -> None:
         "reconstruction": 70.3,
         "kl_unconditional_mixture": 10.6,
         "kl_unconditional_associative": 11.0,
+        "kl_unconditional_own": None,
         "kl_tour_improved": 3.5,
     }
     result = totals(costs, 10_000)
@@ -50,6 +49,16 @@ def test_set_and_restored_tour_differ_by_exactly_the_order() -> None:
     assert result["tour"] == pytest.approx(73.8)
     assert result["list"] - result["set"] == pytest.approx(order_nats(10_000), abs=1e-12)
     assert result["tour_restored"] - result["tour"] == pytest.approx(order_nats(10_000), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("paid", "kl"), [((3, None, 2), 2), ((2, None, 3), 2), ((3, 2, None), 2), ((None, None, None), 0)]
+)
+def test_the_list_takes_the_cheapest_prior_that_there_is(paid: tuple[int | None, ...], kl: int) -> None:
+    costs = dict(zip(UNCONDITIONAL, paid, strict=True))
+    result = totals({"reconstruction": 70.0, "kl_tour_improved": None, **costs}, 10)
+    assert result["list"] == 70 + kl
+    assert result["tour"] is result["tour_restored"] is None
 
 
 def test_every_image_is_encoded_once_in_order(model: ACN, digits: Collection) -> None:
@@ -62,9 +71,9 @@ def test_every_image_is_encoded_once_in_order(model: ACN, digits: Collection) ->
 
 
 def test_reconstruction_is_minus_the_log_likelihood(model: ACN, digits: Collection) -> None:
-    codes = encode(model, digits.test, lambda _: None)
-    paid = reconstruction(model, digits.test, codes, 5, lambda _: None)
-    z = UnitNormal(codes).sample(torch.Generator().manual_seed(5))
+    posterior = posteriors(model, digits.test, lambda _: None)
+    paid = reconstruction(model, digits.test, posterior, 5, lambda _: None)
+    z = posterior.sample(torch.Generator().manual_seed(5))
     images = digits.test.batch(range(len(digits.test)))
     torch.testing.assert_close(paid, -model.likelihood(z).log_prob(images).double(), atol=1e-3, rtol=0)
 
@@ -72,7 +81,7 @@ def test_reconstruction_is_minus_the_log_likelihood(model: ACN, digits: Collecti
 def test_neighbour_kl_equals_the_model_itself(model: ACN, digits: Collection) -> None:
     codes = encode(model, digits.test, lambda _: None)
     near = nearest(codes, codes, 3, exclude=torch.arange(len(codes)))
-    table = neighbour_kl(neighbour_prior(model, codes), near, lambda _: None)
+    table = neighbour_kl(neighbour_prior(model, UnitNormal(codes)), near, lambda _: None)
     for k in range(3):
         with torch.no_grad():
             direct = UnitNormal(codes.double()).kl(model.prior(codes[near[:, k]]).to(torch.float64), 96)
@@ -83,7 +92,7 @@ def test_neighbour_kl_equals_the_model_itself(model: ACN, digits: Collection) ->
 def test_small_splits_have_costs_too(model: ACN, digits: Collection, count: int) -> None:
     codes = encode(model, digits.test, lambda _: None)[:count]
     unconditional = torch.full((count,), 7.0, dtype=torch.float64)
-    figures = _neighbour_costs(model, codes, unconditional, quiet)  # type: ignore[arg-type]
+    figures = _neighbour_costs(model, UnitNormal(codes), unconditional, quiet)
     if count == 1:
         assert figures["kl_k1"] is None
         assert figures["kl_tour_improved"] == 7.0
@@ -95,21 +104,7 @@ def test_small_splits_have_costs_too(model: ACN, digits: Collection, count: int)
 def test_the_first_image_of_a_tour_pays_the_unconditional_kl(model: ACN, digits: Collection) -> None:
     codes = encode(model, digits.test, lambda _: None)[:20]
     cheap, dear = (
-        _neighbour_costs(model, codes, torch.full((20,), nats, dtype=torch.float64), quiet)  # type: ignore[arg-type]
+        _neighbour_costs(model, UnitNormal(codes), torch.full((20,), nats, dtype=torch.float64), quiet)
         for nats in (0.0, 100.0)
     )
     assert dear["kl_tour_greedy"] - cheap["kl_tour_greedy"] == pytest.approx(100 / 20)
-
-
-def test_the_model_returns_distributions_and_costs() -> None:
-    torch.manual_seed(0)
-    shape = ImageShape(height=4, width=3, channels=3, levels=5)
-    model = build(override(Config(), TINY).model, shape)
-    images = torch.randint(5, (6, 3, 4, 3), dtype=torch.uint8)
-    posterior = model.posterior(images)
-    assert posterior.mean.shape == (6, 3)
-    assert model.prior(posterior.mean).sample(torch.Generator()).shape == (6, 3)
-    assert model.likelihood(posterior.mean).log_prob(images).shape == (6,)
-    drawn: Tensor = model.likelihood(posterior.mean).sample(torch.Generator().manual_seed(0))
-    assert drawn.shape == images.shape
-    assert drawn.max() < 5

@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
-from acn.distributions import Covariance, GaussianPrior
+from acn.distributions import Covariance, DiagonalNormal, GaussianPrior, UnitNormal
 from acn.evaluation import mixture
 from acn.evaluation.mixture import fit_mixture
 
@@ -26,7 +26,7 @@ def clustered(count: int, seed: int, dimensions: int = 3) -> Tensor:
 
 @pytest.fixture(scope="module")
 def fitted() -> dict[str, GaussianMixture]:
-    rows = mixture._draws(clustered(400, seed=0), 0, 3000)
+    rows = mixture._draws(UnitNormal(clustered(400, seed=0)), 0, 3000)
     return {kind: mixture._em(rows, 4, kind, 0, tolerance=1e-3) for kind in COVARIANCES}
 
 
@@ -67,7 +67,7 @@ def test_tensors_survive_a_file(fitted: dict[str, GaussianMixture], kind: Covari
 
 @pytest.mark.parametrize("kind", COVARIANCES)
 def test_em_never_loses_likelihood(kind: Covariance) -> None:
-    rows = mixture._draws(clustered(400, seed=0), 0, 4000)
+    rows = mixture._draws(UnitNormal(clustered(400, seed=0)), 0, 4000)
     settings = {"tol": 0.0, "reg_covar": 1e-6, "random_state": 0}  # those of fit_mixture, but for the stop
     stepwise = GaussianMixture(6, covariance_type=kind, max_iter=1, warm_start=True, **settings)
     bounds = []
@@ -81,7 +81,7 @@ def test_em_never_loses_likelihood(kind: Covariance) -> None:
 
 
 def test_fit_finds_clusters_and_repeats() -> None:
-    train, valid = clustered(600, seed=0), clustered(200, seed=1)
+    train, valid = (UnitNormal(clustered(count, seed)) for seed, count in enumerate((600, 200)))
     prior, again = fit_mixture(train, valid, seed=5), fit_mixture(train, valid, seed=5)
     assert 2 < prior.components <= 20
     assert all(torch.equal(a, b) for a, b in zip(prior.tensors().values(), again.tensors().values(), strict=True))
@@ -93,16 +93,24 @@ def test_fit_finds_clusters_and_repeats() -> None:
 
 
 def test_winner_is_at_least_as_likely_once_converged() -> None:
-    rows = mixture._draws(clustered(400, seed=0), 0, 4000)
+    rows = mixture._draws(UnitNormal(clustered(400, seed=0)), 0, 4000)
     rough = mixture._em(rows, 6, "full", 0, tolerance=1e-1)
     assert mixture._converged(rough, rows).score(rows) >= rough.score(rows) - 1e-9
 
 
 def test_draws_are_many_where_codes_are_few_and_bounded_where_they_are_many() -> None:
-    assert len(mixture._draws(torch.zeros(7, 2), 0, mixture.MOST_DRAWS)) >= mixture.LEAST_DRAWS
-    assert len(mixture._draws(torch.zeros(70_000, 2), 0, mixture.MOST_DRAWS)) == mixture.MOST_DRAWS
-    draws = mixture._draws(torch.zeros(7, 2), 0, mixture.MOST_DRAWS)
+    few, many = (UnitNormal(torch.zeros(count, 2)) for count in (7, 70_000))
+    assert len(mixture._draws(many, 0, mixture.MOST_DRAWS)) == mixture.MOST_DRAWS
+    draws = mixture._draws(few, 0, mixture.MOST_DRAWS)
+    assert len(draws) >= mixture.LEAST_DRAWS
     np.testing.assert_allclose(np.cov(draws.T), np.eye(2), atol=0.05)
+
+
+def test_draws_have_the_widths_of_the_posteriors() -> None:
+    posterior = DiagonalNormal(torch.tensor([[5.0, -2.0]]), torch.tensor([[0.1, 3.0]]))
+    draws = mixture._draws(posterior, 0, mixture.MOST_DRAWS)
+    np.testing.assert_allclose(draws.mean(0), [5, -2], atol=0.1)
+    np.testing.assert_allclose(draws.std(0), [0.1, 3], rtol=0.05)
 
 
 def test_mixtures_that_the_data_cannot_carry_are_skipped() -> None:

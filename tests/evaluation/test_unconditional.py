@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from acn.distributions import FactorizedMixture
+from acn.distributions import DiagonalNormal, FactorizedMixture, UnitNormal
 from acn.errors import UsageError
 from acn.evaluation.unconditional import associative_log_prob, expected_log_prob_kl
 
@@ -31,9 +31,9 @@ def gaussian(mean: Tensor, deviation: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda z: torch.distributions.Normal(mean, deviation).log_prob(z).sum(-1)
 
 
-def closed_form(codes: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
-    unit = torch.distributions.Normal(codes, torch.ones_like(codes))
-    return torch.distributions.kl_divergence(unit, torch.distributions.Normal(mean, deviation)).sum(-1)
+def closed_form(codes: Tensor, mean: Tensor, deviation: Tensor, widths: Tensor | float = 1.0) -> Tensor:
+    posterior = torch.distributions.Normal(codes, widths)
+    return torch.distributions.kl_divergence(posterior, torch.distributions.Normal(mean, deviation)).sum(-1)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def codes() -> Tensor:
 @pytest.mark.parametrize("samples", [2, 4, 16])
 def test_kl_to_a_gaussian_is_the_closed_form(codes: Tensor, samples: int) -> None:
     mean, deviation = torch.linspace(-1, 1, 5).double(), torch.linspace(0.5, 3, 5).double()
-    estimate, error = expected_log_prob_kl(gaussian(mean, deviation), codes, samples=samples, seed=1)
+    estimate, error = expected_log_prob_kl(gaussian(mean, deviation), UnitNormal(codes), samples=samples, seed=1)
     exact = closed_form(codes.double(), mean, deviation)
     assert estimate.shape == (300,)
     assert estimate.dtype == torch.float64
@@ -52,10 +52,20 @@ def test_kl_to_a_gaussian_is_the_closed_form(codes: Tensor, samples: int) -> Non
     assert float(estimate.mean() - exact.mean()) == pytest.approx(0, abs=3 * error)
 
 
+def test_kl_of_learned_widths_is_the_closed_form_for_every_image(codes: Tensor) -> None:
+    widths = codes.flip(0).abs() / 2 + 0.1
+    mean, deviation = torch.linspace(-1, 1, 5).double(), torch.linspace(0.5, 3, 5).double()
+    posterior = DiagonalNormal(codes, widths)
+    estimate, error = expected_log_prob_kl(gaussian(mean, deviation), posterior, samples=2000, seed=1)
+    exact = closed_form(codes.double(), mean, deviation, widths.double())
+    assert float(estimate.mean() - exact.mean()) == pytest.approx(0, abs=3 * error)
+    assert float((estimate - exact).std()) < 0.3 < float(posterior.entropy().std()) / 3
+
+
 def test_kl_to_a_round_gaussian_has_no_sampling_noise(codes: Tensor) -> None:
     """log p is linear in |e|^2 and e, so antithetic pairs and the regression leave nothing."""
     mean, deviation = torch.zeros(5).double(), torch.full((5,), 2.0).double()
-    estimate, error = expected_log_prob_kl(gaussian(mean, deviation), codes, samples=4, seed=0)
+    estimate, error = expected_log_prob_kl(gaussian(mean, deviation), UnitNormal(codes), samples=4, seed=0)
     torch.testing.assert_close(estimate, closed_form(codes.double(), mean, deviation))
     assert error < 1e-9
 
@@ -63,7 +73,7 @@ def test_kl_to_a_round_gaussian_has_no_sampling_noise(codes: Tensor) -> None:
 def test_standard_error_is_that_of_repeated_runs() -> None:
     codes = torch.linspace(-3, 3, 50)[:, None]
     density = toy_prior(torch.tensor([[0.7]]).double()).log_prob
-    runs = [expected_log_prob_kl(density, codes, samples=4, seed=seed) for seed in range(200)]
+    runs = [expected_log_prob_kl(density, UnitNormal(codes), samples=4, seed=seed) for seed in range(200)]
     spread = torch.stack([estimate.mean() for estimate, _ in runs]).std()
     claimed = torch.tensor([error for _, error in runs]).mean()
     assert float(claimed / spread) == pytest.approx(1, abs=0.2)
@@ -76,7 +86,7 @@ def test_kl_is_the_numerical_integral_in_one_dimension() -> None:
     log_q = torch.distributions.Normal(codes.double().T, 1.0).log_prob(grid)
     integrand = log_q.exp() * (log_q - mixture.log_prob(grid)[:, None])
     exact = torch.trapezoid(integrand, grid, dim=0)
-    estimate, error = expected_log_prob_kl(mixture.log_prob, codes, samples=4000, seed=0)
+    estimate, error = expected_log_prob_kl(mixture.log_prob, UnitNormal(codes), samples=4000, seed=0)
     assert error < 0.05
     assert float(estimate.mean() - exact.mean()) == pytest.approx(0, abs=3 * error)
 
@@ -84,11 +94,12 @@ def test_kl_is_the_numerical_integral_in_one_dimension() -> None:
 @pytest.mark.parametrize("samples", [0, 1, 3])
 def test_samples_come_in_pairs(samples: int) -> None:
     with pytest.raises(UsageError, match=f"even and at least 2, found {samples}"):
-        expected_log_prob_kl(lambda z: z.sum(-1), torch.zeros(1, 1), samples=samples, seed=0)
+        expected_log_prob_kl(lambda z: z.sum(-1), UnitNormal(torch.zeros(1, 1)), samples=samples, seed=0)
 
 
 def test_one_image_can_be_estimated() -> None:
-    estimate, error = expected_log_prob_kl(lambda z: -z.square().sum(-1), torch.zeros(1, 2), samples=2, seed=0)
+    posterior = UnitNormal(torch.zeros(1, 2))
+    estimate, error = expected_log_prob_kl(lambda z: -z.square().sum(-1), posterior, samples=2, seed=0)
     assert estimate.isfinite().all()
     assert math.isfinite(error)
 
@@ -129,8 +140,9 @@ def test_dropping_anchors_only_lowers_the_density(codes: Tensor) -> None:
         assert (density <= exact + 1e-6).all()
         assert (density >= before - 1e-6).all()
         before = density
-    kl_exact, _ = expected_log_prob_kl(associative_log_prob(toy_prior, codes), codes, samples=2, seed=0)
-    kl_bound, _ = expected_log_prob_kl(associative_log_prob(toy_prior, codes, nearest=20), codes, samples=2, seed=0)
+    whole, part = (associative_log_prob(toy_prior, codes, nearest=nearest) for nearest in (300, 20))
+    kl_exact, _ = expected_log_prob_kl(whole, UnitNormal(codes), samples=2, seed=0)
+    kl_bound, _ = expected_log_prob_kl(part, UnitNormal(codes), samples=2, seed=0)
     assert float(kl_bound.mean()) >= float(kl_exact.mean())
 
 

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from acn.config import EncoderSettings, ImageShape
+from acn.networks.encoder import Encoder
 from acn.networks.feedforward import FeedForwardDecoder
 
 ENCODERS = {
@@ -33,14 +34,18 @@ def test_there_are_logits_for_every_subpixel(encoder: str, size: tuple[int, int]
         ("three stages", (28, 28), (7, 7)),
         ("three stages", (9, 4), (3, 1)),
         ("no hidden layer", (5, 7), (3, 4)),
+        ("one stage", (28, 28), (7, 7)),
+        ("three stages", (200, 130), (7, 5)),
     ],
 )
 def test_it_begins_on_the_grid_on_which_the_encoder_ends(
     encoder: str, size: tuple[int, int], grid: tuple[int, int]
 ) -> None:
-    network = decoder(encoder, size, 1, 2)
+    settings, network = ENCODERS[encoder], decoder(encoder, size, 1, 2)
+    mirrored = Encoder(settings, ImageShape(height=size[0], width=size[1], channels=1, levels=2), 2)
+    ending = mirrored.features[:-2] if settings.hidden else mirrored.features
     assert network.grid == grid
-    assert network.cells.out_features == ENCODERS[encoder].stages[-1][-1] * grid[0] * grid[1]
+    assert network.cells.out_features == ending(torch.zeros(1, 1, *size)).shape[1]
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)

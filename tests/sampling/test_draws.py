@@ -2,19 +2,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from acn.config import Config, ImageShape, override
 from acn.distributions import GaussianPrior
-from acn.models import ACN, build
+from acn.models import ACN
 from acn.sampling.draws import Sampler, draw_codes
-from tests.training.conftest import TINY
+from tests.models.tiny import image_shape, tiny_acn
 
-SHAPE = ImageShape(height=4, width=5, channels=3, levels=6)
+SHAPE = image_shape(4, 5, 3, 6)
 
 
 @pytest.fixture
 def model() -> ACN:
-    torch.manual_seed(0)
-    return build(override(Config(), TINY).model, SHAPE).eval()
+    return tiny_acn(SHAPE)
 
 
 def sampler(model: ACN, seed: int = 0, temperature: float = 1.0) -> Sampler:

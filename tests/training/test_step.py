@@ -140,6 +140,7 @@ def test_baselines_look_for_no_neighbour(bench: Bench, monkeypatch: pytest.Monke
 def test_more_neighbours_than_the_memory_holds_are_refused(bench: Bench) -> None:
     with pytest.raises(UsageError, match=r"lower memory\.neighbours or give more images"):
         bench.begin("run", "memory.neighbours=5000")
+    bench.begin("baseline", "memory.neighbours=5000", "model.name=vae")  # which asks for none
 
 
 def gradients(bench: Bench, name: str) -> list[torch.Tensor]:

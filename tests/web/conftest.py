@@ -11,7 +11,7 @@ from acn.config import override
 from acn.data import Collection, open_collection
 from acn.distributions import GaussianPrior
 from acn.evaluation.costs import encode
-from acn.models import ACN, build
+from acn.models import ACN, as_acn, build
 from acn.recipes import recipe
 from acn.runs import WEIGHTS, Run, create_run, load_model, save_prior, write_tensors
 from acn.web.atlas import Atlas, open_atlas
@@ -40,7 +40,7 @@ def write_images(path: Path, images: NDArray[np.uint8], labels: NDArray[np.int64
 
 
 def opened(run: Run, collection: Collection, split: str = "train") -> tuple[Atlas, ACN]:
-    model = load_model(run)
+    model = as_acn(load_model(run), "the explorer")
     images = collection.splits[split]
     stored = split == "train"
     return open_atlas(run, model, images, title="x", split=split, stored=stored, progress=lambda _: None), model

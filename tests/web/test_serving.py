@@ -119,6 +119,14 @@ def test_mistakes_end_in_one_sentence(
     assert words in errors.splitlines()[-1]
 
 
+def test_a_baseline_is_refused(tmp_path: Path) -> None:
+    run, _ = make_run(tmp_path / "run", "model.name=vae", evaluated=False)
+    with command(str(run.path), "--port", "0", cwd=tmp_path) as process:
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2, errors
+    assert errors.splitlines()[1:] == ["acn: the explorer needs the prior given a neighbour, which a VAE has not"]
+
+
 def test_the_usual_port_may_be_taken() -> None:
     with listen("127.0.0.1", None) as first, listen("127.0.0.1", None) as second:
         assert first.getsockname() != second.getsockname()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Arrays = NDArray[np.uint8] | NDArray[np.float32]
 
 RunArgument = Annotated[
-    Path, typer.Argument(metavar="RUN", help="The folder that acn train wrote.", show_default=False)
+    Path, typer.Argument(metavar="RUN", help="The folder that acn train wrote, or mnist.", show_default=False)
 ]
 SourceArgument = Annotated[
     str | None,

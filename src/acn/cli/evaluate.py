@@ -61,9 +61,11 @@ def report(run: "Run", collection: "Collection", device: "torch.device", json: P
     write_text_atomically(run.path / EVALUATION, text)
     if json is not None:
         write_text_atomically(json, text)
+    if json is not None and picture.exists():
         write_atomically(json.with_suffix(".png"), lambda temporary: shutil.copyfile(picture, temporary))
     for table in (cost_table(figures), probe_table(figures)):
         if table is not None:
             console.print(table)
     console.print(f"Figures: {json or run.path / EVALUATION}", soft_wrap=True)
-    console.print(f"Picture of the codes: {json.with_suffix('.png') if json else picture}", soft_wrap=True)
+    if picture.exists():
+        console.print(f"Picture of the codes: {json.with_suffix('.png') if json else picture}", soft_wrap=True)

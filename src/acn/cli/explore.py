@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from acn.cli.drawing import RunArgument
+from acn.pretrained import located
 
 if TYPE_CHECKING:
     from acn.models import ACN
@@ -30,6 +31,7 @@ def explore(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
 ) -> None:
     """Show the map of the codes, neighbours, reconstructions and daydreams in the browser; Ctrl-C ends it."""
+    run = located(run)
     if not (run / "config.json").is_file():
         from acn.runs import open_run
 

@@ -20,8 +20,8 @@ def freeze(
     from acn.cli.drawing import images_of, spread
     from acn.codec.loss import frozen_loss
     from acn.codec.modelfile import identity, to_bytes
-    from acn.codec.store import FROZEN, frozen_model
-    from acn.runs import load_model, load_prior, open_run
+    from acn.codec.store import frozen_model
+    from acn.runs import FROZEN, load_model, load_prior, open_run
 
     opened, place = open_run(run), find_device(device)
     frozen = frozen_model(opened)

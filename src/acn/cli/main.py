@@ -17,6 +17,7 @@ from acn.cli.freeze import freeze
 from acn.cli.info import info
 from acn.cli.interpolate import interpolate
 from acn.cli.neighbours import neighbours
+from acn.cli.publish import publish
 from acn.cli.reconstruct import reconstruct
 from acn.cli.report import report
 from acn.cli.reproduce import reproduce
@@ -45,6 +46,7 @@ for command in (
     encode,
     report,
     export_projector,
+    publish,
     compress,
     decompress,
     info,

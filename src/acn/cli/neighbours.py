@@ -25,14 +25,16 @@ def neighbours(
     from acn.cli.progress import stages
     from acn.evaluation.costs import encode
     from acn.memory import nearest
+    from acn.models import with_codes
     from acn.runs import load_model, open_run
     from acn.sampling.pictures import grid, to_pictures
 
     opened = open_run(run)
     images = images_of(opened, source)
     images = images.take(spread(len(images), MOST_IMAGES))
+    model = with_codes(load_model(opened)).to(find_device("auto"))
     with stages(Console(stderr=True)) as stage:
-        codes = encode(load_model(opened).to(find_device("auto")), images, stage("codes", len(images)))
+        codes = encode(model, images, stage("codes", len(images)))
     rows = torch.from_numpy(spread(len(images), count))
     levels = images.batch(range(len(images)))
     pixels = levels.flatten(1).float()

@@ -14,12 +14,14 @@ from acn.cli.sample import sample
 if TYPE_CHECKING:
     from acn.runs import Run
 
-DRAWN_BY: dict[str, Callable[..., None]] = {
-    "samples.png": sample,
-    "reconstructions.png": reconstruct,
-    "neighbours.png": neighbours,
-    "interpolations.png": interpolate,
-    "daydreams.png": daydream,
+WITH_CODES = ("acn", "pixelvae", "vae")
+# What draws a picture, and the models that have what it shows.
+DRAWN_BY: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
+    "samples.png": (sample, (*WITH_CODES, "pixelcnn")),
+    "reconstructions.png": (reconstruct, WITH_CODES),
+    "neighbours.png": (neighbours, WITH_CODES),
+    "interpolations.png": (interpolate, WITH_CODES),
+    "daydreams.png": (daydream, ("acn",)),
 }
 
 
@@ -33,8 +35,8 @@ def report(run: RunArgument, out: OutOption = None) -> None:
     opened = open_run(run)
     figures = _figures(opened)
     plot_curves(read_metrics(opened), run / "curves.png")
-    for name, draw in DRAWN_BY.items():
-        if not (run / name).exists():
+    for name, (draw, models) in DRAWN_BY.items():
+        if opened.config.model.name in models and not (run / name).exists():
             draw(run)
     path = out or run / "report.html"
     write_text_atomically(path, html_report(opened, figures))

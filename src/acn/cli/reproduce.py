@@ -27,7 +27,7 @@ def reproduce(
         str,
         typer.Argument(
             metavar="PART",
-            help="table1, table2, table3, figure2 ... figure6, ablations (or one, as ablation-prior), or all.",
+            help="table1 ... table3, figure2 ... figure6, decoders, ablations (or one, as ablation-prior), or all.",
             show_default=False,
         ),
     ],

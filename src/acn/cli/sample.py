@@ -17,15 +17,15 @@ def sample(
 ) -> None:
     """Draw new images: codes from the unconditional prior, pixels from the decoder."""
     from acn.errors import UsageError
-    from acn.runs import load_prior, open_run
-    from acn.sampling.draws import draw_codes
+    from acn.runs import open_run
+    from acn.sampling.draws import draw_codes, prior_of
     from acn.sampling.pictures import grid, near_square, to_pictures
 
     if prior not in ("mixture", "associative"):
         raise UsageError(f"--prior expects mixture or associative, found {prior!r}")
     opened = open_run(run)
-    known = load_prior(opened)
     with sampler(opened, seed, temperature, count) as drawing:
+        known = prior_of(opened, drawing.model)
         codes = draw_codes(drawing.model, known, prior, count, drawing.generator)  # type: ignore[arg-type]
         pictures = to_pictures(drawing.decode(codes), opened.palette)
     picture = grid(pictures.reshape(*near_square(count), *pictures.shape[1:]))

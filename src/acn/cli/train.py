@@ -1,5 +1,6 @@
 """`acn train`: from a collection of images to a trained run and a report of its costs."""
 
+import math
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,7 +34,9 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Settings by name: digits, images, archive, mnist-cpu, mnist.", show_default=False
+            metavar="NAME",
+            help="Settings by name: digits, images, archive, mnist-cpu, mnist-small, mnist.",
+            show_default=False,
         ),
     ] = None,
     model: Annotated[
@@ -176,9 +179,10 @@ def _train(console: "Console", run: "Run", collection: "Collection", state: "Tra
 
 
 def _figures(row: dict[str, float]) -> str:
+    codes = "" if math.isnan(row["code_std"]) else f"KL {row['kl']:.2f}  spread {row['code_std']:.2f}  "
     return (
-        f"{row['images_per_second']:.0f} images/s  reconstruction {row['reconstruction']:.2f}  KL {row['kl']:.2f}  "
-        f"spread {row['code_std']:.2f}  epoch {row['epoch']:.1f}"
+        f"{row['images_per_second']:.0f} images/s  reconstruction {row['reconstruction']:.2f}  {codes}"
+        f"epoch {row['epoch']:.1f}"
     )
 
 

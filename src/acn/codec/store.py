@@ -14,9 +14,9 @@ from acn.codec.loss import frozen_loss
 from acn.codec.modelfile import from_bytes, to_bytes
 from acn.errors import ArchiveError
 from acn.files import write_atomically
-from acn.runs import CHECKPOINT, PRIOR, WEIGHTS, Run, load_model, load_prior
+from acn.models import as_acn
+from acn.runs import FROZEN, PRIOR, Run, load_model, load_prior
 
-FROZEN = "frozen.acnm"
 EMBEDDED_PRECISIONS = (2, 3, 4, 5, 6)
 
 
@@ -27,17 +27,29 @@ def frozen_model(run: Run) -> FrozenModel:
 
     Raises:
         RunError: the run has no weights or no unconditional prior yet.
+        UsageError: its model is a baseline.
         ArchiveError: the file is damaged.
         StorageError: the disk refused.
     """
-    file = run.path / FROZEN
-    sources = [run.path / name for name in (CHECKPOINT, WEIGHTS, PRIOR)]
-    newest = max((path.stat().st_mtime for path in sources if path.exists()), default=math.inf)
-    if file.exists() and file.stat().st_mtime >= newest:
-        return read_frozen(file)
-    model = freeze(load_model(run), run.config.model, run.palette, load_prior(run))
-    write_frozen(file, model)
+    model = kept_model(run)
+    if model is None:
+        network = as_acn(load_model(run), "an archive")
+        model = freeze(network, run.config.model, run.palette, load_prior(run))
+        write_frozen(run.path / FROZEN, model)
     return model
+
+
+def kept_model(run: Run) -> FrozenModel | None:
+    """The integer model that lies in the run's folder, None where there is none or it is older than the weights.
+
+    Raises:
+        ArchiveError: the file is damaged.
+    """
+    file = run.path / FROZEN
+    # Weights without a checkpoint never change, and their files may have been copied in any order.
+    sources = [run.checkpoint, run.path / PRIOR] if run.checkpoint.exists() else []
+    newest = max((path.stat().st_mtime for path in sources if path.exists()), default=0.0)
+    return read_frozen(file) if file.exists() and file.stat().st_mtime >= newest else None
 
 
 def read_frozen(file: Path) -> FrozenModel:
@@ -74,7 +86,8 @@ def model_to_embed(run: Run, sample: Tensor, images: int, modes: Sequence[Mode])
     Raises:
         RunError: the run has no weights or no unconditional prior yet.
     """
-    model, (prior, codes) = load_model(run), load_prior(run)
+    model = as_acn(load_model(run), "an archive")
+    prior, codes = load_prior(run)
     candidates: list[tuple[float, FrozenModel]] = []
     for precision in EMBEDDED_PRECISIONS:
         frozen = freeze(

@@ -91,7 +91,7 @@ def plot_curves(rows: list[dict[str, Any]], path: Path) -> None:
         values = [row[key] for row in rows]
         axes.plot(images, values, color=PALETTE[0], linewidth=1)
         # The first rows are far above all others, which they would press flat.
-        later = values[len(values) // 20 :] or values
+        later = [value for value in values[len(values) // 20 :] if value is not None]
         if later:
             margin = 0.05 * (max(later) - min(later)) + 1e-3
             axes.set_ylim(min(later) - margin, max(later) + margin)

@@ -81,7 +81,7 @@ def _fits(shape: tuple[int, ...], size: int, kind: str) -> bool:
 
 
 def _em(rows: Rows, size: int, kind: str, seed: int, *, tolerance: float, **start: Rows) -> "GaussianMixture":
-    """EM from k-means, or from the given start. The samples carry unit noise, so no covariance can collapse."""
+    """EM from k-means, or from the given start. The samples carry the posteriors' noise, so no covariance collapses."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 

@@ -7,10 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from acn.config import EncoderSettings, ImageShape
+from acn.networks.encoder import LARGEST_GRID
 
 
 class FeedForwardDecoder(nn.Module):
-    """The encoder upside down: linear layers to the coarsest grid, then 3x3 convolutions with doublings between stages.
+    """The encoder upside down: linear layers to its last grid, then 3x3 convolutions with doublings between stages.
 
     Args:
         settings: of the encoder that it mirrors.
@@ -24,12 +25,14 @@ class FeedForwardDecoder(nn.Module):
         self.outputs = 1 if shape.levels == 2 else shape.levels
         sizes = [(shape.height, shape.width)]
         for _ in settings.stages[1:]:
-            sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+            sizes.append(_half(sizes[-1]))
+        self.sizes = sizes[::-1]  # of the stages' grids
         self.grid, self.features = sizes[-1], settings.stages[-1][-1]
+        while self.grid[0] * self.grid[1] > LARGEST_GRID:
+            self.grid = _half(self.grid)
         hidden = settings.hidden or self.features
         self.hidden = nn.Linear(code_size, hidden)
         self.cells = nn.Linear(hidden, self.features * self.grid[0] * self.grid[1])
-        self.sizes = sizes[-2::-1]
         stages = []
         for stage, finer in pairwise((*settings.stages[::-1], settings.stages[0])):
             widths = [*stage[::-1], finer[-1]]
@@ -44,13 +47,17 @@ class FeedForwardDecoder(nn.Module):
         """Logits `[B, C, H, W, V]`, or `[B, C, H, W]` if V = 2, of codes `[B, D]`."""
         features = torch.relu(self.cells(torch.relu(self.hidden(codes)))).unflatten(1, (-1, *self.grid))
         features = features.contiguous(memory_format=torch.channels_last)
-        for stage, size in zip(self.stages, [*self.sizes, None], strict=True):
+        for stage, size in zip(self.stages, self.sizes, strict=True):
+            if features.shape[2:] != size:
+                features = functional.interpolate(features, size=size, mode="nearest")
             for convolution in stage:  # type: ignore[attr-defined]
                 features = torch.relu(convolution(features))
-            if size is not None:
-                features = functional.interpolate(features, size=size, mode="nearest")
         logits: Tensor = self.output(features)
         if self.outputs == 1:
             return logits
         batch, _, height, width = logits.shape
         return logits.view(batch, self.shape.channels, self.outputs, height, width).movedim(2, -1)
+
+
+def _half(size: tuple[int, int]) -> tuple[int, int]:
+    return (size[0] + 1) // 2, (size[1] + 1) // 2

@@ -94,4 +94,6 @@ class LearnedMixture(nn.Module):
     def forward(self) -> GaussianPrior:
         """The mixture, in float32."""
         scales = functional.softplus(self.raw_scales) + SMALLEST_SCALE
-        return GaussianPrior(self.logits.softmax(0), self.means, scales.reciprocal())
+        # A weight that underflows to zero would have no logarithm, and make every gradient NaN.
+        weights = self.logits.softmax(0).clamp_min(torch.finfo(self.logits.dtype).tiny)
+        return GaussianPrior(weights, self.means, scales.reciprocal())

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from acn.config import Config, ImageShape
+from acn.config import Config, ImageShape, MemorySettings
 from acn.memory import AssociativeMemory
 from acn.models import Model, build
 from acn.runs import Run, load_weights, read_tensors, write_tensors
@@ -63,7 +63,9 @@ def new_state(config: Config, shape: ImageShape, images: int, device: torch.devi
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build(config.model, shape)
-    memory = AssociativeMemory(images, model.code_size, config.memory, seed=seed, device=device)
+    # Baselines ask it for no neighbours.
+    settings = config.memory if model.associative else MemorySettings(neighbours=1)
+    memory = AssociativeMemory(images, model.code_size, settings, seed=seed, device=device)
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(model, multi_avg_fn=_polyak(config.training.average_decay))
     return TrainingState(model, average, build_optimizer(model, config.training), memory)

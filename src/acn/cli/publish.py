@@ -1,0 +1,37 @@
+"""`acn publish`: a trained model as a folder to pass on."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from acn.cli.drawing import RunArgument, announce
+
+
+def publish(
+    run: RunArgument,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the model goes.", show_default=False)],
+) -> None:
+    """Write what using a model takes, without its training state: weights, priors, exact integers, and a card."""
+    import json
+    import shutil
+
+    from acn.codec.store import frozen_model
+    from acn.errors import RunError
+    from acn.evaluation.card import model_card
+    from acn.files import write_atomically, write_text_atomically
+    from acn.models import ACN
+    from acn.runs import EVALUATION, FROZEN
+    from acn.trained import load
+
+    model = load(run)
+    evaluation = model.run.path / EVALUATION
+    if not evaluation.exists():
+        raise RunError(f"{run} has no figures for the card yet: measure them with acn evaluate {run}")
+    figures = json.loads(evaluation.read_text(encoding="utf-8"))
+    model.save_pretrained(folder)
+    if isinstance(model.model, ACN):
+        frozen_model(model.run)
+        write_atomically(folder / FROZEN, lambda temporary: shutil.copyfile(model.run.path / FROZEN, temporary))
+    write_text_atomically(folder / "README.md", model_card(folder.name, model.run, figures))
+    announce(folder)

@@ -1,0 +1,100 @@
+"""The card of a trained model: what it was trained on, how, what it costs, and how to use it, in Markdown."""
+
+from typing import Any
+
+from acn.evaluation.table import PROBE_ROWS, cost_rows, paper_figures
+from acn.runs import Run
+
+USE = """```python
+import acn
+
+model = acn.load({folder!r})
+codes = model.encode(images)  # uint8 [N, {height}, {width}{channels}], values {values}
+model.score_samples(images)  # nats, a lower bound of the log-likelihood
+model.sample(16)
+```"""
+LICENCE = (
+    "The weights are under the licence of the program that trained them, Apache-2.0. The images are not part of the "
+    "model; the codes of the training images are, in `prior.safetensors`."
+)
+
+
+def model_card(name: str, run: Run, figures: dict[str, Any]) -> str:
+    """Return the card.
+
+    Args:
+        name: of the model, or the folder in which it lies.
+        run: trained and evaluated.
+        figures: what `acn.evaluation.evaluate.evaluate` returned for it.
+    """
+    return "\n\n".join(
+        [
+            f"# {name}",
+            _what(run, figures),
+            "## Use",
+            _use(name, run),
+            "## Figures",
+            _figures(figures),
+            "## Training",
+            _training(figures),
+            "## Licence",
+            LICENCE + "\n",
+        ]
+    )
+
+
+def _what(run: Run, figures: dict[str, Any]) -> str:
+    shape, data = run.shape, figures["data"]
+    size = f"{shape.height} x {shape.width} x {shape.channels}, {shape.levels} levels"
+    return (
+        f"A model of the images of `{data['source']}` ({size}): a code of {run.config.model.code_size} numbers for "
+        f"each, {figures['parameters']:,} weights. Trained on {figures['n_train']:,} images, measured on "
+        f"{figures['n_test']:,} others. Fingerprint of the pixels: `{data['fingerprint']}`."
+    )
+
+
+def _use(name: str, run: Run) -> str:
+    channels = "" if run.shape.channels == 1 else ", 3"
+    palette = run.palette.tolist()
+    values = f"{palette[0]} to {palette[-1]}" if len(palette) > 2 else f"{palette[0]} and {palette[1]}"
+    return USE.format(folder=name, height=run.shape.height, width=run.shape.width, channels=channels, values=values)
+
+
+def _figures(figures: dict[str, Any]) -> str:
+    paper = paper_figures(figures)
+    head = ["cost of the test split", "nats / image", "bits / dim", *(["paper"] if paper else [])]
+    rows = [
+        [text, _number(figures[key], 2), _number(figures["bits_per_dimension"].get(key), 4)]
+        + ([_number(paper.get(key), 1)] if paper else [])
+        for key, text in cost_rows(figures).items()
+    ]
+    parts = [_table(head, rows)]
+    probes = figures["linear_probe"]
+    if probes["codes"] is not None:
+        head = ["linear classifier on", "accuracy %", *(["paper"] if paper else [])]
+        rows = [
+            [text, _number(probes[key], 2)] + ([_number(paper.get(key), 1)] if paper else [])
+            for key, text in PROBE_ROWS.items()
+        ]
+        parts.append(_table(head, rows))
+    if paper:
+        parts.append("Paper: Graves, Menick and van den Oord 2018 (arXiv 1804.02476), Tables 1 to 3.")
+    return "\n\n".join(parts)
+
+
+def _training(figures: dict[str, Any]) -> str:
+    training = figures["training"]
+    return (
+        f"{training['images_seen']:,} images seen in {training['seconds'] / 60:.1f} minutes ({training['steps']:,} "
+        f"steps) on {figures['device']}, seed {figures['seed']}, commit `{training['commit']}`; measured at commit "
+        f"`{figures['commit']}`, {figures['date']}. All settings are in `config.json`."
+    )
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,146 @@
+"""Baselines on the command line: what works with them as with an ACN, and what is refused in one sentence."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from acn.evaluation import mixture
+from tests.cli.test_cli import SMALL, refused
+from tests.cli.test_compress import acn
+
+KINDS = ("pixelvae", "vae", "pixelcnn")
+ROW = {"step": 20, "images": 2000, "total": 5.0, "reconstruction": 4.0, "kl": 1.0}
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one run of each kind, named after it, and what `acn train` printed."""
+    folder = tmp_path_factory.mktemp("baselines")
+    few = ["--set", "training.epochs=1", "--set", "training.batch=500"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mixture, "SIZES", (1, 2))
+        patch.setattr(mixture, "LEAST_DRAWS", 500)
+        for kind in KINDS:
+            done = acn("train", "digits", "--model", kind, "--out", kind, *SMALL, *few, cwd=folder)
+            assert done.returncode == 0, done.stderr
+            (folder / f"{kind}.txt").write_text(done.stdout)
+    return folder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_train_says_which_model_it_is_and_what_it_costs(work: Path, kind: str) -> None:
+    printed = (work / f"{kind}.txt").read_text()
+    line = next(line for line in printed.splitlines() if line.startswith(f"{kind}: {kind}, "))
+    assert line.endswith("float32 on cpu")
+    assert ("code of 3 numbers" in line) == (kind != "pixelcnn")
+    assert "K = " not in line
+    assert "list: order kept" in printed
+    assert ("the model's own" in printed) == (kind != "pixelcnn")
+    assert ("Linear classification" in printed) == (kind != "pixelcnn")
+
+
+def test_a_run_goes_on_as_the_model_that_it_is(work: Path) -> None:
+    assert "--resume goes on" in refused(acn("train", "--resume", "vae", "--model", "vae", cwd=work), 2)
+    assert "Input should be 'acn'" in refused(acn("train", "--model", "cnn", cwd=work), 2)
+
+
+@pytest.mark.parametrize(("kind", "size"), [("pixelvae", 3), ("vae", 3), ("pixelcnn", 0)])
+def test_images_are_sampled(work: Path, kind: str, size: int) -> None:
+    drawn = []
+    for seed in (1, 1, 2):
+        done = acn("sample", kind, "-n", "5", "--seed", str(seed), "-o", "drawn.npz", cwd=work)
+        assert done.returncode == 0, done.stderr
+        with np.load(work / "drawn.npz", allow_pickle=False) as arrays:
+            assert arrays["codes"].shape == (5, size)
+            assert arrays["images"].shape == (5, 8, 8, 1)
+            drawn.append(arrays["images"])
+    assert np.array_equal(drawn[0], drawn[1])
+    assert not np.array_equal(drawn[0], drawn[2])
+
+
+@pytest.mark.parametrize(
+    ("command", "file"),
+    [
+        (("sample", "vae", "-n", "4"), "vae/samples.png"),
+        (("sample", "pixelcnn", "-n", "4"), "pixelcnn/samples.png"),
+        (("reconstruct", "vae", "-n", "2", "--copies", "2"), "vae/reconstructions.png"),
+        (("interpolate", "vae", "-n", "2", "--steps", "3"), "vae/interpolations.png"),
+        (("neighbours", "vae", "-n", "2", "--near", "3"), "vae/neighbours.png"),
+        (("export-projector", "vae"), "vae/projector/sprite.png"),
+    ],
+)
+def test_pictures_are_drawn(work: Path, command: tuple[str, ...], file: str) -> None:
+    done = acn(*command, cwd=work)
+    assert done.returncode == 0, done.stderr
+    with Image.open(work / file) as picture:
+        assert min(picture.size) > 10
+
+
+@pytest.mark.parametrize(("kind", "pictures"), [("vae", 6), ("pixelcnn", 2)])
+def test_report_draws_what_the_model_has(work: Path, kind: str, pictures: int) -> None:
+    (work / kind / "metrics.jsonl").write_text(json.dumps(ROW | {"code_std": None if kind == "pixelcnn" else 1}) + "\n")
+    done = acn("report", kind, cwd=work)
+    assert done.returncode == 0, done.stderr
+    page = (work / kind / "report.html").read_text()
+    assert page.count("data:image/") == pictures
+    assert "Daydreams" not in page
+
+
+@pytest.mark.parametrize("kind", ["vae", "pixelcnn"])
+def test_evaluating_again_writes_the_picture_where_there_are_codes(work: Path, kind: str) -> None:
+    done = acn("evaluate", kind, "--json", f"{kind}.json", cwd=work)
+    assert done.returncode == 0, done.stderr
+    assert (work / f"{kind}.png").exists() == ("Picture of the codes" in done.stdout) == (kind != "pixelcnn")
+
+
+def test_codes_go_to_a_file(work: Path) -> None:
+    done = acn("encode", "vae", "digits", "-o", "codes.npz", cwd=work)
+    assert done.returncode == 0, done.stderr
+    with np.load(work / "codes.npz", allow_pickle=False) as arrays:
+        assert arrays["codes"].shape == (1797, 3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        (("daydream", "{kind}", "-n", "1"), "daydreaming"),
+        (("sample", "{kind}", "--prior", "associative"), "the associative prior"),
+    ],
+)
+def test_what_needs_a_neighbour_is_refused(work: Path, kind: str, command: tuple[str, ...], what: str) -> None:
+    files = set(work.rglob("*"))
+    sentence = refused(acn(*(part.format(kind=kind) for part in command), cwd=work), 2)
+    name = {"pixelvae": "PixelVAE", "vae": "VAE", "pixelcnn": "PixelCNN"}[kind]
+    assert sentence == f"acn: {what} needs the prior given a neighbour, which a {name} has not\n"
+    assert set(work.rglob("*")) == files
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("command", [("compress", "{kind}", "digits", "digits.acn"), ("freeze", "{kind}")])
+def test_archives_need_an_acn(work: Path, kind: str, command: tuple[str, ...]) -> None:
+    files = set(work.rglob("*"))
+    sentence = refused(acn(*(part.format(kind=kind) for part in command), cwd=work), 2)
+    assert sentence.startswith("acn: an archive needs the prior given a neighbour")
+    assert set(work.rglob("*")) == files
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("encode", "pixelcnn", "digits"),
+        ("encode", "pixelcnn", "digits", "-o", "none.parquet"),
+        ("neighbours", "pixelcnn"),
+        ("export-projector", "pixelcnn"),
+        ("reconstruct", "pixelcnn"),
+        ("interpolate", "pixelcnn"),
+    ],
+)
+def test_what_needs_codes_is_refused(work: Path, command: tuple[str, ...]) -> None:
+    files = set(work.rglob("*"))
+    sentence = refused(acn(*command, cwd=work), 2)
+    assert sentence == "acn: a PixelCNN has no codes; this needs a run of another model\n"
+    assert set(work.rglob("*")) == files

@@ -1,0 +1,118 @@
+"""A run as a folder to pass on, and the models that come with the package."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+import acn
+from acn import pretrained
+from acn.errors import RunError
+from acn.pretrained import located
+from acn.runs import open_run
+from tests.cli.test_cli import SMALL, refused
+from tests.cli.test_compress import acn as command
+
+FILES = {"README.md", "config.json", "frozen.acnm", "model.safetensors", "prior.safetensors"}
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run, and the model that was published from it."""
+    folder = tmp_path_factory.mktemp("published")
+    for arguments in (("train", "--out", "run", *SMALL, "--set", "training.epochs=1"), ("publish", "run", "model")):
+        done = command(*arguments, cwd=folder)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def digits() -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]] = load_digits().images[:9].astype(np.uint8)
+    return images
+
+
+def test_a_published_model_is_the_run_without_its_training(work: Path) -> None:
+    assert {path.name for path in (work / "model").iterdir()} == FILES
+    run, model = acn.load(work / "run"), acn.load(work / "model")
+    assert np.array_equal(run.encode(digits()), model.encode(digits()))
+    assert np.array_equal(run.sample(3), model.sample(3))
+
+
+def test_the_card_says_what_was_measured(work: Path) -> None:
+    card = (work / "model" / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("# model\n")
+    assert "acn.load('model')" in card
+    table = command("evaluate", "run", cwd=work).stdout
+    listed = re.search(r"list: order kept\s*│\s*([\d.]+)", table)
+    assert listed is not None
+    assert f"| list: order kept | {listed[1]} |" in card
+    assert "paper" not in card  # whose images these are not
+
+
+def test_archives_by_the_run_and_by_the_published_model_are_one(work: Path) -> None:
+    np.savez(work / "some.npz", images=digits())
+    for name in ("run", "model"):
+        done = command("compress", name, "some.npz", f"{name}.acn", "--no-model", cwd=work)
+        assert done.returncode == 0, done.stderr
+    assert (work / "run.acn").read_bytes() == (work / "model.acn").read_bytes()
+    assert command("decompress", "run.acn", "back.npz", "--model", "model", cwd=work).returncode == 0
+
+
+def test_saving_other_weights_drops_the_integers_of_the_old_ones(work: Path, tmp_path: Path) -> None:
+    shutil.copytree(work / "model", tmp_path / "model")
+    acn.load(work / "run").save_pretrained(tmp_path / "model")
+    assert not (tmp_path / "model" / "frozen.acnm").exists()
+
+
+def test_a_run_without_figures_is_not_published(work: Path, tmp_path: Path) -> None:
+    shutil.copytree(work / "run", tmp_path / "run")
+    (tmp_path / "run" / "evaluation.json").unlink()
+    assert "acn evaluate run" in refused(command("publish", "run", "model", cwd=tmp_path), 1)
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_model_of_the_package_is_found_by_its_name(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretrained, "FOLDER", work)
+    monkeypatch.chdir(tmp_path)
+    assert pretrained.names() == ["model", "run"]
+    assert open_run(Path("model")).path == work / "model"
+    assert acn.load("model").run.path == work / "model"
+    assert command("sample", "model", "-n", "4", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "model" / "samples.png").exists()  # nothing is written into the package
+    assert {path.name for path in (work / "model").iterdir()} == FILES
+    assert acn.load("model").run.path == work / "model"
+
+
+def test_a_run_of_that_name_comes_first(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrained, "FOLDER", work)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(work / "run", tmp_path / "model")
+    assert open_run(Path("model")).path == Path("model")
+
+
+def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(RunError, match=r"no config\.json.*mnist"):
+        open_run(Path("mnst"))
+    assert located(Path("mnst")) == Path("mnst")
+
+
+def test_the_trained_mnist_model_works_at_once(tmp_path: Path) -> None:
+    model = acn.load("mnist")
+    shape = model.run.shape
+    assert (shape.height, shape.width, shape.levels) == (28, 28, 2)
+    drawn = model.sample(2)
+    assert 0.05 < drawn.mean() / drawn.max() < 0.3  # strokes on an empty ground
+    assert model.encode(drawn).shape == (2, 16)
+    assert (model.score_samples(drawn) > -200).all()  # noise would cost 28 x 28 x log 2 = 543 nats
+    data = acn.codec.compress(drawn, model)
+    assert np.array_equal(acn.codec.decompress(data, model), drawn)
+
+
+def test_the_shipped_models_are_small() -> None:
+    for name in pretrained.names():
+        assert sum(path.stat().st_size for path in (pretrained.FOLDER / name).iterdir()) < 16_000_000

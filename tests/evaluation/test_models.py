@@ -1,0 +1,196 @@
+"""The evaluation of every kind of model, from the checkpoint of a tiny one to the tables."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from acn.config import Config
+from acn.data import Collection, open_collection
+from acn.distributions import DiagonalNormal
+from acn.evaluation import mixture
+from acn.evaluation.evaluate import COSTS, NEIGHBOUR_COSTS, UNCONDITIONAL, evaluate
+from acn.evaluation.report import NAMES, html_report
+from acn.evaluation.table import cost_rows, cost_table, probe_table
+from acn.models import ACN, VAE, Model, PixelVAE
+from acn.runs import Run, load_model
+from acn.training.state import save_state
+from tests.evaluation.test_table import printed
+from tests.models.tiny import KINDS
+from tests.training.conftest import Bench
+
+BASELINES = ("pixelvae", "vae", "pixelcnn")
+COUNTS = {"train": 90, "valid": 30, "test": 40}
+TOURS = ("tour", "tour_restored")
+# Figures that a kind of model has not.
+ABSENT: dict[str, set[str]] = {
+    "acn": {"kl_unconditional_own"},
+    "width": {"kl_unconditional_own"},
+    "learned": {"kl_unconditional_own"},
+    "pixelvae": {*NEIGHBOUR_COSTS, *TOURS, "kl_unconditional_associative"},
+    "vae": {*NEIGHBOUR_COSTS, *TOURS, "kl_unconditional_associative"},
+    "pixelcnn": {*NEIGHBOUR_COSTS, *TOURS, *UNCONDITIONAL},
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run that was evaluated, and its figures."""
+
+    run: Run
+    collection: Collection
+    figures: dict[str, Any]
+
+    def model(self) -> Model:
+        return load_model(self.run)
+
+    def test_images(self) -> Tensor:
+        return self.collection.test.batch(range(len(self.collection.test)))
+
+
+def quiet(name: str, length: int) -> Callable[[int], None]:
+    return lambda count: None
+
+
+def few_digits() -> Collection:
+    digits = open_collection(Config().data)
+    train, valid, test = (digits.splits[name].take(np.arange(n)) for name, n in COUNTS.items())
+    return replace(digits, train=train, valid=valid, test=test)
+
+
+def evaluated(folder: Path, collection: Collection, kind: str) -> Outcome:
+    """Evaluate an untrained model, whose widths, where it has any, are far from 1."""
+    run, state = Bench(folder, collection).begin(kind, *KINDS[kind])
+    encoder = getattr(state.averaged, "encoder", None)
+    if encoder is not None and len(encoder.code.bias) == 6:
+        with torch.no_grad():
+            encoder.code.bias[3:] = torch.tensor([-3.0, -1.5, 1.0])
+    save_state(run, state)
+    return Outcome(run, collection, evaluate(run, collection, torch.device("cpu"), quiet))
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    folder, collection = tmp_path_factory.mktemp("runs"), few_digits()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mixture, "SIZES", (1, 2))
+        patch.setattr(mixture, "LEAST_DRAWS", 500)
+        return {kind: evaluated(folder, collection, kind) for kind in ABSENT}
+
+
+@pytest.fixture(params=ABSENT)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def outcome(outcomes: dict[str, Outcome], kind: str) -> Outcome:
+    return outcomes[kind]
+
+
+def test_figures_are_there_or_none(outcome: Outcome, kind: str) -> None:
+    figures = outcome.figures
+    assert {name for name in COSTS if figures[name] is None} == ABSENT[kind]
+    assert json.loads(json.dumps(figures)) == figures
+    bits = figures["bits_per_dimension"]
+    assert set(bits) == set(COSTS) - ABSENT[kind]
+    assert bits["list"] == pytest.approx(figures["list"] / (64 * math.log(2)))
+    assert (figures["code_std"] is None) == (kind == "pixelcnn")
+    assert {value is None for value in figures["linear_probe"].values()} == {kind == "pixelcnn"}
+    assert (outcome.run.path / "codes.png").exists() == (kind != "pixelcnn")
+    assert (outcome.run.path / "prior.safetensors").exists() == (kind != "pixelcnn")
+
+
+def test_the_list_pays_the_best_of_the_unconditional_priors(outcome: Outcome) -> None:
+    figures = outcome.figures
+    paid = [figures[name] for name in UNCONDITIONAL if figures[name] is not None]
+    assert figures["list"] == pytest.approx(figures["reconstruction"] + min(paid, default=0))
+    assert figures["set"] == pytest.approx(figures["list"] - figures["order_nats"])
+    if figures["tour"] is not None:
+        assert figures["tour"] == pytest.approx(figures["reconstruction"] + figures["kl_tour_improved"])
+
+
+@torch.no_grad()
+def test_a_pixelcnn_pays_its_likelihood_alone(outcomes: dict[str, Outcome]) -> None:
+    outcome = outcomes["pixelcnn"]
+    images = outcome.test_images()
+    log_prob = outcome.model().likelihood(torch.zeros(len(images), 0)).log_prob(images)
+    assert outcome.figures["list"] == outcome.figures["reconstruction"]
+    assert outcome.figures["list"] == pytest.approx(-float(log_prob.double().mean()), rel=1e-6)
+
+
+@torch.no_grad()
+def test_a_vae_pays_the_closed_form_to_its_own_prior(outcomes: dict[str, Outcome]) -> None:
+    model, figures = outcomes["vae"].model(), outcomes["vae"].figures
+    assert isinstance(model, VAE)
+    q = model.posterior(outcomes["vae"].test_images())
+    assert isinstance(q, DiagonalNormal)
+    assert q.scale.mean(0).max() > 2 * q.scale.mean(0).min()
+    normals = (torch.distributions.Normal(q.mean, q.scale), torch.distributions.Normal(0, 1))
+    exact = float(torch.distributions.kl_divergence(*normals).sum(-1).mean())
+    error = figures["kl_unconditional_own_standard_error"]
+    assert 0 < error < 0.5
+    assert figures["kl_unconditional_own"] == pytest.approx(exact, abs=4 * error)
+
+
+@torch.no_grad()
+def test_a_pixelvae_pays_what_its_training_paid(outcomes: dict[str, Outcome]) -> None:
+    """The mean of many estimates by one sample."""
+    model, figures = outcomes["pixelvae"].model(), outcomes["pixelvae"].figures
+    assert isinstance(model, PixelVAE)
+    q = model.posterior(outcomes["pixelvae"].test_images())
+    generator = torch.Generator().manual_seed(0)
+    paid = torch.stack([model.kl(q, z := q.sample(generator), z, 2) for _ in range(400)])
+    error = math.hypot(figures["kl_unconditional_own_standard_error"], float(paid.mean(1).std()) / 20)
+    assert figures["kl_unconditional_own"] == pytest.approx(float(paid.mean()), abs=4 * error)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["width", "learned"])
+def test_an_acn_pays_for_the_nearest_code_with_its_own_widths(outcomes: dict[str, Outcome], kind: str) -> None:
+    outcome, model = outcomes[kind], outcomes[kind].model()
+    assert isinstance(model, ACN)
+    q = model.posterior(outcome.test_images())
+    assert isinstance(q, DiagonalNormal) == (kind == "learned")
+    distances = torch.cdist(q.mean, q.mean).fill_diagonal_(math.inf)
+    exact = q.map(Tensor.double).kl(model.prior(q.mean[distances.argmin(1)]).to(torch.float64), 96)
+    assert outcome.figures["kl_k1"] == pytest.approx(float(exact.mean()), abs=1e-3)
+
+
+def test_only_baselines_have_a_prior_of_their_own_in_the_table(outcome: Outcome, kind: str) -> None:
+    own = "KL, unconditional: the model's own"
+    text = printed(cost_table(outcome.figures))
+    assert (own in text) == (kind in ("pixelvae", "vae"))
+    assert (own in cost_rows(outcome.figures).values()) == (kind in ("pixelvae", "vae"))
+    assert (probe_table(outcome.figures) is None) == (kind == "pixelcnn")
+    assert ("–" in text) == (kind in BASELINES)
+    assert f"{outcome.figures['list']:.2f}" in text
+
+
+def test_every_table_is_divided_at_the_same_places(outcome: Outcome) -> None:
+    """Reconstruction, KLs, totals, order."""
+    ends = [row.end_section for row in cost_table(outcome.figures).rows]
+    texts = list(cost_rows(outcome.figures).values())
+    after = [following for end, following in zip(ends, texts[1:], strict=False) if end]
+    assert after == ["KL, nearest neighbour (K = 1)", "list: order kept", "log(N!)/N, the order"]
+
+
+def test_the_report_names_the_model(outcome: Outcome, kind: str) -> None:
+    page = html_report(outcome.run, outcome.figures)
+    name = outcome.run.config.model.name
+    assert f"<h1>digits: {NAMES[name]}</h1>" in page
+    assert ("<h2>Codes</h2>" in page) == (kind != "pixelcnn")
+    assert ("<h2>Linear classification</h2>" in page) == (kind != "pixelcnn")
+
+
+def test_figures_of_before_there_were_baselines_are_reported(outcomes: dict[str, Outcome]) -> None:
+    figures = json.loads(json.dumps(outcomes["acn"].figures))
+    del figures["config"]["model"]["name"], figures["kl_unconditional_own"]
+    assert NAMES["acn"] in html_report(outcomes["acn"].run, figures)

@@ -1,0 +1,48 @@
+"""Tiny untrained models of every kind."""
+
+from typing import TypeVar
+
+import torch
+
+from acn.config import Config, ImageShape, ModelSettings, override
+from acn.models import ACN, Model, build
+from tests.training.conftest import TINY
+
+Shaken = TypeVar("Shaken", bound=Model)
+
+KINDS: dict[str, tuple[str, ...]] = {
+    "acn": (),
+    "linear": ("model.prior_hidden=[]",),
+    "width": ("model.prior=width",),
+    "learned": ("model.posterior=learned",),
+    "pixelvae": ("model.name=pixelvae",),
+    "vae": ("model.name=vae",),
+    "pixelcnn": ("model.name=pixelcnn",),
+}
+
+
+def image_shape(height: int, width: int, channels: int = 1, levels: int = 2) -> ImageShape:
+    return ImageShape.model_validate({"height": height, "width": width, "channels": channels, "levels": levels})
+
+
+def settings_of(*assignments: str) -> ModelSettings:
+    return override(Config(), [*TINY, *assignments]).model
+
+
+def tiny_model(shape: ImageShape, *assignments: str, seed: int = 0) -> Model:
+    torch.manual_seed(seed)
+    return build(settings_of(*assignments), shape).eval()
+
+
+def tiny_acn(shape: ImageShape, *assignments: str, seed: int = 0) -> ACN:
+    torch.manual_seed(seed)
+    return ACN(settings_of(*assignments), shape).eval()
+
+
+def shaken(model: Shaken, width: float = 0.5) -> Shaken:
+    """The model in float64 with noise on all weights, so that nothing is what it was at the start."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in model.double().parameters():
+            weight.add_(width * torch.randn(weight.shape, generator=generator, dtype=weight.dtype))
+    return model
