@@ -85,7 +85,8 @@ def test_files_parse_and_say_where_they_come_from(made: Path, name: str) -> None
     assert "published" not in page
     assert tree["written"]["command"] == "acn reproduce all --scale cpu --data pieces.npz"
     assert {run["seed"] for run in tree["runs"]} == {0}
-    assert {run["images_seen"] for run in tree["runs"]} == {48}
+    passes = 40 if name == "decoders" else 1  # their time was not up
+    assert {run["images_seen"] for run in tree["runs"]} == {48 * passes}
     for row in tree["rows"]:
         assert row["name"] in page
         assert any(cell for key, cell in row.items() if key not in ("name", "source"))

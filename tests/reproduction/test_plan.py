@@ -1,5 +1,6 @@
 import pytest
 
+from acn.reproduction.parts import PARTS
 from acn.reproduction.plan import BASES, VARIANTS, Training
 
 
@@ -7,7 +8,12 @@ from acn.reproduction.plan import BASES, VARIANTS, Training
 def test_every_variant_is_valid_and_differs_from_all_others(scale: str) -> None:
     configs = [Training(variant, scale, 0, "digits").config for variant in VARIANTS]  # type: ignore[arg-type]
     assert len({config.model_dump_json() for config in configs}) == len(VARIANTS)
-    assert len({config.training.model_dump_json() for config in configs}) == 1  # same batches, rates, number of images
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_what_is_compared_has_the_same_budget_and_the_same_rates(part: str) -> None:
+    trainings = {training.config.training.model_dump_json() for training in PARTS[part].trainings("cpu", 1, "digits")}
+    assert len(trainings) == 1
 
 
 def test_seed_and_source_are_settings_of_the_run() -> None:
