@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from acn.evaluation.table import PROBE_ROWS, cost_rows, paper_figures
+from acn.evaluation.table import Cells, cost_cells, paper_figures, probe_cells
 from acn.runs import Run
 
 USE = """```python
@@ -61,25 +61,11 @@ def _use(name: str, run: Run) -> str:
 
 
 def _figures(figures: dict[str, Any]) -> str:
-    paper = paper_figures(figures)
-    head = ["cost of the test split", "nats / image", "bits / dim", *(["paper"] if paper else [])]
-    rows = [
-        [text, _number(figures[key], 2), _number(figures["bits_per_dimension"].get(key), 4)]
-        + ([_number(paper.get(key), 1)] if paper else [])
-        for key, text in cost_rows(figures).items()
-    ]
-    parts = [_table(head, rows)]
-    probes = figures["linear_probe"]
-    if probes["codes"] is not None:
-        head = ["linear classifier on", "accuracy %", *(["paper"] if paper else [])]
-        rows = [
-            [text, _number(probes[key], 2)] + ([_number(paper.get(key), 1)] if paper else [])
-            for key, text in PROBE_ROWS.items()
-        ]
-        parts.append(_table(head, rows))
-    if paper:
+    probes = probe_cells(figures)
+    parts = [_table(cost_cells(figures)), *([] if probes is None else [_table(probes)])]
+    if paper_figures(figures):
         parts.append("Paper: Graves, Menick and van den Oord 2018 (arXiv 1804.02476), Tables 1 to 3.")
-    return "\n\n".join(parts)
+    return "Of the test split.\n\n" + "\n\n".join(parts)
 
 
 def _training(figures: dict[str, Any]) -> str:
@@ -91,10 +77,7 @@ def _training(figures: dict[str, Any]) -> str:
     )
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def _table(cells: Cells) -> str:
+    head, *rows = cells
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

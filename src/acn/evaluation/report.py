@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from acn.evaluation.table import PROBE_ROWS, cost_rows, paper_figures
+from acn.evaluation.table import Cells, cost_cells, probe_cells
 from acn.runs import Run
 
 STYLE = """
@@ -49,12 +49,13 @@ def html_report(run: Run, figures: dict[str, Any]) -> str:
         run: whose folder holds the pictures.
         figures: what `acn.evaluation.evaluate.evaluate` returned.
     """
+    probes = probe_cells(figures)
     title = html.escape(f"{figures['data']['source']}: {NAMES[run.config.model.name]}")
     parts = [
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title><style>{STYLE}</style>",
         f"<h1>{title}</h1><p>{html.escape(_summary(figures))}</p>",
-        f"<h2>Costs of the test split</h2>{_costs(figures)}",
-        f"<h2>Linear classification</h2>{_probes(figures)}" if figures["linear_probe"]["codes"] is not None else "",
+        f"<h2>Costs of the test split</h2>{_table(cost_cells(figures))}",
+        f"<h2>Linear classification</h2>{_table(probes)}" if probes is not None else "",
         *(_picture(run.path / file, heading, text, smooth) for file, heading, text, smooth in PICTURES),
         f"<h2>Settings</h2><pre>{html.escape(json.dumps(figures['config'], indent=2))}</pre>",
         f"<h2>Provenance</h2><pre>{html.escape(json.dumps(_provenance(figures), indent=2))}</pre></html>\n",
@@ -70,29 +71,9 @@ def _summary(figures: dict[str, Any]) -> str:
     )
 
 
-def _costs(figures: dict[str, Any]) -> str:
-    bits = figures["bits_per_dimension"]
-    rows = [(text, figures[key], bits.get(key), key) for key, text in cost_rows(figures).items()]
-    paper = paper_figures(figures)
-    head = ["cost", "nats / image", "bits / dim", *(["paper, nats"] if paper else [])]
-    body = [
-        [text, _number(nats, 2), _number(per_dimension, 4), *([_number(paper.get(key), 1)] if paper else [])]
-        for text, nats, per_dimension, key in rows
-    ]
-    return _table(head, body)
+def _table(cells: Cells) -> str:
+    head, *body = cells
 
-
-def _probes(figures: dict[str, Any]) -> str:
-    paper = paper_figures(figures)
-    head = ["features", "accuracy %", *(["paper %"] if paper else [])]
-    body = [
-        [text, _number(figures["linear_probe"][key], 2), *([_number(paper.get(key), 1)] if paper else [])]
-        for key, text in PROBE_ROWS.items()
-    ]
-    return _table(head, body)
-
-
-def _table(head: list[str], body: list[list[str]]) -> str:
     def row(cells: list[str], tag: str) -> str:
         return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
@@ -112,7 +93,3 @@ def _provenance(figures: dict[str, Any]) -> dict[str, Any]:
     names = ("acn", "commit", "uncommitted_changes", "date", "device", "cores", "threads", "torch", "python", "system")
     own = {name: figures[name] for name in (*names, "seed", "seconds")}
     return {**own, "training": figures["training"], "data": figures["data"]}
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"

@@ -57,34 +57,54 @@ def paper_figures(figures: dict[str, Any]) -> dict[str, float]:
     return PAPER if figures["data"]["fingerprint"] == STATIC_MNIST else {}
 
 
-def cost_table(figures: dict[str, Any]) -> Table:
-    """Lay out costs in nats per image and bits per dimension, with the paper's column where it applies."""
+Cells = list[list[str]]
+
+
+def cost_cells(figures: dict[str, Any]) -> Cells:
+    """Texts of the table of costs, its head first: nats per image, bits per dimension, and the paper's where they
+    apply.
+    """
     paper = paper_figures(figures)
-    table = Table(title=f"Test split, {figures['n_test']:,} images", title_justify="left")
-    table.add_column("cost")
-    for column in ("nats / image", "bits / dim", *(["paper, nats"] if paper else [])):
-        table.add_column(column, justify="right")
+    rows = [["cost", "nats / image", "bits / dim", *(["paper, nats"] if paper else [])]]
     for key, text in cost_rows(figures).items():
         cells = [_number(figures[key], 2), _number(figures["bits_per_dimension"].get(key), 4)]
-        table.add_row(text, *cells, *([_number(paper.get(key), 1)] if paper else []), end_section=key in SECTION_ENDS)
-    return table
+        rows.append([text, *cells, *([_number(paper.get(key), 1)] if paper else [])])
+    return rows
+
+
+def probe_cells(figures: dict[str, Any]) -> Cells | None:
+    """Texts of the table of linear classifiers, its head first; None where the images have no labels or no codes."""
+    probes = figures["linear_probe"]
+    if probes["codes"] is None:
+        return None
+    paper = paper_figures(figures)
+    rows = [["features", "accuracy %", *(["paper %"] if paper else [])]]
+    for key, text in PROBE_ROWS.items():
+        rows.append([text, _number(probes[key], 2), *([_number(paper.get(key), 1)] if paper else [])])
+    return rows
 
 
 SECTION_ENDS = ("reconstruction", "kl_unconditional_associative", "tour_restored")
 
 
+def cost_table(figures: dict[str, Any]) -> Table:
+    """Lay out `cost_cells` for a terminal."""
+    ends = {COST_ROWS[key] for key in SECTION_ENDS}
+    return _laid_out(cost_cells(figures), f"Test split, {figures['n_test']:,} images", ends)
+
+
 def probe_table(figures: dict[str, Any]) -> Table | None:
-    """Lay out the linear classifiers' accuracies; None where the images have no labels."""
-    probes = figures["linear_probe"]
-    if probes["codes"] is None:
-        return None
-    paper = paper_figures(figures)
-    table = Table(title="Linear classification of the test split", title_justify="left")
-    table.add_column("features")
-    for column in ("accuracy %", *(["paper %"] if paper else [])):
-        table.add_column(column, justify="right")
-    for key, text in PROBE_ROWS.items():
-        table.add_row(text, _number(probes[key], 2), *([_number(paper.get(key), 1)] if paper else []))
+    """Lay out `probe_cells` for a terminal, if there are any."""
+    cells = probe_cells(figures)
+    return None if cells is None else _laid_out(cells, "Linear classification of the test split", set())
+
+
+def _laid_out(cells: Cells, title: str, ends: set[str]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for number, text in enumerate(cells[0]):
+        table.add_column(text, justify="right" if number else "left")
+    for row in cells[1:]:
+        table.add_row(*row, end_section=row[0] in ends)
     return table
 
 
