@@ -40,6 +40,8 @@ def test_pictures_need_all_their_models_and_tables_one() -> None:
     assert not PARTS["figure5"].possible({"acn": [result("acn")]})
     assert PARTS["table1"].possible({"acn": [result("acn")]})
     assert not PARTS["table1"].possible({})
+    assert not PARTS["ablation-prior"].possible({"acn": [result("acn")]})  # nothing to compare
+    assert PARTS["ablation-prior"].possible({"acn": [result("acn")], "width": [result("width")]})
     assert set(GROUPS) == {"ablations", "all"}
 
 
