@@ -8,7 +8,7 @@ are found in the data and live in `ImageShape`.
 import difflib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -108,7 +108,7 @@ class ModelSettings(Settings):
     code_size: int = Field(16, ge=1)
     mixtures: int = Field(8, ge=1)
     prior: Literal["network", "width"] = "network"
-    prior_hidden: tuple[int, ...] = (512, 512, 512)
+    prior_hidden: tuple[Annotated[int, Field(ge=1)], ...] = (512, 512, 512)
     posterior: Literal["unit", "learned"] = "unit"
     encoder: EncoderSettings = EncoderSettings()
     decoder: DecoderSettings = DecoderSettings()

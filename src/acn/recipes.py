@@ -79,7 +79,7 @@ def mnist_cpu() -> Config:
 
 
 def mnist_small() -> Config:
-    """Binarized MNIST in some six minutes: the scale `cpu` of `acn reproduce`.
+    """Binarized MNIST in some four minutes: the scale `cpu` of `acn reproduce`.
 
     One pass through the images, in small batches: four times as many steps as the paper's batch of 64 would make of it.
     """

@@ -44,7 +44,8 @@ def test_a_published_model_is_the_run_without_its_training(work: Path) -> None:
 def test_the_card_says_what_was_measured(work: Path) -> None:
     card = (work / "model" / "README.md").read_text(encoding="utf-8")
     assert card.startswith("# model\n")
-    assert "acn.load('model')" in card
+    assert 'acn.load("model")' in card
+    assert "Not stated." in card
     table = command("evaluate", "run", cwd=work).stdout
     listed = re.search(r"list: order kept\s*│\s*([\d.]+)", table)
     assert listed is not None
@@ -116,3 +117,18 @@ def test_the_trained_mnist_model_works_at_once(tmp_path: Path) -> None:
 def test_the_shipped_models_are_small() -> None:
     for name in pretrained.names():
         assert sum(path.stat().st_size for path in (pretrained.FOLDER / name).glob("*.safetensors")) < 16_000_000
+
+
+def test_the_card_states_the_licence_that_the_publisher_gives(work: Path) -> None:
+    done = command("publish", "run", "licensed", "--licence", "CC-BY-4.0", cwd=work)
+    assert done.returncode == 0, done.stderr
+    card = (work / "licensed" / "README.md").read_text(encoding="utf-8")
+    assert "The weights: CC-BY-4.0." in card
+    assert "Not stated." not in card
+
+
+def test_evaluating_a_published_model_points_to_its_card(work: Path) -> None:
+    done = command("evaluate", "model", cwd=work)
+    assert done.returncode == 1
+    assert "without its training" in " ".join(done.stderr.split())
+    assert "README.md" in done.stderr

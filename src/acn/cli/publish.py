@@ -11,6 +11,9 @@ from acn.cli.drawing import RunArgument, announce
 def publish(
     run: RunArgument,
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the model goes.", show_default=False)],
+    licence: Annotated[
+        str | None, typer.Option(help="Of the weights, for the card, such as Apache-2.0.", show_default=False)
+    ] = None,
 ) -> None:
     """Write what using a model takes, without its training state: weights, priors, exact integers, and a card."""
     import json
@@ -21,7 +24,7 @@ def publish(
     from acn.evaluation.card import model_card
     from acn.files import write_atomically, write_text_atomically
     from acn.models import ACN
-    from acn.runs import EVALUATION, FROZEN
+    from acn.runs import CARD, EVALUATION, FROZEN
     from acn.trained import load
 
     model = load(run)
@@ -33,5 +36,5 @@ def publish(
     if isinstance(model.model, ACN):
         frozen_model(model.run)
         write_atomically(folder / FROZEN, lambda temporary: shutil.copyfile(model.run.path / FROZEN, temporary))
-    write_text_atomically(folder / "README.md", model_card(folder.name, model.run, figures))
+    write_text_atomically(folder / CARD, model_card(folder.name, model.run, figures, licence))
     announce(folder)

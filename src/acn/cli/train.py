@@ -142,11 +142,13 @@ def _free_folder(name: str) -> Path:
 
 
 def _describe(console: "Console", run: "Run", collection: "Collection", state: "TrainingState") -> None:
+    from acn.models import device_of
+
     shape, splits = run.shape, collection.splits
     counts = ", ".join(f"{len(images):,} {name}" for name, images in splits.items())
     size = f"{shape.height} x {shape.width} x {shape.channels}, {shape.levels} levels"
     weights = sum(parameter.numel() for parameter in state.model.parameters())
-    device = next(state.model.parameters()).device
+    device = device_of(state.model)
     console.print(f"{collection.name}: {counts} images of {size}", soft_wrap=True, highlight=False)
     code, near = state.model.code_size, run.config.memory.neighbours
     parts = [f"{weights:,} weights", *([f"code of {code} numbers"] if code else [])]

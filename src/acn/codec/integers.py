@@ -27,8 +27,7 @@ from acn.networks.pixelcnn import GatedBlock, SeparableBlock, WindowConv
 
 # Patches of a convolution are gathered a few images at a time, so that they stay in the processor's cache.
 PATCH_NUMBERS = 2**19
-# Outputs of layers are cut off at 1,024; those that go to the gates of
-# the vertical stack, which end at 16, at 32.
+# Outputs of layers are cut off at 1,024; those that go to the gates of the vertical stack, which end at 16, at 32.
 LIMIT = 2**10 * NETWORK_ONE
 VERTICAL_LIMIT = 2**5 * NETWORK_ONE
 

@@ -13,7 +13,7 @@ from acn.codec.frozen import FrozenModel
 from acn.codec.latents import PER_UNIT, POSTERIOR_REACH, posterior_slots
 from acn.codec.tables import ONE
 from acn.distributions import GaussianPrior, UnitNormal
-from acn.models import Model
+from acn.models import Model, device_of
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def frozen_loss(frozen: FrozenModel, model: Model, prior: GaussianPrior, levels:
     numbers, posterior = draw_codes(frozen, levels, generator)
     _, sizes = frozen.pixel_slots(levels, numbers)
     z = frozen.grid.values(numbers).cpu() / ONE
-    device = next(model.parameters()).device
+    device = device_of(model)
     paid: list[Tensor] = []
     for part, code in zip(levels.split(256), z.float().split(256), strict=True):
         log_prob = model.likelihood(code.to(device)).log_prob(part.to(device))

@@ -177,13 +177,13 @@ def _shapes(facts: Facts, size: int) -> list[tuple[int, ...]]:
 
 
 def _fewest_numbers(settings: ModelSettings) -> float:
-    """Numbers that networks have at least; without end where they have too many layers, or layers without outputs.
+    """Numbers that networks have at least; without end where they have too many layers.
 
     What is cheap to say before the networks are sketched: the sketch holds masks of these sizes.
     """
     encoder, decoder, hidden = settings.encoder, settings.decoder, settings.prior_hidden
     convolutions = [filters for stage in encoder.stages for filters in stage]
-    if len(convolutions) + len(hidden) + decoder.blocks > LARGEST_LAYERS or min(hidden, default=1) < 1:
+    if len(convolutions) + len(hidden) + decoder.blocks > LARGEST_LAYERS:
         return math.inf
     return max(
         (decoder.blocks + 1) * decoder.filters**2,

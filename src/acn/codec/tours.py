@@ -14,7 +14,7 @@ from acn.codec.tables import ONE
 from acn.distributions import FactorizedMixture, UnitNormal
 from acn.memory import greedy_tour, improve_tour, nearest
 from acn.models.neighbours import SEARCH_NODES, NeighbourPrior
-from acn.networks.prior import SMALLEST_SCALE
+from acn.networks.prior import widths
 
 CANDIDATES = 16
 # Costs are rounded to multiples of this many nats, far above what machines differ by, so that they find the same tour.
@@ -42,5 +42,5 @@ def find_tour(model: FrozenModel, levels: Tensor) -> list[int]:
 def _priors(model: FrozenModel, codes: Tensor) -> FactorizedMixture:
     """The prior given each of the codes `[N, D]`, from the integer network, in floating point."""
     found = [model.prior_parameters(part) for part in codes.split(1024)]
-    logits, means, widths = (torch.cat(field).double().cpu() / ONE for field in zip(*found, strict=True))
-    return FactorizedMixture(functional.log_softmax(logits, -1), means, functional.softplus(widths) + SMALLEST_SCALE)
+    logits, means, raw = (torch.cat(field).double().cpu() / ONE for field in zip(*found, strict=True))
+    return FactorizedMixture(functional.log_softmax(logits, -1), means, widths(raw))

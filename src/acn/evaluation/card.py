@@ -1,5 +1,6 @@
 """The card of a trained model: what it was trained on, how, what it costs, and how to use it, in Markdown."""
 
+import json
 from typing import Any
 
 from acn.evaluation.table import Cells, cost_cells, paper_figures, probe_cells
@@ -8,24 +9,23 @@ from acn.runs import Run
 USE = """```python
 import acn
 
-model = acn.load({folder!r})
+model = acn.load({folder})
 codes = model.encode(images)  # uint8 [N, {height}, {width}{channels}], values {values}
 model.score_samples(images)  # nats, a lower bound of the log-likelihood
 model.sample(16)
 ```"""
-LICENCE = (
-    "The weights are under the licence of the program that trained them, Apache-2.0. The images are not part of the "
-    "model; the codes of the training images are, in `prior.safetensors`."
-)
+UNSAID = "Not stated."
+KEPT = "The images are not part of the model; the codes of the training images are, in `prior.safetensors`."
 
 
-def model_card(name: str, run: Run, figures: dict[str, Any]) -> str:
+def model_card(name: str, run: Run, figures: dict[str, Any], licence: str | None = None) -> str:
     """Return the card.
 
     Args:
         name: of the model, or the folder in which it lies.
         run: trained and evaluated.
         figures: what `acn.evaluation.evaluate.evaluate` returned for it.
+        licence: of the weights, where the publisher states one.
     """
     return "\n\n".join(
         [
@@ -38,7 +38,7 @@ def model_card(name: str, run: Run, figures: dict[str, Any]) -> str:
             "## Training",
             _training(figures),
             "## Licence",
-            LICENCE + "\n",
+            f"{f'The weights: {licence}.' if licence else UNSAID} {KEPT}\n",
         ]
     )
 
@@ -57,7 +57,9 @@ def _use(name: str, run: Run) -> str:
     channels = "" if run.shape.channels == 1 else ", 3"
     palette = run.palette.tolist()
     values = f"{palette[0]} to {palette[-1]}" if len(palette) > 2 else f"{palette[0]} and {palette[1]}"
-    return USE.format(folder=name, height=run.shape.height, width=run.shape.width, channels=channels, values=values)
+    return USE.format(
+        folder=json.dumps(name), height=run.shape.height, width=run.shape.width, channels=channels, values=values
+    )
 
 
 def _figures(figures: dict[str, Any]) -> str:

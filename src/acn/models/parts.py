@@ -3,20 +3,13 @@
 Letters: B batch, D code size.
 """
 
-import math
-
 from torch import Tensor
-from torch.nn import functional
 
 from acn.config import ModelSettings
 from acn.distributions import DiagonalNormal, PixelLikelihood, Posterior, UnitNormal
 from acn.networks.incremental import generate
 from acn.networks.pixelcnn import GatedPixelCNN
-
-# Keeps log densities finite where softplus underflows to zero.
-SMALLEST_SCALE = 1e-4
-# softplus of it is 1
-UNIT = math.log(math.expm1(1.0))
+from acn.networks.prior import RAW_ONE, widths
 
 
 def posterior_size(settings: ModelSettings) -> int:
@@ -29,7 +22,7 @@ def posterior_of(encoded: Tensor, code_size: int) -> Posterior:
     if encoded.shape[-1] == code_size:
         return UnitNormal(encoded)
     means, raw = encoded.split(code_size, dim=-1)
-    return DiagonalNormal(means, functional.softplus(raw + UNIT) + SMALLEST_SCALE)
+    return DiagonalNormal(means, widths(raw + RAW_ONE))
 
 
 def autoregressive(decoder: GatedPixelCNN, codes: Tensor) -> PixelLikelihood:

@@ -13,8 +13,15 @@ from torch.nn import functional
 from acn.distributions import FactorizedMixture, GaussianPrior
 from acn.networks.arithmetic import FLOATS, Floats
 
-# Keeps the density finite where softplus underflows to zero; far below any width that pays, the posterior's being 1.
+# Keeps densities finite where softplus underflows to zero; far below any width that pays, the posterior's being 1.
 SMALLEST_SCALE = 1e-4
+# The number whose softplus is 1.
+RAW_ONE = math.log(math.expm1(1.0))
+
+
+def widths(raw: Tensor) -> Tensor:
+    """Standard deviations from unbounded numbers of any shape."""
+    return functional.softplus(raw) + SMALLEST_SCALE
 
 
 class PriorNetwork(nn.Module):
@@ -41,7 +48,7 @@ class PriorNetwork(nn.Module):
         """Begin with components that cover the codes' first surroundings, so that none starts unused."""
         bias = torch.zeros(3, self.code_size, self.mixtures)
         bias[1] = torch.linspace(-1, 1, self.mixtures) if self.mixtures > 1 else 0.0
-        bias[2] = math.log(math.expm1(1.0))
+        bias[2] = RAW_ONE
         with torch.no_grad():
             self.output.weight.mul_(0.1)
             self.output.bias.copy_(bias.flatten())
@@ -49,9 +56,7 @@ class PriorNetwork(nn.Module):
     def forward(self, context: Tensor) -> FactorizedMixture:
         """Prior of the codes `[B, D]` that follow the codes `context` `[B, D]`."""
         weights, means, scales = self.parameters_of(context)
-        return FactorizedMixture(
-            functional.log_softmax(weights, dim=-1), means, functional.softplus(scales) + SMALLEST_SCALE
-        )
+        return FactorizedMixture(functional.log_softmax(weights, dim=-1), means, widths(scales))
 
     def parameters_of(self, context: Tensor) -> tuple[Tensor, ...]:
         """Unnormalized log weights, means, and widths before softplus, each `[B, D, M]`, given codes `[B, D]`."""
@@ -68,11 +73,11 @@ class NeighbourWidth(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.raw_width = nn.Parameter(torch.tensor(math.log(math.expm1(1.0))))
+        self.raw_width = nn.Parameter(torch.tensor(RAW_ONE))
 
     def forward(self, context: Tensor) -> FactorizedMixture:
         """Prior of the codes `[B, D]` that follow the codes `context` `[B, D]`, as a mixture of one Gaussian."""
-        width = functional.softplus(self.raw_width) + SMALLEST_SCALE
+        width = widths(self.raw_width)
         means = context.unsqueeze(-1)
         return FactorizedMixture(torch.zeros_like(means), means, width.expand_as(means))
 
@@ -89,11 +94,11 @@ class LearnedMixture(nn.Module):
         super().__init__()
         self.logits = nn.Parameter(torch.zeros(components))
         self.means = nn.Parameter(torch.randn(components, code_size))
-        self.raw_scales = nn.Parameter(torch.full((components, code_size), math.log(math.expm1(1.0))))
+        self.raw_scales = nn.Parameter(torch.full((components, code_size), RAW_ONE))
 
     def forward(self) -> GaussianPrior:
         """The mixture, in float32."""
-        scales = functional.softplus(self.raw_scales) + SMALLEST_SCALE
+        scales = widths(self.raw_scales)
         # A weight that underflows to zero would have no logarithm, and make every gradient NaN.
         weights = self.logits.softmax(0).clamp_min(torch.finfo(self.logits.dtype).tiny)
         return GaussianPrior(weights, self.means, scales.reciprocal())

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from acn.config import Config
 from acn.data import Collection, Images, batches, epoch_order, slices
+from acn.models import device_of
 from acn.provenance import provenance
 from acn.runs import Run, create_run
 from acn.training.metrics import Metrics
@@ -77,7 +78,7 @@ def train(
         StorageError: a checkpoint could not be written; the one before is intact.
     """
     config, plan = run.config, make_plan(run.config, len(images))
-    device = next(state.model.parameters()).device
+    device = device_of(state.model)
     saved = clock = time.monotonic()
     ending: Ending = "finished"
     for rows in _remaining(state, config, len(images), plan):
@@ -108,7 +109,7 @@ def choose_precision(config: Config, state: TrainingState, images: Images) -> st
     """
     if config.training.precision != "auto":
         return config.training.precision
-    device = next(state.model.parameters()).device
+    device = device_of(state.model)
     first = next(iter(slices(min(config.training.batch, len(images)), images.shape)))
     sample = images.batch(first).to(device)
     seconds = {"float32": math.inf, "bfloat16": math.inf}
