@@ -11,7 +11,7 @@ from acn.networks.geometry import horizontal_window, vertical_window
 from benchmarks._timing import DEVICE, median_seconds
 
 BATCH, FEATURES, SIDE = 16, 64, 28
-REPEATS = 9
+REPEATS = 51
 
 
 def run(progress: Callable[[str], None]) -> dict[str, object]:
