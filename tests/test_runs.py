@@ -1,14 +1,18 @@
 import os
 import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 
 from acn.config import Config, ImageShape
-from acn.errors import RunError, StorageError, UsageError
+from acn.errors import BusyError, RunError, StorageError, UsageError
 from acn.files import write_atomically, write_text_atomically
-from acn.runs import create_run, open_run, read_tensors, write_tensors
+from acn.runs import create_run, held, open_run, read_tensors, write_tensors
 
 SHAPE = ImageShape(height=8, width=8, channels=1, levels=17)
 
@@ -82,3 +86,56 @@ def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").mkdir()
     with pytest.raises(StorageError, match="could not be written"):
         write_text_atomically(tmp_path / "file", "text")
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from acn.runs import held
+with held(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@contextmanager
+def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds `path` until it reads a line, or is killed at the end of the block."""
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_run_is_held_by_one_process(tmp_path: Path) -> None:
+    message = "run is being trained by another process"
+    with holder(tmp_path / "run"), pytest.raises(BusyError, match=message), held(tmp_path / "run"):
+        pass
+
+
+def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
+    with holder(tmp_path) as process:
+        process.kill()
+        process.wait()
+        with held(tmp_path):
+            pass
+
+
+def test_a_process_may_hold_a_run_repeatedly(tmp_path: Path) -> None:
+    with held(tmp_path):
+        with held(tmp_path):
+            pass
+        with pytest.raises(subprocess.CalledProcessError):
+            subprocess.run(
+                [sys.executable, "-c", HOLD, str(tmp_path)], check=True, capture_output=True, input="\n", text=True
+            )
+    with holder(tmp_path):
+        pass
+
+
+def test_a_folder_that_cannot_be_held_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"file/run/\.lock could not be written"), held(tmp_path / "file" / "run"):
+        pass

@@ -4,6 +4,7 @@
     ├── UsageError              an argument or a setting is wrong (exit status 2)
     ├── DataError               the images or labels are not usable
     ├── RunError                a run folder or checkpoint is missing, damaged or does not fit
+    │   └── BusyError           another process trains the run
     ├── ArchiveError            an archive or frozen model is damaged, or made by or for another model
     ├── TrainingError           training cannot go on, for instance because the loss is not finite
     ├── StorageError            the disk refused: full, read-only, no permission
@@ -31,6 +32,10 @@ class DataError(AcnError):
 
 class RunError(AcnError):
     """A run folder or checkpoint is missing, damaged, or does not fit the request."""
+
+
+class BusyError(RunError):
+    """Another process has the run in hand."""
 
 
 class ArchiveError(AcnError):

@@ -8,17 +8,20 @@
     codes.png                the first two principal components of its codes
     prior.safetensors        the fitted unconditional prior, and the codes of the training images
     frozen.acnm              the model in exact integers, once an archive has been made with it
+    .lock                    held by the process that trains it
 
 Nothing here is pickled: tensors are safetensors, the rest is JSON.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -26,8 +29,8 @@ from torch import Tensor
 
 from acn.config import Config, ImageShape, validated
 from acn.distributions import GaussianPrior
-from acn.errors import RunError, StorageError, UsageError
-from acn.files import write_atomically, write_text_atomically
+from acn.errors import BusyError, RunError, StorageError, UsageError
+from acn.files import storage_error, write_atomically, write_text_atomically
 from acn.models import Model, build
 from acn.pretrained import located, names
 from acn.version import __version__
@@ -35,7 +38,7 @@ from acn.version import __version__
 CONFIG, CHECKPOINT, METRICS = "config.json", "checkpoint.safetensors", "metrics.jsonl"
 EVENTS, EVALUATION, CODES = "tensorboard", "evaluation.json", "codes.png"
 PRIOR, WEIGHTS, FROZEN = "prior.safetensors", "model.safetensors", "frozen.acnm"
-CARD = "README.md"
+CARD, LOCK = "README.md", ".lock"
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,25 @@ def write_settings(run: Run) -> None:
         "made": run.made,
     }
     write_text_atomically(run.path / CONFIG, json.dumps(record, indent=2) + "\n")
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Keep the run folder `path` for this process until the block ends, or the process dies; it may hold it repeatedly.
+
+    Raises:
+        BusyError: another process holds it.
+        StorageError: the folder cannot be written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path / LOCK, timeout=0, is_singleton=True).acquire()
+    except Timeout as error:
+        raise BusyError(f"{path} is being trained by another process; wait for it, or choose another folder") from error
+    except OSError as error:
+        raise storage_error(error, path / LOCK) from error
+    with lock:
+        yield
 
 
 def open_run(path: Path) -> Run:

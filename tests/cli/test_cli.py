@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
+from tests.test_runs import holder
 from tests.training.conftest import TINY
 
 SMALL = [part for item in TINY for part in ("--set", item)]
@@ -123,6 +124,15 @@ def test_resuming_a_finished_run_reports_again(trained: tuple[Path, subprocess.C
     assert done.returncode == 0, done.stderr
     table = first.stdout[first.stdout.index("Test split") :]
     assert table.splitlines()[:12] == done.stdout[done.stdout.index("Test split") :].splitlines()[:12]
+
+
+def test_two_processes_do_not_train_one_run(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    run, _ = trained
+    before = (run / "metrics.jsonl").read_bytes()
+    with holder(run):
+        done = acn("train", "--resume", str(run), cwd=run.parent)
+    assert "is being trained by another process" in refused(done, 1)
+    assert (run / "metrics.jsonl").read_bytes() == before
 
 
 def test_ctrl_c_saves_and_says_how_to_resume(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from acn.cli.main import main
 from acn.reproduction.parts import PARTS
 from acn.training.metrics import Metrics
 from tests.reproduction.conftest import shrink
+from tests.test_runs import holder
 
 FIGURES = {name for name in PARTS if name.startswith("figure")}
 
@@ -201,6 +202,31 @@ def test_ctrl_c_in_an_evaluation_keeps_the_training(
     assert call(work, "table2", *PIECES) == 130
     assert "Go on with: acn reproduce table2 --data pieces.npz\n" in capsys.readouterr().out
     assert (work / "runs" / "reproduce-cpu" / "acn-0" / "checkpoint.safetensors").exists()
+
+
+def test_what_another_process_trains_is_left_to_it(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = work / "runs" / "reproduce-cpu"
+    vae = runs / "vae-0"
+    with holder(vae) as other:
+        waits: list[float] = []
+
+        def ends_its_training(seconds: float) -> None:
+            assert (runs / "acn-0" / "evaluation.json").exists()  # everything else was done first
+            waits.append(seconds)
+            other.kill()
+            other.wait()
+
+        monkeypatch.setattr("acn.cli.reproduce.time.sleep", ends_its_training)
+        assert call(work, "table3", *PIECES, "--seeds", "1") == 0
+    assert len(waits) == 1
+    output = capsys.readouterr().out
+    assert (
+        output.index("training 3 of 3: ACN")
+        < output.index("training 1 of 3: VAE")
+        < output.index("part 1 of 1: table3")
+    )
 
 
 def test_runs_on_other_images_are_refused(made: Path, capsys: pytest.CaptureFixture[str]) -> None:

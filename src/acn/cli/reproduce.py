@@ -2,8 +2,10 @@
 
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from acn.reproduction.plan import Scale, Training
     from acn.reproduction.summary import Found
     from acn.reproduction.trainings import Result, Workshop
+
+WAIT_SECONDS = 2.0
 
 
 def reproduce(
@@ -62,11 +66,9 @@ def reproduce(
     source, workshop = _workshop(console, size, data, folder, device, to_go_on)
     needed = {name: each.trainings(size, seeds, source) for name, each in chosen.items()}
     command = shlex.join(["acn", "reproduce", part, "--scale", size, *(["--data", data] if data else [])])
-    job = _Job(console, workshop, out, command, only_made, _plan(needed, workshop))
+    job = _Job(console, workshop, out, command, only_made, chosen, needed)
     try:
-        for number, name in enumerate(chosen, 1):
-            console.print(f"part {number} of {len(chosen)}: {name}", highlight=False)
-            job.make(name, chosen[name], needed[name])
+        job.make()
     except KeyboardInterrupt:
         console.print(f"Stopped; what is finished stays. Go on with: {to_go_on}", soft_wrap=True, highlight=False)
         raise typer.Exit(130) from None
@@ -75,31 +77,35 @@ def reproduce(
 
 @dataclass
 class _Job:
-    """Makes parts one after the other, and every training once: `results` holds those that were asked for."""
+    """Makes every training once, and every part as soon as the trainings that it needs are there.
+
+    `parts` and the trainings they need go by name. `results` and `written` grow: None is a training that is not there
+    and not to be made, False a part that had too few of them.
+    """
 
     console: "Console"
     workshop: "Workshop"
     out: Path
     command: str
     only_made: bool
-    planned: "list[Training]"
+    parts: "dict[str, Part]"
+    needed: "dict[str, list[Training]]"
     results: "dict[Training, Result | None]" = field(default_factory=dict)
-    written: int = 0
+    written: dict[str, bool] = field(default_factory=dict)
 
-    def make(self, name: str, part: "Part", needed: "list[Training]") -> None:
-        """Bring the trainings of a part to their end and write it, or say why not."""
-        fitting = [training for training in needed if training in self.planned]
-        left_out = [training for training in needed if training not in self.planned]
-        results = {training: self._result(training) for training in fitting}
-        missing = [training for training, result in results.items() if result is None]
-        there = [result for result in results.values() if result is not None]
-        found = {v: [r for r in there if r.training.variant == v] for v in part.variants}
-        found = {variant: those for variant, those in found.items() if those}
-        if not part.possible(found):
-            names = ", ".join(training.name for training in [*missing, *left_out])
-            self.console.print(f"{name} is not written: there is no finished {names}", soft_wrap=True, highlight=False)
-            return
-        self._publish(self._document(part, found, missing, left_out))
+    @cached_property
+    def planned(self) -> "list[Training]":
+        """Every training once, but for those that ask for more neighbours than there are images."""
+        images = len(self.workshop.collection.train)
+        distinct = dict.fromkeys(training for trainings in self.needed.values() for training in trainings)
+        return [training for training in distinct if training.fits(images)]
+
+    def make(self) -> None:
+        """Go through the trainings; those that another process has in hand come last."""
+        self._write_complete()
+        waiting = self.planned
+        while waiting := [training for training in waiting if not self._settled(training)]:
+            self._wait(waiting[0])
 
     def check_written(self, part: str) -> None:
         """Refuse to call it a success where nothing was written.
@@ -109,18 +115,31 @@ class _Job:
         """
         from acn.errors import RunError
 
-        if not self.written:
+        if not any(self.written.values()):
             raise RunError(
                 f"nothing was written: {self.workshop.folder} holds no finished training of {part}; "
                 "run the command without --only-made"
             )
 
-    def _result(self, training: "Training") -> "Result | None":
-        if training not in self.results:
-            self.results[training] = self.workshop.finished(training)
-            if self.results[training] is None and not self.only_made:
-                self.results[training] = self._trained(training)
-        return self.results[training]
+    def _settled(self, training: "Training") -> bool:
+        """Find or make a training, and the parts that waited for it; False where another process is at it."""
+        from acn.errors import BusyError
+        from acn.runs import held
+
+        result = self.workshop.finished(training)
+        if result is None and not self.only_made:
+            try:
+                with held(self.workshop.folder / training.name):
+                    result = self._trained(training)
+            except BusyError:
+                return False
+        self.results[training] = result
+        self._write_complete()
+        return True
+
+    def _wait(self, training: "Training") -> None:
+        with self.console.status(f"Another process is at {self.workshop.folder / training.name}"):
+            time.sleep(WAIT_SECONDS)
 
     def _trained(self, training: "Training") -> "Result":
         from acn.cli.progress import stages
@@ -136,6 +155,31 @@ class _Job:
         run = self.workshop.done(training)
         with stages(self.console) as stage:
             return replace(self.workshop, stage=stage).evaluated(training, run)
+
+    def _write_complete(self) -> None:
+        """Write the parts whose trainings are settled by now."""
+        for name, part in self.parts.items():
+            planned = [training for training in self.needed[name] if training in self.planned]
+            if name not in self.written and all(training in self.results for training in planned):
+                number = list(self.parts).index(name) + 1
+                self.console.print(f"part {number} of {len(self.parts)}: {name}", highlight=False)
+                self.written[name] = self._write(name, part)
+
+    def _write(self, name: str, part: "Part") -> bool:
+        """Write a part, or say why not."""
+        needed = self.needed[name]
+        left_out = [training for training in needed if training not in self.planned]
+        results = {training: self.results[training] for training in needed if training in self.planned}
+        missing = [training for training, result in results.items() if result is None]
+        there = [result for result in results.values() if result is not None]
+        found = {v: [r for r in there if r.training.variant == v] for v in part.variants}
+        found = {variant: those for variant, those in found.items() if those}
+        if not part.possible(found):
+            names = ", ".join(training.name for training in [*missing, *left_out])
+            self.console.print(f"{name} is not written: there is no finished {names}", soft_wrap=True, highlight=False)
+            return False
+        self._publish(self._document(part, found, missing, left_out))
+        return True
 
     def _document(
         self, part: "Part", found: "Found", missing: "Sequence[Training]", left_out: "Sequence[Training]"
@@ -157,7 +201,6 @@ class _Job:
         if document.rows:
             self.console.print(terminal_table(document))
         self.console.print(f"Written: {', '.join(map(str, paths))}", soft_wrap=True, highlight=False)
-        self.written += 1
 
 
 def _workshop(
@@ -181,13 +224,6 @@ def _workshop(
         train=lambda run, state: train_on(console, run, collection, state, to_go_on),
         stage=lambda name, length: lambda count: None,
     )
-
-
-def _plan(needed: "dict[str, list[Training]]", workshop: "Workshop") -> "list[Training]":
-    """Every training once, but for those that ask for more neighbours than there are images."""
-    images = len(workshop.collection.train)
-    distinct = dict.fromkeys(training for trainings in needed.values() for training in trainings)
-    return [training for training in distinct if training.fits(images)]
 
 
 def _check_folder(option: str, path: Path) -> None:

@@ -83,8 +83,17 @@ def train(
 
 
 def train_on(console: "Console", run: "Run", collection: "Collection", state: "TrainingState", to_go_on: str) -> None:
-    """Train to the end under a progress bar; after Ctrl-C save, say which command goes `to_go_on`, and exit."""
-    if _train(console, run, collection, state) == "interrupted":
+    """Train to the end under a progress bar; after Ctrl-C save, say which command goes `to_go_on`, and exit.
+
+    Raises:
+        BusyError: another process trains this run.
+        TrainingError, StorageError: see `acn.training.loop.train`.
+    """
+    from acn.runs import held
+
+    with held(run.path):
+        ending = _train(console, run, collection, state)
+    if ending == "interrupted":
         console.print(f"Stopped at step {state.step:,} and saved. Go on with: {to_go_on}", soft_wrap=True)
         raise typer.Exit(130)
 
