@@ -29,8 +29,10 @@ def test_published_figures_stand_only_beside_the_papers_images(table: Any) -> No
     there = table(on_mnist(*MODELS))
     assert published(there)
     assert "Graves, Menick and van den Oord 2018" in there.notes[0]
+    assert there.notes[1].startswith("Ours are of smaller networks")
     elsewhere = table(material(*(result(variant) for variant in MODELS)))
     assert not published(elsewhere)
+    assert not elsewhere.notes
     assert all("paper" not in column.text for column in elsewhere.shown)
     mixed = table(material(result("acn", fingerprint=STATIC_MNIST), result("vae")))
     assert not published(mixed)

@@ -9,6 +9,13 @@ from acn.recipes import recipe
 Scale = Literal["cpu", "paper"]
 # Recipe that all variants of a scale are made from: same data, same number of images seen.
 BASES: dict[str, str] = {"cpu": "mnist-small", "paper": "mnist"}
+# Why figures at a scale are not those of Graves, Menick and van den Oord 2018.
+DIFFERENCES: dict[str, str] = {
+    "cpu": "Ours are of smaller networks with another decoder (separable, with a canvas) after a single pass through "
+    "the images; the paper trains until convergence.",
+    "paper": "Ours are of the paper's networks, optimizer and rates, after as many images as are given below; the "
+    "paper trains until convergence.",
+}
 
 
 @dataclass(frozen=True)

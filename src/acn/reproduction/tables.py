@@ -4,7 +4,7 @@ from acn.evaluation.table import COST_ROWS, PROBE_ROWS
 from acn.reproduction import published
 from acn.reproduction.documents import PUBLISHED_DIGITS, Cell, Column, Document, Row
 from acn.reproduction.material import Material, columns
-from acn.reproduction.plan import VARIANTS
+from acn.reproduction.plan import DIFFERENCES, VARIANTS
 from acn.reproduction.published import PAPER_NAME, Published
 from acn.reproduction.summary import accuracy, bits, figure, over_seeds
 
@@ -27,7 +27,7 @@ def table1(material: Material) -> Document:
         material.found,
         columns=columns(TOTALS),
         rows=(*(_published_likelihoods() if material.papers else ()), *rows),
-        notes=_notes("1", "`list` here has the better of two unconditional priors.") if material.papers else (),
+        notes=_notes(material, "1", "`list` here has the better of two unconditional priors."),
     )
 
 
@@ -52,7 +52,7 @@ def table2(material: Material) -> Document:
         head="cost",
         columns=(Column("nats", "nats / image"), Column("bits", "bits / dim", 4), THE_PAPERS),
         rows=tuple(rows),
-        notes=_notes("2", own) if material.papers else (),
+        notes=_notes(material, "2", own),
     )
 
 
@@ -75,7 +75,7 @@ def table3(material: Material) -> Document:
         head="features",
         columns=(Column("accuracy", "accuracy %"), THE_PAPERS),
         rows=tuple(rows),
-        notes=_notes("3") if material.papers else () if rows else ("These images have no labels.",),
+        notes=_notes(material, "3") if rows else ("These images have no labels.",),
     )
 
 
@@ -89,5 +89,9 @@ def _source(cell: Published) -> str:
     return f"published: {cell.source}"
 
 
-def _notes(table: str, *more: str) -> tuple[str, ...]:
-    return (f"Published figures are as {PAPER_NAME} print them in Table {table}; none was measured here.", *more)
+def _notes(material: Material, table: str, *more: str) -> tuple[str, ...]:
+    """What is to be said of the published figures, where there are any."""
+    if not material.papers:
+        return ()
+    why = DIFFERENCES[material.results[0].training.scale]
+    return (f"Published figures are as {PAPER_NAME} print them in Table {table}; none was measured here.", why, *more)
