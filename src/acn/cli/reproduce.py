@@ -101,11 +101,11 @@ class _Job:
         return [training for training in distinct if training.fits(images)]
 
     def make(self) -> None:
-        """Go through the trainings; those that another process has in hand come last."""
+        """Settle one training after the other, the first that no other process has in hand."""
         self._write_complete()
-        waiting = self.planned
-        while waiting := [training for training in waiting if not self._settled(training)]:
-            self._wait(waiting[0])
+        while waiting := [training for training in self.planned if training not in self.results]:
+            if not any(self._settled(training) for training in waiting):
+                self._wait(waiting[0])
 
     def check_written(self, part: str) -> None:
         """Refuse to call it a success where nothing was written.
