@@ -41,6 +41,11 @@ def test_cells_say_mean_spread_bound_and_absence() -> None:
     assert cells(lines[8]) == ["theirs", "≤ 78.5", "–", "published: Bachman, 2016"]
 
 
+def test_what_no_seed_changes_has_no_spread() -> None:
+    lines = markdown(example(Row("ours", {"list": Spread((80.0, 80.0))})), MADE).splitlines()
+    assert cells(lines[6]) == ["ours", "80.00"]
+
+
 def test_sources_stand_only_where_some_are_not_our_own() -> None:
     assert "source" not in markdown(example(OURS), MADE)
 

@@ -158,7 +158,8 @@ def _text(cell: Cell, digits: int) -> str:
         case Published():
             return f"{'≤ ' if cell.at_most else ''}{cell.value:.{PUBLISHED_DIGITS}f}"
         case Spread():
-            deviation = "" if cell.deviation is None else f" ± {cell.deviation:.{digits}f}"
+            # Seeds do not change the number of parameters, for one.
+            deviation = f" ± {cell.deviation:.{digits}f}" if cell.deviation else ""
             return f"{cell.mean:.{digits}f}{deviation}"
 
 
