@@ -56,6 +56,7 @@ def reproduce(
     """Train what a table or figure of the paper needs and is not there yet, and write it. Ctrl-C saves."""
     from rich.console import Console
 
+    from acn.provenance import provenance
     from acn.reproduction.parts import parts_named, scale_named
 
     chosen, size, console = parts_named(part), scale_named(scale), Console()
@@ -66,7 +67,9 @@ def reproduce(
     source, workshop = _workshop(console, size, data, folder, device, to_go_on)
     needed = {name: each.trainings(size, seeds, source) for name, each in chosen.items()}
     command = shlex.join(["acn", "reproduce", part, "--scale", size, *(["--data", data] if data else [])])
-    job = _Job(console, workshop, out, command, only_made, chosen, needed)
+    # Asked before the first file is written: the files themselves may lie in the repository.
+    made = {"command": command, **provenance(str(workshop.device))}
+    job = _Job(console, workshop, out, made, only_made, chosen, needed)
     try:
         job.make()
     except KeyboardInterrupt:
@@ -79,14 +82,14 @@ def reproduce(
 class _Job:
     """Makes every training once, and every part as soon as the trainings that it needs are there.
 
-    `parts` and the trainings they need go by name. `results` and `written` grow: None is a training that is not there
-    and not to be made, False a part that had too few of them.
+    `made`: by which command, code and machine. `parts` and the trainings they need go by name. `results` and `written`
+    grow: None is a training that is not there and not to be made, False a part that had too few of them.
     """
 
     console: "Console"
     workshop: "Workshop"
     out: Path
-    command: str
+    made: dict[str, object]
     only_made: bool
     parts: "dict[str, Part]"
     needed: "dict[str, list[Training]]"
@@ -193,11 +196,9 @@ class _Job:
             return document_of(part, material, missing, left_out)
 
     def _publish(self, document: "Document") -> None:
-        from acn.provenance import provenance
         from acn.reproduction.documents import terminal_table, write
 
-        made = {"command": self.command, **provenance(str(self.workshop.device))}
-        paths = [*([self.out / document.picture] if document.picture else []), *write(document, self.out, made)]
+        paths = [*([self.out / document.picture] if document.picture else []), *write(document, self.out, self.made)]
         if document.rows:
             self.console.print(terminal_table(document))
         self.console.print(f"Written: {', '.join(map(str, paths))}", soft_wrap=True, highlight=False)
