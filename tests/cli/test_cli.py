@@ -53,6 +53,7 @@ def test_train_ends_with_the_report(trained: tuple[Path, subprocess.CompletedPro
         "evaluation.json",
         "codes.png",
         "prior.safetensors",
+        ".lock",
     }
     with Image.open(run / "codes.png") as picture:
         assert min(picture.size) > 400
