@@ -75,6 +75,7 @@ class DecoderSettings(Settings):
     `canvas`: features per pixel of a picture that is rendered from the code and read by the first layer, 0 for none.
     `separable`: blocks convolve every feature on its own and mix the features afterwards, which makes wide kernels and
     many features cheap. The paper has neither of the two.
+    `dropout`: share of the features after each gate that a training step leaves out, for trainings of many passes.
     """
 
     filters: int = Field(64, ge=3)
@@ -84,6 +85,7 @@ class DecoderSettings(Settings):
     head: int = Field(128, ge=3)
     canvas: int = Field(8, ge=0)
     separable: bool = False
+    dropout: float = Field(0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _kernels_are_odd(self) -> Self:

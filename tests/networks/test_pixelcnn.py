@@ -1,4 +1,5 @@
 import itertools
+from typing import cast
 
 import pytest
 import torch
@@ -8,17 +9,23 @@ from acn.config import DecoderSettings, ImageShape
 from acn.distributions import PixelLikelihood
 from acn.networks.arithmetic import FLOATS
 from acn.networks.geometry import feature_groups
-from acn.networks.pixelcnn import Canvas, GatedPixelCNN
+from acn.networks.pixelcnn import Canvas, GatedBlock, GatedPixelCNN
 
 CODE_SIZE = 3
 
 
 def decoder(
-    shape: ImageShape, *, blocks: int = 3, kernel: int = 3, first_kernel: int = 3, separable: bool = False
+    shape: ImageShape,
+    *,
+    blocks: int = 3,
+    kernel: int = 3,
+    first_kernel: int = 3,
+    separable: bool = False,
+    dropout: float = 0.0,
 ) -> GatedPixelCNN:
     torch.manual_seed(0)
     sizes = {"filters": 13, "blocks": blocks, "kernel": kernel, "first_kernel": first_kernel, "head": 25, "canvas": 2}
-    settings = DecoderSettings.model_validate(sizes | {"separable": separable})
+    settings = DecoderSettings.model_validate(sizes | {"separable": separable, "dropout": dropout})
     return GatedPixelCNN(settings, shape, CODE_SIZE).double().eval()
 
 
@@ -135,3 +142,23 @@ def test_without_a_canvas_the_code_still_reaches_every_pixel() -> None:
     assert network.canvas is None
     first, second = network(torch.zeros(2, 1, 4, 4), torch.randn(2, CODE_SIZE))
     assert ((first - second).abs() > 0).all()
+
+
+@pytest.mark.parametrize("separable", [False, True])
+def test_dropout_changes_training_alone(separable: bool) -> None:
+    shape = image_shape(5, 4)
+    without, network = (decoder(shape, separable=separable, dropout=share) for share in (0.0, 0.5))
+    images, codes = torch.randint(2, (6, 1, 5, 4)), torch.randn(6, CODE_SIZE, dtype=torch.double)
+    assert torch.equal(network(images, codes), without(images, codes))
+    assert torch.equal(without.train()(images, codes), without.eval()(images, codes))
+    network.train()
+    assert not torch.equal(network(images, codes), network(images, codes))
+
+
+def test_dropout_leaves_out_whole_features_of_an_image() -> None:
+    block = cast(GatedBlock, decoder(image_shape(5, 4), dropout=0.5).train().blocks[1])
+    features = torch.ones(8, 13, 5, 4)
+    kept = block.drop(features)
+    by_feature = kept.flatten(2)
+    assert torch.equal(by_feature.amin(2), by_feature.amax(2))
+    assert set(by_feature.unique().tolist()) == {0.0, 2.0}

@@ -21,6 +21,8 @@ VARIANTS = {
     "adam": [],
     "rmsprop": ["training.optimizer=rmsprop"],
     "muon": ["training.optimizer=muon"],
+    "dropout": ["model.decoder.dropout=0.3", "training.epochs=1"],
+    "dropout, separable": ["model.decoder.dropout=0.3", "model.decoder.separable=true", "training.epochs=1"],
     "unique neighbours": ["memory.unique=true"],
     "refreshed memory": ["memory.refresh=7"],
     "all neighbours": ["memory.neighbours=all"],

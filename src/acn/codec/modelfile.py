@@ -114,7 +114,7 @@ def _tree(facts: Facts) -> dict[str, Any]:
 
 def _described(settings: ModelSettings) -> dict[str, Any]:
     """The settings that a frozen model can differ in; a key that came later stands only where it says something."""
-    tree = settings.model_dump(mode="json", exclude={"prior", "posterior"})
+    tree = settings.model_dump(mode="json", exclude={"prior": True, "posterior": True, "decoder": {"dropout"}})
     if not settings.decoder.separable:
         del tree["decoder"]["separable"]
     return tree

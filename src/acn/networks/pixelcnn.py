@@ -91,6 +91,7 @@ class GatedBlock(nn.Module):
         self.horizontal = WindowConv(inputs, 2 * filters, horizontal_window(kernel), own)
         self.down = nn.Conv2d(2 * filters, 2 * filters, 1)
         self.mix = WindowConv(filters, filters, Window(1, 1, 0), channel_mask(groups, groups, strict=False))
+        self.drop = nn.Dropout2d(settings.dropout)
         self.condition = nn.Linear(code_size, 4 * filters)
         self.paint = nn.Conv2d(settings.canvas, 4 * filters, 1) if first and settings.canvas else None
         for layer in (self.vertical.conv, self.horizontal.conv, self.down):
@@ -106,8 +107,8 @@ class GatedBlock(nn.Module):
         for_vertical, for_horizontal = given.chunk(2, dim=1)
         above = self.vertical(vertical)
         row = self.horizontal(horizontal) + self.down(above) + for_horizontal
-        mixed = self.mix(self.arithmetic.gate(row))
-        gated = self.arithmetic.gate(above + for_vertical)
+        mixed = self.mix(self.drop(self.arithmetic.gate(row)))
+        gated = self.drop(self.arithmetic.gate(above + for_vertical))
         return (gated, mixed) if self.first else (gated + vertical, mixed + horizontal)
 
 
@@ -134,6 +135,7 @@ class SeparableBlock(nn.Module):
         self.above = None if last else WindowConv(filters, 2 * filters, point)
         self.row = WindowConv(filters, 2 * filters, point, channel_mask(groups.repeat(2), groups, strict=False))
         self.mix = WindowConv(filters, filters, point, channel_mask(groups, groups, strict=False))
+        self.drop = nn.Dropout2d(settings.dropout)
         self.condition = nn.Linear(code_size, (2 if last else 4) * filters)
         for layer in (self.above, self.row):
             if layer is not None:
@@ -148,13 +150,14 @@ class SeparableBlock(nn.Module):
         """Map both stacks `[B, F, H, W]` to the next layer's, `given` what the code adds."""
         seen = self.vertical(vertical)
         row = self.row(self.horizontal(horizontal) + seen) + given[:, -2 * self.filters :]
-        return self.climb(vertical, seen, given), self.mix(self.arithmetic.gate(row)) + horizontal
+        return self.climb(vertical, seen, given), self.mix(self.drop(self.arithmetic.gate(row))) + horizontal
 
     def climb(self, vertical: Tensor, seen: Tensor, given: Tensor) -> Tensor:
         """The next layer's vertical stack, from this one's and from what is seen of it."""
         if self.above is None:
             return vertical
-        return self.arithmetic.gate(self.above(seen) + given[:, : 2 * self.filters]) + vertical
+        climbing: Tensor = self.drop(self.arithmetic.gate(self.above(seen) + given[:, : 2 * self.filters]))
+        return climbing + vertical
 
 
 class Canvas(nn.Module):

@@ -2,7 +2,8 @@
 
 import math
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -57,6 +58,14 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
+@contextmanager
+def _dropout_from(generator: torch.Generator, device: torch.device) -> Iterator[None]:
+    """Let dropout, which knows no generators, draw as `generator` says, and nothing else of the program."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        yield
+
+
 def training_step(
     state: TrainingState, config: Config, batch: tuple[Tensor, Tensor], now: Rates, precision: str
 ) -> StepReport:
@@ -84,7 +93,8 @@ def training_step(
     state.optimizer.zero_grad(set_to_none=True)
     z = posterior.sample(generator)
     kl = state.model.kl(posterior, z, context, config.training.kl_nodes)
-    paid = _descend(state.model, images, z, kl, now.kl_weight, precision)
+    with _dropout_from(generator, images.device):
+        paid = _descend(state.model, images, z, kl, now.kl_weight, precision)
     loss = float((paid.reconstruction + now.kl_weight * paid.kl).mean())
     norm = _update(state, config, now, loss)
     means = torch.stack([paid.reconstruction.mean(), paid.kl.mean()]).tolist()
