@@ -133,6 +133,19 @@ def open_run(path: Path) -> Run:
         raise RunError(f"{file} is damaged or of another version ({error}); train again or restore the file") from error
 
 
+def check_trained_here(run: Run) -> None:
+    """See that the folder holds a training, begun or ended, not a model alone, as `save_model` writes it.
+
+    Raises:
+        RunError: it holds a model alone.
+    """
+    if _is_model_alone(run):
+        raise RunError(
+            f"{run.path} holds a model without its training: take the run that it was saved from; the figures of a "
+            f"published model are in its {CARD}"
+        )
+
+
 def load_model(run: Run) -> Model:
     """Return the model with the Polyak-averaged weights of the run's last checkpoint, ready for evaluation.
 
@@ -141,12 +154,15 @@ def load_model(run: Run) -> Model:
     Raises:
         RunError: there are no weights, or they are damaged or of another shape.
     """
-    alone = run.path / WEIGHTS
-    file, prefix = (alone, "") if alone.exists() and not run.checkpoint.exists() else (run.checkpoint, "average.")
+    file, prefix = (run.path / WEIGHTS, "") if _is_model_alone(run) else (run.checkpoint, "average.")
     tensors, _ = read_tensors(file, prefix=prefix)
     model = build(run.config.model, run.shape)
     load_weights(model, tensors, file)
     return model.eval().requires_grad_(False)
+
+
+def _is_model_alone(run: Run) -> bool:
+    return (run.path / WEIGHTS).exists() and not run.checkpoint.exists()
 
 
 def save_model(run: Run, model: Model, prior: tuple[GaussianPrior, Tensor]) -> None:

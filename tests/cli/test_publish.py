@@ -127,8 +127,9 @@ def test_the_card_states_the_licence_that_the_publisher_gives(work: Path) -> Non
     assert "Not stated." not in card
 
 
-def test_evaluating_a_published_model_points_to_its_card(work: Path) -> None:
-    done = command("evaluate", "model", cwd=work)
-    assert done.returncode == 1
-    assert "without its training" in " ".join(done.stderr.split())
-    assert "README.md" in done.stderr
+@pytest.mark.parametrize("arguments", [("evaluate", "model"), ("report", "model"), ("train", "--resume", "model")])
+def test_what_takes_a_training_is_refused_for_a_published_model(work: Path, arguments: tuple[str, ...]) -> None:
+    said = refused(command(*arguments, cwd=work), 1)
+    assert "without its training" in said
+    assert "README.md" in said
+    assert {path.name for path in (work / "model").iterdir()} == FILES

@@ -30,9 +30,10 @@ def report(run: RunArgument, out: OutOption = None) -> None:
     from acn.evaluation.figures import plot_curves
     from acn.evaluation.report import html_report
     from acn.files import write_text_atomically
-    from acn.runs import open_run, read_metrics
+    from acn.runs import check_trained_here, open_run, read_metrics
 
     opened = open_run(run)
+    check_trained_here(opened)
     figures = _figures(opened)
     plot_curves(read_metrics(opened), run / "curves.png")
     for name, (draw, models) in DRAWN_BY.items():

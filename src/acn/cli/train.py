@@ -128,10 +128,11 @@ def _begun(
 def _resumed(path: Path, device: "torch.device") -> "tuple[Run, Collection, TrainingState]":
     from acn.data import open_collection
     from acn.errors import RunError
-    from acn.runs import open_run
+    from acn.runs import check_trained_here, open_run
     from acn.training.state import new_state, restore_state
 
     run = open_run(path)
+    check_trained_here(run)
     collection = open_collection(run.config.data)
     if collection.provenance != run.provenance:
         raise RunError(f"the images of {collection.name} have changed since {path} was begun; begin a new run")

@@ -20,7 +20,7 @@ from acn.memory import greedy_tour, improve_tour, nearest
 from acn.models import ACN, Model, UnconditionalModel
 from acn.models.neighbours import SEARCH_NODES, NeighbourPrior, neighbour_prior, priors_given
 from acn.provenance import provenance
-from acn.runs import CARD, CODES, WEIGHTS, Run, load_model, read_tensors, save_prior
+from acn.runs import CODES, Run, check_trained_here, load_model, read_tensors, save_prior
 from acn.units import bits_per_dimension, order_nats
 
 Stage = Callable[[str, int], Callable[[int], None]]
@@ -61,11 +61,7 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
     """
     begin = time.monotonic()
     _check_images(run, collection)
-    if not run.checkpoint.exists() and (run.path / WEIGHTS).exists():
-        raise RunError(
-            f"{run.path} holds a model without its training, whose figures are in {run.path / CARD}; "
-            "evaluate the run that it was published from"
-        )
+    check_trained_here(run)
     _, facts = read_tensors(run.checkpoint, prefix=None)
     model = load_model(run).to(device)
     seed = run.config.training.seed

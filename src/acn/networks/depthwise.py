@@ -13,7 +13,7 @@ from torch.nn import functional
 from acn.networks.geometry import Window
 
 # Columns of a kernel for which libraries compute the gradient of its weights fast. In parts of so many, forward and
-# backward pass together are about twice as fast for kernels of 5 x 5 to 9 x 9 (benchmarks/depthwise.py).
+# backward pass together are about twice as fast for the vertical kernels of 5 x 5 to 9 x 9 (benchmarks/depthwise.py).
 COLUMNS = 3
 
 
