@@ -5,8 +5,9 @@ from rich.console import Console
 
 from acn.config import DataSettings
 from acn.data import open_collection
+from acn.data.static_mnist import STATIC_MNIST
 from acn.evaluation.evaluate import COSTS
-from acn.evaluation.table import COST_ROWS, PAPER, STATIC_MNIST, cost_table, probe_table
+from acn.evaluation.table import COST_ROWS, PAPER, cost_table, probe_table
 
 FIGURES = {
     "data": {"fingerprint": "other"},

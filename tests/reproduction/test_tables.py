@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from acn.evaluation.table import PAPER, STATIC_MNIST
+from acn.data.static_mnist import STATIC_MNIST
+from acn.evaluation.table import PAPER
 from acn.reproduction.documents import Document, Row
 from acn.reproduction.published import ACCURACIES, LIKELIHOODS, Published
 from acn.reproduction.summary import Spread

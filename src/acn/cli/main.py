@@ -22,6 +22,7 @@ from acn.cli.reconstruct import reconstruct
 from acn.cli.report import report
 from acn.cli.reproduce import reproduce
 from acn.cli.sample import sample
+from acn.cli.static_mnist import static_mnist
 from acn.cli.train import train
 from acn.errors import AcnError
 from acn.version import __version__
@@ -53,6 +54,7 @@ for command in (
     verify,
     freeze,
     reproduce,
+    static_mnist,
 ):
     app.command()(command)
 

@@ -13,6 +13,7 @@ from acn.data.folder import list_folder, read_folder
 from acn.data.hub import read_hub
 from acn.data.npz import read_npz
 from acn.data.palette import ALL_BYTES, Bytes
+from acn.data.static_mnist import ARCHIVE
 from acn.data.undecoded import ImageFiles
 from acn.errors import DataError, MissingExtraError
 
@@ -69,8 +70,9 @@ def open_splits(source: str) -> tuple[str, dict[str, Images]]:
         if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", source) and not source.lower().endswith(".npz"):
             return source, _hub_or_typo(source)
         looked = " and ".join(str(path) for path in _candidates(source)) or "no place, since the name is empty"
+        remedy = "make it by acn static-mnist" if source == ARCHIVE else KINDS
         raise DataError(
-            f"there is no file or folder {source!r}; looked for {looked}; {KINDS} (or one in the folder ACN_DATA)"
+            f"there is no file or folder {source!r}; looked for {looked}; {remedy} (or one in the folder ACN_DATA)"
         )
     if path.is_dir():
         return path.resolve().name, read_folder(path)

@@ -4,6 +4,8 @@ from typing import Any
 
 from rich.table import Table
 
+from acn.data.static_mnist import STATIC_MNIST
+
 # Graves, Menick, van den Oord 2018, Tables 1 to 3 (binarized MNIST, test split), in nats per image and percent.
 PAPER: dict[str, float] = {
     "reconstruction": 70.3,
@@ -41,9 +43,6 @@ PROBE_ROWS = {
     "pca": "PCA of the same size",
     "random_encoder": "untrained encoder",
 }
-
-# SHA-256 over the pixels of the fixed binarization of Salakhutdinov and Murray (2008), 50,000/10,000/10,000 images.
-STATIC_MNIST = "a985f732633c39635d241274e184e97e948a41fe864f10873731c011b62f7ead"
 
 
 def cost_rows(figures: dict[str, Any]) -> dict[str, str]:
