@@ -127,7 +127,10 @@ def test_the_card_states_the_licence_that_the_publisher_gives(work: Path) -> Non
     assert "Not stated." not in card
 
 
-@pytest.mark.parametrize("arguments", [("evaluate", "model"), ("report", "model"), ("train", "--resume", "model")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("evaluate", "model"), ("report", "model"), ("publish", "model", "again"), ("train", "--resume", "model")],
+)
 def test_what_takes_a_training_is_refused_for_a_published_model(work: Path, arguments: tuple[str, ...]) -> None:
     said = refused(command(*arguments, cwd=work), 1)
     assert "without its training" in said

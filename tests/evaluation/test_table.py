@@ -7,7 +7,7 @@ from acn.config import DataSettings
 from acn.data import open_collection
 from acn.data.static_mnist import STATIC_MNIST
 from acn.evaluation.evaluate import COSTS
-from acn.evaluation.table import COST_ROWS, PAPER, cost_table, probe_table
+from acn.evaluation.table import COST_ROWS, PAPER, cost_table, definitions_note, probe_table
 
 FIGURES = {
     "data": {"fingerprint": "other"},
@@ -37,6 +37,15 @@ def test_the_papers_figures_stand_only_beside_the_papers_data() -> None:
     text = printed(cost_table(same)) + printed(probe_table(same))
     for figure in PAPER.values():
         assert f"{figure:.1f}" in text
+    assert "≤ 73.9" in text
+
+
+def test_totals_by_the_papers_definitions_stand_below_its_figures() -> None:
+    own = {"reconstruction": 70.0, "kl_unconditional_mixture": 11.0, "kl_tour_greedy": 5.5}
+    same = FIGURES | {"data": {"fingerprint": STATIC_MNIST}} | own
+    assert "81.00 and 75.50" in printed(cost_table(same))
+    assert definitions_note(FIGURES | own) is None
+    assert definitions_note(same | {"kl_tour_greedy": None}) is None
 
 
 def test_no_labels_no_probe_table() -> None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 RunArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="The folder that acn train wrote, or mnist.", show_default=False)
 ]
+TrainingArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="The folder that acn train wrote.", show_default=False)
+]
 SourceArgument = Annotated[
     str | None,
     typer.Argument(metavar="[SOURCE]", help="Where to start. [default: the run's test split]", show_default=False),

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from acn.cli.drawing import RunArgument, announce
+from acn.cli.drawing import TrainingArgument, announce
 
 
 def publish(
-    run: RunArgument,
+    run: TrainingArgument,
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the model goes.", show_default=False)],
     licence: Annotated[
         str | None, typer.Option(help="Of the weights, for the card, such as Apache-2.0.", show_default=False)
@@ -24,10 +24,11 @@ def publish(
     from acn.evaluation.card import model_card
     from acn.files import write_atomically, write_text_atomically
     from acn.models import ACN
-    from acn.runs import CARD, EVALUATION, FROZEN
+    from acn.runs import CARD, EVALUATION, FROZEN, check_trained_here
     from acn.trained import load
 
     model = load(run)
+    check_trained_here(model.run)
     evaluation = model.run.path / EVALUATION
     if not evaluation.exists():
         raise RunError(f"{run} has no figures for the card yet: measure them with acn evaluate {run}")

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from acn.cli.daydream import daydream
-from acn.cli.drawing import OutOption, RunArgument, announce
+from acn.cli.drawing import TrainingArgument, announce
 from acn.cli.interpolate import interpolate
 from acn.cli.neighbours import neighbours
 from acn.cli.reconstruct import reconstruct
@@ -25,7 +27,13 @@ DRAWN_BY: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
 }
 
 
-def report(run: RunArgument, out: OutOption = None) -> None:
+def report(
+    run: TrainingArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="[default: report.html in RUN]", show_default=False),
+    ] = None,
+) -> None:
     """Write one HTML file with costs, curves, pictures, settings and provenance; pictures that lack are drawn first."""
     from acn.evaluation.figures import plot_curves
     from acn.evaluation.report import html_report

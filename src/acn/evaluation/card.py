@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from acn.evaluation.table import Cells, cost_cells, paper_figures, probe_cells
+from acn.evaluation.table import Cells, cost_cells, definitions_note, paper_figures, probe_cells
 from acn.runs import Run
 
 USE = """```python
@@ -67,6 +67,8 @@ def _figures(figures: dict[str, Any]) -> str:
     parts = [_table(cost_cells(figures)), *([] if probes is None else [_table(probes)])]
     if paper_figures(figures):
         parts.append("Paper: Graves, Menick and van den Oord 2018 (arXiv 1804.02476), Tables 1 to 3.")
+    if note := definitions_note(figures):
+        parts.append(note)
     return "Of the test split.\n\n" + "\n\n".join(parts)
 
 
