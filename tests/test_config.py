@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from acn.config import Config, DecoderSettings, EncoderSettings, ImageShape, MemorySettings, override, validated
+from acn.config import SEEDS, Config, DecoderSettings, EncoderSettings, ImageShape, MemorySettings, override, validated
 from acn.errors import UsageError
 
 
@@ -106,3 +106,9 @@ def test_unknown_keys_of_a_file_are_refused() -> None:
         validated({"training": {"epoch": 3}})
     with pytest.raises(UsageError, match="setting"):
         validated({"model": 5})
+
+
+def test_seeds_fit_beside_the_number_of_a_step() -> None:
+    assert override(Config(), [f"training.seed={SEEDS - 1}"]).training.seed == SEEDS - 1
+    with pytest.raises(UsageError, match=r"training.seed: .*less than 8388608, found 20261120"):
+        override(Config(), ["training.seed=20261120"])

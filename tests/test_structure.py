@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 # From the ground up. A room imports rooms of lower floors and itself, never its neighbours on the same floor.
 FLOORS = (
-    ("errors", "units", "version", "threads"),
+    ("errors", "units", "version", "threads", "progress"),
     ("config", "files", "pretrained", "provenance"),
     ("recipes",),
     ("distributions",),

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from acn.errors import UsageError
 
+SEEDS = 2**23  # seeds of a training are below: shifted by 40 bits for the step's number, they are 63
+
 
 class Settings(BaseModel):
     """Base of all settings: immutable, and no unknown keys."""
@@ -140,7 +142,7 @@ class TrainingSettings(Settings):
     `max_minutes`: training ends after that much time even if epochs are left, and the schedule runs by whichever of the
     two is nearer its end; two runs with one seed are then no longer equal to the bit, since the clock has a say.
     `optimizer`: `muon` is Muon for the matrices of convolutions, at `matrix_rate` times the learning rate, and Adam for
-    all other weights.
+    all other weights; `momentum` is that of Adam and RMSProp, Muon has its own.
     `prior_rate`: learning rate of the prior network in units of `learning_rate`, which suits wide layers less.
     `clip`: largest gradient norm, None for no limit. `schedule`: `constant`, or `cosine` (linear warm-up over `warmup`
     steps, then a half cosine down to zero at the end).
@@ -166,7 +168,7 @@ class TrainingSettings(Settings):
     kl_nodes: int = Field(16, ge=2, le=128)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     checkpoint_seconds: float = Field(60.0, gt=0)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=SEEDS)
 
 
 class Config(Settings):

@@ -21,7 +21,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from acn.config import Config, override
+from acn.config import SEEDS, Config, override
 from acn.data import ALL_BYTES, Collection, Images, assemble
 from acn.data.scale import PixelScale, image_shape, with_channels
 from acn.data.splits import complete_splits
@@ -127,7 +127,7 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         """
         rows, item = self._rows(X, reset=True)
         shape, scale = image_shape(item or self.image_shape, rows.shape[1]), PixelScale.fit(rows, self.levels)
-        seed = int(check_random_state(self.random_state).randint(2**23))  # the largest that settings of a run allow
+        seed = int(check_random_state(self.random_state).randint(SEEDS))
         config = self._config(seed)
         collection = _collect(scale.pixels(rows).reshape(len(rows), *shape), config)
         with self._folder() as folder:
@@ -329,7 +329,7 @@ def _train(run: Run, state: TrainingState, collection: Collection, verbose: bool
 
     def watch(now: TrainingState, row: Row | None) -> None:
         nonlocal told
-        share = plan.progress(now)
+        share = plan.progress(now.step, now.seconds)
         if verbose and row and share * REPORTS >= told + 1:
             told = int(share * REPORTS)
             print(f"{share:4.0%}  reconstruction {row['reconstruction']:.2f}  KL {row['kl']:.2f}  nats per image")

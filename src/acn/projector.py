@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from acn.data import spread
 from acn.exports import EncodedSplit, label_texts
 from acn.files import write_atomically, write_text_atomically
 
@@ -24,8 +25,7 @@ def export_projector(folder: Path, split: EncodedSplit) -> int:
     """
     height, width = split.images.shape.height, split.images.shape.width
     fitting = max(1, LARGEST_SPRITE // max(height, width)) ** 2
-    count = min(len(split.images), fitting)
-    rows = np.unique(np.linspace(0, len(split.images) - 1, count).round().astype(np.int64))
+    rows = spread(len(split.images), fitting)
     lines = ("\t".join(f"{number:.6g}" for number in code) for code in split.codes[rows].tolist())
     write_text_atomically(folder / "tensors.tsv", "\n".join(lines) + "\n")
     write_text_atomically(folder / "metadata.tsv", _metadata(split, rows))

@@ -28,6 +28,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from acn.config import Config, ImageShape, validated
+from acn.data import Collection
 from acn.distributions import GaussianPrior
 from acn.errors import BusyError, RunError, StorageError, UsageError
 from acn.files import storage_error, write_atomically, write_text_atomically
@@ -39,6 +40,7 @@ CONFIG, CHECKPOINT, METRICS = "config.json", "checkpoint.safetensors", "metrics.
 EVENTS, EVALUATION, CODES = "tensorboard", "evaluation.json", "codes.png"
 PRIOR, WEIGHTS, FROZEN = "prior.safetensors", "model.safetensors", "frozen.acnm"
 CARD, LOCK = "README.md", ".lock"
+FIGURES = ("data", "bits_per_dimension", "linear_probe", "training")  # sections of evaluation.json
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,20 @@ def open_run(path: Path) -> Run:
         raise RunError(f"{file} is damaged or of another version ({error}); train again or restore the file") from error
 
 
+def check_images(run: Run, collection: Collection) -> None:
+    """See that the images are those that the run was trained on, wherever they lie now.
+
+    Raises:
+        RunError: they are not.
+    """
+    for key in ("fingerprint", "images"):
+        if collection.provenance[key] != run.provenance.get(key):
+            raise RunError(
+                f"{run.path} was trained on other images than those of {collection.name}: {key} was "
+                f"{run.provenance.get(key)}, is {collection.provenance[key]}; name the same images, or another run"
+            )
+
+
 def check_trained_here(run: Run) -> None:
     """See that the folder holds a training, begun or ended, not a model alone, as `save_model` writes it.
 
@@ -171,10 +187,13 @@ def save_model(run: Run, model: Model, prior: tuple[GaussianPrior, Tensor]) -> N
     The names are those of the hubs: `config.json` and `model.safetensors`, beside `prior.safetensors`.
 
     Raises:
+        UsageError: the folder holds a training, whose settings would be overwritten.
         StorageError: the disk refused.
     """
-    (run.path / FROZEN).unlink(missing_ok=True)  # made of other weights
+    if run.checkpoint.exists():
+        raise UsageError(f"{run.path} holds a training: choose another folder for the model alone")
     write_settings(run)
+    (run.path / FROZEN).unlink(missing_ok=True)  # made of other weights
     write_tensors(run.path / WEIGHTS, model.state_dict(), {})
     save_prior(run, *prior)
 
@@ -250,13 +269,38 @@ def read_tensors(path: Path, *, prefix: str | None = "") -> tuple[dict[str, Tens
         raise RunError(f"{path} is truncated or damaged ({error}); restore it from a copy or train again") from error
 
 
+def read_figures(run: Run) -> dict[str, Any]:
+    """Read what `acn.evaluation.evaluate.evaluate` found, from the run's `evaluation.json`.
+
+    Raises:
+        RunError: the run was not evaluated yet, or the file is damaged or of another version.
+    """
+    file = run.path / EVALUATION
+    if not file.exists():
+        raise RunError(f"{run.path} was not evaluated yet: run acn evaluate {run.path} first")
+    try:
+        figures = json.loads(file.read_text(encoding="utf-8"))
+        lacking = [section for section in FIGURES if section not in figures]
+    except (ValueError, TypeError) as error:
+        raise RunError(f"{file} is damaged ({error}); delete it, and run acn evaluate {run.path}") from error
+    if lacking:
+        raise RunError(f"{file} is damaged (it lacks {lacking[0]}); delete it, and run acn evaluate {run.path}")
+    return dict(figures)
+
+
 def read_metrics(run: Run) -> list[dict[str, Any]]:
-    """Read the rows of the run's `metrics.jsonl`, oldest first; none where it has no such file."""
+    """Read the rows of the run's `metrics.jsonl`, oldest first; none where it has no such file.
+
+    Lines that a crash or a power cut left damaged are left out: they are a log, and nothing is computed from them.
+    """
     path = run.path / METRICS
-    return [json.loads(line) for line in complete_lines(path)] if path.exists() else []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    return [row for row in map(_row, lines) if row is not None]
 
 
-def complete_lines(path: Path) -> list[str]:
-    """Lines of a text file without their ends; a crash can leave part of one at the end, which is left out."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [line.rstrip("\n") for line in lines if line.endswith("\n")]
+def _row(line: str) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) and "step" in row else None

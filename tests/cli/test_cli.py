@@ -202,6 +202,7 @@ def test_images_without_labels_have_no_probe(tmp_path: Path) -> None:
         (("train", "--resume", "nothing"), 1, "not a run folder"),
         (("train", "digits", "--resume", "nothing"), 2, "without SOURCE"),
         (("train", "--device", "abacus"), 2, "abacus"),
+        (("train", "--device", "mps"), 2, "--device expects cpu, cuda or auto"),
         (("evaluate", "nothing"), 1, "not a run folder"),
     ],
 )

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 import acn
 from acn import pretrained
-from acn.errors import RunError
+from acn.errors import RunError, UsageError
 from acn.pretrained import located
 from acn.runs import open_run
 from tests.cli.test_cli import SMALL, refused
@@ -136,3 +136,28 @@ def test_what_takes_a_training_is_refused_for_a_published_model(work: Path, argu
     assert "without its training" in said
     assert "README.md" in said
     assert {path.name for path in (work / "model").iterdir()} == FILES
+
+
+@pytest.mark.parametrize("folder", ["run", "model", "model/README.md", "."])
+def test_a_model_is_published_into_a_new_folder_alone(work: Path, folder: str) -> None:
+    before = {path: path.read_bytes() for path in work.rglob("*") if path.is_file()}
+    assert "is there already" in refused(command("publish", "run", folder, cwd=work), 2)
+    assert {path: path.read_bytes() for path in work.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("settings", [("model.prior=width",), ("model.name=pixelcnn",)])
+def test_a_model_without_exact_integers_is_published_without_them(tmp_path: Path, settings: tuple[str, ...]) -> None:
+    chosen = [part for setting in (*settings, "training.epochs=1") for part in ("--set", setting)]
+    assert command("train", "--out", "run", *SMALL, *chosen, cwd=tmp_path).returncode == 0
+    done = command("publish", "run", "model", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    codes = "pixelcnn" not in settings[0]
+    assert ("model.encode" in card, "a code of" in card) == (codes, codes)
+    assert not (tmp_path / "model" / "frozen.acnm").exists()
+    assert acn.load(tmp_path / "model").sample(1).shape == (1, 8, 8)
+
+
+def test_a_model_is_not_saved_over_a_training(work: Path) -> None:
+    with pytest.raises(UsageError, match="holds a training"):
+        acn.load(work / "model").save_pretrained(work / "run")

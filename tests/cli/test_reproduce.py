@@ -84,7 +84,7 @@ def test_files_parse_and_say_where_they_come_from(made: Path, name: str) -> None
     page = (made / "results" / f"{name}.md").read_text(encoding="utf-8")
     assert page.startswith(f"# {tree['title']}\n")
     assert "published" not in page
-    assert tree["written"]["command"] == "acn reproduce all --scale cpu --data pieces.npz"
+    assert tree["written"]["command"] == "acn reproduce all --scale cpu --seeds 1 --data pieces.npz"
     assert {run["seed"] for run in tree["runs"]} == {0}
     passes = 40 if name == "decoders" else 1  # their time was not up
     assert {run["images_seen"] for run in tree["runs"]} == {48 * passes}

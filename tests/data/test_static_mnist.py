@@ -2,7 +2,7 @@
 
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import BinaryIO
@@ -18,11 +18,12 @@ from acn.data.provenance import fingerprint_pixels
 from acn.data.sources import open_collection, open_splits
 from acn.data.static_mnist import STATIC_MNIST, labels_by_likelihood, make_static_mnist
 from acn.errors import DataError
+from acn.progress import Advance
 
 NOWHERE = "http://127.0.0.1:9"  # the port at which everything is discarded, and nothing listens
 
 
-def stage(name: str, length: int) -> Callable[[int], None]:
+def stage(name: str, length: int) -> Advance:
     assert length > 0
     return lambda count: None
 

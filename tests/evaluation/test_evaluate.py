@@ -1,5 +1,4 @@
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -12,6 +11,7 @@ from acn.evaluation.evaluate import UNCONDITIONAL, _neighbour_costs, totals
 from acn.memory import nearest
 from acn.models import ACN
 from acn.models.neighbours import neighbour_prior
+from acn.progress import Advance
 from acn.units import order_nats
 from tests.models.tiny import tiny_acn
 
@@ -26,7 +26,7 @@ def model(digits: Collection) -> ACN:
     return tiny_acn(digits.shape)
 
 
-def quiet(name: str, length: int) -> Callable[[int], None]:
+def quiet(name: str, length: int) -> Advance:
     return lambda count: None
 
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from acn.evaluation.evaluate import COSTS, NEIGHBOUR_COSTS, UNCONDITIONAL, evalu
 from acn.evaluation.report import NAMES, html_report
 from acn.evaluation.table import cost_rows, cost_table, probe_table
 from acn.models import ACN, VAE, Model, PixelVAE
+from acn.progress import Advance
 from acn.runs import Run, load_model
 from acn.training.state import save_state
 from tests.evaluation.test_table import printed
@@ -55,7 +55,7 @@ class Outcome:
         return self.collection.test.batch(range(len(self.collection.test)))
 
 
-def quiet(name: str, length: int) -> Callable[[int], None]:
+def quiet(name: str, length: int) -> Advance:
     return lambda count: None
 
 

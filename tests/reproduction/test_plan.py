@@ -16,6 +16,13 @@ def test_what_is_compared_has_the_same_budget_and_the_same_rates(part: str) -> N
     assert len(trainings) == 1
 
 
+@pytest.mark.parametrize("variant", ["gated", "separable", "separable-deep"])
+def test_decoders_are_compared_in_minutes_at_any_scale(variant: str) -> None:
+    cpu, paper = (Training(variant, scale, 0, "digits").config for scale in BASES)  # type: ignore[arg-type]
+    assert cpu == paper
+    assert paper.training.max_minutes == 4
+
+
 def test_seed_and_source_are_settings_of_the_run() -> None:
     training = Training("k20", "cpu", 7, "photos")
     assert training.name == "k20-7"

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -36,6 +37,10 @@ def workshop(folder: Path, images: Collection, *, until: int | None = None) -> W
     return Workshop(folder, images, torch.device("cpu"), go, lambda name, length: lambda count: None)
 
 
+def figures_of(shop: Workshop) -> dict[str, Any]:
+    return shop.evaluated(ONE, shop.done(ONE)).figures
+
+
 @pytest.fixture(scope="module")
 def images() -> Collection:
     return collection()
@@ -44,9 +49,9 @@ def images() -> Collection:
 def test_a_training_is_made_once(tmp_path: Path, images: Collection) -> None:
     shop = workshop(tmp_path, images)
     assert shop.finished(ONE) is None
-    first = shop.figures(ONE)
+    first = figures_of(shop)
     times = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "acn-0").iterdir()}
-    assert shop.figures(ONE) == first
+    assert figures_of(shop) == first
     assert times == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "acn-0").iterdir()}
     found = shop.finished(ONE)
     assert found is not None
@@ -54,21 +59,35 @@ def test_a_training_is_made_once(tmp_path: Path, images: Collection) -> None:
 
 
 def test_an_interrupted_training_goes_on_to_the_same_figures(tmp_path: Path, images: Collection) -> None:
-    whole = workshop(tmp_path / "whole", images).figures(ONE)
+    whole = figures_of(workshop(tmp_path / "whole", images))
     with pytest.raises(Stopped):
-        workshop(tmp_path / "parts", images, until=1).figures(ONE)
+        figures_of(workshop(tmp_path / "parts", images, until=1))
     assert workshop(tmp_path / "parts", images).finished(ONE) is None
-    parts = workshop(tmp_path / "parts", images).figures(ONE)
+    parts = figures_of(workshop(tmp_path / "parts", images))
     assert parts["training"]["steps"] == whole["training"]["steps"] == 2
     clock = ("seconds", "date", "training")
     assert {k: v for k, v in parts.items() if k not in clock} == {k: v for k, v in whole.items() if k not in clock}
 
 
+def test_a_training_that_was_evaluated_before_its_end_goes_on_and_is_evaluated_again(
+    tmp_path: Path, images: Collection
+) -> None:
+    early = workshop(tmp_path, images, until=1)
+    with pytest.raises(Stopped):
+        early.done(ONE)
+    run = early.begun(ONE)
+    assert run is not None
+    assert early.evaluated(ONE, run).figures["training"]["steps"] == 1
+    assert early.finished(ONE) is None
+    assert figures_of(workshop(tmp_path, images))["training"]["steps"] == 2
+    assert early.finished(ONE) is not None
+
+
 def test_a_run_that_was_killed_before_its_first_checkpoint_is_begun_again(tmp_path: Path, images: Collection) -> None:
     with pytest.raises(Stopped):
-        workshop(tmp_path, images, until=1).figures(ONE)
+        figures_of(workshop(tmp_path, images, until=1))
     (tmp_path / "acn-0" / "checkpoint.safetensors").unlink()
-    assert workshop(tmp_path, images).figures(ONE)["training"]["images_seen"] == 32
+    assert figures_of(workshop(tmp_path, images))["training"]["images_seen"] == 32
 
 
 def test_a_run_with_other_settings_is_refused(tmp_path: Path, images: Collection) -> None:
@@ -85,7 +104,7 @@ def test_the_same_images_may_lie_elsewhere_and_others_are_refused(tmp_path: Path
         workshop(tmp_path, collection(count=44)).begun(ONE)
 
 
-@pytest.mark.parametrize("text", ['{"n_test": ', "3", ""])
+@pytest.mark.parametrize("text", ['{"n_test": ', "3", "", "{}"])
 def test_damaged_figures_are_refused(tmp_path: Path, images: Collection, text: str) -> None:
     run = workshop(tmp_path, images).done(ONE)
     (run.path / "evaluation.json").write_text(text)
@@ -94,6 +113,6 @@ def test_damaged_figures_are_refused(tmp_path: Path, images: Collection, text: s
 
 
 def test_figures_are_those_of_the_evaluation(tmp_path: Path, images: Collection) -> None:
-    figures = workshop(tmp_path, images).figures(ONE)
+    figures = figures_of(workshop(tmp_path, images))
     assert figures == json.loads((tmp_path / "acn-0" / "evaluation.json").read_text())
     assert figures["n_test"] == len(images.test)

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from acn.errors import RunError, StorageError
-from acn.runs import Run, open_run, read_tensors
+from acn.runs import Run, open_run, read_metrics, read_tensors
+from acn.training.state import restore_state
 from tests.training.conftest import TINY, Bench
 
 VARIANTS = {
@@ -166,3 +167,27 @@ def _run_and_kill(arguments: list[str], run: Path, patience: float) -> None:
 def _finish(arguments: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", "acn", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.filterwarnings("ignore:for .* which is a no-op")  # so it is, on a device without data
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "muon"])
+def test_a_restored_state_is_all_on_its_device(bench: Bench, optimizer: str) -> None:
+    """The device without data stands for a GPU: whatever was left on the CPU would meet what was not."""
+    run, state = bench.begin("run", f"training.optimizer={optimizer}")
+    bench.train(run, state, until=2)
+    restored = restore_state(run, len(bench.collection.train), torch.device("meta"))
+    kept = [value for values in restored.optimizer.state.values() for value in values.values()]
+    assert kept
+    assert {value.device.type for value in kept} == {"meta"}
+
+
+@pytest.mark.parametrize("damage", [b"\0\0\0\n", b"{}\n", b'{"step": 1', b"3\n"])
+def test_damaged_lines_of_the_log_are_left_out(bench: Bench, damage: bytes) -> None:
+    run, state = bench.begin("run", "training.epochs=4")
+    bench.train(run, state, until=40)
+    with (run.path / "metrics.jsonl").open("ab") as file:
+        file.write(damage)
+    assert [row["step"] for row in read_metrics(run)] == [20, 40]
+    bench.train(run, bench.restore(run))
+    steps = [json.loads(line)["step"] for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [20, 40, 60]

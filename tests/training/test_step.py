@@ -3,11 +3,14 @@ import math
 import pytest
 import torch
 
+from acn.config import SEEDS
 from acn.data import epoch_order
 from acn.errors import TrainingError, UsageError
 from acn.memory import AssociativeMemory
+from acn.runs import load_model
 from acn.training.loop import choose_precision, make_plan
-from acn.training.step import _descend, rates, training_step
+from acn.training.state import save_state
+from acn.training.step import _descend, rates, step_generator, training_step
 from tests.models.tiny import KINDS
 from tests.training.conftest import Bench, acn_of
 
@@ -22,7 +25,6 @@ def test_rows_say_what_was_visited(bench: Bench) -> None:
     run, state = bench.begin("run", "training.epochs=3")
     _, rows = bench.train(run, state)
     assert [row["images"] for row in rows] == [1437 + 500, 2 * 1437 + 1000]
-    assert math.isnan(rows[0]["staleness"]) or rows[0]["staleness"] > 0
     assert rows[1]["staleness"] > 0
     assert 0 < rows[1]["search_share"] < 1
 
@@ -77,9 +79,9 @@ def test_plan_ends_by_steps_or_by_time(bench: Bench) -> None:
     plan = make_plan(bench.config("training.epochs=3", "training.max_minutes=1"), 1437)
     assert plan.steps == 45
     state.step, state.seconds = 9, 6.0
-    assert plan.progress(state) == pytest.approx(0.2)
+    assert plan.progress(state.step, state.seconds) == pytest.approx(0.2)
     state.seconds = 30.0
-    assert plan.progress(state) == pytest.approx(0.5)
+    assert plan.progress(state.step, state.seconds) == pytest.approx(0.5)
 
 
 def test_precision_is_measured_and_changes_nothing(bench: Bench) -> None:
@@ -168,3 +170,21 @@ def test_sliced_gradients_are_those_of_the_whole_loss(bench: Bench, monkeypatch:
         assert len(found) == len(expected)  # every parameter has one
         for one, other in zip(found, expected, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_every_seed_has_draws_of_its_own_at_every_step() -> None:
+    for seed, step in ((0, 0), (0, 2**40 - 1), (SEEDS - 1, 2**40 - 1)):
+        assert step_generator(seed, step).initial_seed() == seed * 2**40 + step
+
+
+def test_a_step_of_training_drops_out_and_passes_that_are_reported_do_not(bench: Bench) -> None:
+    rows = epoch_order(len(bench.collection.train), 0, 0)[:20]
+    batch = (rows, bench.collection.train.batch(rows))
+    paid = {}
+    for share in (0.0, 0.5):
+        run, state = bench.begin(f"run {share}", f"model.decoder.dropout={share}")
+        paid[share] = training_step(state, run.config, batch, rates(run.config, 0, 0.0), "float32").reconstruction
+        save_state(run, state)
+        likelihood = load_model(run).likelihood(torch.zeros(20, state.model.code_size))
+        assert torch.equal(likelihood.log_prob(batch[1]), likelihood.log_prob(batch[1]))
+    assert paid[0.0] != paid[0.5]

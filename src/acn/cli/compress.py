@@ -137,8 +137,8 @@ def _splits(run: "Run", source: str, split: str | None) -> "dict[str, Images]":
 def _model(run: "Run", splits: "dict[str, Images]", modes: "tuple[Mode, ...]", *, embed: bool) -> "FrozenModel":
     import torch
 
-    from acn.cli.drawing import spread
     from acn.codec.store import frozen_model, model_to_embed
+    from acn.data import spread
 
     if not embed:
         return frozen_model(run)

@@ -14,7 +14,6 @@ from acn.cli.drawing import (
     deliver,
     images_of,
     sampler,
-    spread,
 )
 
 
@@ -31,6 +30,7 @@ def daydream(
 
     Beside the picture goes an animation (.gif) of all chains at once.
     """
+    from acn.data import spread
     from acn.runs import open_run
     from acn.sampling.pictures import grid, near_square, save_animation, to_pictures
 

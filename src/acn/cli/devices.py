@@ -13,10 +13,15 @@ def find_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device: torch.device | None
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"--device expects cpu, cuda or auto, found {name!r}") from error
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise UsageError(f"--device expects cpu, cuda or auto, found {name!r}")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"--device {name}: there is no GPU that PyTorch can use here; take --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"--device {name}: there are {torch.cuda.device_count()} GPUs here, counted from 0")
     return device

@@ -54,13 +54,6 @@ def images_of(run: "Run", source: str | None) -> "Images":
     return splits.get("test", splits["train"])
 
 
-def spread(total: int, count: int) -> "NDArray[np.int64]":
-    """Return `count` rows (or all, if fewer) evenly spaced over `total`: collections are often sorted by class."""
-    import numpy as np
-
-    return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(np.int64))
-
-
 def splits_of(run: "Run", source: str) -> "dict[str, Images]":
     """Return the splits of `source`, read through the run's palette and binarized as the run's images are.
 

@@ -9,9 +9,9 @@ import typer
 from acn.cli.drawing import RunArgument, announce
 
 if TYPE_CHECKING:
-    from acn.cli.progress import Stage
     from acn.data import ImageFiles, Images
     from acn.models import Model
+    from acn.progress import Stage
     from acn.runs import Run
 
 

@@ -37,10 +37,10 @@ def evaluate(
 
     opened = open_run(run)
     data = opened.config.data if source is None else opened.config.data.model_copy(update={"source": source})
-    report(opened, open_collection(data), find_device(device), json)
+    evaluate_and_show(opened, open_collection(data), find_device(device), json)
 
 
-def report(run: "Run", collection: "Collection", device: "torch.device", json: Path | None = None) -> None:
+def evaluate_and_show(run: "Run", collection: "Collection", device: "torch.device", json: Path | None = None) -> None:
     """Evaluate a run, print its tables, and write the figures and the picture of the codes to its folder."""
     import json as encoder
     import shutil

@@ -17,10 +17,11 @@ def freeze(
     from rich.table import Table
 
     from acn.cli.devices import find_device
-    from acn.cli.drawing import images_of, spread
+    from acn.cli.drawing import images_of
     from acn.codec.loss import frozen_loss
     from acn.codec.modelfile import identity, to_bytes
     from acn.codec.store import frozen_model
+    from acn.data import spread
     from acn.runs import FROZEN, load_model, load_prior, open_run
 
     opened, place = open_run(run), find_device(device)

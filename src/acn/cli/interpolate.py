@@ -13,7 +13,6 @@ from acn.cli.drawing import (
     deliver,
     images_of,
     sampler,
-    spread,
 )
 
 
@@ -27,6 +26,7 @@ def interpolate(
     out: OutOption = None,
 ) -> None:
     """Draw images at evenly spaced codes between those of two images, a row for each pair."""
+    from acn.data import spread
     from acn.errors import DataError
     from acn.runs import open_run
     from acn.sampling.pictures import grid, to_pictures

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from acn.cli.drawing import OutOption, RunArgument, SourceArgument, deliver, images_of, spread
+from acn.cli.drawing import OutOption, RunArgument, SourceArgument, deliver, images_of
 
 # Of a split, evenly spaced, among which neighbours are sought: pixels of more would fill the memory.
 MOST_IMAGES = 20_000
@@ -23,6 +23,7 @@ def neighbours(
 
     from acn.cli.devices import find_device
     from acn.cli.progress import stages
+    from acn.data import spread
     from acn.evaluation.costs import encode
     from acn.memory import nearest
     from acn.models import with_codes

@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from acn.progress import Stage
+
 LOG_SECONDS = 30.0
-Stage = Callable[[str, int], Callable[[float], None]]
 
 
 class _Remaining(ProgressColumn):

@@ -10,32 +10,38 @@ from acn.cli.drawing import TrainingArgument, announce
 
 def publish(
     run: TrainingArgument,
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the model goes.", show_default=False)],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where the model goes: a new folder.", show_default=False)
+    ],
     licence: Annotated[
         str | None, typer.Option(help="Of the weights, for the card, such as Apache-2.0.", show_default=False)
     ] = None,
 ) -> None:
     """Write what using a model takes, without its training state: weights, priors, exact integers, and a card."""
-    import json
     import shutil
 
+    from acn.codec.freezing import freezable
     from acn.codec.store import frozen_model
-    from acn.errors import RunError
+    from acn.errors import UsageError
     from acn.evaluation.card import model_card
-    from acn.files import write_atomically, write_text_atomically
-    from acn.models import ACN
-    from acn.runs import CARD, EVALUATION, FROZEN, check_trained_here
+    from acn.files import write_folder_atomically
+    from acn.runs import CARD, FROZEN, check_trained_here, read_figures
     from acn.trained import load
 
+    if folder.exists():
+        raise UsageError(f"{folder} is there already: name a new folder for the model")
     model = load(run)
     check_trained_here(model.run)
-    evaluation = model.run.path / EVALUATION
-    if not evaluation.exists():
-        raise RunError(f"{run} has no figures for the card yet: measure them with acn evaluate {run}")
-    figures = json.loads(evaluation.read_text(encoding="utf-8"))
-    model.save_pretrained(folder)
-    if isinstance(model.model, ACN):
+    card = model_card(folder.name, model.run, read_figures(model.run), licence)
+    frozen = freezable(model.run.config.model)
+    if frozen:
         frozen_model(model.run)
-        write_atomically(folder / FROZEN, lambda temporary: shutil.copyfile(model.run.path / FROZEN, temporary))
-    write_text_atomically(folder / CARD, model_card(folder.name, model.run, figures, licence))
+
+    def write(temporary: Path) -> None:
+        model.save_pretrained(temporary)
+        if frozen:
+            shutil.copyfile(model.run.path / FROZEN, temporary / FROZEN)
+        (temporary / CARD).write_text(card, encoding="utf-8")
+
+    write_folder_atomically(folder, write)
     announce(folder)

@@ -13,7 +13,6 @@ from acn.cli.drawing import (
     deliver,
     images_of,
     sampler,
-    spread,
 )
 
 
@@ -29,6 +28,7 @@ def reconstruct(
     """Draw originals in the first column, and beside each several images with the same code: its mean, not a sample."""
     import torch
 
+    from acn.data import spread
     from acn.runs import open_run
     from acn.sampling.pictures import grid, to_pictures
 

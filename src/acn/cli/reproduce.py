@@ -42,7 +42,14 @@ def reproduce(
         str | None,
         typer.Option(metavar="SOURCE", help="Other images. [default: mnist_static.npz]", show_default=False),
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where tables and figures go.")] = Path("results"),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where tables and figures go. [default: results, or results/paper at that scale]",
+            show_default=False,
+        ),
+    ] = None,
     runs: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Where the runs are. [default: runs/reproduce-SCALE]", show_default=False),
@@ -61,15 +68,17 @@ def reproduce(
 
     chosen, size, console = parts_named(part), scale_named(scale), Console()
     folder = runs or Path("runs") / f"reproduce-{size}"
-    for option, path in (("--out", out), ("--runs", folder)):
+    pages = out or Path("results") / ("" if size == "cpu" else size)
+    for option, path in (("--out", pages), ("--runs", folder)):
         _check_folder(option, path)
     to_go_on = shlex.join(["acn", *sys.argv[1:]])
     source, workshop = _workshop(console, size, data, folder, device, to_go_on)
     needed = {name: each.trainings(size, seeds, source) for name, each in chosen.items()}
-    command = shlex.join(["acn", "reproduce", part, "--scale", size, *(["--data", data] if data else [])])
+    other = ["--data", data] if data else []
+    command = shlex.join(["acn", "reproduce", part, "--scale", size, "--seeds", str(seeds), *other])
     # Asked before the first file is written: the files themselves may lie in the repository.
     made = {"command": command, **provenance(str(workshop.device))}
-    job = _Job(console, workshop, out, made, only_made, chosen, needed)
+    job = _Job(console, workshop, pages, made, only_made, chosen, needed)
     try:
         job.make()
     except KeyboardInterrupt:

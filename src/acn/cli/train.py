@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from acn.cli.evaluate import DeviceOption, report
+from acn.cli.evaluate import DeviceOption, evaluate_and_show
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +79,7 @@ def train(
         run, collection, state = _begun(config, out, place, console)
     _describe(console, run, collection, state)
     train_on(console, run, collection, state, f"acn train --resume {run.path}")
-    report(run, collection, place)
+    evaluate_and_show(run, collection, place)
 
 
 def train_on(console: "Console", run: "Run", collection: "Collection", state: "TrainingState", to_go_on: str) -> None:
@@ -127,15 +127,13 @@ def _begun(
 
 def _resumed(path: Path, device: "torch.device") -> "tuple[Run, Collection, TrainingState]":
     from acn.data import open_collection
-    from acn.errors import RunError
-    from acn.runs import check_trained_here, open_run
+    from acn.runs import check_images, check_trained_here, open_run
     from acn.training.state import new_state, restore_state
 
     run = open_run(path)
     check_trained_here(run)
     collection = open_collection(run.config.data)
-    if collection.provenance != run.provenance:
-        raise RunError(f"the images of {collection.name} have changed since {path} was begun; begin a new run")
+    check_images(run, collection)
     images = len(collection.train)
     if not run.checkpoint.exists():  # killed before its first one
         return run, collection, new_state(run.config, run.shape, images, device)
@@ -176,13 +174,13 @@ def _train(console: "Console", run: "Run", collection: "Collection", state: "Tra
     from acn.training.metrics import Metrics, Row
 
     plan = make_plan(run.config, len(collection.train))
-    begun, share_then, figures = state.seconds, plan.progress(state), ""
+    begun, share_then, figures = state.seconds, plan.progress(state.step, state.seconds), ""
     with training_bar(console) as show, _interruptions() as stopped:
 
         def watch(now: "TrainingState", row: Row | None) -> None:
             nonlocal figures
             figures = _figures(row) if row else figures
-            share = plan.progress(now)
+            share = plan.progress(now.step, now.seconds)
             remaining = (now.seconds - begun) * (1 - share) / max(share - share_then, 1e-9)
             show(share, remaining, figures)
 

@@ -32,10 +32,10 @@ from acn.codec.stack import ExhaustedError
 from acn.codec.tours import find_tour
 from acn.data import ALL_BYTES, Images, as_pixels, to_values
 from acn.errors import ArchiveError, DataError, UsageError
+from acn.progress import Stage
 from acn.version import __version__
 
 BATCH = 256
-Stage = Callable[[str, int], Callable[[float], None]]
 
 
 class Freezable(Protocol):

@@ -31,6 +31,11 @@ SMALLEST_LOG_WEIGHT = 30.0
 MARGIN = 12
 
 
+def freezable(settings: ModelSettings) -> bool:
+    """Whether a model with these settings has exact integers: an ACN with the paper's prior and posterior."""
+    return (settings.name, settings.prior, settings.posterior) == ("acn", "network", "unit")
+
+
 def freeze(
     model: Model,
     settings: ModelSettings,
@@ -55,7 +60,7 @@ def freeze(
         UsageError: the model is a baseline, or has another prior or posterior than the paper's.
     """
     network = as_acn(model, "an archive")
-    if settings.prior != "network" or settings.posterior != "unit":
+    if not freezable(settings):
         raise UsageError("an archive needs model.prior=network and model.posterior=unit; train a model with these")
     mixture, codes = prior
     reach = math.ceil(float(codes.abs().max())) + MARGIN

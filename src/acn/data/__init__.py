@@ -4,7 +4,7 @@ from acn.data.ahead import read_ahead
 from acn.data.arrays import as_pixels
 from acn.data.assembly import assemble
 from acn.data.collection import Collection, Images
-from acn.data.order import batches, epoch_order, slices
+from acn.data.order import batches, epoch_order, slices, spread
 from acn.data.palette import ALL_BYTES, find_palette, to_values
 from acn.data.sources import open_collection, open_files, open_splits, open_whole
 from acn.data.undecoded import ImageFiles
@@ -25,5 +25,6 @@ __all__ = [
     "open_whole",
     "read_ahead",
     "slices",
+    "spread",
     "to_values",
 ]

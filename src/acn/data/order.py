@@ -5,7 +5,9 @@ Nothing here remembers anything, so any position can be recomputed.
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from acn.config import ImageShape
@@ -18,6 +20,11 @@ PIXELS_AT_ONCE = 2**17
 def epoch_order(images: int, epoch: int, seed: int) -> Tensor:
     """Rows 0 ... images - 1 in the order of one epoch, int64 [images]: a pure function of its arguments."""
     return torch.from_numpy(shuffled(images, "epoch order", seed, epoch))
+
+
+def spread(total: int, count: int) -> NDArray[np.int64]:
+    """Return `count` rows (or all, if fewer) evenly spaced over `total`: collections are often sorted by class."""
+    return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(np.int64))
 
 
 def batches(order: Tensor, size: int) -> Iterator[Tensor]:

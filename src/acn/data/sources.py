@@ -12,6 +12,7 @@ from acn.data.collection import Collection, Images
 from acn.data.folder import list_folder, read_folder
 from acn.data.hub import read_hub
 from acn.data.npz import read_npz
+from acn.data.order import spread
 from acn.data.palette import ALL_BYTES, Bytes
 from acn.data.static_mnist import ARCHIVE
 from acn.data.undecoded import ImageFiles
@@ -48,7 +49,7 @@ def open_whole(settings: DataSettings, split: str | None = None) -> Collection:
     chosen = [images for key, images in splits.items() if split in (None, key)]
     pixels = chosen[0].pixels if len(chosen) == 1 else np.concatenate([images.pixels for images in chosen])
     images = Images(pixels, ALL_BYTES)
-    sample = images.take(np.unique(np.linspace(0, len(images) - 1, min(len(images), WHOLE_SAMPLE)).astype(np.int64)))
+    sample = images.take(spread(len(images), WHOLE_SAMPLE))
     return assemble(name, {"train": images, "valid": sample, "test": sample}, settings)
 
 

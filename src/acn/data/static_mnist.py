@@ -14,6 +14,7 @@ from acn.data.palette import ALL_BYTES, Bytes
 from acn.data.provenance import fingerprint_pixels
 from acn.errors import DataError
 from acn.files import write_atomically
+from acn.progress import Stage
 
 # SHA-256 over the pixels of the fixed binarization of Salakhutdinov and Murray (2008), 50,000/10,000/10,000 images.
 STATIC_MNIST = "a985f732633c39635d241274e184e97e948a41fe864f10873731c011b62f7ead"
@@ -25,8 +26,6 @@ BLOCK = 1 << 18
 ROWS = 500
 # Grey values count as probabilities no nearer to 0 and 1 than this, so that a single pixel decides nothing.
 UNSURE = 1e-3
-
-Stage = Callable[[str, int], Callable[[int], None]]
 
 
 def make_static_mnist(folder: Path, mnist: Mapping[str, Images] | None, stage: Stage, published: str) -> Path:

@@ -10,10 +10,10 @@ USE = """```python
 import acn
 
 model = acn.load({folder})
-codes = model.encode(images)  # uint8 [N, {height}, {width}{channels}], values {values}
-model.score_samples(images)  # nats, a lower bound of the log-likelihood
-model.sample(16)
+{encode}model.score_samples(images)  # nats, a lower bound of the log-likelihood
+model.sample(16)  # images are uint8 [N, {height}, {width}{channels}], values {values}
 ```"""
+ENCODE = "codes = model.encode(images)  # float32 [N, {size}]\n"
 UNSAID = "Not stated."
 KEPT = "The images are not part of the model; the codes of the training images are, in `prior.safetensors`."
 
@@ -46,9 +46,11 @@ def model_card(name: str, run: Run, figures: dict[str, Any], licence: str | None
 def _what(run: Run, figures: dict[str, Any]) -> str:
     shape, data = run.shape, figures["data"]
     size = f"{shape.height} x {shape.width} x {shape.channels}, {shape.levels} levels"
+    settings = run.config.model
+    code = "" if settings.name == "pixelcnn" else f"a code of {settings.code_size} numbers for each, "
     return (
-        f"A model of the images of `{data['source']}` ({size}): a code of {run.config.model.code_size} numbers for "
-        f"each, {figures['parameters']:,} weights. Trained on {figures['n_train']:,} images, measured on "
+        f"A model (`{settings.name}`) of the images of `{data['source']}` ({size}): {code}"
+        f"{figures['parameters']:,} weights. Trained on {figures['n_train']:,} images, measured on "
         f"{figures['n_test']:,} others. Fingerprint of the pixels: `{data['fingerprint']}`."
     )
 
@@ -57,8 +59,14 @@ def _use(name: str, run: Run) -> str:
     channels = "" if run.shape.channels == 1 else ", 3"
     palette = run.palette.tolist()
     values = f"{palette[0]} to {palette[-1]}" if len(palette) > 2 else f"{palette[0]} and {palette[1]}"
+    settings = run.config.model
     return USE.format(
-        folder=json.dumps(name), height=run.shape.height, width=run.shape.width, channels=channels, values=values
+        folder=json.dumps(name),
+        encode="" if settings.name == "pixelcnn" else ENCODE.format(size=settings.code_size),
+        height=run.shape.height,
+        width=run.shape.width,
+        channels=channels,
+        values=values,
     )
 
 

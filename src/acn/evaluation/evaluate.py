@@ -2,15 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from acn.data import Collection
+from acn.data import Collection, Images
 from acn.distributions import GaussianPrior, Posterior
-from acn.errors import RunError, TrainingError
+from acn.errors import TrainingError
 from acn.evaluation.costs import neighbour_kl, posteriors, reconstruction
 from acn.evaluation.figures import plot_codes
 from acn.evaluation.mixture import fit_mixture
@@ -19,11 +18,11 @@ from acn.evaluation.unconditional import LogProb, associative_log_prob, expected
 from acn.memory import greedy_tour, improve_tour, nearest
 from acn.models import ACN, Model, UnconditionalModel
 from acn.models.neighbours import SEARCH_NODES, NeighbourPrior, neighbour_prior, priors_given
+from acn.progress import Stage
 from acn.provenance import provenance
-from acn.runs import CODES, Run, check_trained_here, load_model, read_tensors, save_prior
+from acn.runs import CODES, Run, check_images, check_trained_here, load_model, read_tensors, save_prior
 from acn.units import bits_per_dimension, order_nats
 
-Stage = Callable[[str, int], Callable[[int], None]]
 Figures = dict[str, Any]
 
 NEIGHBOURS = (1, 5, 10)
@@ -60,7 +59,7 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
         TrainingError: a figure is not finite.
     """
     begin = time.monotonic()
-    _check_images(run, collection)
+    check_images(run, collection)
     check_trained_here(run)
     _, facts = read_tensors(run.checkpoint, prefix=None)
     model = load_model(run).to(device)
@@ -70,13 +69,7 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
         for name, split in collection.splits.items()
     }
     test = collection.test
-    paid = reconstruction(model, test, found["test"], seed, stage("reconstruction", len(test)))
-    costs: Figures = {"reconstruction": _mean(paid), "reconstruction_standard_error": _standard_error(paid)}
-    costs |= (
-        _code_costs(run, model, found, stage) if model.code_size else dict.fromkeys((*NEIGHBOUR_COSTS, *UNCONDITIONAL))
-    )
-    costs |= totals(costs, len(test))
-    _check_finite(costs)
+    costs = _costs(run, model, test, found, stage)
     codes = {name: posterior.mean for name, posterior in found.items()}
     probes = linear_probes(run.config.model, collection, codes, seed, stage)
     if model.code_size:
@@ -115,6 +108,19 @@ def fit_prior(run: Run, model: Model, collection: Collection) -> None:
     """Fit the unconditional prior of a trained run and keep it, for sampling and coding without a full evaluation."""
     known, held_out = (posteriors(model, images, lambda _: None) for images in (collection.train, collection.valid))
     save_prior(run, fit_mixture(known, held_out, seed=run.config.training.seed), known.mean)
+
+
+def _costs(run: Run, model: Model, test: Images, found: dict[str, Posterior], stage: Stage) -> Figures:
+    """Every cost of the test split, those that the model has not as None."""
+    paid = reconstruction(model, test, found["test"], run.config.training.seed, stage("reconstruction", len(test)))
+    costs: Figures = {"reconstruction": _mean(paid), "reconstruction_standard_error": _standard_error(paid)}
+    none = dict.fromkeys((*NEIGHBOUR_COSTS, *UNCONDITIONAL))
+    costs |= _code_costs(run, model, found, stage) if model.code_size else none
+    costs |= totals(costs, len(test))
+    for name in COSTS:
+        if costs[name] is not None and not math.isfinite(costs[name]):
+            raise TrainingError(f"{name} of the test split is {costs[name]}: the weights are unusable; train again")
+    return costs
 
 
 def totals(costs: Figures, images: int) -> Figures:
@@ -198,21 +204,6 @@ def _tour_kl(prior: NeighbourPrior, tour: Tensor, unconditional: Tensor) -> floa
     """Mean KL along a tour; its first image has no neighbour and pays the unconditional KL."""
     edges = prior.kl(tour[:-1], tour[1:])
     return (float(edges.sum()) + float(unconditional[tour[0]])) / len(tour)
-
-
-def _check_images(run: Run, collection: Collection) -> None:
-    for key in ("fingerprint", "images"):
-        if collection.provenance[key] != run.provenance[key]:
-            raise RunError(
-                f"the images of {collection.name} are not those that {run.path} was trained on: {key} was "
-                f"{run.provenance[key]}, is {collection.provenance[key]}; evaluate on the same data, or train again"
-            )
-
-
-def _check_finite(costs: Figures) -> None:
-    for name in COSTS:
-        if costs[name] is not None and not math.isfinite(costs[name]):
-            raise TrainingError(f"{name} of the test split is {costs[name]}: the weights are unusable; train again")
 
 
 def _mean(values: Tensor) -> float:

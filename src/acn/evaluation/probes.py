@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acn.config import ModelSettings
-from acn.data import Collection, Images
+from acn.data import Collection, Images, spread
 from acn.evaluation.costs import encode
 from acn.evaluation.probe import linear_probe, pca_features
 from acn.models import build
@@ -64,7 +64,7 @@ def linear_probes(
 def _rows(images: Images) -> NDArray[np.int64]:
     """All rows of a split, or evenly spaced ones of a split whose pixels as floats would not fit `MOST_BYTES`."""
     fitting = max(2, MOST_BYTES // (4 * images.shape.dimensions))
-    return np.unique(np.linspace(0, len(images) - 1, min(len(images), fitting)).round().astype(np.int64))
+    return spread(len(images), fitting)
 
 
 def _pixels(images: Images) -> NDArray[np.float32]:

@@ -1,18 +1,16 @@
 """What a part of the reproduction is made from."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from acn.data import Collection
+from acn.progress import Stage
 from acn.reproduction.documents import Cell, Column
 from acn.reproduction.published import applies
 from acn.reproduction.summary import MEASURES, Found, over_seeds
 from acn.reproduction.trainings import Result
-
-Stage = Callable[[str, int], Callable[[float], None]]
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from acn.data import spread
 from acn.evaluation.costs import encode
 from acn.evaluation.figures import plot_codes
 from acn.reproduction.documents import Document
@@ -122,8 +121,7 @@ def _document(material: Material, number: int, what: str, text: str) -> Document
 def _some(material: Material, count: int) -> Tensor:
     """At most `count` images of the test split `[B, C, H, W]`, evenly spaced: collections are often sorted by class."""
     test = material.collection.test
-    rows: NDArray[np.int64] = np.linspace(0, len(test) - 1, min(count, len(test))).round().astype(np.int64)
-    return test.batch(np.unique(rows))
+    return test.batch(spread(len(test), count))
 
 
 def _sampler(material: Material, result: Result, images: int) -> Sampler:

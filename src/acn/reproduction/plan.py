@@ -20,13 +20,17 @@ DIFFERENCES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Variant:
-    """A model that is trained: what tables call it, and the settings in which it differs from the recipe."""
+    """A model that is trained: what tables call it, and the settings in which it differs from the recipe.
+
+    `recipe`: where it is the same at all scales; else the scale says.
+    """
 
     text: str
     settings: tuple[str, ...] = ()
+    recipe: str | None = None
 
 
-# Decoders alone, for the same time each; a canvas would only hide what they differ in.
+# Decoders alone, for the same time each, so small that this is enough; a canvas would only hide what they differ in.
 _TIMED = ("model.name=pixelcnn", "model.decoder.canvas=0", "training.max_minutes=4", "training.epochs=40")
 _GATED = ("model.decoder.separable=false", "model.decoder.filters=32", "model.decoder.kernel=5")
 _SEPARABLE = ("model.decoder.separable=true", "model.decoder.filters=64", "model.decoder.kernel=7")
@@ -46,9 +50,11 @@ VARIANTS: dict[str, Variant] = {
     "refreshed": Variant("ACN, refreshed codes", ("memory.refresh=64",)),
     "unique": Variant("ACN, unique neighbours", ("memory.unique=true",)),
     "learned": Variant("ACN, learned posterior variance", ("model.posterior=learned",)),
-    "gated": Variant("Gated PixelCNN, timed", (*_TIMED, *_GATED, "model.decoder.blocks=7")),
-    "separable": Variant("separable PixelCNN, timed", (*_TIMED, *_SEPARABLE, "model.decoder.blocks=8")),
-    "separable-deep": Variant("deeper separable PixelCNN, timed", (*_TIMED, *_SEPARABLE, "model.decoder.blocks=12")),
+    "gated": Variant("Gated PixelCNN, timed", (*_TIMED, *_GATED, "model.decoder.blocks=7"), BASES["cpu"]),
+    "separable": Variant("separable PixelCNN, timed", (*_TIMED, *_SEPARABLE, "model.decoder.blocks=8"), BASES["cpu"]),
+    "separable-deep": Variant(
+        "deeper separable PixelCNN, timed", (*_TIMED, *_SEPARABLE, "model.decoder.blocks=12"), BASES["cpu"]
+    ),
 }
 
 
@@ -70,9 +76,9 @@ class Training:
     def config(self) -> Config:
         """Settings of the run."""
         seed = f"training.seed={self.seed}"
-        return override(
-            recipe(BASES[self.scale]), [*VARIANTS[self.variant].settings, f"data.source={self.source}", seed]
-        )
+        variant = VARIANTS[self.variant]
+        base = recipe(variant.recipe or BASES[self.scale])
+        return override(base, [*variant.settings, f"data.source={self.source}", seed])
 
     def fits(self, images: int) -> bool:
         """Whether K other images can be found among `images` training images."""

@@ -6,12 +6,10 @@ All as Graves, Menick and van den Oord 2018 (arXiv 1804.02476) print them, in Ta
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from acn.evaluation.table import PAPER, paper_figures
+from acn.evaluation.table import AT_MOST, PAPER, paper_figures
 from acn.reproduction.trainings import Result
 
 PAPER_NAME = "Graves, Menick and van den Oord 2018"
-# Of the paper's cost of the tour, a bound.
-AT_MOST = ("tour",)
 
 
 @dataclass(frozen=True)

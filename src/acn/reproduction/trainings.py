@@ -10,11 +10,12 @@ import torch
 
 from acn.data import Collection
 from acn.errors import RunError
-from acn.evaluation.evaluate import Stage, evaluate
+from acn.evaluation.evaluate import evaluate
 from acn.files import write_text_atomically
+from acn.progress import Stage
 from acn.reproduction.plan import Training
-from acn.runs import CONFIG, EVALUATION, Run, open_run
-from acn.training.loop import begin
+from acn.runs import CONFIG, EVALUATION, Run, check_images, open_run, read_figures, read_tensors
+from acn.training.loop import begin, is_trained
 from acn.training.state import TrainingState, new_state, restore_state
 
 Figures = dict[str, Any]
@@ -58,15 +59,16 @@ class Workshop:
         return run
 
     def finished(self, training: Training) -> Result | None:
-        """Return a training that is there already, trained and evaluated; None where it is not.
+        """Return a training that is there already, trained to its end and evaluated; None where it is not.
 
         Raises:
-            RunError: see `begun`; or its figures are damaged.
+            RunError: see `begun`; or its checkpoint or its figures are damaged.
         """
         run = self.begun(training)
-        if run is None or not (run.path / EVALUATION).exists():
+        if run is None or not is_trained(run, len(self.collection.train)):
             return None
-        return Result(training, run, _read_figures(run.path / EVALUATION))
+        figures = _figures_of_now(run)
+        return None if figures is None else Result(training, run, figures)
 
     def done(self, training: Training) -> Run:
         """Return the run of a training, which is begun or gone on with if that is needed.
@@ -78,7 +80,7 @@ class Workshop:
         run, images = self.begun(training), len(self.collection.train)
         if run is None:
             run, state = begin(self.folder / training.name, training.config, self.collection, self.device)
-        elif (run.path / EVALUATION).exists():
+        elif is_trained(run, images):
             return run
         elif run.checkpoint.exists():
             state = restore_state(run, images, self.device)
@@ -93,26 +95,20 @@ class Workshop:
         Raises:
             RunError, TrainingError, StorageError: see `acn.evaluation.evaluate.evaluate`.
         """
-        file = run.path / EVALUATION
-        if not file.exists():
+        figures = _figures_of_now(run)
+        if figures is None:
             figures = evaluate(run, self.collection, self.device, self.stage)
-            write_text_atomically(file, json.dumps(figures, indent=2) + "\n")
-        return Result(training, run, _read_figures(file))
-
-    def figures(self, training: Training) -> Figures:
-        """Return the figures of a training, which is trained and evaluated if that is needed.
-
-        Raises:
-            RunError, TrainingError, StorageError: see `done` and `evaluated`.
-        """
-        return self.evaluated(training, self.done(training)).figures
+            write_text_atomically(run.path / EVALUATION, json.dumps(figures, indent=2) + "\n")
+        return Result(training, run, figures)
 
 
-def _read_figures(file: Path) -> Figures:
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise RunError(f"{file} is damaged ({error}); delete it, and run the command again") from error
+def _figures_of_now(run: Run) -> Figures | None:
+    """Read the figures of a run, if they are of its last checkpoint: any run may be evaluated before its end."""
+    if not (run.path / EVALUATION).exists():
+        return None
+    figures = read_figures(run)
+    _, facts = read_tensors(run.checkpoint, prefix=None)
+    return figures if figures["training"]["steps"] == facts["step"] else None
 
 
 def _check_same(run: Run, training: Training, collection: Collection) -> None:
@@ -127,12 +123,7 @@ def _check_same(run: Run, training: Training, collection: Collection) -> None:
                 f"{run.path} was trained with {key}={json.dumps(found[key])}, expected {json.dumps(value)}; "
                 "move it away, or choose another folder by --runs"
             )
-    for key in ("fingerprint", "images"):
-        if run.provenance.get(key) != collection.provenance[key]:
-            raise RunError(
-                f"{run.path} was trained on other images than those of {collection.name}: {key} was "
-                f"{run.provenance.get(key)}, is {collection.provenance[key]}; choose another folder by --runs"
-            )
+    check_images(run, collection)
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -14,7 +14,7 @@ from acn.config import Config
 from acn.data import Collection, Images, batches, epoch_order, slices
 from acn.models import device_of
 from acn.provenance import provenance
-from acn.runs import Run, create_run
+from acn.runs import Run, create_run, read_tensors
 from acn.training.metrics import Metrics
 from acn.training.state import TrainingState, new_state, save_state
 from acn.training.step import autocast, rates, training_step
@@ -29,10 +29,10 @@ class Plan:
     steps: int
     seconds: float | None
 
-    def progress(self, state: TrainingState) -> float:
-        """Share of the training that lies behind, in [0, 1]."""
-        by_time = state.seconds / self.seconds if self.seconds else 0.0
-        return min(1.0, max(state.step / self.steps, by_time))
+    def progress(self, step: int, seconds: float) -> float:
+        """Share of the training that lies behind after so many steps and seconds, in [0, 1]."""
+        by_time = seconds / self.seconds if self.seconds else 0.0
+        return min(1.0, max(step / self.steps, by_time))
 
 
 def make_plan(config: Config, images: int) -> Plan:
@@ -40,6 +40,18 @@ def make_plan(config: Config, images: int) -> Plan:
     settings = config.training
     steps = settings.epochs * -(-images // settings.batch)
     return Plan(steps, settings.max_minutes * 60 if settings.max_minutes else None)
+
+
+def is_trained(run: Run, images: int) -> bool:
+    """Whether the last checkpoint of a run on `images` images is that of its end.
+
+    Raises:
+        RunError: the checkpoint is damaged.
+    """
+    if not run.checkpoint.exists():
+        return False
+    _, facts = read_tensors(run.checkpoint, prefix=None)
+    return make_plan(run.config, images).progress(facts["step"], facts["seconds"]) >= 1
 
 
 def begin(path: Path, config: Config, collection: Collection, device: torch.device) -> tuple[Run, TrainingState]:
@@ -84,7 +96,7 @@ def train(
     for rows in _remaining(state, config, len(images), plan):
         pixels = images.batch(rows, state.epoch).to(device)
         _refresh(state, config, images, precision)
-        now = rates(config, state.step, plan.progress(state))
+        now = rates(config, state.step, plan.progress(state.step, state.seconds))
         report = training_step(state, config, (rows.to(device), pixels), now, precision)
         _advance(state, len(rows), len(images))
         begun, clock = clock, time.monotonic()
@@ -130,13 +142,13 @@ def _time_pass(state: TrainingState, images: Tensor, precision: str) -> float:
 
 def _remaining(state: TrainingState, config: Config, images: int, plan: Plan) -> Iterator[Tensor]:
     """Rows of every batch that is still to come; the position in `state` says where the last sitting ended."""
-    while plan.progress(state) < 1:
+    while plan.progress(state.step, state.seconds) < 1:
         order = epoch_order(images, state.epoch, config.training.seed)
         if state.position == 0:
             state.memory.start_pass()
         for rows in batches(order[state.position :], config.training.batch):
             yield rows
-            if plan.progress(state) >= 1:
+            if plan.progress(state.step, state.seconds) >= 1:
                 return
 
 

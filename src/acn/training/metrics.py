@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 
 from acn.files import storage_error, write_text_atomically
-from acn.runs import EVENTS, METRICS, Run, complete_lines
+from acn.runs import EVENTS, METRICS, Run, read_metrics
 from acn.training.state import TrainingState
 from acn.training.step import Rates, StepReport
 
@@ -34,8 +34,8 @@ class Metrics:
         self.watch = watch
         self._pending: list[tuple[StepReport, int, float]] = []
         if self.path.exists():
-            kept = [line for line in complete_lines(self.path) if json.loads(line)["step"] <= step]
-            write_text_atomically(self.path, "".join(line + "\n" for line in kept))
+            kept = [row for row in read_metrics(run) if row["step"] <= step]
+            write_text_atomically(self.path, "".join(json.dumps(row) + "\n" for row in kept))
         self._events = SummaryWriter(str(run.path / EVENTS), purge_step=step)
 
     def record(self, state: TrainingState, report: StepReport, now: Rates, images: int, seconds: float) -> None:

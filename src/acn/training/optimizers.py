@@ -19,7 +19,7 @@ class MuonAndAdam:
 
     Args:
         groups: parameters, and the `rate` that multiplies the learning rate.
-        settings: learning rate and momentum.
+        settings: learning rates, and Adam's momentum; Muon's is 0.95, as PyTorch has it.
     """
 
     def __init__(self, groups: list[Group], settings: TrainingSettings) -> None:

@@ -117,7 +117,9 @@ def _restore_optimizer(state: TrainingState, tensors: dict[str, Tensor]) -> None
         # Moments lie in memory as their weights do: another layout would add up in another order.
         state.optimizer.state[parameter].update(
             {
-                key: torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.clone()
+                key: torch.empty_like(parameter).copy_(value)
+                if value.shape == parameter.shape
+                else value.to(parameter.device, copy=True)
                 for key, value in own.items()
             }
         )

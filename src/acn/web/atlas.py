@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acn.data import Images
+from acn.data import Images, spread
 from acn.errors import RunError
 from acn.evaluation.costs import encode
 from acn.exports import label_texts
@@ -120,7 +120,7 @@ def stored_codes(run: Run, model: ACN, images: Images) -> Tensor | None:
         return None
     if len(codes) != len(images):
         return None
-    rows = np.unique(np.linspace(0, len(images) - 1, PROBES).round().astype(np.int64))
+    rows = spread(len(images), PROBES)
     fresh = encode(model, images.take(rows), lambda _: None)
     return codes.float() if torch.allclose(fresh, codes[rows], rtol=0, atol=TOLERANCE) else None
 
