@@ -49,7 +49,7 @@ def test_staleness_is_averaged_where_codes_were_replaced(tmp_path: Path) -> None
     one = result("refreshed")
     run = type(one.run)(tmp_path, one.run.config, one.run.shape, one.run.provenance, one.run.made)
     assert staleness(Result(one.training, run, one.figures)) is None
-    rows = [{"staleness": value} for value in (None, 1.0, 2.0, 6.0)]
+    rows = [{"step": step, "staleness": value} for step, value in enumerate((None, 1.0, 2.0, 6.0))]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert staleness(Result(one.training, run, one.figures)) == 3.0
 
