@@ -291,7 +291,7 @@ def read_figures(run: Run) -> dict[str, Any]:
 def read_metrics(run: Run) -> list[dict[str, Any]]:
     """Read the rows of the run's `metrics.jsonl`, oldest first; none where it has no such file.
 
-    Lines that a crash or a power cut left damaged are left out: they are a log, and nothing is computed from them.
+    Lines that a crash or a power cut left damaged are left out: no training depends on this log.
     """
     path = run.path / METRICS
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
