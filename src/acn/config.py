@@ -77,7 +77,7 @@ class DecoderSettings(Settings):
     `canvas`: features per pixel of a picture that is rendered from the code and read by the first layer, 0 for none.
     `separable`: blocks convolve every feature on its own and mix the features afterwards, which makes wide kernels and
     many features cheap. The paper has neither of the two.
-    `dropout`: share of the features after each gate that a training step leaves out, for trainings of many passes.
+    `dropout`: share of the features after each gate that a training step leaves out; pays where images are few.
     """
 
     filters: int = Field(64, ge=3)
