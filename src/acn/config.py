@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from acn.errors import UsageError
 
-SEEDS = 2**23  # seeds of a training are below: shifted by 40 bits for the step's number, they are 63
+# Seeds of a training lie below: a generator takes 63 bits, of which the number of the step has 40.
+SEEDS = 2**23
 
 
 class Settings(BaseModel):

@@ -2,7 +2,7 @@
 
 import http.client
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from acn.data.palette import ALL_BYTES, Bytes
 from acn.data.provenance import fingerprint_pixels
 from acn.errors import DataError
 from acn.files import write_atomically
-from acn.progress import Stage
+from acn.progress import Advance, Stage
 
 # SHA-256 over the pixels of the fixed binarization of Salakhutdinov and Murray (2008), 50,000/10,000/10,000 images.
 STATIC_MNIST = "a985f732633c39635d241274e184e97e948a41fe864f10873731c011b62f7ead"
@@ -55,7 +55,7 @@ def make_static_mnist(folder: Path, mnist: Mapping[str, Images] | None, stage: S
     return path
 
 
-def labels_by_likelihood(bits: Bytes, grey: Images, advance: Callable[[int], None]) -> NDArray[np.uint8]:
+def labels_by_likelihood(bits: Bytes, grey: Images, advance: Advance) -> NDArray[np.uint8]:
     """Label each image of `bits` [N, H, W, 1] like the one of `grey` under which, as probabilities, it is most likely.
 
     Raises:

@@ -1,0 +1,28 @@
+import pytest
+import torch
+
+from acn.cli.devices import find_device
+from acn.errors import UsageError
+
+
+def test_a_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for there, chosen in ((False, "cpu"), (True, "cuda")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert find_device("auto").type == chosen
+
+
+def test_gpus_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="no GPU that PyTorch can use"):
+        find_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert find_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(UsageError, match="there are 2 GPUs here, counted from 0"):
+        find_device("cuda:2")
+
+
+@pytest.mark.parametrize("name", ["mps", "meta", "abacus", ""])
+def test_other_devices_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="expects cpu, cuda or auto"):
+        find_device(name)
