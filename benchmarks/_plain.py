@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from acn.config import DecoderSettings
-from acn.distributions import draw_levels
+from acn.emissions import Bernoulli, draw_levels
 from acn.networks.pixelcnn import GatedBlock, GatedPixelCNN, WindowConv
 
 
@@ -73,12 +73,12 @@ class PlainPixelCNN(nn.Module):
         self.output = nn.Conv2d(settings.head, 1, 1)
 
     def forward(self, images: Tensor, codes: Tensor) -> Tensor:
-        """Logits `[B, 1, H, W]` of levels 0 and 1 `[B, 1, H, W]` given codes `[B, D]`."""
+        """Logits `[B, 1, H, W, 1]` of levels 0 and 1 `[B, 1, H, W]` given codes `[B, D]`."""
         vertical = horizontal = 2 * images.to(codes.dtype) - 1
         for block in self.blocks:
             vertical, horizontal = block(vertical, horizontal, codes)
         logits: Tensor = self.output(torch.relu(self.head(torch.relu(horizontal))))
-        return logits
+        return logits.unsqueeze(-1)
 
 
 @torch.no_grad()
@@ -87,7 +87,9 @@ def draw_pixel(
 ) -> None:
     """Draw the pixel at `place` (row, column) of all images `[B, 1, H, W]`, in place, given codes `[B, D]`."""
     row, column = place
-    images[:, 0, row, column] = draw_levels(network(images, codes)[:, 0, row, column], generator).to(images.dtype)
+    images[:, 0, row, column] = draw_levels(Bernoulli(), network(images, codes)[:, 0, row, column], generator).to(
+        images.dtype
+    )
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ from acn.errors import UsageError
 from acn.evaluation.costs import encode
 from acn.models import build
 from acn.recipes import recipe
-from acn.runs import WEIGHTS, create_run, save_prior, write_tensors
+from acn.runs import WEIGHTS, StoredPriors, create_run, save_priors, write_tensors
 
 POINTS = 60_000
 STARTS = 5
@@ -75,9 +75,9 @@ def make_run(folder: Path) -> Path:
     torch.manual_seed(0)
     model = build(config.model, collection.shape).eval()
     write_tensors(made.path / WEIGHTS, model.state_dict(), {})
-    size = config.model.code_size
+    size = model.code_size
     prior = GaussianPrior(torch.ones(1).double(), torch.zeros(1, size).double(), torch.ones(1, size).double())
-    save_prior(made, prior, encode(model, collection.train, lambda _: None))
+    save_priors(made, StoredPriors(prior, encode(model, collection.train, lambda _: None)))
     return made.path
 
 

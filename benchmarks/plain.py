@@ -8,13 +8,14 @@ import copy
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from acn.config import DecoderSettings, ImageShape
-from acn.distributions import draw_levels
+from acn.config import ACNSettings, DecoderSettings, ImageShape
+from acn.emissions import Bernoulli, draw_levels
 from acn.networks.incremental import generate
 from acn.networks.pixelcnn import GatedPixelCNN
 from acn.recipes import recipe
@@ -33,7 +34,7 @@ def run(progress: Callable[[str], None]) -> dict[str, object]:
     """Measure the decoders of the recipes for binarized MNIST without their canvas, alone and on random images."""
     figures: dict[str, object] = {"batch": BATCH, "rounds": ROUNDS, "threads": torch.get_num_threads()}
     for name in ("mnist", "images"):
-        settings = recipe(name).model.decoder.model_copy(update={"canvas": 0})
+        settings = cast(ACNSettings, recipe(name).model).decoder.model_copy(update={"canvas": 0})
         progress(f"{name}: training")
         figures[f"{name} training"] = measure_training(settings)
         progress(f"{name}: sampling")
@@ -74,7 +75,7 @@ def measure_sampling(settings: DecoderSettings) -> dict[str, dict[str, float]]:
         {
             "plain float32": lambda: draw_pixel(plain, images, codes, middle, generator),
             "ours float32": lambda: generate(
-                ours, codes, lambda logits: draw_levels(logits, generator), lambda _: None
+                ours, codes, lambda logits: draw_levels(Bernoulli(), logits, generator), lambda _: None
             ),
         },
         times={"plain float32": SHAPE.height * SHAPE.width},

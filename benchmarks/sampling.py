@@ -1,11 +1,12 @@
 """Cached generation against one whole pass per pixel, and against a single full pass over the same images."""
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 
-from acn.config import ImageShape
-from acn.distributions import draw_levels
+from acn.config import ACNSettings, ImageShape
+from acn.emissions import Bernoulli, draw_levels
 from acn.networks.incremental import generate
 from acn.networks.pixelcnn import GatedPixelCNN
 from acn.recipes import recipe
@@ -31,7 +32,7 @@ def run(progress: Callable[[str], None]) -> dict[str, object]:
 def _measure(side: int, batch: int) -> dict[str, float]:
     torch.manual_seed(0)
     shape = ImageShape(height=side, width=side, channels=1, levels=2)
-    network = GatedPixelCNN(recipe("mnist").model.decoder, shape, CODE_SIZE).to(DEVICE)
+    network = GatedPixelCNN(cast(ACNSettings, recipe("mnist").model).decoder, shape, CODE_SIZE).to(DEVICE)
     codes = torch.randn(batch, CODE_SIZE, device=DEVICE)
     images = torch.randint(2, (batch, 1, side, side), dtype=torch.uint8, device=DEVICE)
     generator = torch.Generator().manual_seed(0)
@@ -40,10 +41,10 @@ def _measure(side: int, batch: int) -> dict[str, float]:
         network(images, codes)
 
     def naive_step() -> None:
-        images[:, 0, 3, 3] = draw_levels(network(images, codes)[:, 0, 3, 3], generator).to(torch.uint8)
+        images[:, 0, 3, 3] = draw_levels(Bernoulli(), network(images, codes)[:, 0, 3, 3], generator).to(torch.uint8)
 
     def cached() -> None:
-        generate(network, codes, lambda logits: draw_levels(logits, generator), lambda _: None)
+        generate(network, codes, lambda logits: draw_levels(Bernoulli(), logits, generator), lambda _: None)
 
     seconds = {"full": median_seconds(full, REPEATS), "cached": median_seconds(cached, REPEATS)}
     naive = median_seconds(naive_step, NAIVE_STEPS) * side * side

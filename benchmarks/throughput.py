@@ -36,7 +36,7 @@ def run(progress: Callable[[str], None]) -> dict[str, object]:
 def _measure(config: Config, precision: str) -> dict[str, float]:
     state = new_state(config, SHAPE, MEMORY_ROWS, DEVICE)
     images = (torch.rand(config.training.batch, 1, 28, 28, device=DEVICE) > 0.8).to(torch.uint8)
-    codes = torch.randn(len(images), config.model.code_size, device=DEVICE)
+    codes = torch.randn(len(images), state.model.code_size, device=DEVICE)
 
     @torch.inference_mode()
     def forward() -> None:

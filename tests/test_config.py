@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from acn.config import SEEDS, Config, DecoderSettings, EncoderSettings, ImageShape, MemorySettings, override, validated
+from acn.config import (
+    SEEDS,
+    ACNSettings,
+    Config,
+    DecoderSettings,
+    EncoderSettings,
+    ImageShape,
+    MemorySettings,
+    override,
+    validated,
+)
 from acn.errors import UsageError
 
 
@@ -59,6 +69,7 @@ def test_overrides_take_plain_text_lists_and_booleans() -> None:
         ["data.source=a=b.npz", "model.encoder.stages=[[8],[16,16]]", "memory.unique=true", "memory.neighbours=all"],
     )
     assert config.data.source == "a=b.npz"
+    assert isinstance(config.model, ACNSettings)
     assert config.model.encoder.stages == ((8,), (16, 16))
     assert config.memory.unique is True
     assert config.memory.neighbours == "all"

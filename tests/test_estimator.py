@@ -30,8 +30,9 @@ from acn.data.scale import PixelScale
 from acn.errors import UsageError
 from acn.evaluation import mixture
 from acn.evaluation.costs import posteriors, reconstruction
-from acn.evaluation.unconditional import expected_log_prob_kl
-from acn.runs import load_prior
+from acn.evaluation.unconditional import expected_kl
+from acn.models.unconditional import unconditional_priors
+from acn.runs import load_priors
 from acn.training.step import training_step
 
 TINY = {
@@ -200,14 +201,16 @@ def test_a_run_that_is_kept_is_the_estimator(few: NDArray[np.uint8], tmp_path: P
 
 def test_score_is_minus_the_list_cost(few: NDArray[np.uint8], tmp_path: Path) -> None:
     encoder = tiny(run=tmp_path).fit(few)
-    model, (prior, known) = acn.load(tmp_path), load_prior(acn.load(tmp_path).run)
+    model, priors = acn.load(tmp_path), load_priors(acn.load(tmp_path).run)
     images = Images(few[..., None], ALL_BYTES).with_palette(model.run.palette)
     posterior = posteriors(model.model, images, lambda _: None)
-    paid = reconstruction(model.model, images, posterior, 0, lambda _: None)
-    kl, _ = expected_log_prob_kl(prior.log_prob, posterior, samples=4, seed=0)
+    seed = model.run.config.training.seed
+    paid = reconstruction(model.model, images, posterior, seed, lambda _: None)
+    prior = unconditional_priors(model.model, priors.mixture, priors.codes)[priors.chosen]
+    kl, _ = expected_kl(prior, posterior, samples=2, seed=seed)
     assert np.array_equal(encoder.score_samples(few), -(paid + kl).numpy())
     assert encoder.score(few) == pytest.approx(-float((paid + kl).mean()))
-    assert len(known) == 54
+    assert len(priors.codes) == 54
 
 
 def test_every_image_trains_or_is_held_out(few: NDArray[np.uint8], tmp_path: Path) -> None:
@@ -331,6 +334,7 @@ def test_settings_reach_the_run(few: NDArray[np.uint8], capsys: pytest.CaptureFi
     chosen = {**TINY, "training.batch": np.int64(7), "model.code_size": 9, "training.epochs": 9}
     encoder = tiny(n_components=np.int64(2), epochs=4, max_minutes=5, settings=chosen, verbose=True).fit(few)
     config = encoder.model_.run.config
+    assert isinstance(config.model, ACNSettings)
     assert (config.training.batch, config.training.max_minutes, config.model.code_size) == (7, 5, 2)
     assert config.training.precision == "float32"
     assert config.memory.neighbours == 53  # of the recipe's eighty

@@ -1,6 +1,6 @@
 import pytest
 
-from acn.config import Config, override, validated
+from acn.config import ACNSettings, Config, override, validated
 from acn.errors import UsageError
 from acn.recipes import RECIPES, recipe
 
@@ -18,6 +18,7 @@ def test_recipe_of_the_paper() -> None:
     """Section 4 and 4.1: optimizer, rates, average, K, M, D, blocks and filters; five convolutions."""
     paper = recipe("mnist")
     training, model = paper.training, paper.model
+    assert isinstance(model, ACNSettings)
     assert (training.optimizer, training.learning_rate, training.momentum) == ("rmsprop", 1e-5, 0.9)
     assert (training.batch, training.average_decay, training.schedule) == (64, 0.9999, "constant")
     assert (training.kl_warmup, training.kl_floor) == (0, 1)

@@ -1,134 +1,93 @@
 """Settings of a run: frozen, complete, validated on construction, and readable as JSON.
 
-A misspelt key, a value out of range or a combination that cannot work is refused here, with a sentence that says what
-to change, before any data is read. Numbers that belong to the images (size, channels, levels) are not settings: they
-are found in the data and live in `ImageShape`.
+A misspelt key, a value out of range, a combination that cannot work or a setting that the model does not read is
+refused here, with a sentence that says what to change, before any data is read. Numbers that belong to the images
+(size, channels, levels) are not settings: they are found in the data and live in `ImageShape`.
 """
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from acn.errors import UsageError
+from acn.families import (
+    FAMILIES,
+    ACNSettings,
+    DecoderSettings,
+    EncoderSettings,
+    ExactSettings,
+    ModelSettings,
+    PixelCNNSettings,
+    PixelVAESettings,
+    VAESettings,
+    family_names,
+)
+from acn.settings import ImageShape, Only, Settings, setting
+
+__all__ = [
+    "SEEDS",
+    "ACNSettings",
+    "Config",
+    "DataSettings",
+    "DecoderSettings",
+    "EncoderSettings",
+    "ExactSettings",
+    "ImageShape",
+    "MemorySettings",
+    "ModelSettings",
+    "PixelCNNSettings",
+    "PixelVAESettings",
+    "Settings",
+    "TrainingSettings",
+    "VAESettings",
+    "described",
+    "override",
+    "stored",
+    "validated",
+]
 
 # Seeds of a training lie below: a generator takes 63 bits, of which the number of the step has 40.
 SEEDS = 2**23
 
-
-class Settings(BaseModel):
-    """Base of all settings: immutable, and no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class ImageShape(Settings):
-    """What every image of a collection has in common; `levels` values per subpixel, coded 0 ... levels - 1."""
-
-    height: int = Field(ge=1)
-    width: int = Field(ge=1)
-    channels: Literal[1, 3]
-    levels: int = Field(ge=2, le=256)
-
-    @property
-    def dimensions(self) -> int:
-        """Subpixels per image."""
-        return self.height * self.width * self.channels
+NEIGHBOURS = Only(
+    "model.conditional", True, f"models whose prior is given a neighbour ({family_names(conditional=True)})"
+)
+CODES = Only("model.has_codes", True, "models that have codes")
+PRIOR = Only("model.trains_prior", True, "models whose prior has weights")
+MUON = Only("training.optimizer", "muon", "training.optimizer=muon")
 
 
 class DataSettings(Settings):
-    """Where images come from and how they are split and binarized.
+    """Where images come from and how they are split and binarized."""
 
-    `source`: `digits`, an `.npz` file, a folder of image files, or `hub:OWNER/NAME`.
-    `binarize`: `none` keeps the pixel values; `static` draws every pixel once as Bernoulli(value / maximum) and keeps
-    it; `dynamic` draws training images afresh at every visit (validation and test images once). Figures of the two are
-    not comparable. `valid_share`, `test_share`: used only where the source brings no such split.
-    """
-
-    source: str = "digits"
-    binarize: Literal["none", "static", "dynamic"] = "none"
-    valid_share: float = Field(0.1, gt=0, lt=0.5)
-    test_share: float = Field(0.1, gt=0, lt=0.5)
-    seed: int = Field(0, ge=0)
-
-
-class EncoderSettings(Settings):
-    """VGG-style encoder: 3x3 convolutions by stage with 2x2 pooling between stages, then a hidden layer and the code.
-
-    `stages`: the filters of each convolution, stage by stage.
-    """
-
-    stages: tuple[tuple[int, ...], ...] = ((32,), (64, 64), (128, 128))
-    hidden: int = Field(256, ge=0)
-
-    @model_validator(mode="after")
-    def _stages_hold_filters(self) -> Self:
-        if not self.stages or not all(stage and min(stage) >= 1 for stage in self.stages):
-            raise ValueError(f"every stage needs convolutions of at least one filter, found {self.stages}")
-        return self
-
-
-class DecoderSettings(Settings):
-    """Gated PixelCNN: `blocks` gated residual blocks of `filters` features and `kernel` x `kernel` receptive fields.
-
-    `first_kernel` is the size of the layer that reads the image; `head` the features of the 1x1 layer before the
-    output.
-    `canvas`: features per pixel of a picture that is rendered from the code and read by the first layer, 0 for none.
-    `separable`: blocks convolve every feature on its own and mix the features afterwards, which makes wide kernels and
-    many features cheap. The paper has neither of the two.
-    `dropout`: share of the features after each gate that a training step leaves out; pays where images are few.
-    """
-
-    filters: int = Field(64, ge=3)
-    blocks: int = Field(10, ge=1)
-    kernel: int = Field(5, ge=3)
-    first_kernel: int = Field(7, ge=3)
-    head: int = Field(128, ge=3)
-    canvas: int = Field(8, ge=0)
-    separable: bool = False
-    dropout: float = Field(0.0, ge=0, lt=1)
-
-    @model_validator(mode="after")
-    def _kernels_are_odd(self) -> Self:
-        if self.kernel % 2 == 0 or self.first_kernel % 2 == 0:
-            raise ValueError(f"kernel and first_kernel must be odd, found {self.kernel} and {self.first_kernel}")
-        return self
-
-
-class ModelSettings(Settings):
-    """The networks of a model. `code_size` is D, `mixtures` is M.
-
-    `name`: `acn`, or one of the baselines that it is compared with: `pixelvae` (the same encoder and decoder, an
-    unconditional mixture for a prior), `vae` (feed-forward decoder, standard normal prior) and `pixelcnn` (the decoder
-    alone).
-    `prior`: what an ACN makes of a neighbour's code: `network`, parameters by a network with the layers `prior_hidden`,
-    by a linear map where there are none; `width`, the code itself as the mean, and one learned width.
-    `posterior`: variances of the codes' distributions, all 1 (`unit`, as in the paper) or `learned`. A `vae` has
-    learned ones.
-    """
-
-    name: Literal["acn", "pixelvae", "vae", "pixelcnn"] = "acn"
-    code_size: int = Field(16, ge=1)
-    mixtures: int = Field(8, ge=1)
-    prior: Literal["network", "width"] = "network"
-    prior_hidden: tuple[Annotated[int, Field(ge=1)], ...] = (512, 512, 512)
-    posterior: Literal["unit", "learned"] = "unit"
-    encoder: EncoderSettings = EncoderSettings()
-    decoder: DecoderSettings = DecoderSettings()
+    source: str = setting("digits", "digits, an .npz file, a folder of image files, or hub:OWNER/NAME")
+    binarize: Literal["none", "static", "dynamic"] = setting(
+        "none",
+        "none keeps the values; static draws every pixel once as Bernoulli(value / maximum); dynamic draws training "
+        "images afresh at every visit. Figures of the two are not comparable",
+    )
+    valid_share: float = setting(0.1, "share of validation images, where the source has no such split", gt=0, lt=0.5)
+    test_share: float = setting(0.1, "share of test images, where the source has no such split", gt=0, lt=0.5)
+    seed: int = setting(0, "seed of the splits and of binarization", ge=0)
 
 
 class MemorySettings(Settings):
-    """The associative memory: K = `neighbours`, or "all" for K = N - 1.
+    """The associative memory: one code for each training image."""
 
-    `unique`: every code serves as a neighbour at most once per pass. `refresh`: stored codes, the longest unvisited
-    first, that are encoded afresh with the current weights at every step, beside those of the batch.
-    """
-
-    neighbours: int | Literal["all"] = 5
-    unique: bool = False
-    refresh: int = Field(0, ge=0)
+    neighbours: int | Literal["all"] = setting(
+        5, 'K, the nearest codes of which one is picked; "all" for K = N - 1', only=NEIGHBOURS
+    )
+    unique: bool = setting(False, "every code serves as a neighbour at most once per pass", only=NEIGHBOURS)
+    refresh: int = setting(
+        0,
+        "stored codes, the longest unvisited first, that every step encodes afresh beside its batch",
+        only=NEIGHBOURS,
+        ge=0,
+    )
 
     @model_validator(mode="after")
     def _neighbours_are_positive(self) -> Self:
@@ -138,45 +97,48 @@ class MemorySettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """How the weights are found.
+    """How the weights are found."""
 
-    `max_minutes`: training ends after that much time even if epochs are left, and the schedule runs by whichever of the
-    two is nearer its end; two runs with one seed are then no longer equal to the bit, since the clock has a say.
-    `optimizer`: `muon` is Muon for the matrices of convolutions, at `matrix_rate` times the learning rate, and Adam for
-    all other weights; `momentum` is that of Adam and RMSProp, Muon has its own.
-    `prior_rate`: learning rate of the prior network in units of `learning_rate`, which suits wide layers less.
-    `clip`: largest gradient norm, None for no limit. `schedule`: `constant`, or `cosine` (linear warm-up over `warmup`
-    steps, then a half cosine down to zero at the end).
-    `average_decay`: decay of the Polyak average, which gives every reported figure. `kl_warmup`: share of the training
-    over which the weight of the KL term rises linearly from `kl_floor` to 1. `kl_nodes`: quadrature nodes of the KL
-    term. `precision`: of the network passes; `auto` times both and takes bfloat16 only where it is clearly faster.
-    """
-
-    epochs: int = Field(10, ge=1)
-    max_minutes: float | None = Field(None, gt=0)
-    batch: int = Field(64, ge=1)
-    optimizer: Literal["adam", "rmsprop", "muon"] = "adam"
-    learning_rate: float = Field(1e-3, gt=0)
-    prior_rate: float = Field(1.0, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    schedule: Literal["constant", "cosine"] = "cosine"
-    warmup: int = Field(100, ge=0)
-    matrix_rate: float = Field(7.0, gt=0)
-    clip: float | None = Field(None, gt=0)
-    average_decay: float = Field(0.999, ge=0, lt=1)
-    kl_warmup: float = Field(0.0, ge=0, le=1)
-    kl_floor: float = Field(1.0, ge=0, le=1)
-    kl_nodes: int = Field(16, ge=2, le=128)
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    checkpoint_seconds: float = Field(60.0, gt=0)
-    seed: int = Field(0, ge=0, lt=SEEDS)
+    epochs: int = setting(10, "passes over the images", ge=1)
+    max_minutes: float | None = setting(
+        None,
+        "training ends after that much time even if epochs are left, and the schedule follows whichever is nearer its "
+        "end; two runs with one seed are then not equal to the bit",
+        gt=0,
+    )
+    batch: int = setting(64, "images per step", ge=1)
+    optimizer: Literal["adam", "rmsprop", "muon"] = setting(
+        "adam", "muon is Muon for the matrices of convolutions and Adam for all other weights"
+    )
+    learning_rate: float = setting(1e-3, "of all weights, before the factors below", gt=0)
+    prior_rate: float = setting(
+        1.0, "learning rate of the prior in units of learning_rate; wide layers want less", only=PRIOR, gt=0
+    )
+    momentum: float = setting(0.9, "of Adam and RMSProp; Muon has its own", ge=0, lt=1)
+    schedule: Literal["constant", "cosine"] = setting(
+        "cosine", "of the learning rate: constant, or a half cosine down to zero at the end"
+    )
+    warmup: int = setting(100, "steps over which the learning rate rises from zero", ge=0)
+    matrix_rate: float = setting(7.0, "learning rate of Muon in units of learning_rate", only=MUON, gt=0)
+    clip: float | None = setting(None, "largest norm of the gradient, null for no limit", gt=0)
+    average_decay: float = setting(0.999, "decay of the Polyak average, which gives every reported figure", ge=0, lt=1)
+    kl_warmup: float = setting(
+        0.0, "share of the training over which the weight of the KL rises to 1", only=CODES, ge=0, le=1
+    )
+    kl_floor: float = setting(1.0, "weight of the KL at the start of kl_warmup", only=CODES, ge=0, le=1)
+    kl_nodes: int = setting(16, "quadrature nodes of the KL", only=NEIGHBOURS, ge=2, le=128)
+    precision: Literal["auto", "float32", "bfloat16"] = setting(
+        "auto", "of the network passes; auto times both and takes bfloat16 where it is clearly faster"
+    )
+    checkpoint_seconds: float = setting(60.0, "time between checkpoints", gt=0)
+    seed: int = setting(0, "of the weights, the order of images and all draws", ge=0, lt=SEEDS)
 
 
 class Config(Settings):
     """All settings of a run."""
 
     data: DataSettings = DataSettings()
-    model: ModelSettings = ModelSettings()
+    model: Annotated[ModelSettings, Field(discriminator="name")] = ACNSettings()
     memory: MemorySettings = MemorySettings()
     training: TrainingSettings = TrainingSettings()
 
@@ -185,16 +147,26 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
     """Return `config` with `section.key=value` assignments applied; values are JSON, or plain text where they are no
     JSON.
 
+    An assignment to `model.name` comes first: the other family keeps those settings of `config` that it reads too.
+
     Raises:
-        UsageError: an assignment has no `=`, names no setting, or gives a value that the setting refuses.
+        UsageError: an assignment has no `=`, names no setting, or one that the model does not read, or gives a value
+            that the setting refuses.
     """
-    tree: dict[str, Any] = config.model_dump()
+    given: dict[str, str] = {}
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals:
             raise UsageError(f"--set expects section.key=value, found {assignment!r}")
-        _assign(tree, path.strip(), text.strip())
-    return validated(tree)
+        given[path.strip()] = text.strip()
+    tree: dict[str, Any] = config.model_dump()
+    if name := given.get("model.name"):
+        tree["model"] = _of_family(tree["model"], name)
+    for path, text in given.items():
+        _assign(tree, path, text)
+    made = validated(tree)
+    _refuse_unread(made, given)
+    return made
 
 
 def validated(tree: Mapping[str, Any]) -> Config:
@@ -213,13 +185,65 @@ def validated(tree: Mapping[str, Any]) -> Config:
         raise UsageError(f"setting {_place(first['loc'], tree)}: {reason}{found}") from error
 
 
+def stored(tree: Mapping[str, Any]) -> Config:
+    """Build a `Config` from what a run stored, which may hold settings that its family does not read any more.
+
+    Raises:
+        UsageError: naming the first setting that is wrong and why.
+    """
+    model = tree.get("model")
+    if isinstance(model, Mapping) and model.get("name", "acn") in FAMILIES:
+        tree = {**tree, "model": _of_family(model, model.get("name", "acn"))}
+    return validated(tree)
+
+
+def described(config: Config) -> Iterator[tuple[str, object, str]]:
+    """Path, value and description of every setting that is read under `config`."""
+    for path, field, value in _fields(config):
+        only = _only(field)
+        if only is None or only.holds(config):
+            yield path, value, field.description or ""
+
+
+def _of_family(model: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The settings `model` of one family as far as the family `name` reads them too; unknown ones stay."""
+    if name not in FAMILIES:
+        raise UsageError(f"there is no model {name!r}; the models are {family_names()}")
+    known = {key for family in FAMILIES.values() for key in family.model_fields}
+    own = FAMILIES[name].model_fields
+    kept = {key: value for key, value in model.items() if key in own or key not in known}
+    return {**FAMILIES[name]().model_dump(), **kept, "name": name}
+
+
+def _refuse_unread(config: Config, paths: Iterable[str]) -> None:
+    fields = {path: field for path, field, _ in _fields(config)}
+    for path in paths:
+        only = _only(fields[path])
+        if only is not None and not only.holds(config):
+            raise UsageError(f"setting {path} is read only with {only.text}; leave it out, or change that")
+
+
+def _only(field: FieldInfo) -> Only | None:
+    extra = field.json_schema_extra
+    return extra["only"] if isinstance(extra, dict) else None  # type: ignore[return-value]
+
+
+def _fields(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, FieldInfo, object]]:
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from _fields(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field, value
+
+
 def _place(location: Iterable[int | str], tree: object) -> str:
     """Path of a setting, without what pydantic adds to it about alternatives and positions."""
     path: list[str] = []
     for part in location:
-        if isinstance(tree, Mapping):
+        if isinstance(tree, Mapping) and part in tree:
             path.append(str(part))
-            tree = tree.get(part)
+            tree = tree[part]
     return ".".join(path)
 
 
@@ -229,10 +253,22 @@ def _assign(tree: dict[str, Any], path: str, text: str) -> None:
     for section in sections:
         node = node.get(section) if isinstance(node, dict) else None
     if not isinstance(node, dict) or key not in node or isinstance(node[key], dict):
-        close = difflib.get_close_matches(path, list(_paths(tree)), n=3, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(close)}?" if close else f"; settings are {', '.join(_paths(tree))}"
-        raise UsageError(f"there is no setting {path!r}{hint}")
+        raise UsageError(_unknown(tree, path))
     node[key] = text if isinstance(node[key], str) else _parse(text)  # a folder may be called 2024
+
+
+def _unknown(tree: Mapping[str, Any], path: str) -> str:
+    """Say that there is no setting `path`, and which there are."""
+    section, _, key = path.partition(".")
+    readers = [
+        name for name, family in FAMILIES.items() if section == "model" and key.split(".")[0] in family.model_fields
+    ]
+    known = list(_paths(tree))
+    if readers and tree["model"]["name"] not in readers:
+        return f"the model {tree['model']['name']} does not read {path}, which is for {' and '.join(readers)}"
+    close = difflib.get_close_matches(path, known, n=3, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(close)}?" if close else f"; settings are {', '.join(known)}"
+    return f"there is no setting {path!r}{hint}"
 
 
 def _paths(tree: Mapping[str, Any], prefix: str = "") -> Iterable[str]:

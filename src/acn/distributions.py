@@ -8,13 +8,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
+
+from acn.emissions import Emission, draw_levels
 
 LOG_2_PI = math.log(2 * math.pi)
 
@@ -30,6 +31,19 @@ class Cost:
     def total(self) -> Tensor:
         """Reconstruction plus KL, `[B]`, in nats."""
         return self.reconstruction + self.kl
+
+
+class Prior(Protocol):
+    """p(z) of codes, or p(z given a context): one distribution, or a batch of them with leading dimensions `[...]`."""
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Log density `[...]` of codes `z` `[..., D]`; leading dimensions broadcast."""
+
+    def sample(self, generator: torch.Generator | None = None, shape: tuple[int, ...] = ()) -> Tensor:
+        """Draw codes `[*shape, ..., D]`, from the numbers of `generator` if there is one."""
+
+    def cpu(self) -> Self:
+        """The same distribution on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -53,18 +67,49 @@ class FactorizedMixture:
         log_normal = -0.5 * (standard.square() + LOG_2_PI) - self.scales.log()
         return torch.logsumexp(self.log_weights + log_normal, dim=-1)
 
-    def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """Draw one code `[..., D]`."""
-        weights = self.log_weights.exp().flatten(0, -2)  # [... * D, M]
+    def sample(self, generator: torch.Generator | None = None, shape: tuple[int, ...] = ()) -> Tensor:
+        """Draw codes `[*shape, ..., D]`."""
+        log_weights, means, scales = (field.expand(*shape, *field.shape) for field in self._fields())
+        weights = log_weights.exp().flatten(0, -2)  # [... * D, M]
         source = weights.device if generator is None else generator.device
         component = torch.multinomial(weights.to(source), 1, generator=generator)
-        component = component.to(weights.device).view(*self.means.shape[:-1], 1)
-        mean, scale = self.means.gather(-1, component), self.scales.gather(-1, component)
-        return (mean + scale * _normal_like(mean, generator)).squeeze(-1)
+        component = component.to(weights.device).view(*means.shape[:-1], 1)
+        mean, scale = means.gather(-1, component), scales.gather(-1, component)
+        return (mean + scale * _normal(mean, generator)).squeeze(-1)
 
-    def to(self, dtype: torch.dtype) -> "FactorizedMixture":
+    def map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """The same kind of distribution with changed tensors, for instance some of its rows."""
+        return type(self)(*(change(field) for field in self._fields()))
+
+    def to(self, dtype: torch.dtype) -> Self:
         """Return the same distribution in another floating-point type."""
-        return FactorizedMixture(self.log_weights.to(dtype), self.means.to(dtype), self.scales.to(dtype))
+        return self.map(lambda field: field.to(dtype))
+
+    def cpu(self) -> Self:
+        """Return the same distribution on the CPU."""
+        return self.map(Tensor.cpu)
+
+    def _fields(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.log_weights, self.means, self.scales
+
+
+@dataclass(frozen=True)
+class StandardNormal:
+    """N(0, I) in D dimensions; `zeros` `[D]` says of what type and where."""
+
+    zeros: Tensor
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Log density `[...]` of codes `z` `[..., D]`."""
+        return -0.5 * (z.square() + LOG_2_PI).sum(-1)
+
+    def sample(self, generator: torch.Generator | None = None, shape: tuple[int, ...] = ()) -> Tensor:
+        """Draw codes `[*shape, D]`."""
+        return _normal(self.zeros.expand(*shape, -1), generator)
+
+    def cpu(self) -> "StandardNormal":
+        """Return the same distribution on the CPU."""
+        return StandardNormal(self.zeros.cpu())
 
 
 Covariance = Literal["full", "diag"]
@@ -113,10 +158,11 @@ class GaussianPrior:
         constant = self.weights.log() + half_log_det - self.means.shape[1] / 2 * math.log(2 * math.pi)
         return torch.logsumexp(constant - residuals.square().sum(-1) / 2, dim=-1)
 
-    def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw `count` points, float32 like codes with shape [count, D], from the numbers of `generator` (CPU)."""
+    def sample(self, generator: torch.Generator | None = None, shape: tuple[int, ...] = ()) -> Tensor:
+        """Draw codes `[*shape, D]`, float32 as codes are, of a mixture on the CPU."""
+        count = math.prod(shape)
         chosen = torch.multinomial(self.weights, count, replacement=True, generator=generator)
-        noise = torch.randn(count, self.means.shape[1], generator=generator, dtype=torch.float64)
+        noise = torch.randn(count, self.means.shape[1], generator=generator, dtype=self.means.dtype)
         if self.covariance == "diag":
             spread = noise / self.factors[chosen]
         else:  # covariance = P^-T P^-1, so a row of noise is multiplied by P^-1 from the right
@@ -125,7 +171,7 @@ class GaussianPrior:
                 drawn = chosen == component
                 factor = self.factors[component]
                 spread[drawn] = torch.linalg.solve_triangular(factor, noise[drawn], upper=True, left=False)
-        return (self.means[chosen] + spread).float()
+        return (self.means[chosen] + spread).float().view(*shape, -1)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the mixture as named tensors, for a safetensors file; `from_tensors` is the inverse."""
@@ -141,6 +187,11 @@ class Posterior(ABC):
     """q(z given x): a Gaussian for every dimension of every code, with means `mean` `[..., D]`."""
 
     mean: Tensor
+
+    @property
+    @abstractmethod
+    def variance(self) -> Tensor:
+        """Variances `[..., D]`."""
 
     @abstractmethod
     def at(self, noise: Tensor) -> Tensor:
@@ -160,18 +211,7 @@ class Posterior(ABC):
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """Draw one code `[..., D]`, differentiable with respect to the parameters."""
-        return self.at(_normal_like(self.mean, generator))
-
-    def kl(self, prior: FactorizedMixture, nodes: int = 64) -> Tensor:
-        """KL(self to prior) `[...]` by Gauss-Hermite quadrature of its D one-dimensional integrals.
-
-        Args:
-            prior: mixture whose leading dimensions broadcast with those of the mean.
-            nodes: quadrature nodes; the integral is exact where log p is a polynomial of degree below 2 x nodes.
-        """
-        offsets, weights = _hermite(nodes, self.mean.dtype, self.mean.device)
-        z = self.at(offsets.view(-1, *(1,) * self.mean.ndim))  # [nodes, ..., D]
-        return -self.entropy() - torch.einsum("n...,n->...", prior.log_prob(z), weights)
+        return self.at(_normal(self.mean, generator))
 
 
 @dataclass(frozen=True)
@@ -179,6 +219,11 @@ class UnitNormal(Posterior):
     """Gaussian of unit variance, the posterior of the paper: q(z given x) = N(mean, I), `mean` `[..., D]`."""
 
     mean: Tensor
+
+    @property
+    def variance(self) -> Tensor:
+        """1."""
+        return torch.ones_like(self.mean)
 
     def at(self, noise: Tensor) -> Tensor:
         """See `Posterior`."""
@@ -204,6 +249,11 @@ class DiagonalNormal(Posterior):
     mean: Tensor
     scale: Tensor
 
+    @property
+    def variance(self) -> Tensor:
+        """The squares of the widths."""
+        return self.scale.square()
+
     def at(self, noise: Tensor) -> Tensor:
         """See `Posterior`."""
         return self.mean + self.scale * noise
@@ -221,10 +271,45 @@ class DiagonalNormal(Posterior):
         return DiagonalNormal(change(self.mean), change(self.scale))
 
 
-def concatenate(posteriors: Sequence[Posterior]) -> Posterior:
-    """One batch of posteriors of the same kind, the rows of all `posteriors`."""
-    fields = [vars(posterior) for posterior in posteriors]
-    return type(posteriors[0])(**{name: torch.cat([field[name] for field in fields]) for name in fields[0]})
+Batch = TypeVar("Batch", bound=Posterior | FactorizedMixture)
+
+
+def concatenate(batches: Sequence[Batch]) -> Batch:
+    """One batch of distributions of the same kind, the rows of all `batches`."""
+    fields = [vars(batch) for batch in batches]
+    return type(batches[0])(**{name: torch.cat([field[name] for field in fields]) for name in fields[0]})
+
+
+def kl(posterior: Posterior, prior: Prior, z: Tensor, *, nodes: int = 64) -> Tensor:
+    """KL(posterior to prior) `[...]`, as exactly as the pair allows.
+
+    In closed form to a standard normal; by quadrature to a factorized mixture; else estimated, without bias, by `z`.
+
+    Args:
+        posterior: of B images.
+        prior: whose leading dimensions broadcast with those of the posterior.
+        z: one sample of each posterior, `[..., D]`.
+        nodes: of the quadrature.
+    """
+    if isinstance(prior, StandardNormal):
+        squares = posterior.mean.square() + posterior.variance
+        return 0.5 * (squares + LOG_2_PI).sum(-1) - posterior.entropy()
+    if isinstance(prior, FactorizedMixture):
+        return quadrature_kl(posterior, prior, nodes)
+    return posterior.log_prob(z) - prior.log_prob(z)
+
+
+def quadrature_kl(posterior: Posterior, prior: FactorizedMixture, nodes: int = 64) -> Tensor:
+    """KL(posterior to prior) `[...]` by Gauss-Hermite quadrature of its D one-dimensional integrals.
+
+    Args:
+        posterior: of B images.
+        prior: mixture whose leading dimensions broadcast with those of the mean.
+        nodes: quadrature nodes; the integral is exact where log p is a polynomial of degree below 2 x nodes.
+    """
+    offsets, weights = _hermite(nodes, posterior.mean.dtype, posterior.mean.device)
+    z = posterior.at(offsets.view(-1, *(1,) * posterior.mean.ndim))  # [nodes, ..., D]
+    return -posterior.entropy() - torch.einsum("n...,n->...", prior.log_prob(z), weights)
 
 
 Draw = Callable[[Tensor], Tensor]
@@ -233,15 +318,16 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class PixelLikelihood:
-    """Autoregressive distribution over images: pixels in raster order, the channels of a pixel one after the other.
+    """Distribution over images: pixels in raster order, the channels of a pixel one after the other.
 
-    `logits` maps images `[B, C, H, W]` (level indices) to logits `[B, C, H, W, V]`, or `[B, C, H, W]` for two levels,
-    where the logit of a subpixel depends on earlier subpixels alone. `generate` makes images by asking, for one
-    subpixel after the other, a function from its logits `[B, V]` (or `[B]`) to its levels `[B]`; its second argument
-    hears how many more pixels are done.
+    `emission` makes a distribution over levels of the P numbers that a network gives for a subpixel. `numbers` maps
+    images `[B, C, H, W]` (level indices) to those numbers `[B, C, H, W, P]`, where a subpixel's depend on earlier
+    subpixels alone. `generate` makes images by asking, for one subpixel after the other, a function from its numbers
+    `[B, P]` to its levels `[B]`; its second argument is told how many more pixels are done.
     """
 
-    logits: Callable[[Tensor], Tensor]
+    emission: Emission
+    numbers: Callable[[Tensor], Tensor]
     generate: Callable[[Draw, Progress], Tensor]
 
     def log_prob(self, images: Tensor) -> Tensor:
@@ -250,7 +336,7 @@ class PixelLikelihood:
 
     def log_prob_per_subpixel(self, images: Tensor) -> Tensor:
         """Log probability `[B, C, H, W]` of every subpixel given those before it."""
-        return _log_prob_of_levels(self.logits(images).float(), images)
+        return self.emission.log_prob(self.numbers(images).float(), images)
 
     def sample(
         self, generator: torch.Generator, *, temperature: float = 1.0, progress: Progress = lambda _: None
@@ -259,38 +345,16 @@ class PixelLikelihood:
 
         Args:
             generator: source of the uniform numbers, one per subpixel of each image.
-            temperature: logits are divided by it; 0 takes the mode of every subpixel.
-            progress: hears how many more pixels are done.
+            temperature: of the emission; 0 takes the mode of every subpixel.
+            progress: is told how many more pixels are done.
         """
-        return self.generate(lambda logits: draw_levels(logits, generator, temperature), progress)
+        return self.generate(lambda numbers: draw_levels(self.emission, numbers, generator, temperature), progress)
 
 
-def draw_levels(logits: Tensor, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
-    """Levels `[B]` from logits `[B, V]`, or `[B]` for two levels, by inversion of the cumulative distribution.
-
-    The uniform numbers are drawn where the generator lives, so that a seed gives the same picture on every device as
-    far as the logits are the same.
-    """
-    if logits.ndim == 1:
-        logits = torch.stack([torch.zeros_like(logits), logits], dim=-1)
-    if temperature == 0:
-        return logits.argmax(-1)
-    uniform = torch.rand(len(logits), generator=generator, device=generator.device, dtype=torch.float64)
-    cumulative = torch.softmax(logits.double() / temperature, -1).cumsum(-1)
-    # The last level takes what rounding leaves of the sum of one.
-    return (cumulative[:, :-1] <= uniform.to(logits.device).unsqueeze(-1)).sum(-1)
-
-
-def _log_prob_of_levels(logits: Tensor, images: Tensor) -> Tensor:
-    if logits.ndim == images.ndim:
-        return -functional.binary_cross_entropy_with_logits(logits, images.to(logits.dtype), reduction="none")
-    return functional.log_softmax(logits, dim=-1).gather(-1, images.long().unsqueeze(-1)).squeeze(-1)
-
-
-def _normal_like(tensor: Tensor, generator: torch.Generator | None) -> Tensor:
+def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
     # Drawn where the generator lives, so that a seed gives the same draw whatever device computes with it.
-    source = tensor.device if generator is None else generator.device
-    return torch.randn(tensor.shape, generator=generator, device=source, dtype=tensor.dtype).to(tensor.device)
+    source = like.device if generator is None else generator.device
+    return torch.randn(like.shape, generator=generator, device=source, dtype=like.dtype).to(like.device)
 
 
 def _hermite(nodes: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -25,8 +25,7 @@ from acn.config import SEEDS, Config, override
 from acn.data import ALL_BYTES, Collection, Images, assemble
 from acn.data.scale import PixelScale, image_shape, with_channels
 from acn.data.splits import complete_splits
-from acn.errors import UsageError
-from acn.evaluation.evaluate import fit_prior
+from acn.evaluation.evaluate import fit_priors
 from acn.files import write_atomically
 from acn.memory import nearest, squared_distances
 from acn.recipes import recipe as recipe_settings
@@ -280,10 +279,7 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         # The timing that `auto` asks for could make two fits differ.
         chosen = {"training.precision": "float32", **(self.settings or {}), **own}
         chosen |= {name: value for name, value in limits.items() if value is not None}
-        config = override(recipe_settings(self.recipe), [f"{name}={_text(value)}" for name, value in chosen.items()])
-        if config.model.name == "pixelcnn":
-            raise UsageError("a PixelCNN has no codes, so it cannot encode; choose another model.name")
-        return config
+        return override(recipe_settings(self.recipe), [f"{name}={_text(value)}" for name, value in chosen.items()])
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:
@@ -345,5 +341,5 @@ def _train(run: Run, state: TrainingState, collection: Collection, verbose: bool
 def _evaluated(run: Run, collection: Collection, device: torch.device) -> TrainedModel:
     """Fit the unconditional prior of a trained run."""
     model = load_model(run).to(device)
-    fit_prior(run, model, collection)
+    fit_priors(run, model, collection)
     return TrainedModel(run, model).in_memory()

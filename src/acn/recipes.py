@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 from acn.config import (
+    ACNSettings,
     Config,
     DataSettings,
     DecoderSettings,
     EncoderSettings,
     MemorySettings,
-    ModelSettings,
     TrainingSettings,
 )
 from acn.errors import UsageError
@@ -33,7 +33,7 @@ def digits() -> Config:
     farther still. The prior has to be trained for such distances.
     """
     return Config(
-        model=ModelSettings(
+        model=ACNSettings(
             encoder=EncoderSettings(stages=((32, 32), (64, 64)), hidden=128),
             decoder=DecoderSettings(filters=32, blocks=4, kernel=3, first_kernel=5, head=64),
         ),
@@ -45,7 +45,7 @@ def digits() -> Config:
 def images() -> Config:
     """Any collection of images in an hour on two CPU cores."""
     return Config(
-        model=ModelSettings(
+        model=ACNSettings(
             code_size=32, decoder=DecoderSettings(filters=32, blocks=7, kernel=5, first_kernel=7, head=96)
         ),
         training=_CPU_HOUR,
@@ -55,7 +55,7 @@ def images() -> Config:
 def archive() -> Config:
     """Any collection, by networks so small that an archive can carry them (see `acn.codec`)."""
     return Config(
-        model=ModelSettings(
+        model=ACNSettings(
             prior_hidden=(256, 256),
             encoder=EncoderSettings(stages=((16,), (32,), (48,)), hidden=0),
             decoder=DecoderSettings(filters=28, blocks=8, kernel=3, first_kernel=7, head=56, canvas=0),
@@ -69,7 +69,7 @@ def mnist_cpu() -> Config:
     steps = {"batch": 16, "learning_rate": 1.5e-3, "optimizer": "muon", "average_decay": 0.9995}
     return Config(
         data=DataSettings(source="mnist_static.npz"),
-        model=ModelSettings(
+        model=ACNSettings(
             prior_hidden=(256, 256, 256),
             encoder=EncoderSettings(hidden=128),
             decoder=DecoderSettings(filters=64, blocks=6, kernel=7, first_kernel=7, head=64, separable=True),
@@ -86,7 +86,7 @@ def mnist_small() -> Config:
     once = {"epochs": 1, "max_minutes": None, "batch": 16, "learning_rate": 3e-3, "optimizer": "muon"}
     return Config(
         data=DataSettings(source="mnist_static.npz"),
-        model=ModelSettings(
+        model=ACNSettings(
             prior_hidden=(256, 256, 256),
             encoder=EncoderSettings(stages=((16,), (32, 32), (64, 64)), hidden=128),
             decoder=DecoderSettings(filters=48, blocks=5, kernel=7, first_kernel=7, head=64, separable=True),
@@ -99,9 +99,7 @@ def mnist() -> Config:
     """The paper's networks, optimizer and rates for binarized MNIST (section 4.1)."""
     return Config(
         data=DataSettings(source="mnist_static.npz"),
-        model=ModelSettings(
-            decoder=DecoderSettings(filters=64, blocks=10, kernel=5, first_kernel=5, head=64, canvas=0)
-        ),
+        model=ACNSettings(decoder=DecoderSettings(filters=64, blocks=10, kernel=5, first_kernel=5, head=64, canvas=0)),
         memory=MemorySettings(neighbours=5),
         training=TrainingSettings(
             epochs=1000,

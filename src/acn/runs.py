@@ -27,10 +27,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from acn.config import Config, ImageShape, validated
+from acn.config import Config, ImageShape, stored
 from acn.data import Collection
 from acn.distributions import GaussianPrior
 from acn.errors import BusyError, RunError, StorageError, UsageError
+from acn.families import PriorName
 from acn.files import storage_error, write_atomically, write_text_atomically
 from acn.models import Model, build
 from acn.pretrained import located, names
@@ -95,6 +96,19 @@ def write_settings(run: Run) -> None:
     write_text_atomically(run.path / CONFIG, json.dumps(record, indent=2) + "\n")
 
 
+@dataclass(frozen=True)
+class StoredPriors:
+    """What the unconditional priors of a run are made of.
+
+    `mixture`: fitted to the training codes. `codes`: of the training images, `[N, D]`. `chosen`: the name of *the*
+    unconditional prior of the run, the one that costs its validation images least.
+    """
+
+    mixture: GaussianPrior
+    codes: Tensor
+    chosen: PriorName = "mixture"
+
+
 @contextmanager
 def held(path: Path) -> Iterator[None]:
     """Keep the run folder `path` for this process until the block ends, or the process dies; it may hold it repeatedly.
@@ -130,7 +144,7 @@ def open_run(path: Path) -> Run:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
         shape = ImageShape.model_validate(record["shape"])
-        return Run(path, validated(record["config"]), shape, record["data"], record.get("made", {}))
+        return Run(path, stored(record["config"]), shape, record["data"], record.get("made", {}))
     except (ValueError, KeyError, TypeError, UsageError) as error:
         raise RunError(f"{file} is damaged or of another version ({error}); train again or restore the file") from error
 
@@ -181,7 +195,7 @@ def _is_model_alone(run: Run) -> bool:
     return (run.path / WEIGHTS).exists() and not run.checkpoint.exists()
 
 
-def save_model(run: Run, model: Model, prior: tuple[GaussianPrior, Tensor]) -> None:
+def save_model(run: Run, model: Model, priors: StoredPriors) -> None:
     """Write what using a model takes, and nothing of its training, to the folder of `run`.
 
     The names are those of the hubs: `config.json` and `model.safetensors`, beside `prior.safetensors`.
@@ -195,16 +209,21 @@ def save_model(run: Run, model: Model, prior: tuple[GaussianPrior, Tensor]) -> N
     write_settings(run)
     (run.path / FROZEN).unlink(missing_ok=True)  # made of other weights
     write_tensors(run.path / WEIGHTS, model.state_dict(), {})
-    save_prior(run, *prior)
+    save_priors(run, priors)
 
 
-def save_prior(run: Run, mixture: GaussianPrior, codes: Tensor) -> None:
-    """Keep the mixture prior and the codes `[N, D]` of the training images, which the associative prior is made of."""
-    write_tensors(run.path / PRIOR, {"codes": codes, **mixture.tensors()}, {})
+def save_priors(run: Run, priors: StoredPriors) -> None:
+    """Keep what the unconditional priors of a run are made of.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    tensors = {"codes": priors.codes, **priors.mixture.tensors()}
+    write_tensors(run.path / PRIOR, tensors, {"chosen": priors.chosen})
 
 
-def load_prior(run: Run) -> tuple[GaussianPrior, Tensor]:
-    """Return what `save_prior` kept.
+def load_priors(run: Run) -> StoredPriors:
+    """Return what `save_priors` kept.
 
     Raises:
         RunError: the run was not evaluated yet, or the file is damaged.
@@ -212,8 +231,8 @@ def load_prior(run: Run) -> tuple[GaussianPrior, Tensor]:
     file = run.path / PRIOR
     if not file.exists():
         raise RunError(f"{run.path} has no unconditional prior yet: fit it with acn evaluate {run.path}")
-    tensors, _ = read_tensors(file)
-    return GaussianPrior.from_tensors(tensors), tensors["codes"]
+    tensors, facts = read_tensors(file)
+    return StoredPriors(GaussianPrior.from_tensors(tensors), tensors["codes"], facts.get("chosen", "mixture"))
 
 
 def load_weights(model: Model, tensors: Mapping[str, Tensor], file: Path) -> None:

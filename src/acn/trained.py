@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from acn.codec.freezing import freeze
 from acn.codec.frozen import FrozenModel
 from acn.codec.store import kept_model
 from acn.data import ALL_BYTES, Images, as_pixels, to_values
-from acn.distributions import GaussianPrior
+from acn.distributions import Prior
 from acn.errors import DataError
 from acn.evaluation.costs import encode, posteriors, reconstruction
-from acn.evaluation.unconditional import expected_log_prob_kl
-from acn.models import Model, with_codes
-from acn.runs import Run, load_model, open_run, save_model
-from acn.sampling.draws import Sampler, draw_codes, prior_of
+from acn.evaluation.evaluate import UNCONDITIONAL_SAMPLES
+from acn.evaluation.unconditional import expected_kl
+from acn.models import Model
+from acn.models.unconditional import unconditional_priors
+from acn.runs import Run, StoredPriors, load_model, open_run, save_model
+from acn.sampling.draws import Sampler, draw_codes, priors_of
 
-SCORE_SAMPLES = 4
 # Stands in messages where the folder of a run would.
 IN_MEMORY = Path("the model in memory")
 
@@ -59,12 +59,12 @@ class TrainedModel:
     Args:
         run: settings of the model, and the folder in which its prior is found.
         model: its networks.
-        prior: the unconditional prior as `acn.sampling.draws.prior_of` returns it, of a model that needs no folder.
+        priors: the unconditional priors as `acn.sampling.draws.priors_of` returns them, of a model without a folder.
     """
 
     run: Run
     model: Model
-    prior: tuple[GaussianPrior, Tensor] | None = field(default=None, repr=False)
+    priors: StoredPriors | None = field(default=None, repr=False)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "TrainedModel":
@@ -84,7 +84,7 @@ class TrainedModel:
             RunError: the run was not evaluated yet, so that it has no unconditional prior.
             StorageError: the disk refused.
         """
-        save_model(replace(self.run, path=Path(folder)), self.model, self._prior)
+        save_model(replace(self.run, path=Path(folder)), self.model, self._priors)
 
     def in_memory(self) -> "TrainedModel":
         """Return the same model, which needs its folder no more.
@@ -92,7 +92,7 @@ class TrainedModel:
         Raises:
             RunError: the run was not evaluated yet, so that it has no unconditional prior.
         """
-        return TrainedModel(replace(self.run, path=IN_MEMORY), self.model, self._prior)
+        return TrainedModel(replace(self.run, path=IN_MEMORY), self.model, self._priors)
 
     def __reduce__(self) -> tuple[Callable[[Mapping[str, bytes]], "TrainedModel"], tuple[dict[str, bytes]]]:
         with TemporaryDirectory(prefix="acn-") as folder:
@@ -106,25 +106,30 @@ class TrainedModel:
             DataError: the images are not of the model's size, or have pixel values that it does not know.
             UsageError: the model has no codes.
         """
-        codes: NDArray[np.float32] = encode(with_codes(self.model), self._images(images), lambda _: None).numpy()
+        codes: NDArray[np.float32] = encode(
+            self.model.with_codes("encoding"), self._images(images), lambda _: None
+        ).numpy()
         return codes
 
-    def score_samples(self, images: NDArray[Any], *, seed: int = 0) -> NDArray[np.float64]:
-        """Lower bound of the log-likelihood of images `[N]`, in nats: minus what each costs on its own (`list`).
+    def score_samples(self, images: NDArray[Any], *, seed: int | None = None) -> NDArray[np.float64]:
+        """Lower bound of the log-likelihood of images `[N]`, in nats: minus what each costs on its own.
 
-        The unconditional prior is the mixture; z and the samples that estimate its KL are drawn from `seed`.
+        The mean over the test split is minus the `list` cost of its evaluation.
+
+        Args:
+            images: uint8 `[N, H, W]` or `[N, H, W, C]`.
+            seed: of z and of the samples that estimate its KL; None for that of the evaluation.
 
         Raises:
             DataError: see `encode`.
             RunError: the run was not evaluated yet.
         """
-        opened = self._images(images)
+        opened, seed = self._images(images), self.run.config.training.seed if seed is None else seed
         posterior = posteriors(self.model, opened, lambda _: None)
-        paid = reconstruction(self.model, opened, posterior, seed, lambda _: None)
+        cost = reconstruction(self.model, opened, posterior, seed, lambda _: None)
         if self.model.code_size:
-            kl, _ = expected_log_prob_kl(self._prior[0].log_prob, posterior, samples=SCORE_SAMPLES, seed=seed)
-            paid = paid + kl
-        score: NDArray[np.float64] = -paid.numpy()
+            cost = cost + expected_kl(self._prior, posterior, samples=UNCONDITIONAL_SAMPLES, seed=seed)[0]
+        score: NDArray[np.float64] = -cost.numpy()
         return score
 
     def freeze(self) -> FrozenModel:
@@ -134,22 +139,27 @@ class TrainedModel:
             RunError: the run was not evaluated yet, or its weights do not fit exact arithmetic.
             ArchiveError: the integers that lie beside the weights are damaged.
         """
-        return kept_model(self.run) or freeze(self.model, self.run.config.model, self.run.palette, self._prior)
+        return kept_model(self.run) or freeze(self.model, self.run.palette, (self._priors.mixture, self._priors.codes))
 
     def sample(self, count: int, *, seed: int = 0, temperature: float = 1.0) -> NDArray[np.uint8]:
-        """Draw new images, uint8 `[count, H, W]` or `[count, H, W, 3]`, from the mixture prior and the decoder.
+        """Draw new images, uint8 `[count, H, W]` or `[count, H, W, 3]`, from the unconditional prior and the decoder.
 
         Raises:
             RunError: the run was not evaluated yet.
         """
         sampler = Sampler(self.model, torch.Generator().manual_seed(seed), temperature)
-        codes = draw_codes(self.model, self._prior, "mixture", count, sampler.generator)
+        codes = draw_codes(self.model, self._priors, count, sampler.generator)
         values = to_values(sampler.decode(codes), self.run.palette)
         return values[..., 0] if self.run.shape.channels == 1 else values
 
     @cached_property
-    def _prior(self) -> tuple[GaussianPrior, Tensor]:
-        return prior_of(self.run, self.model) if self.prior is None else self.prior
+    def _priors(self) -> StoredPriors:
+        return priors_of(self.run, self.model) if self.priors is None else self.priors
+
+    @cached_property
+    def _prior(self) -> Prior:
+        """The unconditional prior of the run."""
+        return unconditional_priors(self.model, self._priors.mixture, self._priors.codes)[self._priors.chosen]
 
     def _images(self, images: NDArray[Any]) -> Images:
         opened = Images(as_pixels(np.asarray(images), "images"), ALL_BYTES).with_palette(self.run.palette)

@@ -1,10 +1,12 @@
 """The comparison is fair only if both networks compute the same function, and honest only if the plain one is timed."""
 
+from typing import cast
+
 import pytest
 import torch
 
-from acn.config import DecoderSettings, ImageShape
-from acn.distributions import draw_levels
+from acn.config import ACNSettings, DecoderSettings, ImageShape
+from acn.emissions import Bernoulli, draw_levels
 from acn.networks.incremental import generate
 from acn.networks.pixelcnn import GatedPixelCNN
 from acn.recipes import recipe
@@ -45,7 +47,9 @@ def test_the_plain_sampler_draws_what_the_cached_one_draws() -> None:
     for place in torch.cartesian_prod(torch.arange(6), torch.arange(5)).tolist():
         _plain.draw_pixel(copy, images, codes, (place[0], place[1]), generator)
     generator.manual_seed(0)
-    assert torch.equal(images, generate(network, codes, lambda logits: draw_levels(logits, generator), lambda _: None))
+    assert torch.equal(
+        images, generate(network, codes, lambda logits: draw_levels(Bernoulli(), logits, generator), lambda _: None)
+    )
     assert 0 < images.float().mean() < 1
 
 
@@ -59,7 +63,7 @@ def test_what_a_plain_network_cannot_copy_is_refused(canvas: int, channels: int,
 @pytest.mark.parametrize("name", ["mnist", "images"])
 @torch.no_grad()
 def test_the_contenders_compute_the_same_function(name: str) -> None:
-    ours, theirs = plain.contenders(recipe(name).model.decoder.model_copy(update={"canvas": 0}))
+    ours, theirs = plain.contenders(cast(ACNSettings, recipe(name).model).decoder.model_copy(update={"canvas": 0}))
     images, codes = torch.randint(2, (1, 1, 28, 28)), torch.randn(1, plain.CODE_SIZE, dtype=torch.double)
     logits = [network.cpu().double()(images, codes) for network in (theirs, ours)]
     torch.testing.assert_close(*logits, atol=1e-10, rtol=0)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from acn.codec.freezing import freeze
 from acn.codec.frozen import FrozenModel
-from acn.config import ImageShape, ModelSettings
+from acn.config import ACNSettings, ImageShape
 from acn.distributions import Covariance, GaussianPrior
 from acn.models import ACN
 from tests.codec.surgery import Json
@@ -23,12 +23,12 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def settings_of(**changes: Json) -> ModelSettings:
+def settings_of(**changes: Json) -> ACNSettings:
     """`SETTINGS` with changes: those called `decoder` or `encoder` are merged."""
     tree = SETTINGS | changes
     for part in ("encoder", "decoder"):
         tree[part] = SETTINGS[part] | changes.get(part, {})
-    return ModelSettings.model_validate(tree)
+    return ACNSettings.model_validate(tree)
 
 
 def mixture(codes: Tensor, components: int, covariance: Covariance) -> GaussianPrior:
@@ -43,7 +43,7 @@ def mixture(codes: Tensor, components: int, covariance: Covariance) -> GaussianP
 
 def floating(
     shape: tuple[int, int, int, int] = (4, 5, 1, 5), *, seed: int = 0, loud: float = 3.0, **changes: Json
-) -> tuple[ACN, ModelSettings]:
+) -> ACN:
     """A model for images of `shape` (height, width, channels, levels); `loud`: how far apart its logits are."""
     torch.manual_seed(seed)
     settings = settings_of(**changes)
@@ -54,7 +54,7 @@ def floating(
             if parameter.ndim == 1:
                 parameter.add_(torch.randn_like(parameter) * 0.2)
         model.decoder.output.conv.weight.mul_(loud)
-    return model, settings
+    return model
 
 
 def tiny(
@@ -68,12 +68,12 @@ def tiny(
     precision: int = 6,
     **changes: Json,
 ) -> FrozenModel:
-    model, settings = floating(shape, seed=seed, **changes)
+    model = floating(shape, seed=seed, **changes)
     with torch.no_grad():
         codes = model.encoder(torch.randint(shape[-1], (20, shape[2], *shape[:2]), dtype=torch.uint8))
     values = np.array(range(shape[-1]) if palette is None else palette, dtype=np.uint8)
     prior = mixture(codes, components, covariance), codes
-    return freeze(model, settings, values, prior, with_prior=with_prior, precision=precision)
+    return freeze(model, values, prior, with_prior=with_prior, precision=precision)
 
 
 def random_levels(model: FrozenModel, count: int, seed: int = 0) -> Tensor:

@@ -16,9 +16,9 @@ from acn.codec import bitsback
 from acn.codec.bitsback import Mode, batch_sizes, decode, encode
 from acn.codec.frozen import FrozenModel
 from acn.codec.stack import ExhaustedError, Stack, first_words
-from acn.codec.tables import SLOTS
 from acn.codec.tours import find_tour
 from acn.distributions import Covariance
+from acn.exact.tables import SLOTS
 from tests.codec.models import random_levels, tiny
 from tests.codec.surgery import Json
 

@@ -80,9 +80,9 @@ def test_scale(levels: int) -> None:
 
 def cached_logits(model: FrozenModel, images: Tensor, codes: Tensor) -> Tensor:
     cached, shape = CachedDecoder(model.network.decoder, codes), model.facts.shape
-    found = torch.zeros(*images.shape, model.network.decoder.outputs)
+    found = torch.zeros(*images.shape, model.network.decoder.emission.size)
     for row, column, channel in itertools.product(range(shape.height), range(shape.width), range(shape.channels)):
-        found[:, channel, row, column] = cached.logits(row, column, channel).view(len(images), -1)
+        found[:, channel, row, column] = cached.numbers(row, column, channel).view(len(images), -1)
         cached.put(row, column, channel, images[:, channel, row, column])
     return found
 
@@ -176,40 +176,40 @@ def test_a_layer_stays_below_its_bound(largest: int) -> None:
     "part", ["encoder.code", "prior_network.hidden.1", "decoder.head.conv", "decoder.canvas.cells"]
 )
 def test_weights_that_could_overflow_are_refused(part: str) -> None:
-    model, settings = floating()
+    model = floating()
     codes = torch.randn(20, 3)
     prior = mixture(codes, 3, "full"), codes
     with torch.no_grad():
         model.get_parameter(f"{part}.weight").mul_(2.0**45)
     with pytest.raises(RunError, match="so large that exact integer arithmetic could overflow"):
-        freeze(model, settings, np.arange(5, dtype=np.uint8), prior)
+        freeze(model, np.arange(5, dtype=np.uint8), prior)
 
 
 def test_many_blocks_may_not_add_up_to_what_float32_cannot_hold() -> None:
     codes = torch.randn(20, 3)
     prior, palette = (mixture(codes, 3, "full"), codes), np.arange(5, dtype=np.uint8)
     for blocks, fine in ((20, True), (40, False)):
-        model, settings = floating(decoder={"blocks": blocks})
+        model = floating(decoder={"blocks": blocks})
         with torch.no_grad():
             for block in model.decoder.blocks:
                 cast(GatedBlock, block).mix.conv.weight.fill_(2.0**10)  # every output can reach its limit
         if fine:
-            freeze(model, settings, palette, prior)
+            freeze(model, palette, prior)
         else:
             with pytest.raises(RunError, match="could overflow"):
-                freeze(model, settings, palette, prior)
+                freeze(model, palette, prior)
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
 def test_weights_that_are_no_numbers_are_refused(wrong: float) -> None:
-    model, settings = floating()
+    model = floating()
     codes = torch.randn(20, 3)
     with torch.no_grad():
         model.decoder.head.conv.weight[0] = wrong
     with pytest.raises(RunError, match="not finite"):
-        freeze(model, settings, np.arange(5, dtype=np.uint8), (mixture(codes, 3, "full"), codes))
+        freeze(model, np.arange(5, dtype=np.uint8), (mixture(codes, 3, "full"), codes))
     with pytest.raises(RunError, match="diverged"):
-        freeze(floating()[0], settings, np.arange(5, dtype=np.uint8), (mixture(codes, 3, "full"), codes * 1000))
+        freeze(floating(), np.arange(5, dtype=np.uint8), (mixture(codes, 3, "full"), codes * 1000))
 
 
 def test_single_precision_changes_nothing() -> None:
@@ -266,14 +266,14 @@ def test_model_file_round_trip(covariance: str, with_prior: bool) -> None:
 
 def test_rounding_costs_little() -> None:
     shape = (6, 6, 1, 5)
-    model, settings = floating(shape, decoder={"filters": 8, "blocks": 3})
+    model = floating(shape, decoder={"filters": 8, "blocks": 3})
     images = torch.randint(5, (200, 1, 6, 6), dtype=torch.uint8)
     with torch.no_grad():
         codes = model.encoder(images)
     prior = mixture(codes, 3, "full")
     losses = {
         precision: frozen_loss(
-            freeze(model, settings, np.arange(5, dtype=np.uint8), (prior, codes), precision=precision),
+            freeze(model, np.arange(5, dtype=np.uint8), (prior, codes), precision=precision),
             model,
             prior,
             images,

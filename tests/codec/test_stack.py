@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from acn.codec.stack import ExhaustedError, Stack, first_words
-from acn.codec.tables import SLOTS
+from acn.exact.tables import SLOTS
 from tests.codec import reader
 
 AWKWARD = [1, 2, 3, 5, 7, 255, 256, 2**12 + 1, 2**23 - 1, 2**23, 2**23 + 1, SLOTS - 1, SLOTS]

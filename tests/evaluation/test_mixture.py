@@ -42,7 +42,7 @@ def test_log_prob_is_that_of_sklearn(fitted: dict[str, GaussianMixture], kind: C
 @pytest.mark.parametrize("kind", COVARIANCES)
 def test_samples_have_the_moments_of_the_mixture(fitted: dict[str, GaussianMixture], kind: Covariance) -> None:
     prior, source = mixture._prior(fitted[kind]), fitted[kind]
-    drawn = prior.sample(200_000, torch.Generator().manual_seed(0))
+    drawn = prior.sample(torch.Generator().manual_seed(0), (200_000,))
     assert drawn.shape == (200_000, 3)
     assert drawn.dtype == torch.float32
     mean = source.weights_ @ source.means_
@@ -51,7 +51,7 @@ def test_samples_have_the_moments_of_the_mixture(fitted: dict[str, GaussianMixtu
     second += np.einsum("k,kd,ke->de", source.weights_, source.means_ - mean, source.means_ - mean)
     np.testing.assert_allclose(drawn.mean(0), mean, atol=0.1)
     np.testing.assert_allclose(np.cov(drawn.numpy().T), second, atol=0.02 * second.max())
-    again = prior.sample(200_000, torch.Generator().manual_seed(0))
+    again = prior.sample(torch.Generator().manual_seed(0), (200_000,))
     assert torch.equal(drawn, again)
 
 

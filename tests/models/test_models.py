@@ -9,8 +9,8 @@ from torch import Tensor
 from acn.config import ImageShape
 from acn.distributions import DiagonalNormal, UnitNormal
 from acn.errors import UsageError
-from acn.models import ACN, Model, PixelCNN, as_acn, with_codes
-from tests.models.tiny import KINDS, image_shape, shaken, tiny_acn, tiny_model
+from acn.models import ACN, Model, PixelCNN
+from tests.models.tiny import KINDS, image_shape, kl_of, shaken, tiny_acn, tiny_model
 
 SHAPES = [image_shape(5, 7), image_shape(4, 3, levels=5), image_shape(3, 5, 3, 6)]
 # The weights that are trained at the prior's own rate.
@@ -46,7 +46,7 @@ def test_distributions_have_their_shapes(kind: str, shape: ImageShape) -> None:
     assert posterior.mean.shape == (6, model.code_size)
     assert type(posterior) is (DiagonalNormal if kind in ("learned", "vae") else UnitNormal)
     z = posterior.sample(torch.Generator().manual_seed(0))
-    kl = model.kl(posterior, z, posterior.mean.flip(0), 16)
+    kl = kl_of(model, posterior, z, posterior.mean.flip(0), 16)
     assert kl.shape == (6,)
     assert kl.isfinite().all()
     log_prob = model.likelihood(z).log_prob_per_subpixel(images)
@@ -104,7 +104,7 @@ def test_every_weight_is_trained(kind: str) -> None:
     model, images = shaken(tiny_model(shape, *KINDS[kind]), 0.1).float(), random_images(shape, 8)
     posterior = model.posterior(images)
     z = posterior.sample(torch.Generator().manual_seed(0))
-    kl = model.kl(posterior, z, posterior.mean.detach().flip(0), 8)
+    kl = kl_of(model, posterior, z, posterior.mean.detach().flip(0), 8)
     (kl - model.likelihood(z).log_prob(images)).sum().backward()
     # A PixelCNN's constant for a code is 0.
     idle = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
@@ -114,22 +114,24 @@ def test_every_weight_is_trained(kind: str) -> None:
 def test_only_an_acn_has_a_prior_given_a_neighbour(kind: str) -> None:
     model = tiny_model(SHAPES[0], *KINDS[kind])
     if isinstance(model, ACN):
-        assert as_acn(model, "this") is model
-        assert model.associative
+        assert model.with_neighbours("this") is model
+        assert model.conditional
+        with pytest.raises(UsageError, match="conditioned on a neighbour's code, and none was given"):
+            model.prior()
         return
-    name = {"pixelvae": "PixelVAE", "vae": "VAE", "pixelcnn": "PixelCNN"}[kind]
-    with pytest.raises(UsageError, match=f"^this needs the prior given a neighbour, which a {name} has not$"):
-        as_acn(model, "this")
-    assert not model.associative
+    name = {"pixelvae": "Gated PixelVAE", "vae": "variational autoencoder", "pixelcnn": "Gated PixelCNN"}[kind]
+    with pytest.raises(UsageError, match=f"^this needs a prior conditioned on a neighbour, which a {name} does not"):
+        model.with_neighbours("this")
+    assert not model.conditional
 
 
 def test_only_a_pixelcnn_has_no_codes(kind: str) -> None:
     model = tiny_model(SHAPES[0], *KINDS[kind])
     if not isinstance(model, PixelCNN):
-        assert with_codes(model) is model
+        assert model.with_codes("this") is model
         return
-    with pytest.raises(UsageError, match=r"^a PixelCNN has no codes; this needs"):
-        with_codes(model)
+    with pytest.raises(UsageError, match=r"^this needs codes, which a Gated PixelCNN does not have"):
+        model.with_codes("this")
 
 
 def test_one_seed_one_model(kind: str) -> None:
@@ -150,7 +152,7 @@ def paid(model: Model, images: Tensor) -> Tensor:
     with torch.no_grad():
         posterior = model.posterior(images)
         z = posterior.sample(torch.Generator().manual_seed(0))
-        return model.kl(posterior, z, posterior.mean, 16) - model.likelihood(z).log_prob(images)
+        return kl_of(model, posterior, z, posterior.mean, 16) - model.likelihood(z).log_prob(images)
 
 
 def test_the_acn_draws_codes_from_its_prior() -> None:

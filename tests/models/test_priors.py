@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from acn.distributions import DiagonalNormal, Posterior, UnitNormal
-from acn.models import VAE, PixelCNN, PixelVAE
+from acn.models import PixelVAE
 from acn.models.parts import posterior_of
 from acn.networks.prior import LearnedMixture, NeighbourWidth, PriorNetwork
-from tests.models.tiny import image_shape, settings_of, shaken, tiny_acn
+from tests.models.tiny import image_shape, kl_of, shaken, tiny_acn, tiny_model
 
 SHAPE = image_shape(5, 4, levels=3)
 Normal = torch.distributions.Normal
@@ -55,7 +55,7 @@ def test_the_width_around_a_neighbour_finds_its_optimum() -> None:
     [raw] = model.prior_parameters()
     with torch.no_grad():
         raw.copy_((optimum - 1e-4).expm1().log())
-    model.kl(UnitNormal(codes), codes, context, 16).mean().backward()
+    kl_of(model, UnitNormal(codes), codes, context, 16).mean().backward()
     assert raw.grad is not None
     assert float(raw.grad.abs()) < 1e-9
 
@@ -82,7 +82,7 @@ def test_kl_of_an_acn_is_that_to_the_prior_given_the_neighbour(posterior: str) -
     normals = Normal(q.mean, q.scale if isinstance(q, DiagonalNormal) else torch.ones_like(q.mean))
     z = normals.sample((100_000,))
     terms = normals.log_prob(z).sum(-1) - model.prior(context).log_prob(z)
-    assert_unbiased(terms, model.kl(q, q.mean, context, 128))
+    assert_unbiased(terms, kl_of(model, q, q.mean, context, 128))
 
 
 def assert_unbiased(terms: Tensor, expected: Tensor) -> None:
@@ -92,22 +92,23 @@ def assert_unbiased(terms: Tensor, expected: Tensor) -> None:
 
 @torch.no_grad()
 def test_kl_of_a_vae_is_in_closed_form() -> None:
-    model = VAE(settings_of("model.name=vae"), SHAPE).eval()
+    model = tiny_model(SHAPE, "model.name=vae")
     q = shaken(model).posterior(images(3)).map(lambda tensor: tensor.double())
     assert isinstance(q, DiagonalNormal)
     assert (q.scale - 1).abs().min() > 1e-3
     torch.manual_seed(0)
     z = Normal(q.mean, q.scale).sample((100_000,))
     terms = Normal(q.mean, q.scale).log_prob(z).sum(-1) - Normal(0, 1).log_prob(z).sum(-1)
-    paid = model.kl(q, z[0], z[0], 2)
+    paid = kl_of(model, q, z[0], z[0], 2)
     assert_unbiased(terms, paid)
     assert_unbiased(q.log_prob(z) - model.prior().log_prob(z), paid)
-    assert torch.equal(paid, model.kl(q, z[1], z[1], 2))  # neither the sample nor a neighbour matters
+    assert torch.equal(paid, kl_of(model, q, z[1], z[1], 2))  # neither the sample nor a neighbour matters
 
 
 def pixelvae(posterior: str) -> tuple[PixelVAE, Posterior]:
     """One with codes of one number, and its posteriors of three images."""
-    model = PixelVAE(settings_of("model.code_size=1", f"model.posterior={posterior}"), SHAPE)
+    model = tiny_model(SHAPE, "model.name=pixelvae", "model.code_size=1", f"model.posterior={posterior}")
+    assert isinstance(model, PixelVAE)
     q = shaken(model).posterior(images(3))
     return model, q.map(lambda tensor: tensor.detach().double())
 
@@ -134,17 +135,17 @@ def test_kl_of_a_pixelvae_by_one_sample_is_unbiased(posterior: str) -> None:
     exact = torch.trapezoid(log_q.exp() * (log_q - model.prior().log_prob(grid)), grid[:, 0], dim=0)
     many = q.map(lambda tensor: tensor.expand(20_000, -1, -1))
     z = many.sample(torch.Generator().manual_seed(0))
-    terms = model.kl(many, z, z, 2)
+    terms = kl_of(model, many, z, z, 2)
     assert terms.std() > 0
     assert_unbiased(terms, exact)
 
 
 def test_codes_of_a_pixelcnn_cost_nothing() -> None:
-    model = PixelCNN(settings_of("model.name=pixelcnn"), SHAPE)
+    model = tiny_model(SHAPE, "model.name=pixelcnn")
     q = model.posterior(images(4))
     z = q.sample(torch.Generator().manual_seed(0))
     assert z.shape == (4, 0)
-    assert model.kl(q, z, z, 16).tolist() == [0, 0, 0, 0]
+    assert kl_of(model, q, z, z, 16).tolist() == [0, 0, 0, 0]
     assert q.entropy().tolist() == q.log_prob(z).tolist() == [0, 0, 0, 0]
 
 

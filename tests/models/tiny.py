@@ -3,8 +3,10 @@
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
-from acn.config import Config, ImageShape, ModelSettings, override
+from acn.config import ACNSettings, Config, ImageShape, ModelSettings, override
+from acn.distributions import Posterior, kl
 from acn.models import ACN, Model, build
 from tests.training.conftest import TINY
 
@@ -26,7 +28,9 @@ def image_shape(height: int, width: int, channels: int = 1, levels: int = 2) -> 
 
 
 def settings_of(*assignments: str) -> ModelSettings:
-    return override(Config(), [*TINY, *assignments]).model
+    """Tiny settings of the family that the assignments name: of TINY those that it reads."""
+    tiny = override(Config(), TINY)
+    return override(tiny, assignments).model
 
 
 def tiny_model(shape: ImageShape, *assignments: str, seed: int = 0) -> Model:
@@ -36,7 +40,9 @@ def tiny_model(shape: ImageShape, *assignments: str, seed: int = 0) -> Model:
 
 def tiny_acn(shape: ImageShape, *assignments: str, seed: int = 0) -> ACN:
     torch.manual_seed(seed)
-    return ACN(settings_of(*assignments), shape).eval()
+    settings = settings_of(*assignments)
+    assert isinstance(settings, ACNSettings)
+    return ACN(settings, shape).eval()
 
 
 def shaken(model: Shaken, width: float = 0.5) -> Shaken:
@@ -46,3 +52,8 @@ def shaken(model: Shaken, width: float = 0.5) -> Shaken:
         for weight in model.double().parameters():
             weight.add_(width * torch.randn(weight.shape, generator=generator, dtype=weight.dtype))
     return model
+
+
+def kl_of(model: Model, posterior: Posterior, z: Tensor, context: Tensor, nodes: int) -> Tensor:
+    """The KL as training computes it; only a conditional model is given the context."""
+    return kl(posterior, model.prior(context if model.conditional else None), z, nodes=nodes)

@@ -24,7 +24,7 @@ def decoder(encoder: str, size: tuple[int, int], channels: int, levels: int) -> 
 @pytest.mark.parametrize("levels", [2, 256])
 def test_there_are_logits_for_every_subpixel(encoder: str, size: tuple[int, int], channels: int, levels: int) -> None:
     logits = decoder(encoder, size, channels, levels)(torch.randn(2, 2))
-    assert logits.shape == (2, channels, *size, *([] if levels == 2 else [levels]))
+    assert logits.shape == (2, channels, *size, 1 if levels == 2 else levels)
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,11 @@ def network(size: tuple[int, int], channels: int, levels: int, **settings: int) 
 def cached_logits(decoder: GatedPixelCNN, images: Tensor, codes: Tensor) -> Tensor:
     """Logits of every subpixel of given images, asked for one by one."""
     cached, shape = CachedDecoder(decoder, codes), decoder.shape
-    found = torch.zeros(*images.shape, decoder.outputs, dtype=codes.dtype)
+    found = torch.zeros(*images.shape, decoder.emission.size, dtype=codes.dtype)
     for row in range(shape.height):
         for column in range(shape.width):
             for channel in range(shape.channels):
-                found[:, channel, row, column] = cached.logits(row, column, channel).view(len(images), -1)
+                found[:, channel, row, column] = cached.numbers(row, column, channel).view(len(images), -1)
                 cached.put(row, column, channel, images[:, channel, row, column])
     return found
 
@@ -67,6 +67,7 @@ def test_samples_have_the_probabilities_of_the_likelihood() -> None:
     decoder = network((2, 2), 1, 2)
     codes = torch.randn(1, 3, dtype=torch.double).expand(8192, -1)
     likelihood = PixelLikelihood(
+        decoder.emission,
         lambda images: decoder(images, codes[: len(images)]),
         lambda draw, progress: generate(decoder, codes, draw, progress),
     )
@@ -80,7 +81,9 @@ def test_samples_have_the_probabilities_of_the_likelihood() -> None:
 def test_one_seed_one_picture() -> None:
     decoder, codes = network((4, 4), 3, 5), torch.randn(3, 3, dtype=torch.double)
     likelihood = PixelLikelihood(
-        lambda images: decoder(images, codes), lambda draw, progress: generate(decoder, codes, draw, progress)
+        decoder.emission,
+        lambda images: decoder(images, codes),
+        lambda draw, progress: generate(decoder, codes, draw, progress),
     )
     first, second, other = (likelihood.sample(torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, second)

@@ -96,7 +96,7 @@ def test_probabilities_of_all_images_sum_to_one(channels: int, levels: int, size
     every = torch.tensor(list(itertools.product(range(levels), repeat=shape.dimensions)), dtype=torch.uint8)
     images = every.view(-1, channels, *size)
     codes = torch.randn(1, CODE_SIZE, dtype=torch.double).expand(len(images), -1)
-    total = PixelLikelihood(lambda x: network(x, codes), never).log_prob(images).exp().sum()
+    total = PixelLikelihood(network.emission, lambda x: network(x, codes), never).log_prob(images).exp().sum()
     torch.testing.assert_close(total, torch.ones_like(total), atol=1e-6, rtol=0)
 
 

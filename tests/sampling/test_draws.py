@@ -3,7 +3,10 @@ import torch
 from torch import Tensor
 
 from acn.distributions import GaussianPrior
+from acn.errors import UsageError
+from acn.families import PriorName
 from acn.models import ACN
+from acn.runs import StoredPriors
 from acn.sampling.draws import Sampler, draw_codes
 from tests.models.tiny import image_shape, tiny_acn
 
@@ -81,11 +84,27 @@ def test_one_seed_one_picture_whatever_is_drawn_together(model: ACN, monkeypatch
 
 
 def test_codes_come_from_the_prior_that_is_named(model: ACN) -> None:
-    mixture = GaussianPrior(torch.ones(1), torch.full((1, 3), 50.0), torch.ones(1, 3))
-    prior = (mixture.__class__.from_tensors({k: v.double() for k, v in mixture.tensors().items()}), torch.zeros(2, 3))
-    drawn = draw_codes(model, prior, "mixture", 200, torch.Generator().manual_seed(0))
-    assert float(drawn.mean()) == pytest.approx(50, abs=0.3)
-    drawn = draw_codes(model, prior, "associative", 5000, torch.Generator().manual_seed(0))
-    given = model.prior(torch.zeros(1, 3))
-    mean = (given.log_weights.exp() * given.means).sum(-1)[0]
-    torch.testing.assert_close(drawn.mean(0), mean, atol=0.1, rtol=0)
+    """The associative prior draws from p(z given a training code): its mean and its width, not the code itself."""
+    mixture = GaussianPrior(torch.ones(1).double(), torch.full((1, 3), 50.0).double(), torch.ones(1, 3).double())
+    priors = StoredPriors(mixture, torch.full((2, 3), 40.0), "mixture")
+
+    def drawn(count: int, name: PriorName | None) -> Tensor:
+        return draw_codes(model, priors, count, torch.Generator().manual_seed(0), name)
+
+    assert float(drawn(200, "mixture").mean()) == pytest.approx(50, abs=0.3)
+    assert torch.equal(drawn(200, None), drawn(200, "mixture"))
+    given = model.prior(torch.full((1, 3), 40.0))
+    weights = given.log_weights.exp()[0]
+    mean = (weights * given.means[0]).sum(-1)
+    variance = (weights * (given.scales.square() + given.means.square())[0]).sum(-1) - mean.square()
+    codes = drawn(5000, "associative")
+    assert not torch.allclose(mean, torch.full((3,), 40.0), atol=1)
+    torch.testing.assert_close(codes.mean(0), mean, atol=5 * float(variance.max() / 5000) ** 0.5, rtol=0)
+    torch.testing.assert_close(codes.var(0), variance, atol=0, rtol=0.15)
+
+
+def test_a_prior_that_the_model_lacks_is_refused(model: ACN) -> None:
+    mixture = GaussianPrior(torch.ones(1), torch.zeros(1, 3), torch.ones(1, 3))
+    priors = StoredPriors(mixture, torch.zeros(2, 3), "mixture")
+    with pytest.raises(UsageError, match="has no own prior; its unconditional priors are mixture and associative"):
+        draw_codes(model, priors, 1, torch.Generator(), "own")

@@ -6,7 +6,7 @@ import torch
 
 from acn.config import Config, override
 from acn.data import Collection, open_collection
-from acn.models import ACN, as_acn
+from acn.models import ACN
 from acn.recipes import recipe
 from acn.runs import Run, create_run
 from acn.training.loop import Ending, train
@@ -36,7 +36,7 @@ class Bench:
     collection: Collection
 
     def config(self, *assignments: str) -> Config:
-        return override(recipe("digits"), [*TINY, *assignments])
+        return override(override(recipe("digits"), TINY), assignments)
 
     def begin(self, name: str, *assignments: str) -> tuple[Run, TrainingState]:
         config, images = self.config(*assignments), self.collection
@@ -54,7 +54,9 @@ class Bench:
 
 
 def acn_of(state: TrainingState, *, averaged: bool = False) -> ACN:
-    return as_acn(state.averaged if averaged else state.model, "this test")
+    model = state.averaged if averaged else state.model
+    assert isinstance(model, ACN)
+    return model
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from acn.config import ImageShape, ModelSettings, TrainingSettings
+from acn.config import ACNSettings, ImageShape, TrainingSettings
 from acn.models import Model, build
 from acn.training.optimizers import MuonAndAdam, build_optimizer
 
@@ -11,7 +11,7 @@ SETTINGS = TrainingSettings(optimizer="muon", learning_rate=1e-3, matrix_rate=20
 
 def model() -> Model:
     torch.manual_seed(0)
-    settings = ModelSettings.model_validate(
+    settings = ACNSettings.model_validate(
         {
             "code_size": 3,
             "mixtures": 2,

@@ -11,7 +11,7 @@ from acn.runs import load_model
 from acn.training.loop import choose_precision, make_plan
 from acn.training.state import save_state
 from acn.training.step import _descend, rates, step_generator, training_step
-from tests.models.tiny import KINDS
+from tests.models.tiny import KINDS, kl_of
 from tests.training.conftest import Bench, acn_of
 
 
@@ -149,7 +149,7 @@ def gradients(bench: Bench, name: str) -> list[torch.Tensor]:
     _, state = bench.begin(name)
     images = bench.collection.train.batch(range(9))
     posterior = state.model.posterior(images)
-    kl = state.model.kl(posterior, posterior.mean, torch.ones(9, 3), 8)
+    kl = kl_of(state.model, posterior, posterior.mean, torch.ones(9, 3), 8)
     z = posterior.sample(torch.Generator().manual_seed(0))
     paid = _descend(state.model, images, z, kl, 0.7, "float32")
     assert paid.reconstruction.shape == paid.kl.shape == (9,)
@@ -161,7 +161,7 @@ def test_sliced_gradients_are_those_of_the_whole_loss(bench: Bench, monkeypatch:
     images = bench.collection.train.batch(range(9))
     posterior = state.model.posterior(images)
     z = posterior.sample(torch.Generator().manual_seed(0))
-    kl = state.model.kl(posterior, posterior.mean, torch.ones(9, 3), 8)
+    kl = kl_of(state.model, posterior, posterior.mean, torch.ones(9, 3), 8)
     (0.7 * kl - state.model.likelihood(z).log_prob(images)).mean().backward()
     expected = [weight.grad for weight in state.model.parameters()]
     for pixels in (64 * 9, 64 * 4, 64, 1):

@@ -11,9 +11,9 @@ from acn.config import override
 from acn.data import Collection, open_collection
 from acn.distributions import GaussianPrior
 from acn.evaluation.costs import encode
-from acn.models import ACN, as_acn, build
+from acn.models import Model, build
 from acn.recipes import recipe
-from acn.runs import WEIGHTS, Run, create_run, load_model, save_prior, write_tensors
+from acn.runs import WEIGHTS, Run, StoredPriors, create_run, load_model, save_priors, write_tensors
 from acn.web.atlas import Atlas, open_atlas
 from acn.web.explorer import Load, Progress
 from tests.training.conftest import TINY
@@ -28,9 +28,9 @@ def make_run(folder: Path, *settings: str, evaluated: bool = True) -> tuple[Run,
     model = build(config.model, collection.shape).eval()
     write_tensors(folder / WEIGHTS, model.state_dict(), {})
     if evaluated:
-        size = config.model.code_size
+        size = model.code_size
         prior = GaussianPrior(torch.ones(1).double(), torch.zeros(1, size).double(), torch.ones(1, size).double())
-        save_prior(run, prior, encode(model, collection.train, lambda _: None))
+        save_priors(run, StoredPriors(prior, encode(model, collection.train, lambda _: None)))
     return run, collection
 
 
@@ -39,15 +39,15 @@ def write_images(path: Path, images: NDArray[np.uint8], labels: NDArray[np.int64
     return str(path)
 
 
-def opened(run: Run, collection: Collection, split: str = "train") -> tuple[Atlas, ACN]:
-    model = as_acn(load_model(run), "the explorer")
+def opened(run: Run, collection: Collection, split: str = "train") -> tuple[Atlas, Model]:
+    model = load_model(run)
     images = collection.splits[split]
     stored = split == "train"
     return open_atlas(run, model, images, title="x", split=split, stored=stored, progress=lambda _: None), model
 
 
 def loads(run: Run, collection: Collection) -> Load:
-    def load(_: Progress) -> tuple[Atlas, ACN]:
+    def load(_: Progress) -> tuple[Atlas, Model]:
         return opened(run, collection)
 
     return load
@@ -59,7 +59,7 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Collectio
 
 
 @pytest.fixture(scope="session")
-def digits_atlas(digits_run: tuple[Run, Collection]) -> tuple[Atlas, ACN]:
+def digits_atlas(digits_run: tuple[Run, Collection]) -> tuple[Atlas, Model]:
     return opened(*digits_run)
 
 

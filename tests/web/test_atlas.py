@@ -5,13 +5,13 @@ import torch
 
 from acn.data import Collection
 from acn.evaluation.costs import encode
-from acn.models import ACN
-from acn.runs import Run, load_prior, save_prior
+from acn.models import Model
+from acn.runs import Run, StoredPriors, load_priors, save_priors
 from acn.web.atlas import Atlas, open_atlas, stored_codes
 from tests.web.conftest import make_run, opened, write_images
 
 
-def test_codes_are_mean_codes_in_order(digits_run: tuple[Run, Collection], digits_atlas: tuple[Atlas, ACN]) -> None:
+def test_codes_are_mean_codes_in_order(digits_run: tuple[Run, Collection], digits_atlas: tuple[Atlas, Model]) -> None:
     atlas, model = digits_atlas
     images = digits_run[1].train
     assert torch.equal(atlas.codes, model.posterior(images.batch(range(len(images)))).mean)
@@ -25,17 +25,18 @@ def test_stored_codes_are_not_computed_again(digits_run: tuple[Run, Collection])
         raise AssertionError
 
     atlas = open_atlas(run, model, collection.train, title="", split="train", stored=True, progress=refuse)
-    assert torch.equal(atlas.codes, load_prior(run)[1])
+    assert torch.equal(atlas.codes, load_priors(run).codes)
 
 
 def test_codes_of_another_model_are_not_believed(tmp_path: Path) -> None:
     run, collection = make_run(tmp_path / "run")
-    mixture, codes = load_prior(run)
-    save_prior(run, mixture, codes + 0.1)
+    priors = load_priors(run)
+    mixture, codes = priors.mixture, priors.codes
+    save_priors(run, StoredPriors(mixture, codes + 0.1))
     atlas, model = opened(run, collection)
     assert stored_codes(run, model, collection.train) is None
     assert torch.equal(atlas.codes, encode(model, collection.train, lambda _: None))
-    save_prior(run, mixture, codes[1:])
+    save_priors(run, StoredPriors(mixture, codes[1:]))
     assert stored_codes(run, model, collection.train) is None
 
 
@@ -48,7 +49,7 @@ def test_a_run_that_was_not_evaluated(tmp_path: Path) -> None:
     assert sum(done) == len(collection.train) == len(atlas.codes)
 
 
-def test_neighbours_are_those_of_brute_force(digits_atlas: tuple[Atlas, ACN]) -> None:
+def test_neighbours_are_those_of_brute_force(digits_atlas: tuple[Atlas, Model]) -> None:
     atlas, _ = digits_atlas
     pixels = atlas.images.batch(range(len(atlas.images))).flatten(1)
     for row in (0, 17, len(atlas.images) - 1):
@@ -73,13 +74,13 @@ def test_a_point_is_never_its_own_neighbour_even_among_equals(tmp_path: Path) ->
             assert sorted(near for near, _ in found) == [other for other in range(len(atlas.images)) if other != row]
 
 
-def test_an_image_from_outside_may_be_near_any_row(digits_atlas: tuple[Atlas, ACN]) -> None:
+def test_an_image_from_outside_may_be_near_any_row(digits_atlas: tuple[Atlas, Model]) -> None:
     atlas, _ = digits_atlas
     assert atlas.by_code(atlas.codes[3], 1, None) == [(3, 0.0)]
     assert atlas.by_pixels(atlas.images.batch([3])[0], 1, None) == [(3, 0.0)]
 
 
-def test_names_of_labels(digits_atlas: tuple[Atlas, ACN], colour_run: tuple[Run, Collection], tmp_path: Path) -> None:
+def test_names_of_labels(digits_atlas: tuple[Atlas, Model], colour_run: tuple[Run, Collection], tmp_path: Path) -> None:
     atlas, _ = digits_atlas
     named = atlas.names()
     assert named is not None

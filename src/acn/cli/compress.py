@@ -101,7 +101,7 @@ def _trained(source: str, split: str | None, folder: Path, minutes: float, devic
     from acn.config import override
     from acn.data import open_whole
     from acn.errors import UsageError
-    from acn.evaluation.evaluate import fit_prior
+    from acn.evaluation.evaluate import fit_priors
     from acn.recipes import recipe
     from acn.runs import CHECKPOINT, load_model, open_run
     from acn.training.loop import begin
@@ -118,7 +118,7 @@ def _trained(source: str, split: str | None, folder: Path, minutes: float, devic
     else:
         run, state = begin(folder, config, collection, device)
     train_on(console, run, collection, state, "the same command")
-    fit_prior(run, load_model(run).to(device), collection)
+    fit_priors(run, load_model(run).to(device), collection)
     return run
 
 

@@ -30,13 +30,12 @@ def encode(
     from acn.cli.devices import find_device
     from acn.cli.progress import stages
     from acn.errors import UsageError
-    from acn.models import with_codes
     from acn.runs import load_model, open_run
 
     if out.suffix not in (".npz", ".parquet"):
         raise UsageError(f"-o expects a name that ends in .npz or .parquet, found {out}")
     opened = open_run(run)
-    model = with_codes(load_model(opened)).to(find_device("auto"))
+    model = load_model(opened).with_codes("encoding").to(find_device("auto"))
     with stages(Console(stderr=True)) as stage:
         write_codes(opened, model, source, out, stage)
     announce(out)

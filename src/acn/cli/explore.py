@@ -9,7 +9,7 @@ from acn.cli.drawing import RunArgument
 from acn.pretrained import located
 
 if TYPE_CHECKING:
-    from acn.models import ACN
+    from acn.models import Model
     from acn.web.atlas import Atlas
     from acn.web.explorer import Load, Progress
 
@@ -58,12 +58,11 @@ def _show(url: str) -> None:
 
 
 def _loader(path: RunArgument, source: str | None, split: Split) -> "Load":
-    def load(progress: "Progress") -> "tuple[Atlas, ACN]":
+    def load(progress: "Progress") -> "tuple[Atlas, Model]":
         from acn.cli.devices import find_device
         from acn.cli.drawing import splits_of
         from acn.data import open_collection
         from acn.errors import UsageError
-        from acn.models import as_acn
         from acn.runs import load_model, open_run
         from acn.web.atlas import open_atlas
 
@@ -76,7 +75,7 @@ def _loader(path: RunArgument, source: str | None, split: Split) -> "Load":
         progress.total = len(images)
         atlas = open_atlas(
             run,
-            model := as_acn(load_model(run), "the explorer").to(find_device("auto")),
+            model := load_model(run).with_neighbours("the explorer").to(find_device("auto")),
             images,
             title=source or run.config.data.source,
             split=split,

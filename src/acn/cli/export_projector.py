@@ -22,13 +22,12 @@ def export_projector(
     from acn.cli.progress import stages
     from acn.evaluation.costs import encode
     from acn.exports import EncodedSplit
-    from acn.models import with_codes
     from acn.projector import export_projector as export
     from acn.runs import load_model, open_run
 
     opened = open_run(run)
     images = images_of(opened, source)
-    model = with_codes(load_model(opened)).to(find_device("auto"))
+    model = load_model(opened).with_codes("the projector").to(find_device("auto"))
     with stages(Console(stderr=True)) as stage:
         codes = encode(model, images, stage("codes", len(images)))
     folder = out or run / "projector"

@@ -22,7 +22,7 @@ def freeze(
     from acn.codec.modelfile import identity, to_bytes
     from acn.codec.store import frozen_model
     from acn.data import spread
-    from acn.runs import FROZEN, load_model, load_prior, open_run
+    from acn.runs import FROZEN, load_model, load_priors, open_run
 
     opened, place = open_run(run), find_device(device)
     frozen = frozen_model(opened)
@@ -30,7 +30,7 @@ def freeze(
     rows = spread(len(test), images)
     console = Console()
     with console.status(f"Comparing the models on {len(rows):,} images"):
-        mixture, _ = load_prior(opened)
+        mixture = load_priors(opened).mixture
         loss = frozen_loss(frozen.to(place), load_model(opened).to(place), mixture, test.batch(rows))
     table = Table(title=f"{len(rows):,} test images, nats per image", title_justify="left")
     for column in ("", "integers", "floating point", "loss"):

@@ -26,14 +26,13 @@ def neighbours(
     from acn.data import spread
     from acn.evaluation.costs import encode
     from acn.memory import nearest
-    from acn.models import with_codes
     from acn.runs import load_model, open_run
     from acn.sampling.pictures import grid, to_pictures
 
     opened = open_run(run)
     images = images_of(opened, source)
     images = images.take(spread(len(images), MOST_IMAGES))
-    model = with_codes(load_model(opened)).to(find_device("auto"))
+    model = load_model(opened).with_codes("the search by code").to(find_device("auto"))
     with stages(Console(stderr=True)) as stage:
         codes = encode(model, images, stage("codes", len(images)))
     rows = torch.from_numpy(spread(len(images), count))

@@ -20,7 +20,6 @@ def publish(
     """Write what using a model takes, without its training state: weights, priors, exact integers, and a card."""
     import shutil
 
-    from acn.codec.freezing import freezable
     from acn.codec.store import frozen_model
     from acn.errors import UsageError
     from acn.evaluation.card import model_card
@@ -33,7 +32,7 @@ def publish(
     model = load(run)
     check_trained_here(model.run)
     card = model_card(folder.name, model.run, read_figures(model.run), licence)
-    frozen = freezable(model.run.config.model)
+    frozen = model.run.config.model.exact
     if frozen:
         frozen_model(model.run)
 

@@ -13,14 +13,13 @@ from acn.cli.neighbours import neighbours
 from acn.cli.reconstruct import reconstruct
 from acn.cli.sample import sample
 
-WITH_CODES = ("acn", "pixelvae", "vae")
-# What draws a picture, and the models that have what it shows.
-DRAWN_BY: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
-    "samples.png": (sample, (*WITH_CODES, "pixelcnn")),
-    "reconstructions.png": (reconstruct, WITH_CODES),
-    "neighbours.png": (neighbours, WITH_CODES),
-    "interpolations.png": (interpolate, WITH_CODES),
-    "daydreams.png": (daydream, ("acn",)),
+# What draws a picture, and what a model must have for it.
+DRAWN_BY: dict[str, tuple[Callable[..., None], str]] = {
+    "samples.png": (sample, "label"),
+    "reconstructions.png": (reconstruct, "has_codes"),
+    "neighbours.png": (neighbours, "has_codes"),
+    "interpolations.png": (interpolate, "has_codes"),
+    "daydreams.png": (daydream, "conditional"),
 }
 
 
@@ -41,8 +40,8 @@ def report(
     check_trained_here(opened)
     figures = read_figures(opened)
     plot_curves(read_metrics(opened), run / "curves.png")
-    for name, (draw, models) in DRAWN_BY.items():
-        if opened.config.model.name in models and not (run / name).exists():
+    for name, (draw, needed) in DRAWN_BY.items():
+        if getattr(opened.config.model, needed) and not (run / name).exists():
             draw(run)
     path = out or run / "report.html"
     write_text_atomically(path, html_report(opened, figures))

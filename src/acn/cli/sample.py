@@ -5,28 +5,31 @@ from typing import Annotated
 import typer
 
 from acn.cli.drawing import OutOption, RunArgument, SeedOption, TemperatureOption, deliver, sampler
+from acn.families import PriorName
 
 
 def sample(
     run: RunArgument,
     count: Annotated[int, typer.Option("-n", min=1, help="How many images.")] = 64,
-    prior: Annotated[str, typer.Option(help="mixture, or associative: given a training image's code.")] = "mixture",
+    prior: Annotated[
+        PriorName | None,
+        typer.Option(
+            help="Unconditional prior of the codes. [default: the one that the run chose]", show_default=False
+        ),
+    ] = None,
     temperature: TemperatureOption = 1.0,
     seed: SeedOption = 0,
     out: OutOption = None,
 ) -> None:
     """Draw new images: codes from the unconditional prior, pixels from the decoder."""
-    from acn.errors import UsageError
     from acn.runs import open_run
-    from acn.sampling.draws import draw_codes, prior_of
+    from acn.sampling.draws import draw_codes, priors_of
     from acn.sampling.pictures import grid, near_square, to_pictures
 
-    if prior not in ("mixture", "associative"):
-        raise UsageError(f"--prior expects mixture or associative, found {prior!r}")
     opened = open_run(run)
     with sampler(opened, seed, temperature, count) as drawing:
-        known = prior_of(opened, drawing.model)
-        codes = draw_codes(drawing.model, known, prior, count, drawing.generator)  # type: ignore[arg-type]
+        known = priors_of(opened, drawing.model)
+        codes = draw_codes(drawing.model, known, count, drawing.generator, prior)
         pictures = to_pictures(drawing.decode(codes), opened.palette)
     picture = grid(pictures.reshape(*near_square(count), *pictures.shape[1:]))
     deliver(out or run / "samples.png", picture, images=pictures, codes=codes.numpy())

@@ -160,7 +160,7 @@ def _describe(console: "Console", run: "Run", collection: "Collection", state: "
     console.print(f"{collection.name}: {counts} images of {size}", soft_wrap=True, highlight=False)
     code, near = state.model.code_size, run.config.memory.neighbours
     parts = [f"{weights:,} weights", *([f"code of {code} numbers"] if code else [])]
-    parts += [f"K = {near}"] if state.model.associative else []
+    parts += [f"K = {near}"] if state.model.conditional else []
     console.print(
         f"{run.path}: {run.config.model.name}, {', '.join(parts)}, {run.config.training.precision} on {device}",
         soft_wrap=True,

@@ -21,11 +21,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acn.codec.frequencies import intervals
 from acn.codec.frozen import FrozenModel
 from acn.codec.latents import PER_UNIT, POSTERIOR_REACH, Below, posterior_slots
 from acn.codec.stack import ExhaustedError, Stack, first_words
-from acn.codec.tables import PRECISION
+from acn.exact.frequencies import intervals
+from acn.exact.tables import PRECISION
 
 Mode = Literal["list", "set", "tour"]
 Progress = Callable[[float], None]

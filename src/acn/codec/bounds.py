@@ -6,9 +6,9 @@ from torch import nn
 
 from acn.codec.integers import IntegerLayer
 from acn.codec.latents import MixturePrior
-from acn.codec.tables import NETWORK_ONE, ONE
 from acn.errors import RunError
-from acn.models import ACN
+from acn.exact.tables import NETWORK_ONE, ONE
+from acn.models import ExactModel
 from acn.networks.encoder import Encoder
 from acn.networks.pixelcnn import Block, GatedBlock, GatedPixelCNN, SeparableBlock
 from acn.networks.prior import PriorNetwork
@@ -18,7 +18,7 @@ LARGEST = 2.0**53
 LARGEST_ACTIVATION = 2.0**24
 
 
-def check_bounds(network: ACN, mixture: MixturePrior, reach: int, *, with_prior: bool) -> None:
+def check_bounds(network: ExactModel, mixture: MixturePrior, reach: int, *, with_prior: bool) -> None:
     """Follow the largest magnitude that can arise through every layer of integer networks, and note it in the layers.
 
     Args:

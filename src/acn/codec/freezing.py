@@ -13,11 +13,10 @@ from torch import Tensor
 from acn.codec.frozen import LARGEST_SHIFT, Facts, FrozenModel, Quantized, assemble
 from acn.codec.integers import IntegerLayer, bias_of, layers_of, matrix_of
 from acn.codec.latents import LARGEST_REACH
-from acn.codec.tables import NETWORK_BITS
-from acn.config import ModelSettings
 from acn.distributions import GaussianPrior
-from acn.errors import RunError, UsageError
-from acn.models import ACN, Model, as_acn
+from acn.errors import RunError
+from acn.exact.tables import NETWORK_BITS
+from acn.models import ExactModel, Model, exact_model
 
 # Weights are rounded to steps of about 2^-PRECISION of their root mean square.
 PRECISION = 7
@@ -31,14 +30,8 @@ SMALLEST_LOG_WEIGHT = 30.0
 MARGIN = 12
 
 
-def freezable(settings: ModelSettings) -> bool:
-    """Whether a model with these settings has exact integers: an ACN with the paper's prior and posterior."""
-    return (settings.name, settings.prior, settings.posterior) == ("acn", "network", "unit")
-
-
 def freeze(
     model: Model,
-    settings: ModelSettings,
     palette: NDArray[np.uint8],
     prior: tuple[GaussianPrior, Tensor],
     *,
@@ -49,9 +42,8 @@ def freeze(
 
     Args:
         model: trained, in floating point.
-        settings: that it was built by.
         palette: the value of each level.
-        prior: the mixture, and the codes of the training images, as `acn.runs.load_prior` returns them.
+        prior: the mixture, and the codes of the training images, as `acn.runs.load_priors` returns them.
         with_prior: keep the prior network, which the mode `tour` needs.
         precision: weights are rounded to steps of about 2^-precision of their root mean square.
 
@@ -59,15 +51,19 @@ def freeze(
         RunError: the weights are not finite, or so large that integer arithmetic could overflow.
         UsageError: the model is a baseline, or has another prior or posterior than the paper's.
     """
-    network = as_acn(model, "an archive")
-    if not freezable(settings):
-        raise UsageError("an archive needs model.prior=network and model.posterior=unit; train a model with these")
+    network = exact_model(model, "an archive")
     mixture, codes = prior
     reach = math.ceil(float(codes.abs().max())) + MARGIN
     if not reach <= LARGEST_REACH:
         raise RunError(f"codes reach {reach} posterior widths, more than {LARGEST_REACH}: the run has diverged")
     facts = Facts(
-        settings, model.shape, tuple(palette.tolist()), reach, with_prior, mixture.components, mixture.covariance
+        network.settings,
+        model.shape,
+        tuple(palette.tolist()),
+        reach,
+        with_prior,
+        mixture.components,
+        mixture.covariance,
     )
     fewer: dict[int, int] = {}
     for _ in range(ROUNDS):
@@ -80,7 +76,7 @@ def freeze(
     return frozen
 
 
-def _tight(network: ACN) -> dict[int, int]:
+def _tight(network: ExactModel) -> dict[int, int]:
     """Bits by which layers, by their number, are too precise for float32, where they are few."""
     over = {
         number: math.ceil(math.log2(max(1.0, cast(IntegerLayer, layer).reached / (2.0**24 - 1))))
@@ -90,7 +86,7 @@ def _tight(network: ACN) -> dict[int, int]:
 
 
 def _rounded(
-    model: ACN, mixture: GaussianPrior, precision: int, fewer: dict[int, int], *, with_prior: bool
+    model: ExactModel, mixture: GaussianPrior, precision: int, fewer: dict[int, int], *, with_prior: bool
 ) -> Iterator[Quantized]:
     parts = [model.encoder, *([model.prior_network] if with_prior else []), model.decoder]
     for number, (_, _, layer) in enumerate(found for part in parts for found in layers_of(part)):

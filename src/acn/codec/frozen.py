@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from acn.codec.bounds import check_bounds
-from acn.codec.frequencies import intervals, of_binary_logits, of_logits
 from acn.codec.integers import INTEGERS, IntegerLayer, exact, layers_of, limit_vertical, matrix_of, replace
 from acn.codec.latents import PER_UNIT, POSTERIOR_REACH, Below, Grid, MixturePrior, given_neighbour
 from acn.codec.parallel import one_thread, side_by_side
-from acn.codec.tables import BITS, NETWORK_BITS, ONE
-from acn.config import ImageShape, ModelSettings
+from acn.config import ExactSettings, ImageShape
 from acn.distributions import Covariance
 from acn.errors import RunError
-from acn.models import ACN
+from acn.exact.frequencies import intervals
+from acn.exact.tables import BITS, NETWORK_BITS, ONE
+from acn.models import ExactModel
 from acn.networks.incremental import generate
 from acn.networks.prior import PriorNetwork
 
@@ -57,7 +57,7 @@ class Quantized:
 class Facts:
     """What is known of a frozen model besides its integers: `components` is K, `reach` that of the grid."""
 
-    settings: ModelSettings
+    settings: ExactSettings
     shape: ImageShape
     palette: tuple[int, ...]
     reach: int
@@ -91,7 +91,7 @@ class FrozenModel:
 
     facts: Facts
     grid: Grid
-    network: ACN
+    network: ExactModel
     mixture: MixturePrior
     tensors: tuple[Quantized, ...]
 
@@ -174,9 +174,8 @@ class FrozenModel:
         values: Tensor = self.grid.values(numbers.to(self.device)) / SCALE
         return values.float()
 
-    def _slots(self, logits: Tensor) -> Tensor:
-        precise = logits.double() * SCALE
-        return of_binary_logits(precise) if self.facts.shape.levels == 2 else of_logits(precise)
+    def _slots(self, numbers: Tensor) -> Tensor:
+        return self.network.decoder.emission.slots(numbers.double() * SCALE)
 
     def _parts(self, rows: Tensor, images: Tensor | None = None) -> tuple[Tensor, ...]:
         shape = self.facts.shape
@@ -188,10 +187,10 @@ class FrozenModel:
 Take = Callable[[tuple[int, ...]], Quantized]
 
 
-def sketch(facts: Facts) -> ACN:
+def sketch(facts: Facts) -> ExactModel:
     """The networks of a frozen model without any numbers: shapes alone, on torch's `meta` device."""
     with torch.device("meta"):
-        network = ACN(facts.settings, facts.shape, INTEGERS)
+        network = ExactModel(facts.settings, facts.shape, INTEGERS)
     if not facts.with_prior:
         network.prior_network = nn.Identity()  # type: ignore[assignment]
     return network
@@ -233,7 +232,7 @@ def assemble(facts: Facts, take: Take) -> FrozenModel:
     return FrozenModel(facts, Grid(facts.reach), network.eval(), mixture, tuple(tensors))
 
 
-def _settle(network: ACN) -> None:
+def _settle(network: ExactModel) -> None:
     for _, _, layer in layers_of(network):
         cast(IntegerLayer, layer).settle()
 

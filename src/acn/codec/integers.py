@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from acn.codec.tables import GATE_BITS, GATE_REACH, NETWORK_BITS, NETWORK_ONE, gate_table, round_shift
+from acn.exact.tables import GATE_BITS, GATE_REACH, NETWORK_BITS, NETWORK_ONE, gate_table, round_shift
 from acn.networks.arithmetic import Floats
 from acn.networks.depthwise import DepthwiseConv
 from acn.networks.geometry import Window

@@ -15,8 +15,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from acn.codec.frequencies import normal_distribution, of_conditional, of_distribution, of_logits
-from acn.codec.tables import (
+from acn.exact.frequencies import normal_distribution, of_conditional, of_distribution, of_logits
+from acn.exact.tables import (
     BITS,
     NARROWEST,
     ONE,

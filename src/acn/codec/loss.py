@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from acn.codec.frequencies import intervals, nats
 from acn.codec.frozen import FrozenModel
 from acn.codec.latents import PER_UNIT, POSTERIOR_REACH, posterior_slots
-from acn.codec.tables import ONE
 from acn.distributions import GaussianPrior, UnitNormal
+from acn.exact.frequencies import intervals, nats
+from acn.exact.tables import ONE
 from acn.models import Model, device_of
 
 

@@ -15,7 +15,6 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from acn.codec.frequencies import of_logits
 from acn.codec.frozen import (
     LARGEST_SHIFT,
     Facts,
@@ -29,9 +28,10 @@ from acn.codec.frozen import (
 from acn.codec.integers import bias_of, layers_of, matrix_of
 from acn.codec.latents import LARGEST_REACH
 from acn.codec.stack import ExhaustedError, Stack, first_words
-from acn.codec.tables import ONE
-from acn.config import ImageShape, ModelSettings
+from acn.config import ExactSettings, ImageShape
 from acn.errors import ArchiveError, RunError
+from acn.exact.frequencies import of_logits
+from acn.exact.tables import ONE
 
 MAGIC, VERSION = b"ACNM", 1
 _START = struct.Struct("<4sHI")  # magic, version, length of the facts
@@ -112,7 +112,7 @@ def _tree(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _described(settings: ModelSettings) -> dict[str, Any]:
+def _described(settings: ExactSettings) -> dict[str, Any]:
     """The settings that a frozen model can differ in; a key that came later stands only where it says something."""
     tree = settings.model_dump(mode="json", exclude={"prior": True, "posterior": True, "decoder": {"dropout"}})
     if not settings.decoder.separable:
@@ -129,7 +129,7 @@ def _facts(data: bytes) -> tuple[Facts, bytes]:
     try:
         tree = json.loads(data[_START.size : _START.size + length])
         facts = Facts(
-            ModelSettings.model_validate(tree["model"]),
+            ExactSettings.model_validate(tree["model"]),
             ImageShape.model_validate(tree["shape"]),
             tuple(int(value) for value in tree["palette"]),
             int(tree["reach"]),
@@ -147,7 +147,7 @@ def _shapes(facts: Facts, size: int) -> list[tuple[int, ...]]:
     shape, palette = facts.shape, facts.palette
     settings = facts.settings
     sane = (
-        (settings.name, settings.prior, settings.posterior) == ("acn", "network", "unit")
+        settings.exact
         and shape.dimensions <= LARGEST_DIMENSIONS
         and 8 < facts.reach <= LARGEST_REACH
         and settings.code_size <= LARGEST_CODE
@@ -176,7 +176,7 @@ def _shapes(facts: Facts, size: int) -> list[tuple[int, ...]]:
     return shapes
 
 
-def _fewest_numbers(settings: ModelSettings) -> float:
+def _fewest_numbers(settings: ExactSettings) -> float:
     """Numbers that networks have at least; without end where they have too many layers.
 
     What is cheap to say before the networks are sketched: the sketch holds masks of these sizes.

@@ -11,7 +11,7 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from acn.codec.tables import SLOTS
+from acn.exact.tables import SLOTS
 
 Integers = NDArray[np.int64]
 model, stack = constriction.stream.model, constriction.stream.stack

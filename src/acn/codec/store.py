@@ -14,8 +14,7 @@ from acn.codec.loss import frozen_loss
 from acn.codec.modelfile import from_bytes, to_bytes
 from acn.errors import ArchiveError
 from acn.files import write_atomically
-from acn.models import as_acn
-from acn.runs import FROZEN, PRIOR, Run, load_model, load_prior
+from acn.runs import FROZEN, PRIOR, Run, load_model, load_priors
 
 EMBEDDED_PRECISIONS = (2, 3, 4, 5, 6)
 
@@ -33,8 +32,8 @@ def frozen_model(run: Run) -> FrozenModel:
     """
     model = kept_model(run)
     if model is None:
-        network = as_acn(load_model(run), "an archive")
-        model = freeze(network, run.config.model, run.palette, load_prior(run))
+        priors = load_priors(run)
+        model = freeze(load_model(run), run.palette, (priors.mixture, priors.codes))
         write_frozen(run.path / FROZEN, model)
     return model
 
@@ -86,13 +85,16 @@ def model_to_embed(run: Run, sample: Tensor, images: int, modes: Sequence[Mode])
     Raises:
         RunError: the run has no weights or no unconditional prior yet.
     """
-    model = as_acn(load_model(run), "an archive")
-    prior, codes = load_prior(run)
+    model, priors = load_model(run), load_priors(run)
     candidates: list[tuple[float, FrozenModel]] = []
     for precision in EMBEDDED_PRECISIONS:
         frozen = freeze(
-            model, run.config.model, run.palette, (prior, codes), with_prior="tour" in modes, precision=precision
+            model,
+            run.palette,
+            (priors.mixture, priors.codes),
+            with_prior="tour" in modes,
+            precision=precision,
         )
-        loss = frozen_loss(frozen, model, prior, sample).total if len(sample) else 0.0
+        loss = frozen_loss(frozen, model, priors.mixture, sample).total if len(sample) else 0.0
         candidates.append((len(to_bytes(frozen)) + images * loss / math.log(256), frozen))
     return candidates[int(np.argmin([length for length, _ in candidates]))][1]

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from acn.codec.frozen import FrozenModel
-from acn.codec.tables import ONE
 from acn.distributions import FactorizedMixture, UnitNormal
+from acn.exact.tables import ONE
 from acn.memory import greedy_tour, improve_tour, nearest
 from acn.models.neighbours import SEARCH_NODES, NeighbourPrior
 from acn.networks.prior import widths

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from acn.evaluation.table import Cells, cost_cells, definitions_note, paper_figures, probe_cells
+from acn.families import code_size
 from acn.runs import Run
 
 USE = """```python
@@ -45,11 +46,11 @@ def model_card(name: str, run: Run, figures: dict[str, Any], licence: str | None
 
 def _what(run: Run, figures: dict[str, Any]) -> str:
     shape, data = run.shape, figures["data"]
-    size = f"{shape.height} x {shape.width} x {shape.channels}, {shape.levels} levels"
+    kind = f"{shape.height} x {shape.width} x {shape.channels}, {shape.levels} levels"
     settings = run.config.model
-    code = "" if settings.name == "pixelcnn" else f"a code of {settings.code_size} numbers for each, "
+    code = f"a code of {size} numbers for each, " if (size := code_size(settings)) else ""
     return (
-        f"A model (`{settings.name}`) of the images of `{data['source']}` ({size}): {code}"
+        f"A model (`{settings.name}`) of the images of `{data['source']}` ({kind}): {code}"
         f"{figures['parameters']:,} weights. Trained on {figures['n_train']:,} images, measured on "
         f"{figures['n_test']:,} others. Fingerprint of the pixels: `{data['fingerprint']}`."
     )
@@ -62,7 +63,7 @@ def _use(name: str, run: Run) -> str:
     settings = run.config.model
     return USE.format(
         folder=json.dumps(name),
-        encode="" if settings.name == "pixelcnn" else ENCODE.format(size=settings.code_size),
+        encode=ENCODE.format(size=size) if (size := code_size(settings)) else "",
         height=run.shape.height,
         width=run.shape.width,
         channels=channels,

@@ -7,20 +7,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from acn.data import Collection, Images
-from acn.distributions import GaussianPrior, Posterior
+from acn.data import Collection, Images, spread
+from acn.distributions import Posterior
 from acn.errors import TrainingError
 from acn.evaluation.costs import neighbour_kl, posteriors, reconstruction
 from acn.evaluation.figures import plot_codes
 from acn.evaluation.mixture import fit_mixture
 from acn.evaluation.probes import linear_probes
-from acn.evaluation.unconditional import LogProb, associative_log_prob, expected_log_prob_kl
+from acn.evaluation.unconditional import expected_kl
+from acn.families import PriorName
 from acn.memory import greedy_tour, improve_tour, nearest
-from acn.models import ACN, Model, UnconditionalModel
-from acn.models.neighbours import SEARCH_NODES, NeighbourPrior, neighbour_prior, priors_given
+from acn.models import Model
+from acn.models.neighbours import SEARCH_NODES, NeighbourPrior, neighbour_prior
+from acn.models.unconditional import unconditional_priors
 from acn.progress import Stage
 from acn.provenance import provenance
-from acn.runs import CODES, Run, check_images, check_trained_here, load_model, read_tensors, save_prior
+from acn.runs import (
+    CODES,
+    Run,
+    StoredPriors,
+    check_images,
+    check_trained_here,
+    load_model,
+    read_tensors,
+    save_priors,
+)
 from acn.units import bits_per_dimension, order_nats
 
 Figures = dict[str, Any]
@@ -28,6 +39,8 @@ Figures = dict[str, Any]
 NEIGHBOURS = (1, 5, 10)
 TOUR_CANDIDATES = 16
 UNCONDITIONAL_SAMPLES = 2
+# Validation images by which the unconditional prior of a run is chosen.
+CHOOSING = 2000
 NEIGHBOUR_COSTS = ("kl_k1", "kl_k5", "kl_k10", "kl_tour_greedy", "kl_tour_improved")
 UNCONDITIONAL = ("kl_unconditional_mixture", "kl_unconditional_associative", "kl_unconditional_own")
 COSTS = (
@@ -104,10 +117,22 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
     }
 
 
-def fit_prior(run: Run, model: Model, collection: Collection) -> None:
+def fit_priors(run: Run, model: Model, collection: Collection) -> None:
     """Fit the unconditional prior of a trained run and keep it, for sampling and coding without a full evaluation."""
     known, held_out = (posteriors(model, images, lambda _: None) for images in (collection.train, collection.valid))
-    save_prior(run, fit_mixture(known, held_out, seed=run.config.training.seed), known.mean)
+    save_priors(run, _fitted(run, model, known, held_out))
+
+
+def _fitted(run: Run, model: Model, train: Posterior, valid: Posterior) -> StoredPriors:
+    """The mixture, and the choice of the prior that costs the validation images least."""
+    seed = run.config.training.seed
+    mixture = fit_mixture(train, valid, seed=seed)
+    rows = torch.from_numpy(spread(len(valid.mean), CHOOSING))
+    some = valid.map(lambda tensor: tensor[rows])
+    costs: dict[PriorName, float] = {}
+    for name, prior in unconditional_priors(model, mixture, train.mean).items():
+        costs[name] = _mean(expected_kl(prior, some, samples=UNCONDITIONAL_SAMPLES, seed=seed)[0])
+    return StoredPriors(mixture, train.mean, min(costs, key=lambda name: costs[name]))
 
 
 def _costs(run: Run, model: Model, test: Images, found: dict[str, Posterior], stage: Stage) -> Figures:
@@ -130,8 +155,8 @@ def totals(costs: Figures, images: int) -> Figures:
     forgets it too; `tour_restored` sends it again beside the tour. Models without neighbours have no tour, those
     without codes no KL.
     """
-    kl = min((costs[name] for name in UNCONDITIONAL if costs[name] is not None), default=0.0)
-    listed = costs["reconstruction"] + kl
+    chosen = costs.get("unconditional")
+    listed = costs["reconstruction"] + (costs[f"kl_unconditional_{chosen}"] if chosen else 0.0)
     order = order_nats(images)
     tour = None if costs["kl_tour_improved"] is None else costs["reconstruction"] + costs["kl_tour_improved"]
     restored = None if tour is None else tour + order
@@ -139,43 +164,35 @@ def totals(costs: Figures, images: int) -> Figures:
 
 
 def _code_costs(run: Run, model: Model, found: dict[str, Posterior], stage: Stage) -> Figures:
-    """All KLs of the test split, and the unconditional prior, which is kept in the run's folder."""
-    seed = run.config.training.seed
+    """All KLs of the test split, and the unconditional priors, which are kept in the run's folder."""
     done = stage("mixture prior", 1)
-    mixture = fit_mixture(found["train"], found["valid"], seed=seed)
-    save_prior(run, mixture, found["train"].mean)
+    priors = _fitted(run, model, found["train"], found["valid"])
+    save_priors(run, priors)
     done(1)
-    unconditional, figures = _unconditional(model, mixture, found, seed, stage)
-    if not isinstance(model, ACN):
+    unconditional, figures = _unconditional(model, priors, found["test"], run.config.training.seed, stage)
+    if not model.conditional:
         return figures | dict.fromkeys(NEIGHBOUR_COSTS)
     return figures | _neighbour_costs(model, found["test"], unconditional, stage)
 
 
 def _unconditional(
-    model: Model, mixture: GaussianPrior, found: dict[str, Posterior], seed: int, stage: Stage
+    model: Model, priors: StoredPriors, test: Posterior, seed: int, stage: Stage
 ) -> tuple[Tensor, Figures]:
-    """KL of every test image to the best of the unconditional priors `[N]`, and the means of all."""
-    # The networks may be on a GPU; codes and the sum over anchors are on the CPU.
-    densities: dict[str, LogProb] = {"mixture": mixture.log_prob}
-    if isinstance(model, ACN):
-        associative = associative_log_prob(lambda context: priors_given(model, context), found["train"].mean)
-        densities["associative"] = associative
-    if isinstance(model, UnconditionalModel):
-        densities["own"] = model.prior().cpu().log_prob
+    """KL of every test image to the unconditional prior of the run `[N]`, and the means of all."""
+    densities = unconditional_priors(model, priors.mixture, priors.codes)
     done = stage("unconditional priors", len(densities))
-    figures: Figures = {**dict.fromkeys(UNCONDITIONAL)}
-    paid: list[Tensor] = []
+    mixture = {"components": priors.mixture.components, "covariance": priors.mixture.covariance}
+    figures: Figures = {**dict.fromkeys(UNCONDITIONAL), "unconditional": priors.chosen, "mixture": mixture}
+    costs: dict[PriorName, Tensor] = {}
     for name, density in densities.items():
-        kl, error = expected_log_prob_kl(density, found["test"], samples=UNCONDITIONAL_SAMPLES, seed=seed)
-        figures[f"kl_unconditional_{name}"] = _mean(kl)
+        costs[name], error = expected_kl(density, test, samples=UNCONDITIONAL_SAMPLES, seed=seed)
+        figures[f"kl_unconditional_{name}"] = _mean(costs[name])
         figures[f"kl_unconditional_{name}_standard_error"] = error
-        paid.append(kl)
         done(1)
-    figures["mixture"] = {"components": mixture.components, "covariance": mixture.covariance}
-    return min(paid, key=_mean), figures
+    return costs[priors.chosen], figures
 
 
-def _neighbour_costs(model: ACN, posterior: Posterior, unconditional: Tensor, stage: Stage) -> Figures:
+def _neighbour_costs(model: Model, posterior: Posterior, unconditional: Tensor, stage: Stage) -> Figures:
     """KL given the nearest codes, and along tours. In a split of K images or fewer, all others are neighbours."""
     prior = neighbour_prior(model, posterior)
     codes = posterior.mean

@@ -49,7 +49,7 @@ def linear_probes(
     features: dict[str, Sequence[NDArray[np.float32]]] = {
         "codes": [codes[name][chosen].numpy() for name, chosen in rows.items()],
         "pixels": pixels,
-        "pca": pca_features(*pixels, components=settings.code_size, seed=seed),
+        "pca": pca_features(*pixels, components=codes["train"].shape[1], seed=seed),
         "random_encoder": _random_codes(settings, list(splits.values()), seed),
     }
     labels = [np.asarray(split.labels) for split in splits.values()]

@@ -18,12 +18,6 @@ img { max-width: 100%; image-rendering: pixelated; }
 img.smooth { image-rendering: auto; }
 pre { background: #f6f6f6; padding: 1rem; overflow-x: auto; font-size: 13px; }
 """
-NAMES = {
-    "acn": "Associative Compression Network",
-    "pixelvae": "Gated PixelVAE",
-    "vae": "variational autoencoder",
-    "pixelcnn": "Gated PixelCNN",
-}
 # File in the run folder, heading, what it shows, and whether it is a drawing and not enlarged pixels.
 PICTURES = (
     ("curves.png", "Training", "Cost of the training images, in nats per image, and the spread of the codes.", True),
@@ -50,7 +44,7 @@ def html_report(run: Run, figures: dict[str, Any]) -> str:
         figures: what `acn.evaluation.evaluate.evaluate` returned.
     """
     probes = probe_cells(figures)
-    title = html.escape(f"{figures['data']['source']}: {NAMES[run.config.model.name]}")
+    title = html.escape(f"{figures['data']['source']}: {run.config.model.label}")
     parts = [
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title><style>{STYLE}</style>",
         f"<h1>{title}</h1><p>{html.escape(_summary(figures))}</p>",

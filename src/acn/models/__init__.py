@@ -3,25 +3,16 @@
 from acn.config import ImageShape, ModelSettings
 from acn.errors import UsageError
 from acn.models.acn import ACN
-from acn.models.model import Model, UnconditionalModel, device_of
+from acn.models.model import Model, device_of
 from acn.models.pixelcnn import PixelCNN
 from acn.models.pixelvae import PixelVAE
 from acn.models.vae import VAE
 
-__all__ = [
-    "ACN",
-    "VAE",
-    "Model",
-    "PixelCNN",
-    "PixelVAE",
-    "UnconditionalModel",
-    "as_acn",
-    "build",
-    "device_of",
-    "with_codes",
-]
+__all__ = ["ACN", "VAE", "ExactModel", "Model", "PixelCNN", "PixelVAE", "build", "device_of", "exact_model"]
 
-MODELS: dict[str, type[ACN | PixelCNN | PixelVAE | VAE]] = {
+# Those whose networks have a form in exact integers.
+ExactModel = ACN
+MODELS: dict[str, type[ACN] | type[PixelCNN] | type[PixelVAE] | type[VAE]] = {
     "acn": ACN,
     "pixelvae": PixelVAE,
     "vae": VAE,
@@ -31,26 +22,18 @@ MODELS: dict[str, type[ACN | PixelCNN | PixelVAE | VAE]] = {
 
 def build(settings: ModelSettings, shape: ImageShape) -> Model:
     """Return the model that `settings` name, with fresh weights drawn from torch's global generator."""
-    return MODELS[settings.name](settings, shape)
+    return MODELS[settings.name](settings, shape)  # type: ignore[arg-type]  # each gets the settings of its own name
 
 
-def as_acn(model: Model, purpose: str) -> ACN:
-    """Return `model` if it is an ACN.
-
-    Raises:
-        UsageError: it is a baseline, which has no prior given a neighbour; the message says that `purpose` needs one.
-    """
-    if not isinstance(model, ACN):
-        raise UsageError(f"{purpose} needs the prior given a neighbour, which a {type(model).__name__} has not")
-    return model
-
-
-def with_codes(model: Model) -> Model:
-    """Return `model` if its codes say anything.
+def exact_model(model: Model, purpose: str) -> ExactModel:
+    """Return `model` if its networks have a form in exact integers.
 
     Raises:
-        UsageError: it is a PixelCNN.
+        UsageError: they have not; the message says that `purpose` needs it.
     """
-    if not model.code_size:
-        raise UsageError(f"a {type(model).__name__} has no codes; this needs a run of another model")
+    if not (isinstance(model, ExactModel) and model.settings.exact):
+        raise UsageError(
+            f"{purpose} needs a model that has a form in exact integers: an ACN with model.prior=network and "
+            f"model.posterior=unit; found a {model.settings.label} of other settings; train such a model"
+        )
     return model

@@ -4,13 +4,13 @@ The model never looks for neighbours: their codes arrive as an argument.
 """
 
 from collections.abc import Iterator
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from acn.config import ImageShape, ModelSettings
+from acn.config import ACNSettings, ImageShape
 from acn.distributions import FactorizedMixture, PixelLikelihood, Posterior
+from acn.errors import UsageError
 from acn.models.model import Model
 from acn.models.parts import autoregressive, posterior_of, posterior_size
 from acn.networks.arithmetic import FLOATS, Floats
@@ -20,17 +20,16 @@ from acn.networks.prior import NeighbourWidth, PriorNetwork
 
 
 class ACN(Model):
-    """Encoder, conditional prior, autoregressive decoder. Images are level indices `[B, C, H, W]`, codes `[B, D]`."""
+    """Encoder, prior given a neighbour, autoregressive decoder."""
 
-    associative: ClassVar[bool] = True
+    settings: ACNSettings
     encoder: Encoder
     prior_network: PriorNetwork | NeighbourWidth
     decoder: GatedPixelCNN
 
-    def __init__(self, settings: ModelSettings, shape: ImageShape, arithmetic: Floats = FLOATS) -> None:
-        super().__init__()
-        self.shape = shape
-        self.code_size = size = settings.code_size
+    def __init__(self, settings: ACNSettings, shape: ImageShape, arithmetic: Floats = FLOATS) -> None:
+        super().__init__(settings, shape)
+        size = settings.code_size
         self.encoder = Encoder(settings.encoder, shape, posterior_size(settings), arithmetic)
         self.prior_network = (
             NeighbourWidth()
@@ -43,14 +42,12 @@ class ACN(Model):
         """q(z given x): a Gaussian around the code of each image, of unit variance as in the paper, or learned."""
         return posterior_of(self.encoder(images).float(), self.code_size)
 
-    def prior(self, context: Tensor) -> FactorizedMixture:
+    def prior(self, context: Tensor | None = None) -> FactorizedMixture:
         """p(z given the code of a neighbour), from `context` `[B, D]`."""
+        if context is None:
+            raise UsageError("the prior of an ACN is conditioned on a neighbour's code, and none was given")
         mixture: FactorizedMixture = self.prior_network(context)
         return mixture.to(torch.promote_types(context.dtype, torch.float32))
-
-    def kl(self, posterior: Posterior, z: Tensor, context: Tensor, nodes: int) -> Tensor:
-        """By quadrature; see `Model`."""
-        return posterior.kl(self.prior(context), nodes)
 
     def likelihood(self, codes: Tensor) -> PixelLikelihood:
         """r(x given z): an autoregressive distribution over images for each of the codes `[B, D]`."""

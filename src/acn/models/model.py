@@ -1,64 +1,88 @@
-"""What training, evaluation and sampling ask of a model, whichever it is.
+"""What training, evaluation and sampling ask of a model, whichever it is: three parts that return distributions.
 
 Letters: B batch, D code size.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from acn.config import ImageShape
-from acn.distributions import GaussianPrior, PixelLikelihood, Posterior
+from acn.config import ImageShape, ModelSettings
+from acn.distributions import PixelLikelihood, Posterior, Prior
+from acn.errors import UsageError
+from acn.families import code_size
 
 
 class Model(nn.Module, ABC):
     """Posterior, prior and likelihood. Images are level indices `[B, C, H, W]`, codes `[B, D]`.
 
-    `associative`: the prior of a code is conditioned on another image's code, which training has to find.
+    Args:
+        settings: of the family and its networks; they say whether the prior is conditioned on a neighbour's code.
+        shape: of the images.
     """
 
-    associative: ClassVar[bool] = False
-    shape: ImageShape
-    code_size: int
+    settings: ModelSettings
     decoder: nn.Module
+
+    def __init__(self, settings: ModelSettings, shape: ImageShape) -> None:
+        super().__init__()
+        self.settings, self.shape = settings, shape
+
+    @property
+    def code_size(self) -> int:
+        """D, 0 for a model without codes."""
+        return code_size(self.settings)
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the prior of a code is conditioned on another image's code, which training has to find."""
+        return self.settings.conditional
 
     @abstractmethod
     def posterior(self, images: Tensor) -> Posterior:
         """q(z given x): a Gaussian around the code of each image."""
 
     @abstractmethod
-    def likelihood(self, codes: Tensor) -> PixelLikelihood:
-        """r(x given z): a distribution over images for each of the codes `[B, D]`."""
+    def prior(self, context: Tensor | None = None) -> Prior:
+        """p(z given the neighbours' codes `context` `[B, D]`) of a conditional model; p(z) of any other.
+
+        Raises:
+            UsageError: the model is conditional, and there is no context.
+        """
 
     @abstractmethod
-    def kl(self, posterior: Posterior, z: Tensor, context: Tensor, nodes: int) -> Tensor:
-        """KL of the posterior to the prior `[B]`, in nats, as training pays it.
-
-        Args:
-            posterior: of B images.
-            z: one sample of each, `[B, D]`.
-            context: code of a neighbour of each, `[B, D]`, which matters to associative models alone.
-            nodes: of the quadrature, where there is one.
-        """
+    def likelihood(self, codes: Tensor) -> PixelLikelihood:
+        """r(x given z): a distribution over images for each of the codes `[B, D]`."""
 
     def prior_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters of the prior, which are trained at a rate of their own."""
         return iter(())
 
+    def with_codes(self, purpose: str) -> Self:
+        """Return the model itself if its codes say anything.
 
-class UnconditionalModel(Model):
-    """A model whose prior is the same for all images: a baseline."""
+        Raises:
+            UsageError: it has none; the message says that `purpose` needs them.
+        """
+        if not self.code_size:
+            raise UsageError(f"{purpose} needs codes, which a {self.settings.label} does not have; use another run")
+        return self
 
-    @abstractmethod
-    def prior(self) -> GaussianPrior:
-        """p(z)."""
+    def with_neighbours(self, purpose: str) -> Self:
+        """Return the model itself if its prior is conditioned on a neighbour's code.
 
-    def kl(self, posterior: Posterior, z: Tensor, context: Tensor, nodes: int) -> Tensor:
-        """Estimate by the one sample of each posterior; see `Model`."""
-        return posterior.log_prob(z) - self.prior().log_prob(z)
+        Raises:
+            UsageError: it is not; the message says that `purpose` needs it.
+        """
+        if not self.conditional:
+            label = self.settings.label
+            raise UsageError(
+                f"{purpose} needs a prior conditioned on a neighbour, which a {label} does not have; use an ACN run"
+            )
+        return self
 
 
 def device_of(model: nn.Module) -> torch.device:

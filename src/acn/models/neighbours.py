@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from acn.distributions import FactorizedMixture, Posterior
-from acn.models.acn import ACN
-from acn.models.model import device_of
+from acn.distributions import FactorizedMixture, Posterior, concatenate, quadrature_kl
+from acn.models.model import Model, device_of
 
 # 64 nodes leave an error far below what a table prints; a test holds them against a slow integral.
 NODES = 64
@@ -36,7 +35,7 @@ class NeighbourPrior:
         precision = torch.float64 if exact or nodes >= NODES else torch.float32
         size = max(1, 2**21 // (nodes * self.priors.means[0].numel()))  # pairs whose integrands fit the cache
         parts = [
-            self._of(target, precision).kl(self._given(context).to(precision), nodes)
+            quadrature_kl(self._of(target, precision), self._given(context, precision), nodes)
             for context, target in zip(contexts.split(size), targets.split(size), strict=True)
         ]
         return torch.cat(parts).double() if parts else torch.zeros(0, dtype=torch.float64)
@@ -44,20 +43,24 @@ class NeighbourPrior:
     def _of(self, rows: Tensor, precision: torch.dtype) -> Posterior:
         return self.posterior.map(lambda tensor: tensor[rows].to(precision))
 
-    def _given(self, rows: Tensor) -> FactorizedMixture:
-        fields = (self.priors.log_weights, self.priors.means, self.priors.scales)
-        return FactorizedMixture(*(field[rows] for field in fields))
+    def _given(self, rows: Tensor, precision: torch.dtype) -> FactorizedMixture:
+        return self.priors.map(lambda tensor: tensor[rows].to(precision))
 
 
 @torch.inference_mode()
-def neighbour_prior(model: ACN, posterior: Posterior) -> NeighbourPrior:
+def neighbour_prior(model: Model, posterior: Posterior) -> NeighbourPrior:
     """Run the prior network once for each image, whose posteriors are given."""
     return NeighbourPrior(posterior, priors_given(model, posterior.mean))
 
 
 @torch.inference_mode()
-def priors_given(model: ACN, codes: Tensor) -> FactorizedMixture:
+def priors_given(model: Model, codes: Tensor) -> FactorizedMixture:
     """The prior given each of the codes `[N, D]`, on the CPU."""
-    mixtures = [model.prior(chunk.to(device_of(model))) for chunk in codes.split(4096)]
-    fields = ([m.log_weights for m in mixtures], [m.means for m in mixtures], [m.scales for m in mixtures])
-    return FactorizedMixture(*(torch.cat(field).cpu() for field in fields))
+    return concatenate([_given(model, chunk) for chunk in codes.split(4096)])
+
+
+def _given(model: Model, codes: Tensor) -> FactorizedMixture:
+    prior = model.prior(codes.to(device_of(model)))
+    if not isinstance(prior, FactorizedMixture):
+        raise TypeError(f"expected a prior given neighbours, found {type(prior).__name__}")
+    return prior.cpu()

@@ -5,14 +5,14 @@ Letters: B batch, D code size.
 
 from torch import Tensor
 
-from acn.config import ModelSettings
+from acn.config import ACNSettings, PixelVAESettings
 from acn.distributions import DiagonalNormal, PixelLikelihood, Posterior, UnitNormal
 from acn.networks.incremental import generate
 from acn.networks.pixelcnn import GatedPixelCNN
 from acn.networks.prior import RAW_ONE, widths
 
 
-def posterior_size(settings: ModelSettings) -> int:
+def posterior_size(settings: ACNSettings | PixelVAESettings) -> int:
     """Numbers that the encoder gives for an image: D means, and D widths where they are learned."""
     return settings.code_size * (2 if settings.posterior == "learned" else 1)
 
@@ -28,6 +28,7 @@ def posterior_of(encoded: Tensor, code_size: int) -> Posterior:
 def autoregressive(decoder: GatedPixelCNN, codes: Tensor) -> PixelLikelihood:
     """Distribution over images for each of the codes `[B, D]`, subpixel given subpixels before it."""
     return PixelLikelihood(
-        logits=lambda images: decoder(images, codes),
+        emission=decoder.emission,
+        numbers=lambda images: decoder(images, codes),
         generate=lambda draw, progress: generate(decoder, codes, draw, progress),
     )

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from acn.config import ImageShape, ModelSettings
-from acn.distributions import PixelLikelihood, Posterior, UnitNormal
+from acn.config import ImageShape, PixelCNNSettings
+from acn.distributions import PixelLikelihood, Posterior, StandardNormal, UnitNormal
 from acn.models.model import Model
 from acn.models.parts import autoregressive
 from acn.networks.pixelcnn import GatedPixelCNN
@@ -14,20 +14,22 @@ class PixelCNN(Model):
 
     decoder: GatedPixelCNN
 
-    def __init__(self, settings: ModelSettings, shape: ImageShape) -> None:
-        super().__init__()
-        self.shape, self.code_size = shape, 0
+    def __init__(self, settings: PixelCNNSettings, shape: ImageShape) -> None:
+        super().__init__(settings, shape)
         # The decoder of the other models, given a constant for a code: its canvas, if it has one, is the same for all.
         self.decoder = GatedPixelCNN(settings.decoder, shape, 1)
 
     def posterior(self, images: Tensor) -> Posterior:
         """Of no dimensions."""
-        return UnitNormal(images.new_zeros(len(images), 0, dtype=next(self.parameters()).dtype))
+        return UnitNormal(self._nothing(len(images)))
 
-    def kl(self, posterior: Posterior, z: Tensor, context: Tensor, nodes: int) -> Tensor:
-        """Nothing."""
-        return z.new_zeros(len(z))
+    def prior(self, context: Tensor | None = None) -> StandardNormal:
+        """Of no dimensions."""
+        return StandardNormal(self._nothing())
 
     def likelihood(self, codes: Tensor) -> PixelLikelihood:
         """r(x), for as many images as there are codes `[B, 0]`."""
         return autoregressive(self.decoder, codes.new_ones(len(codes), 1))
+
+    def _nothing(self, *shape: int) -> Tensor:
+        return next(self.parameters()).detach().new_zeros(*shape, 0)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
-from acn.config import ImageShape, ModelSettings
+from acn.config import ImageShape, PixelVAESettings
 from acn.distributions import GaussianPrior, PixelLikelihood, Posterior
-from acn.models.model import UnconditionalModel
+from acn.models.model import Model
 from acn.models.parts import autoregressive, posterior_of, posterior_size
 from acn.networks.encoder import Encoder
 from acn.networks.pixelcnn import GatedPixelCNN
@@ -19,15 +19,13 @@ from acn.networks.prior import LearnedMixture
 COMPONENTS = 100
 
 
-class PixelVAE(UnconditionalModel):
+class PixelVAE(Model):
     """Encoder, learned mixture prior, autoregressive decoder."""
 
     decoder: GatedPixelCNN
 
-    def __init__(self, settings: ModelSettings, shape: ImageShape) -> None:
-        super().__init__()
-        self.shape = shape
-        self.code_size = settings.code_size
+    def __init__(self, settings: PixelVAESettings, shape: ImageShape) -> None:
+        super().__init__(settings, shape)
         self.encoder = Encoder(settings.encoder, shape, posterior_size(settings))
         self.mixture = LearnedMixture(settings.code_size, COMPONENTS)
         self.decoder = GatedPixelCNN(settings.decoder, shape, settings.code_size)
@@ -36,7 +34,7 @@ class PixelVAE(UnconditionalModel):
         """As in an ACN."""
         return posterior_of(self.encoder(images).float(), self.code_size)
 
-    def prior(self) -> GaussianPrior:
+    def prior(self, context: Tensor | None = None) -> GaussianPrior:
         """The learned mixture."""
         mixture: GaussianPrior = self.mixture()
         return mixture

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from acn.config import EncoderSettings, ImageShape
+from acn.emissions import emission_of
 from acn.networks.encoder import LARGEST_GRID
 
 
@@ -22,7 +23,7 @@ class FeedForwardDecoder(nn.Module):
     def __init__(self, settings: EncoderSettings, shape: ImageShape, code_size: int) -> None:
         super().__init__()
         self.shape = shape
-        self.outputs = 1 if shape.levels == 2 else shape.levels
+        self.emission = emission_of(shape)
         sizes = [(shape.height, shape.width)]
         for _ in settings.stages[1:]:
             sizes.append(_half(sizes[-1]))
@@ -38,13 +39,13 @@ class FeedForwardDecoder(nn.Module):
             widths = [*stage[::-1], finer[-1]]
             stages.append(nn.ModuleList(nn.Conv2d(wide, next_, 3, padding=1) for wide, next_ in pairwise(widths)))
         self.stages = nn.ModuleList(stages)
-        self.output = nn.Conv2d(settings.stages[0][-1], shape.channels * self.outputs, 3, padding=1)
+        self.output = nn.Conv2d(settings.stages[0][-1], shape.channels * self.emission.size, 3, padding=1)
         for layer in (self.hidden, self.cells, *(conv for stage in stages for conv in stage)):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Logits `[B, C, H, W, V]`, or `[B, C, H, W]` if V = 2, of codes `[B, D]`."""
+        """Numbers `[B, C, H, W, P]` of the emission, of codes `[B, D]`."""
         features = torch.relu(self.cells(torch.relu(self.hidden(codes)))).unflatten(1, (-1, *self.grid))
         features = features.contiguous(memory_format=torch.channels_last)
         for stage, size in zip(self.stages, self.sizes, strict=True):
@@ -52,11 +53,9 @@ class FeedForwardDecoder(nn.Module):
                 features = functional.interpolate(features, size=size, mode="nearest")
             for convolution in stage:  # type: ignore[attr-defined]
                 features = torch.relu(convolution(features))
-        logits: Tensor = self.output(features)
-        if self.outputs == 1:
-            return logits
-        batch, _, height, width = logits.shape
-        return logits.view(batch, self.shape.channels, self.outputs, height, width).movedim(2, -1)
+        mixed: Tensor = self.output(features)
+        numbers: Tensor = mixed.unflatten(1, (self.shape.channels, self.emission.size))
+        return numbers.movedim(2, -1)
 
 
 def _half(size: tuple[int, int]) -> tuple[int, int]:

@@ -4,7 +4,8 @@ The vertical stack does not depend on the row being written, so it advances a ro
 advances a pixel at a time, and once more for each further channel of a pixel. The windows are those of
 `acn.networks.geometry`, read from the network's own layers, so that the cached pass has no geometry of its own.
 
-Letters: B batch, C channels, H height, W width, V levels, F filters, I inputs of a layer, R radius of a window.
+Letters: B batch, C channels, H height, W width, P numbers per subpixel, F filters, I inputs of a layer, R radius of a
+window.
 """
 
 from typing import cast
@@ -105,7 +106,7 @@ def _cached(block: Block, given: Tensor, size: tuple[int, int, int], network: Ga
 class CachedDecoder:
     """A gated PixelCNN that is asked for one subpixel after the other, in coding order.
 
-    `logits(row, column, channel)` must be called for every subpixel in turn, and answered by `put` before the next.
+    `numbers(row, column, channel)` must be called for every subpixel in turn, and answered by `put` before the next.
 
     Args:
         network: the decoder.
@@ -123,21 +124,21 @@ class CachedDecoder:
         ]
         self.head = network.head.cell()
         self.head_base = self.head.base()
-        firsts = range(0, shape.channels * network.outputs, network.outputs)
-        self.output = [network.output.cell(slice(first, first + network.outputs)) for first in firsts]
+        each = network.emission.size
+        firsts = range(0, shape.channels * each, each)
+        self.output = [network.output.cell(slice(first, first + each)) for first in firsts]
         self.output_base = [cell.base() for cell in self.output]
 
     @torch.no_grad()
-    def logits(self, row: int, column: int, channel: int) -> Tensor:
-        """Logits `[B, V]` (`[B]` when V = 2) of a subpixel, given all before it."""
+    def numbers(self, row: int, column: int, channel: int) -> Tensor:
+        """Numbers `[B, P]` of the emission of a subpixel, given all before it."""
         if column == channel == 0:
             self._next_row(row)
         features = self.images[:, :, row, column]
         for layer in self.layers:
             features = layer.next_pixel(column, features)
         hidden = torch.relu(self.head(self.head_base, torch.relu(features)))
-        logits = self.output[channel](self.output_base[channel], hidden)
-        return logits[:, 0] if self.network.outputs == 1 else logits
+        return self.output[channel](self.output_base[channel], hidden)
 
     def put(self, row: int, column: int, channel: int, levels: Tensor) -> None:
         """Write the level indices `[B]` of a subpixel."""
@@ -157,7 +158,7 @@ def generate(network: GatedPixelCNN, codes: Tensor, draw: Draw, progress: Progre
     Args:
         network: the decoder.
         codes: `[B, D]`.
-        draw: from logits `[B, V]` (`[B]` when V = 2) to level indices `[B]`.
+        draw: from numbers `[B, P]` to level indices `[B]`.
         progress: hears how many more pixels are done.
     """
     shape, decoder = network.shape, CachedDecoder(network, codes)
@@ -165,7 +166,7 @@ def generate(network: GatedPixelCNN, codes: Tensor, draw: Draw, progress: Progre
     for row in range(shape.height):
         for column in range(shape.width):
             for channel in range(shape.channels):
-                levels = draw(decoder.logits(row, column, channel))
+                levels = draw(decoder.numbers(row, column, channel))
                 images[:, channel, row, column] = levels
                 decoder.put(row, column, channel, levels)
         progress(shape.width)

@@ -1,6 +1,6 @@
 """Gated PixelCNN decoder conditioned on a code (van den Oord et al. 2016, arXiv 1606.05328, Figure 2 and equation 4).
 
-Letters: B batch, C channels, H height, W width, V levels, F filters, D code size.
+Letters: B batch, C channels, H height, W width, P numbers per subpixel, F filters, D code size.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from acn.config import DecoderSettings, ImageShape
+from acn.emissions import emission_of
 from acn.networks.arithmetic import FLOATS, Floats
 from acn.networks.depthwise import DepthwiseConv
 from acn.networks.geometry import Window, channel_mask, feature_groups, horizontal_window, vertical_window
@@ -212,7 +213,7 @@ def _block(settings: DecoderSettings, code_size: int, channels: int, arithmetic:
 
 
 class GatedPixelCNN(nn.Module):
-    """Logits of every subpixel given the subpixels before it and a code.
+    """Numbers of the emission of every subpixel, given the subpixels before it and a code.
 
     Args:
         settings: size of the network.
@@ -226,20 +227,22 @@ class GatedPixelCNN(nn.Module):
     ) -> None:
         super().__init__()
         self.shape, self.arithmetic, self.filters = shape, arithmetic, settings.filters
-        self.outputs = 1 if shape.levels == 2 else shape.levels
+        self.emission = emission_of(shape)
         channels, filters = shape.channels, settings.filters
         self.canvas = Canvas(settings, shape, code_size) if settings.canvas else None
         self.blocks = nn.ModuleList(
             _block(settings, code_size, channels, arithmetic, index) for index in range(settings.blocks + 1)
         )
         groups, head = feature_groups(filters, channels), feature_groups(settings.head, channels)
-        out = torch.arange(channels, device="cpu").repeat_interleave(self.outputs)
+        out = torch.arange(channels, device="cpu").repeat_interleave(self.emission.size)
         point = Window(1, 1, 0)
         self.head = WindowConv(filters, settings.head, point, channel_mask(head, groups, strict=False))
-        self.output = WindowConv(settings.head, channels * self.outputs, point, channel_mask(out, head, strict=False))
+        self.output = WindowConv(
+            settings.head, channels * self.emission.size, point, channel_mask(out, head, strict=False)
+        )
 
     def forward(self, images: Tensor, codes: Tensor) -> Tensor:
-        """Logits `[B, C, H, W, V]`, or `[B, C, H, W]` if V = 2, of levels `[B, C, H, W]` given codes `[B, D]`."""
+        """Numbers `[B, C, H, W, P]` of the emission, of levels `[B, C, H, W]` given codes `[B, D]`."""
         return self.run(images, self.given(codes))
 
     def given(self, codes: Tensor) -> list[Tensor]:
@@ -252,13 +255,11 @@ class GatedPixelCNN(nn.Module):
         return self.arithmetic.scale(levels, self.shape.levels, like)
 
     def run(self, images: Tensor, given: list[Tensor]) -> Tensor:
-        """Logits of `images` (see `forward`), the codes having been turned into what they add to each block."""
+        """Numbers of the emission (see `forward`), the codes having been turned into what they add to each block."""
         scaled = self.scale(images, given[0]).contiguous(memory_format=torch.channels_last)
         vertical = horizontal = scaled
         for block, added in zip(self.blocks, given, strict=True):
             vertical, horizontal = block(vertical, horizontal, added)
-        logits: Tensor = self.output(torch.relu(self.head(torch.relu(horizontal))))
-        if self.outputs == 1:
-            return logits
-        batch, _, height, width = logits.shape
-        return logits.view(batch, self.shape.channels, self.outputs, height, width).movedim(2, -1)
+        mixed: Tensor = self.output(torch.relu(self.head(torch.relu(horizontal))))
+        numbers: Tensor = mixed.unflatten(1, (self.shape.channels, self.emission.size))
+        return numbers.movedim(2, -1)

@@ -90,7 +90,7 @@ def _name(result: Result) -> str:
     """Of the model, with K where it has neighbours."""
     config = result.run.config
     return (
-        f"ACN, K = {config.memory.neighbours}" if config.model.name == "acn" else VARIANTS[result.training.variant].text
+        f"ACN, K = {config.memory.neighbours}" if config.model.conditional else VARIANTS[result.training.variant].text
     )
 
 

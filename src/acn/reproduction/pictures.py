@@ -14,7 +14,7 @@ from acn.reproduction.documents import Document
 from acn.reproduction.material import Material
 from acn.reproduction.plan import VARIANTS
 from acn.reproduction.trainings import Result
-from acn.runs import load_model, load_prior
+from acn.runs import load_model, load_priors
 from acn.sampling.draws import Sampler, draw_codes
 from acn.sampling.pictures import grid, save_picture, to_pictures
 
@@ -61,7 +61,7 @@ def figure5(material: Material) -> Document:
     acn, alone = (material.found[variant][0] for variant in ("acn", "pixelcnn"))
     count = SAMPLES[0] * SAMPLES[1]
     sampler = _sampler(material, acn, count)
-    codes = draw_codes(sampler.model, load_prior(acn.run), "mixture", count, sampler.generator)
+    codes = draw_codes(sampler.model, load_priors(acn.run), count, sampler.generator, "mixture")
     above = sampler.decode(codes)
     below = _sampler(material, alone, count).decode(torch.zeros(count, 0))
     parts = [

@@ -7,16 +7,17 @@ Letters: B images, S samples or steps, D code size.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from acn.distributions import GaussianPrior
-from acn.models import Model, as_acn, device_of, with_codes
-from acn.runs import Run, load_prior
+from acn.errors import UsageError
+from acn.families import PriorName
+from acn.models import Model, device_of
+from acn.models.unconditional import unconditional_priors
+from acn.runs import Run, StoredPriors, load_priors
 
-PriorName = Literal["mixture", "associative"]
 # Images that are generated side by side: enough to fill the machine, few enough for its memory.
 TOGETHER = 256
 
@@ -58,7 +59,7 @@ class Sampler:
         Raises:
             UsageError: the model has no codes.
         """
-        codes: Tensor = with_codes(self.model).posterior(images.to(device_of(self.model))).mean
+        codes: Tensor = self.model.with_codes("this").posterior(images.to(device_of(self.model))).mean
         return codes.cpu()
 
     def reconstruct(self, images: Tensor, copies: int) -> Tensor:
@@ -76,11 +77,11 @@ class Sampler:
         Raises:
             UsageError: the model is a baseline without such a prior.
         """
-        model = as_acn(self.model, "daydreaming")
+        model = self.model.with_neighbours("daydreaming")
         chain = [images]
         for _ in range(steps):
             prior = model.prior(self.encode(chain[-1]).to(device_of(model)))
-            chain.append(self.decode(prior.to(torch.float32).sample(self.generator)))
+            chain.append(self.decode(prior.cpu().sample(self.generator)))
         return torch.stack(chain, dim=1)
 
     def interpolate(self, first: Tensor, second: Tensor, steps: int) -> Tensor:
@@ -92,38 +93,37 @@ class Sampler:
         return drawn.view(len(first), steps, *drawn.shape[1:])
 
 
-def prior_of(run: Run, model: Model) -> tuple[GaussianPrior, Tensor]:
-    """Return what `acn.runs.load_prior` returns, or for a model without codes a prior of no dimensions.
+def priors_of(run: Run, model: Model) -> StoredPriors:
+    """Return what `acn.runs.load_priors` returns, or for a model without codes priors of no dimensions.
 
     Raises:
         RunError: the run was not evaluated yet, or the file is damaged.
     """
     if model.code_size:
-        return load_prior(run)
+        return load_priors(run)
     nothing = torch.zeros(1, 0)
-    return GaussianPrior(torch.ones(1), nothing, nothing), nothing
+    return StoredPriors(GaussianPrior(torch.ones(1), nothing, nothing), nothing, "own")
 
 
 @torch.no_grad()
 def draw_codes(
-    model: Model, prior: tuple[GaussianPrior, Tensor], name: PriorName, count: int, generator: torch.Generator
+    model: Model, priors: StoredPriors, count: int, generator: torch.Generator, name: PriorName | None = None
 ) -> Tensor:
     """Draw `count` codes `[B, D]` from an unconditional prior.
 
     Args:
-        model: gives the associative prior its components.
-        prior: the mixture, and the codes of the training images, as `prior_of` returns them.
-        name: `mixture`, or `associative`: the prior given the code of a training image picked at random.
+        model: whose priors they are.
+        priors: as `priors_of` returns them.
         count: B.
         generator: source of all random numbers.
+        name: of the prior; None for the one that the run chose.
 
     Raises:
-        UsageError: a baseline has no associative prior.
+        UsageError: the model has no such prior.
     """
-    mixture, codes = prior
-    if name == "mixture":
-        return mixture.sample(count, generator)
-    network = as_acn(model, "the associative prior")
-    picked = codes[torch.randint(len(codes), (count,), generator=generator)]
-    drawn = network.prior(picked.to(device_of(model))).sample(generator)
-    return drawn.cpu()
+    known = unconditional_priors(model, priors.mixture, priors.codes)
+    chosen = name or priors.chosen
+    if chosen not in known:
+        label, names = model.settings.label, " and ".join(known)
+        raise UsageError(f"a {label} has no {chosen} prior; its unconditional priors are {names}")
+    return known[chosen].sample(generator, (count,))

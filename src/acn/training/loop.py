@@ -162,7 +162,7 @@ def _advance(state: TrainingState, visited: int, images: int) -> None:
 @torch.no_grad()
 def _refresh(state: TrainingState, config: Config, images: Images, precision: str) -> None:
     """Encode afresh the codes that have waited longest (the parallel worker of Graves et al. 2018, section 3)."""
-    if not (config.memory.refresh and state.model.associative):
+    if not (config.memory.refresh and state.model.conditional):
         return
     rows = state.memory.stalest(config.memory.refresh)
     pixels = images.batch(rows.cpu(), state.epoch).to(rows.device)

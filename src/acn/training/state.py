@@ -64,7 +64,7 @@ def new_state(config: Config, shape: ImageShape, images: int, device: torch.devi
         torch.manual_seed(seed)
         model = build(config.model, shape)
     # Baselines ask it for no neighbours.
-    settings = config.memory if model.associative else MemorySettings(neighbours=1)
+    settings = config.memory if model.conditional else MemorySettings(neighbours=1)
     memory = AssociativeMemory(images, model.code_size, settings, seed=seed, device=device)
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(model, multi_avg_fn=_polyak(config.training.average_decay))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from acn.config import Config
 from acn.data import slices
-from acn.distributions import Cost
+from acn.distributions import Cost, kl
 from acn.errors import TrainingError
 from acn.models import Model
 from acn.training.state import TrainingState
@@ -88,13 +88,13 @@ def training_step(
     codes = posterior.mean.detach()
     staleness = state.memory.update(rows, codes, state.step)
     begin = time.perf_counter()
-    context = state.memory.codes[state.memory.pick(rows, generator)] if state.model.associative else codes
+    context = state.memory.codes[state.memory.pick(rows, generator)] if state.model.conditional else None
     search_seconds = time.perf_counter() - begin
     state.optimizer.zero_grad(set_to_none=True)
     z = posterior.sample(generator)
-    kl = state.model.kl(posterior, z, context, config.training.kl_nodes)
+    cost = kl(posterior, state.model.prior(context), z, nodes=config.training.kl_nodes)
     with _dropout_from(generator, images.device):
-        paid = _descend(state.model, images, z, kl, now.kl_weight, precision)
+        paid = _descend(state.model, images, z, cost, now.kl_weight, precision)
     loss = float((paid.reconstruction + now.kl_weight * paid.kl).mean())
     norm = _update(state, config, now, loss)
     means = torch.stack([paid.reconstruction.mean(), paid.kl.mean()]).tolist()

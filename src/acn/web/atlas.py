@@ -16,8 +16,8 @@ from acn.errors import RunError
 from acn.evaluation.costs import encode
 from acn.exports import label_texts
 from acn.memory import nearest, squared_distances
-from acn.models import ACN
-from acn.runs import Run, load_prior
+from acn.models import Model
+from acn.runs import Run, load_priors
 from acn.web.layout import CLUSTERS, Floats, PrincipalComponents, fingerprint
 
 Groups = NDArray[np.uint32]
@@ -85,7 +85,7 @@ class Atlas:
 
 def open_atlas(
     run: Run,
-    model: ACN,
+    model: Model,
     images: Images,
     *,
     title: str,
@@ -112,10 +112,10 @@ def open_atlas(
     return Atlas(run, title, split, images, codes, principal, points, fingerprint(codes.numpy()))
 
 
-def stored_codes(run: Run, model: ACN, images: Images) -> Tensor | None:
+def stored_codes(run: Run, model: Model, images: Images) -> Tensor | None:
     """Codes `[N, D]` that `acn evaluate` kept; None if there are none, or a sample shows they are not the model's."""
     try:
-        _, codes = load_prior(run)
+        codes = load_priors(run).codes
     except RunError:
         return None
     if len(codes) != len(images):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from acn.errors import AcnError
-from acn.models import ACN
+from acn.models import Model
 from acn.sampling.draws import Sampler
 
 Result = TypeVar("Result")
@@ -28,7 +28,7 @@ class _GoneError(Exception):
 class Studio:
     """Draws and encodes with `model`, whose thread is the only one to use it."""
 
-    def __init__(self, model: ACN) -> None:
+    def __init__(self, model: Model) -> None:
         self.model = model
         self.waiting = 0
         # A few images at a time are drawn faster by one thread than by several, by far when the page draws as well.

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mp, mpf
 
-from acn.codec import tables
-from acn.codec.tables import exp_table, gate_table, normal_table, round_shift, sigmoid_table, width_table
+from acn.exact import tables
+from acn.exact.tables import exp_table, gate_table, normal_table, round_shift, sigmoid_table, width_table
 
 
 def digest(table: torch.Tensor) -> str:

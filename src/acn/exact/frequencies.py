@@ -11,7 +11,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from acn.codec.tables import (
+from acn.exact.tables import (
     BITS,
     NORMAL_BITS,
     NORMAL_REACH,

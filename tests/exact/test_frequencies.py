@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from acn.codec import frequencies
-from acn.codec.frequencies import (
+from acn.codec.latents import Grid, MixturePrior, given_neighbour, posterior_slots
+from acn.exact import frequencies
+from acn.exact.frequencies import (
     intervals,
     nats,
     normal_distribution,
@@ -15,8 +16,7 @@ from acn.codec.frequencies import (
     of_distribution,
     of_logits,
 )
-from acn.codec.latents import Grid, MixturePrior, given_neighbour, posterior_slots
-from acn.codec.tables import SLOTS
+from acn.exact.tables import SLOTS
 from tests.codec import reader
 
 seeds = st.integers(0, 2**32)

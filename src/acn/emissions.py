@@ -1,0 +1,99 @@
+"""Emissions: what the numbers that a network gives for a subpixel say of its level, in nats and in exact slots.
+
+Letters: V levels, P numbers per subpixel, B batch.
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from acn.exact.frequencies import of_binary_logits, of_logits
+from acn.settings import ImageShape
+
+
+class Emission(ABC):
+    """A distribution over the levels 0 ... V - 1 of a subpixel, made of P = `size` numbers."""
+
+    size: int
+
+    @abstractmethod
+    def log_prob(self, numbers: Tensor, levels: Tensor) -> Tensor:
+        """Log probability `[...]` of `levels` `[...]` under `numbers` `[..., P]`, in nats."""
+
+    @abstractmethod
+    def draw(self, numbers: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
+        """Levels `[B]` by inversion of the distribution function at `uniform` `[B]` in [0, 1), float64.
+
+        Args:
+            numbers: `[B, P]`.
+            uniform: one number for each.
+            temperature: divides the log probabilities; 0 takes the modes.
+        """
+
+    @abstractmethod
+    def slots(self, numbers: Tensor) -> Tensor:
+        """Cumulative slots, int64 `[..., V + 1]`, of integer `numbers` `[..., P]` with 12 fractional bits."""
+
+
+class Bernoulli(Emission):
+    """Two levels, and one number: the logit of level 1."""
+
+    size = 1
+
+    def log_prob(self, numbers: Tensor, levels: Tensor) -> Tensor:
+        """See `Emission`."""
+        logits = numbers.squeeze(-1)
+        return -functional.binary_cross_entropy_with_logits(logits, levels.to(logits.dtype), reduction="none")
+
+    def draw(self, numbers: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
+        """See `Emission`."""
+        return _inverted(torch.cat([torch.zeros_like(numbers), numbers], dim=-1), uniform, temperature)
+
+    def slots(self, numbers: Tensor) -> Tensor:
+        """See `Emission`."""
+        return of_binary_logits(numbers.squeeze(-1))
+
+
+class Categorical(Emission):
+    """V levels, and a logit for each."""
+
+    def __init__(self, levels: int) -> None:
+        self.size = levels
+
+    def log_prob(self, numbers: Tensor, levels: Tensor) -> Tensor:
+        """See `Emission`."""
+        chosen = functional.log_softmax(numbers, dim=-1).gather(-1, levels.long().unsqueeze(-1))
+        return chosen.squeeze(-1)
+
+    def draw(self, numbers: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
+        """See `Emission`."""
+        return _inverted(numbers, uniform, temperature)
+
+    def slots(self, numbers: Tensor) -> Tensor:
+        """See `Emission`."""
+        return of_logits(numbers)
+
+
+def draw_levels(emission: Emission, numbers: Tensor, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
+    """Levels `[B]` under `numbers` `[B, P]`.
+
+    The uniform numbers are drawn where the generator lives, so that a seed gives the same levels on every device as far
+    as the networks' numbers are the same.
+    """
+    uniform = torch.rand(len(numbers), generator=generator, device=generator.device, dtype=torch.float64)
+    return emission.draw(numbers, uniform.to(numbers.device), temperature)
+
+
+def emission_of(shape: ImageShape) -> Emission:
+    """The emission of images of this shape."""
+    return Bernoulli() if shape.levels == 2 else Categorical(shape.levels)
+
+
+def _inverted(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
+    if temperature == 0:
+        return logits.argmax(-1)
+    cumulative = torch.softmax(logits.double() / temperature, -1).cumsum(-1)
+    # The last level takes what rounding leaves of the sum of one.
+    return (cumulative[:, :-1] <= uniform.unsqueeze(-1)).sum(-1)

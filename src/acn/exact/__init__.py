@@ -1,0 +1,1 @@
+"""Tables of integers and slots of symbols: what exact coding computes with, the same on every machine."""

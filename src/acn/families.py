@@ -1,0 +1,155 @@
+"""The families of models: what each is called, what it has, and the settings that it reads.
+
+A family is a class here, its networks are a module of `acn.models`, and `acn.models.MODELS` names both.
+"""
+
+from typing import Annotated, ClassVar, Literal, Self, get_args
+
+from pydantic import Field, model_validator
+
+from acn.settings import Only, Settings, setting
+
+# Names of the unconditional priors that a trained model can have (`acn.models.unconditional`).
+PriorName = Literal["mixture", "associative", "own"]
+
+NETWORK = Only("model.prior", "network", "model.prior=network")
+
+
+class EncoderSettings(Settings):
+    """VGG-style encoder: 3x3 convolutions by stage with 2x2 pooling between stages, a hidden layer, the code."""
+
+    stages: tuple[tuple[int, ...], ...] = setting(
+        ((32,), (64, 64), (128, 128)), "filters of each convolution, stage by stage"
+    )
+    hidden: int = setting(256, "units of the layer before the code, 0 for none", ge=0)
+
+    @model_validator(mode="after")
+    def _stages_hold_filters(self) -> Self:
+        if not self.stages or not all(stage and min(stage) >= 1 for stage in self.stages):
+            raise ValueError(f"every stage needs convolutions of at least one filter, found {self.stages}")
+        return self
+
+
+class DecoderSettings(Settings):
+    """Gated PixelCNN: residual blocks that see earlier subpixels alone. The paper has neither canvas nor separable."""
+
+    filters: int = setting(64, "features of each block", ge=3)
+    blocks: int = setting(10, "residual blocks", ge=1)
+    kernel: int = setting(5, "width of the blocks' receptive fields, odd", ge=3)
+    first_kernel: int = setting(7, "width of the receptive field of the layer that reads the image, odd", ge=3)
+    head: int = setting(128, "features of the 1x1 layer before the output", ge=3)
+    canvas: int = setting(8, "features per pixel of a picture rendered from the code, 0 for none", ge=0)
+    separable: bool = setting(
+        False, "blocks convolve every feature on its own, then mix features: wide kernels and many features are cheap"
+    )
+    dropout: float = setting(
+        0.0, "share of the features after each gate that a step leaves out; helps where images are few", ge=0, lt=1
+    )
+
+    @model_validator(mode="after")
+    def _kernels_are_odd(self) -> Self:
+        if self.kernel % 2 == 0 or self.first_kernel % 2 == 0:
+            raise ValueError(f"kernel and first_kernel must be odd, found {self.kernel} and {self.first_kernel}")
+        return self
+
+
+CodeSize = Annotated[int, Field(ge=1, description="D, numbers per code")]
+PosteriorKind = Annotated[
+    Literal["unit", "learned"],
+    Field(description="variances of the posteriors: all 1, as in the paper, or learned"),
+]
+
+
+class Family(Settings):
+    """What every family says of itself.
+
+    `label`: its name in tables and sentences. `has_codes`: images have codes. `conditional`: the prior of a code is
+    conditioned on a neighbour's code. `trains_prior`: the prior has weights, which learn at a rate of their own.
+    """
+
+    label: ClassVar[str]
+    has_codes: ClassVar[bool] = True
+    conditional: ClassVar[bool] = False
+    trains_prior: ClassVar[bool] = False
+
+    @property
+    def exact(self) -> bool:
+        """Whether the networks have a form in exact integers, which archives need."""
+        return False
+
+
+class ACNSettings(Family):
+    """Associative Compression Network (Graves et al. 2018)."""
+
+    label: ClassVar[str] = "Associative Compression Network"
+    conditional: ClassVar[bool] = True
+    trains_prior: ClassVar[bool] = True
+
+    name: Literal["acn"] = "acn"
+    code_size: CodeSize = 16
+    mixtures: int = setting(8, "M, Gaussians of the prior per number of the code", only=NETWORK, ge=1)
+    prior: Literal["network", "width"] = setting(
+        "network", "what the prior makes of a neighbour's code: a network's mixture, or the code and one learned width"
+    )
+    prior_hidden: tuple[Annotated[int, Field(ge=1)], ...] = setting(
+        (512, 512, 512), "units of the prior network's hidden layers; [] for a linear map", only=NETWORK
+    )
+    posterior: PosteriorKind = "unit"
+    encoder: EncoderSettings = EncoderSettings()
+    decoder: DecoderSettings = DecoderSettings()
+
+    @property
+    def exact(self) -> bool:
+        """With the paper's prior and posterior."""
+        return (self.prior, self.posterior) == ("network", "unit")
+
+
+class PixelVAESettings(Family):
+    """The encoder and decoder of an ACN with an unconditional mixture for a prior."""
+
+    label: ClassVar[str] = "Gated PixelVAE"
+    trains_prior: ClassVar[bool] = True
+
+    name: Literal["pixelvae"] = "pixelvae"
+    code_size: CodeSize = 16
+    posterior: PosteriorKind = "unit"
+    encoder: EncoderSettings = EncoderSettings()
+    decoder: DecoderSettings = DecoderSettings()
+
+
+class VAESettings(Family):
+    """Variational autoencoder: feed-forward networks, learned variances, a standard normal prior."""
+
+    label: ClassVar[str] = "variational autoencoder"
+
+    name: Literal["vae"] = "vae"
+    code_size: CodeSize = 16
+    encoder: EncoderSettings = EncoderSettings()
+
+
+class PixelCNNSettings(Family):
+    """The decoder alone, without a code."""
+
+    label: ClassVar[str] = "Gated PixelCNN"
+    has_codes: ClassVar[bool] = False
+
+    name: Literal["pixelcnn"] = "pixelcnn"
+    decoder: DecoderSettings = DecoderSettings()
+
+
+ModelSettings = ACNSettings | PixelVAESettings | VAESettings | PixelCNNSettings
+# Those whose networks have a form in exact integers.
+ExactSettings = ACNSettings
+FAMILIES: dict[str, type[ModelSettings]] = {
+    family.model_fields["name"].default: family for family in get_args(ModelSettings)
+}
+
+
+def family_names(*, conditional: bool = False) -> str:
+    """Names of the families, or of those whose prior is conditioned on a neighbour, for sentences."""
+    return ", ".join(name for name, family in FAMILIES.items() if family.conditional or not conditional)
+
+
+def code_size(settings: ModelSettings) -> int:
+    """D, 0 for a model without codes."""
+    return 0 if isinstance(settings, PixelCNNSettings) else settings.code_size
