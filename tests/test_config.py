@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,10 +14,16 @@ from acn.config import (
     EncoderSettings,
     ImageShape,
     MemorySettings,
+    PixelCNNSettings,
+    PixelVAESettings,
+    described,
     override,
+    read_config,
+    stored,
     validated,
 )
 from acn.errors import UsageError
+from acn.families import FAMILIES
 
 
 def test_settings_are_frozen() -> None:
@@ -123,3 +130,76 @@ def test_seeds_fit_beside_the_number_of_a_step() -> None:
     assert override(Config(), [f"training.seed={SEEDS - 1}"]).training.seed == SEEDS - 1
     with pytest.raises(UsageError, match=r"training.seed: .*less than 8388608, found 20261120"):
         override(Config(), ["training.seed=20261120"])
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (
+            ["model.name=vae", "model.posterior=unit"],
+            r"the model vae does not read model.posterior, .* acn and pixelvae",
+        ),
+        (["model.name=vae", "model.prior=width"], r"the model vae does not read model.prior, which is for acn$"),
+        (["model.name=vae", "model.decoder.filters=8"], r"vae does not read model.decoder.filters"),
+        (["model.name=pixelcnn", "model.code_size=99"], r"the model pixelcnn does not read model.code_size"),
+        (["training.matrix_rate=3"], r"training.matrix_rate is read only with training.optimizer=muon"),
+        (["model.name=vae", "memory.unique=true"], r"memory.unique is read only with models whose prior is given"),
+        (["model.name=pixelvae", "training.kl_nodes=8"], r"training.kl_nodes is read only with"),
+        (
+            ["model.name=vae", "training.prior_rate=0.5"],
+            r"training.prior_rate is read only with models whose prior has",
+        ),
+        (["model.name=pixelcnn", "training.kl_warmup=0.5"], r"training.kl_warmup is read only with models that have"),
+        (["model.prior=width", "model.mixtures=3"], r"model.mixtures is read only with model.prior=network"),
+        (["model.name=gan"], r"there is no model 'gan'; the models are acn, pixelvae, vae, pixelcnn"),
+    ],
+)
+def test_settings_that_the_model_does_not_read_are_refused(assignments: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        override(Config(), assignments)
+
+
+def test_another_family_keeps_the_settings_that_it_reads_too() -> None:
+    base = override(Config(), ["model.code_size=5", "model.decoder.filters=9", "memory.neighbours=7"])
+    pixelvae = override(base, ["training.epochs=2", "model.name=pixelvae"]).model
+    assert isinstance(pixelvae, PixelVAESettings)
+    assert (pixelvae.code_size, pixelvae.decoder.filters) == (5, 9)
+    assert set(override(base, ["model.name=vae"]).model.model_dump()) == {"name", "code_size", "encoder"}
+    assert set(override(base, ["model.name=pixelcnn"]).model.model_dump()) == {"name", "decoder"}
+
+
+def test_runs_of_before_there_were_families_still_open() -> None:
+    """They stored every setting, whether their model read it or not."""
+    flat = {**Config().model_dump(mode="json")["model"], "name": "pixelcnn"}
+    config = stored({**Config().model_dump(mode="json"), "model": flat})
+    assert isinstance(config.model, PixelCNNSettings)
+    assert config.model.decoder == DecoderSettings()
+    with pytest.raises(UsageError, match=r"setting model.colour: Extra inputs"):
+        stored({"model": {"name": "vae", "colour": 3}})
+    nameless = {key: value for key, value in flat.items() if key != "name"}
+    assert stored({"model": nameless}).model == ACNSettings()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_setting_that_is_read_is_described(family: str) -> None:
+    rows = list(described(override(Config(), [f"model.name={family}"])))
+    assert all(text for _, _, text in rows)
+    sections = {path.split(".")[0] for path, _, _ in rows}
+    assert ("memory" in sections) == (family == "acn")
+    # What is listed is what may be set.
+    for path, value, _ in rows:
+        override(Config(), [f"model.name={family}", f"{path}={value if isinstance(value, str) else json.dumps(value)}"])
+
+
+def test_settings_are_read_from_a_file(tmp_path: Path) -> None:
+    config = override(Config(), ["model.name=vae", "training.epochs=3"])
+    (tmp_path / "run.json").write_text(json.dumps({"acn": "0.1.0", "config": config.model_dump(mode="json")}))
+    assert read_config(tmp_path / "run.json") == config
+    (tmp_path / "some.json").write_text('{"training": {"epochs": 3}}')
+    assert read_config(tmp_path / "some.json") == override(Config(), ["training.epochs=3"])
+    for text in ("{", "[1]", '{"training": {"epoch": 3}}', "[" * 100_000):
+        (tmp_path / "wrong.json").write_text(text)
+        with pytest.raises(UsageError, match=r"expected settings as JSON in|setting training.epoch"):
+            read_config(tmp_path / "wrong.json")
+    with pytest.raises(UsageError, match="No such file"):
+        read_config(tmp_path / "absent.json")

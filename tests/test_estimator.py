@@ -25,6 +25,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import acn
 from acn.cli.train import train as train_command
+from acn.config import ACNSettings
 from acn.data import ALL_BYTES, Images
 from acn.data.scale import PixelScale
 from acn.errors import UsageError

@@ -19,8 +19,11 @@ REPOSITORY = Path(__file__).parents[1]
 # From the ground up. A room imports rooms of lower floors and itself, never its neighbours on the same floor.
 FLOORS = (
     ("errors", "units", "version", "threads", "progress"),
+    ("settings",),
+    ("families",),
     ("config", "files", "pretrained", "provenance"),
-    ("recipes",),
+    ("recipes", "exact"),
+    ("emissions",),
     ("distributions",),
     ("data", "networks", "memory"),
     ("models",),
@@ -35,7 +38,7 @@ FLOORS = (
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 FORBIDDEN = {("models", "memory"), ("networks", "memory"), ("networks", "data")}
-LIGHT = ("errors", "units", "version", "threads", "config", "recipes", "files", "cli.main", "__init__")
+LIGHT = ("errors", "units", "version", "threads", "settings", "families", "config", "recipes", "files", "cli.main", "__init__")
 HEAVY = {"torch", "numpy", "sklearn", "matplotlib", "scipy", "pandas", "PIL"}
 
 
@@ -93,6 +96,20 @@ def test_imports_point_down(module: str) -> None:
 def test_no_import_cycles() -> None:
     graph = {module: own_imports(path) - {module} for module, path in MODULES.items()}
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the cycle
+
+
+# Where families may be named: where they are defined, and recipes and the reproduction, which choose among them.
+FAMILY_ROOMS = {"families", "config", "recipes", "models", "reproduction"}
+FAMILY_NAMES = {"pixelvae", "vae", "pixelcnn"}
+FAMILY_CLASSES = {"ACN", "PixelVAE", "VAE", "PixelCNN"}
+FAMILY_CLASSES |= {f"{name}Settings" for name in FAMILY_CLASSES}
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if room(module) not in FAMILY_ROOMS])
+def test_no_module_outside_models_names_a_family(module: str) -> None:
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        assert not (isinstance(node, ast.Name) and node.id in FAMILY_CLASSES), node.lineno
+        assert not (isinstance(node, ast.Constant) and node.value in FAMILY_NAMES), node.lineno
 
 
 @pytest.mark.parametrize("name", LIGHT)

@@ -8,6 +8,7 @@ refused here, with a sentence that says what to change, before any data is read.
 import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -46,6 +47,7 @@ __all__ = [
     "VAESettings",
     "described",
     "override",
+    "read_config",
     "stored",
     "validated",
 ]
@@ -195,6 +197,21 @@ def stored(tree: Mapping[str, Any]) -> Config:
     if isinstance(model, Mapping) and model.get("name", "acn") in FAMILIES:
         tree = {**tree, "model": _of_family(model, model.get("name", "acn"))}
     return validated(tree)
+
+
+def read_config(file: Path) -> Config:
+    """Read settings from a JSON file: the `config.json` of a run, or settings alone, of which some may be left out.
+
+    Raises:
+        UsageError: the file cannot be read, is no JSON, or holds a setting that is wrong.
+    """
+    try:
+        tree = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"expected settings as JSON in {file}, such as a run's config.json; {error}") from error
+    if not isinstance(tree, Mapping):
+        raise UsageError(f"expected settings as JSON in {file}, found {type(tree).__name__}")
+    return stored(tree["config"]) if isinstance(tree.get("config"), Mapping) else validated(tree)
 
 
 def described(config: Config) -> Iterator[tuple[str, object, str]]:

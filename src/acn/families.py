@@ -85,7 +85,7 @@ class ACNSettings(Family):
     conditional: ClassVar[bool] = True
     trains_prior: ClassVar[bool] = True
 
-    name: Literal["acn"] = "acn"
+    name: Literal["acn"] = setting("acn", "the family of models")
     code_size: CodeSize = 16
     mixtures: int = setting(8, "M, Gaussians of the prior per number of the code", only=NETWORK, ge=1)
     prior: Literal["network", "width"] = setting(
@@ -110,7 +110,7 @@ class PixelVAESettings(Family):
     label: ClassVar[str] = "Gated PixelVAE"
     trains_prior: ClassVar[bool] = True
 
-    name: Literal["pixelvae"] = "pixelvae"
+    name: Literal["pixelvae"] = setting("pixelvae", "the family of models")
     code_size: CodeSize = 16
     posterior: PosteriorKind = "unit"
     encoder: EncoderSettings = EncoderSettings()
@@ -122,7 +122,7 @@ class VAESettings(Family):
 
     label: ClassVar[str] = "variational autoencoder"
 
-    name: Literal["vae"] = "vae"
+    name: Literal["vae"] = setting("vae", "the family of models")
     code_size: CodeSize = 16
     encoder: EncoderSettings = EncoderSettings()
 
@@ -133,7 +133,7 @@ class PixelCNNSettings(Family):
     label: ClassVar[str] = "Gated PixelCNN"
     has_codes: ClassVar[bool] = False
 
-    name: Literal["pixelcnn"] = "pixelcnn"
+    name: Literal["pixelcnn"] = setting("pixelcnn", "the family of models")
     decoder: DecoderSettings = DecoderSettings()
 
 

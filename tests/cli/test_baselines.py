@@ -8,11 +8,16 @@ import pytest
 from PIL import Image
 
 from acn.evaluation import mixture
-from tests.cli.test_cli import SMALL, refused
+from tests.cli.test_cli import refused
 from tests.cli.test_compress import acn
+from tests.training.conftest import tiny_settings
 
 KINDS = ("pixelvae", "vae", "pixelcnn")
 ROW = {"step": 20, "images": 2000, "total": 5.0, "reconstruction": 4.0, "kl": 1.0}
+
+
+def small(kind: str) -> list[str]:
+    return [part for item in tiny_settings(kind) for part in ("--set", item)]
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +29,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(mixture, "SIZES", (1, 2))
         patch.setattr(mixture, "LEAST_DRAWS", 500)
         for kind in KINDS:
-            done = acn("train", "digits", "--model", kind, "--out", kind, *SMALL, *few, cwd=folder)
+            done = acn("train", "digits", "--model", kind, "--out", kind, *small(kind), *few, cwd=folder)
             assert done.returncode == 0, done.stderr
             (folder / f"{kind}.txt").write_text(done.stdout)
     return folder

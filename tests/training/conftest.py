@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from acn.config import Config, override
+from acn.config import Config, described, override
 from acn.data import Collection, open_collection
 from acn.models import ACN
 from acn.recipes import recipe
@@ -26,6 +26,12 @@ TINY = (
     "training.epochs=2",
     "training.batch=100",
 )
+
+
+def tiny_settings(name: str) -> tuple[str, ...]:
+    """Those of `TINY` that the family `name` reads."""
+    read = {path for path, _, _ in described(override(Config(), [f"model.name={name}"]))}
+    return tuple(item for item in TINY if item.split("=")[0] in read)
 
 
 @dataclass(frozen=True)

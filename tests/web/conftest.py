@@ -21,7 +21,7 @@ from tests.training.conftest import TINY
 
 def make_run(folder: Path, *settings: str, evaluated: bool = True) -> tuple[Run, Collection]:
     """Write a run as if it had been trained."""
-    config = override(recipe("digits"), [*TINY, *settings])
+    config = override(override(recipe("digits"), TINY), settings)
     collection = open_collection(config.data)
     run = create_run(folder, config, collection.shape, provenance=collection.provenance, made={})
     torch.manual_seed(0)

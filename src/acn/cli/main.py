@@ -22,6 +22,7 @@ from acn.cli.reconstruct import reconstruct
 from acn.cli.report import report
 from acn.cli.reproduce import reproduce
 from acn.cli.sample import sample
+from acn.cli.settings import settings
 from acn.cli.static_mnist import static_mnist
 from acn.cli.train import train
 from acn.errors import AcnError
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 for command in (
     train,
+    settings,
     evaluate,
     sample,
     reconstruct,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from acn.cli.evaluate import DeviceOption, evaluate_and_show
+from acn.families import family_names
 
 if TYPE_CHECKING:
     import torch
@@ -39,11 +40,17 @@ def train(
             show_default=False,
         ),
     ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Settings from a file: another run's config.json, or one with some of them.",
+            show_default=False,
+        ),
+    ] = None,
     model: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME", help="acn, or a baseline: pixelvae, vae, pixelcnn. [default: acn]", show_default=False
-        ),
+        typer.Option(metavar="NAME", help=f"The family: {family_names()}. [default: acn]", show_default=False),
     ] = None,
     out: Annotated[
         Path | None,
@@ -71,12 +78,12 @@ def train(
 
     console, place = Console(), find_device(device)
     if resume is not None:
-        if any(option is not None for option in (source, recipe, model, out, max_minutes)) or settings:
+        if any(option is not None for option in (source, recipe, config, model, out, max_minutes)) or settings:
             raise UsageError("--resume goes on with the run's own settings: give it without SOURCE and other options")
         run, collection, state = _resumed(resume, place)
     else:
-        config = _configure(source, recipe, model, settings or [], max_minutes)
-        run, collection, state = _begun(config, out, place, console)
+        chosen = _configure(_base(source, recipe, config), source, model, settings or [], max_minutes)
+        run, collection, state = _begun(chosen, out, place, console)
     _describe(console, run, collection, state)
     train_on(console, run, collection, state, f"acn train --resume {run.path}")
     evaluate_and_show(run, collection, place)
@@ -98,14 +105,23 @@ def train_on(console: "Console", run: "Run", collection: "Collection", state: "T
         raise typer.Exit(130)
 
 
-def _configure(
-    source: str | None, recipe: str | None, model: str | None, settings: list[str], max_minutes: float | None
-) -> "Config":
-    from acn.config import override
+def _base(source: str | None, recipe: str | None, file: Path | None) -> "Config":
+    """The settings that others are changed from: those of a file, of a recipe, or of the default for the source."""
+    from acn.config import read_config
+    from acn.errors import UsageError
     from acn.recipes import default_recipe
     from acn.recipes import recipe as by_name
 
-    config = by_name(recipe or default_recipe(source))
+    if recipe is not None and file is not None:
+        raise UsageError("--recipe and --config both name settings; give one of them")
+    return read_config(file) if file is not None else by_name(recipe or default_recipe(source))
+
+
+def _configure(
+    config: "Config", source: str | None, model: str | None, settings: list[str], max_minutes: float | None
+) -> "Config":
+    from acn.config import override
+
     given = [f"data.source={source}"] if source is not None else []
     named = [f"model.name={model}"] if model is not None else []
     limit = [f"training.max_minutes={max_minutes}"] if max_minutes is not None else []

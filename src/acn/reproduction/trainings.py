@@ -118,9 +118,9 @@ def _check_same(run: Run, training: Training, collection: Collection) -> None:
     """
     found, wanted = (_flat(config.model_dump(mode="json")) for config in (run.config, training.config))
     for key, value in wanted.items():
-        if found[key] != value and key not in ("training.precision", "data.source"):
+        if found.get(key) != value and key not in ("training.precision", "data.source"):
             raise RunError(
-                f"{run.path} was trained with {key}={json.dumps(found[key])}, expected {json.dumps(value)}; "
+                f"{run.path} was trained with {key}={json.dumps(found.get(key))}, expected {json.dumps(value)}; "
                 "move it away, or choose another folder by --runs"
             )
     check_images(run, collection)
