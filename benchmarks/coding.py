@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -11,22 +10,21 @@ from torch import Tensor
 from acn.codec import bitsback
 from acn.codec.frozen import FrozenModel
 from acn.codec.store import frozen_model
-from acn.data import open_collection
-from acn.runs import load_model, open_run
+from acn.runs import load_model
+from benchmarks._shipped import RUN, levels_of, shipped
 from benchmarks._timing import DEVICE
 
-RUN = Path("runs/mnist-cpu")
 BATCHES = (16, 64, 256, 1024)
 IMAGES = 1024
 
 
 def run(progress: Callable[[str], None]) -> dict[str, object]:
-    """Code 1,024 test images of `runs/mnist-cpu` in the mode list.
+    """Code 1,024 test images of static MNIST (`ACN_DATA`), evenly spaced, by the model `mnist` in the mode list.
 
     The floors are timed beside it: full passes of the integer networks, and of those in floating point (float32).
     """
-    opened = open_run(RUN)
-    levels = open_collection(opened.config.data).test.batch(range(IMAGES))
+    opened = shipped()
+    levels = levels_of(opened, IMAGES)
     model, floating = frozen_model(opened).to(DEVICE), load_model(opened).to(DEVICE)
     numbers = model.grid.nearest(model.encode(levels)).cpu()
     rows = []
