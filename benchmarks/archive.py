@@ -1,11 +1,10 @@
-"""Archives of a trained run's test images: length of the payload against the evaluated costs."""
+"""Archives of the test images of static MNIST: length of the payload against the evaluated costs."""
 
 import json
 import math
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,33 +15,29 @@ from acn.codec.bitsback import Mode
 from acn.codec.frozen import FrozenModel
 from acn.codec.store import frozen_model
 from acn.codec.tours import find_tour
-from acn.data import open_collection
-from acn.runs import EVALUATION, open_run
 from acn.units import order_nats
+from benchmarks._shipped import EVALUATION, RUN, levels_of, shipped
 from benchmarks._timing import DEVICE
 
-RUN = Path("runs/mnist-cpu")
 BATCH = 256
 WORD_BITS = 32
 
 
 def run(progress: Callable[[str], None], images: str | None = None) -> dict[str, object]:
-    """Code the test images of `runs/mnist-cpu` in all modes; `images` limits how many.
+    """Code the test images (`ACN_DATA`) by the model `mnist` in all modes; of fewer `images`, evenly spaced ones.
 
     Bytes are those of the payload. `start` are the bits that the stack begins with, which nothing pays for.
     """
-    opened = open_run(RUN)
-    test = open_collection(opened.config.data).test
-    count = min(len(test), int(images or len(test)))
-    evaluated = json.loads((RUN / EVALUATION).read_text(encoding="utf-8"))
+    opened = shipped()
+    levels = levels_of(opened, int(images) if images else None)
+    evaluated = json.loads(EVALUATION.read_text(encoding="utf-8"))
     model = frozen_model(opened).to(DEVICE)
-    levels = test.batch(range(count))
     modes: dict[str, object] = {}
     for mode in ("list", "set", "tour"):
         modes[mode] = figures = _mode(model, levels, mode)
-        figures |= _against(mode, figures, evaluated, count)
+        figures |= _against(mode, figures, evaluated, len(levels))
         progress(f"{mode}: {figures}")
-    return {"run": str(RUN), "images": count, "batch": BATCH, "load": os.getloadavg()[0], "modes": modes}
+    return {"run": str(RUN), "images": len(levels), "batch": BATCH, "load": os.getloadavg()[0], "modes": modes}
 
 
 def _mode(model: FrozenModel, levels: Tensor, mode: Mode) -> dict[str, Any]:

@@ -15,13 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 
 from acn.cli.encode import write_codes
 from acn.config import DataSettings
-from acn.data import Images, open_collection, slices
+from acn.data import Images, open_collection, slices, spread
 from acn.models import Model, build
 from acn.recipes import recipe
 from acn.runs import WEIGHTS, Run, open_run, write_settings, write_tensors
@@ -35,7 +34,7 @@ Times = dict[str, tuple[float, float]]
 
 
 def run(progress: Callable[[str], None]) -> dict[str, object]:
-    """Encode test images of static MNIST (`ACN_DATA`) by the networks of `mnist-cpu`, untrained, in float32.
+    """Encode evenly spaced test images of static MNIST by the networks of `mnist-cpu` as they start, in float32.
 
     Each round measures everything once, so that other work on the machine falls on all of it; many short rounds of few
     images stand it better than a few long ones. Speeds are medians of the rounds, and ratios medians of each round's
@@ -43,7 +42,7 @@ def run(progress: Callable[[str], None]) -> dict[str, object]:
     """
     images = open_collection(DataSettings(source=SOURCE)).test
     setting = {"recipe": RECIPE, "seed": SEED, "load_average": os.getloadavg()[0]}
-    short, whole = (_measure(images.take(np.arange(count)), rounds, progress) for count, rounds in SIZES)
+    short, whole = (_measure(images.take(spread(len(images), count)), rounds, progress) for count, rounds in SIZES)
     return {**setting, "ratio": short["npz"]["ratio"], "short": short, "whole": whole}
 
 

@@ -135,12 +135,22 @@ def _splits(run: "Run", source: str, split: str | None) -> "dict[str, Images]":
 
 
 def _model(run: "Run", splits: "dict[str, Images]", modes: "tuple[Mode, ...]", *, embed: bool) -> "FrozenModel":
-    import torch
-
     from acn.codec.store import frozen_model, model_to_embed
-    from acn.data import spread
 
     if not embed:
         return frozen_model(run)
-    sample = torch.cat([images.batch(spread(len(images), SAMPLE // len(splits))) for images in splits.values()])
-    return model_to_embed(run, sample, sum(map(len, splits.values())), modes)
+    return model_to_embed(run, sample_of(splits), sum(map(len, splits.values())), modes)
+
+
+def sample_of(splits: "dict[str, Images]") -> "torch.Tensor":
+    """Level indices `[B, C, H, W]` of at most `SAMPLE` images, evenly spaced over all splits in turn."""
+    import torch
+
+    from acn.data import spread
+
+    rows = spread(sum(map(len, splits.values())), SAMPLE)
+    parts, start = [], 0
+    for images in splits.values():
+        parts.append(images.batch(rows[(start <= rows) & (rows < start + len(images))] - start))
+        start += len(images)
+    return torch.cat(parts)

@@ -8,6 +8,12 @@ import typer
 
 from acn.cli.drawing import announce
 
+USUAL = "The images are the published ones, in the order that the figures of acn were measured in."
+OTHER = (
+    "The images are the published ones, in another order than the figures of acn were measured in; the order was kept. "
+    "Runs on them are reported without the paper's figures, which are shown for the usual order only."
+)
+
 
 def static_mnist(
     folder: Annotated[
@@ -40,5 +46,6 @@ def static_mnist(
         raise UsageError(f"{place / ARCHIVE} is there already: delete it, or choose another folder")
     mnist = open_splits(labels)[1] if labels is not None else None
     with stages(Console(stderr=True)) as stage:
-        path = make_static_mnist(place, mnist, stage, PUBLISHED)
-    announce(path)
+        made = make_static_mnist(place, mnist, stage, PUBLISHED)
+    typer.echo(USUAL if made.usual_order else OTHER, err=True)
+    announce(made.path)

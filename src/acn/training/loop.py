@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from acn.config import Config
-from acn.data import Collection, Images, batches, epoch_order, slices
+from acn.data import Collection, Images, batches, epoch_order, slices, spread
 from acn.models import device_of
 from acn.provenance import provenance
 from acn.runs import Run, create_run, read_tensors
@@ -122,8 +122,8 @@ def choose_precision(config: Config, state: TrainingState, images: Images) -> st
     if config.training.precision != "auto":
         return config.training.precision
     device = device_of(state.model)
-    first = next(iter(slices(min(config.training.batch, len(images)), images.shape)))
-    sample = images.batch(first).to(device)
+    size = len(next(iter(slices(min(config.training.batch, len(images)), images.shape))))
+    sample = images.batch(spread(len(images), size)).to(device)
     seconds = {"float32": math.inf, "bfloat16": math.inf}
     for _ in range(4):  # in turns, so that what else the machine does hits both
         seconds = {name: min(best, _time_pass(state, sample, name)) for name, best in seconds.items()}
