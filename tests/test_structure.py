@@ -21,7 +21,7 @@ FLOORS = (
     ("errors", "units", "version", "threads", "progress"),
     ("config", "files", "pretrained", "provenance"),
     ("recipes",),
-    ("distributions",),
+    ("distributions", "components"),
     ("data", "networks", "memory"),
     ("models",),
     ("runs",),

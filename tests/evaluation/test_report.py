@@ -5,7 +5,7 @@ from pathlib import Path
 from PIL import Image
 
 from acn.config import Config, ImageShape
-from acn.evaluation.figures import plot_curves
+from acn.evaluation.plots import plot_curves
 from acn.evaluation.report import html_report
 from acn.runs import Run
 from tests.evaluation.test_table import FIGURES

@@ -11,8 +11,8 @@ from acn.data import Collection, Images
 from acn.distributions import GaussianPrior, Posterior
 from acn.errors import TrainingError
 from acn.evaluation.costs import neighbour_kl, posteriors, reconstruction
-from acn.evaluation.figures import plot_codes
 from acn.evaluation.mixture import fit_mixture
+from acn.evaluation.plots import plot_codes
 from acn.evaluation.probes import linear_probes
 from acn.evaluation.unconditional import LogProb, associative_log_prob, expected_log_prob_kl
 from acn.memory import greedy_tour, improve_tour, nearest

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from acn.data import spread
 from acn.evaluation.costs import encode
-from acn.evaluation.figures import plot_codes
+from acn.evaluation.plots import plot_codes
 from acn.reproduction.documents import Document
 from acn.reproduction.material import Material
 from acn.reproduction.plan import VARIANTS

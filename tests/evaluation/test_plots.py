@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from acn.evaluation import figures
-from acn.evaluation.figures import plot_codes
+from acn.evaluation import plots
+from acn.evaluation.plots import plot_codes
 
 
 def codes(count: int, dimensions: int = 4) -> torch.Tensor:
@@ -53,10 +53,10 @@ def test_identical_codes_are_drawn(tmp_path: Path) -> None:
 
 
 def test_large_collections_are_thinned_alike() -> None:
-    chosen = figures._subset(50_000)
-    assert len(set(chosen.tolist())) == figures.MOST_POINTS
-    assert np.array_equal(chosen, figures._subset(50_000))
-    assert sorted(figures._subset(100)) == list(range(100))
+    chosen = plots._subset(50_000)
+    assert len(set(chosen.tolist())) == plots.MOST_POINTS
+    assert np.array_equal(chosen, plots._subset(50_000))
+    assert sorted(plots._subset(100)) == list(range(100))
 
 
 def test_failure_leaves_the_earlier_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +74,7 @@ def test_failure_leaves_the_earlier_file_alone(tmp_path: Path, monkeypatch: pyte
 
 def test_drawing_leaves_the_global_state_alone(tmp_path: Path) -> None:
     program = (
-        "import sys, torch; from pathlib import Path; from acn.evaluation.figures import plot_codes;"
+        "import sys, torch; from pathlib import Path; from acn.evaluation.plots import plot_codes;"
         f"plot_codes(torch.eye(3), None, None, Path({str(tmp_path / 'codes.png')!r}), title='codes');"
         "print('matplotlib.pyplot' in sys.modules)"
     )

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acn.evaluation.probe import pca_features
+from acn.components import PrincipalComponents
 from acn.files import write_atomically
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ def plot_codes(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    points, shares = _principal_plane(codes)
+    array = codes.detach().cpu().float().numpy()
+    principal = PrincipalComponents.of(array)
+    points = principal.project(array)[:, :2]
     chosen = _subset(len(points))
     classes = None if labels is None else np.asarray(labels)[chosen]
     figure = Figure(figsize=(9, 7), dpi=130, layout="constrained")
@@ -58,7 +60,7 @@ def plot_codes(
     _scatter(axes, points[chosen], classes, label_names)
     drawn = "" if len(chosen) == len(points) else f"\n{len(chosen):,} of {len(points):,} codes, chosen at random"
     axes.set_title(title + drawn, fontsize=12)
-    for number, (axis, share) in enumerate(zip((axes.xaxis, axes.yaxis), shares, strict=True), 1):
+    for number, (axis, share) in enumerate(zip((axes.xaxis, axes.yaxis), principal.shares, strict=False), 1):
         axis.set_label_text(f"principal component {number} ({share:.1%} of the variance)")
     axes.set_aspect("equal", adjustable="datalim")
     axes.grid(alpha=0.2, linewidth=0.5)
@@ -101,16 +103,6 @@ def plot_curves(rows: list[dict[str, Any]], path: Path) -> None:
         axes.set_xlabel("images seen", fontsize=9)
         axes.grid(alpha=0.2, linewidth=0.5)
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
-
-
-def _principal_plane(codes: Tensor) -> tuple[NDArray[np.float32], list[float]]:
-    """Points [N, 2] and the shares of the variance on both axes; missing axes are zero."""
-    array = codes.detach().cpu().float().numpy()
-    projected = pca_features(array, components=2, seed=0)[0] if len(array) else np.zeros((0, 2), np.float32)
-    total = float(array.var(0).sum()) if len(array) else 0.0
-    points = np.zeros((len(array), 2), np.float32)
-    points[:, : projected.shape[1]] = projected
-    return points, [float(points[:, axis].var()) / total if total else 0.0 for axis in (0, 1)]
 
 
 def _subset(count: int) -> NDArray[np.int64]:
