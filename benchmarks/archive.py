@@ -1,6 +1,5 @@
 """Archives of a trained run's test images: length of the payload against the evaluated costs."""
 
-import json
 import math
 import os
 import time
@@ -17,7 +16,8 @@ from acn.codec.frozen import FrozenModel
 from acn.codec.store import frozen_model
 from acn.codec.tours import find_tour
 from acn.data import open_collection
-from acn.runs import EVALUATION, open_run
+from acn.record import Evaluation
+from acn.runs import open_run, read_figures
 from acn.units import order_nats
 from benchmarks._timing import DEVICE
 
@@ -34,7 +34,7 @@ def run(progress: Callable[[str], None], images: str | None = None) -> dict[str,
     opened = open_run(RUN)
     test = open_collection(opened.config.data).test
     count = min(len(test), int(images or len(test)))
-    evaluated = json.loads((RUN / EVALUATION).read_text(encoding="utf-8"))
+    evaluated = read_figures(opened)
     model = frozen_model(opened).to(DEVICE)
     levels = test.batch(range(count))
     modes: dict[str, object] = {}
@@ -71,10 +71,10 @@ def _same(levels: Tensor, found: Tensor, mode: Mode) -> bool:
     return before == after
 
 
-def _against(mode: Mode, figures: dict[str, Any], evaluated: dict[str, Any], count: int) -> dict[str, Any]:
+def _against(mode: Mode, figures: dict[str, Any], evaluated: Evaluation, count: int) -> dict[str, Any]:
     """The evaluated cost of the float model, where the run's evaluation was of these images."""
-    if evaluated["n_test"] != count:
+    if evaluated.n_test != count:
         return {}
-    nats = evaluated["list"] - order_nats(count) if mode == "set" else evaluated[mode]
+    nats = evaluated.values["list"] - order_nats(count) if mode == "set" else evaluated.values[mode]
     least = nats * count / math.log(256)
     return {"evaluated_bytes": least, "ratio_to_evaluated": figures["bytes"] / least}

@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).parents[1]
 FLOORS = (
     ("errors", "units", "version", "threads", "progress"),
     ("config", "files", "pretrained", "provenance"),
-    ("recipes",),
+    ("recipes", "record"),
     ("distributions", "components"),
     ("data", "networks", "memory"),
     ("models",),

@@ -1,0 +1,124 @@
+"""The figures of an evaluation, each stated once, and those of the literature that stand beside them.
+
+Tables, reports, cards and the pages of `acn reproduce` are made from `FIGURES`, in its order. A new figure is an entry
+here and the code that computes it, in `acn.evaluation.evaluate` or `acn.evaluation.probe`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from acn.data.static_mnist import STATIC_MNIST
+from acn.record import Evaluation
+
+# Costs are in nats per image, accuracies in percent; the spread of the codes has the unit of the codes.
+Unit = Literal["nats", "%", "code"]
+Section = Literal["reconstruction", "kl", "total", "order", "probe", "codes"]
+GRAVES = "Graves, Menick and van den Oord 2018"
+BITS_DIGITS = 4
+NOTHING = "–"
+UNCONDITIONAL = "kl_unconditional_"  # begins the keys of KLs to priors that know no neighbour; `list` pays the least
+
+
+@dataclass(frozen=True)
+class Published:
+    """A figure of the literature for binarized MNIST, test split; `at_most`: an upper bound of it.
+
+    All are as Graves, Menick and van den Oord 2018 (arXiv 1804.02476) print them, in Tables 1 to 3.
+    """
+
+    value: float
+    source: str = GRAVES
+    at_most: bool = False
+
+    def __str__(self) -> str:
+        return f"{'≤ ' if self.at_most else ''}{self.value:.1f}"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What an evaluation may report.
+
+    `key`: its name in `evaluation.json`. `text`: its row in a table. `section`: rows between two lines of a table.
+    `digits`: decimals that are shown. `paper`: the same for the ACN of the paper. `short`: its heading as a column,
+    where that is not `text`. `optional`: a table has no row for it where it is absent; others have a dash.
+    """
+
+    key: str
+    text: str
+    section: Section
+    unit: Unit = "nats"
+    digits: int = 2
+    paper: Published | None = None
+    short: str = ""
+    optional: bool = False
+
+    @property
+    def heading(self) -> str:
+        """Of a column."""
+        return self.short or self.text
+
+    def of(self, evaluation: Evaluation) -> float | None:
+        """Look the figure up; None where it is absent."""
+        return (evaluation.probes if self.unit == "%" else evaluation.values).get(self.key)
+
+
+FIGURES: dict[str, Figure] = {
+    figure.key: figure
+    for figure in (
+        Figure("reconstruction", "reconstruction", "reconstruction", paper=Published(70.3)),
+        Figure("kl_k1", "KL, nearest neighbour (K = 1)", "kl", paper=Published(2.6), short="KL, K = 1"),
+        Figure("kl_k5", "KL, K = 5", "kl", paper=Published(3.5)),
+        Figure("kl_k10", "KL, K = 10", "kl", paper=Published(4.1)),
+        Figure("kl_tour_greedy", "KL, greedy tour", "kl", paper=Published(3.6)),
+        Figure("kl_tour_improved", "KL, improved tour", "kl"),
+        Figure("kl_unconditional_mixture", "KL, unconditional: Gaussian mixture", "kl", paper=Published(10.6)),
+        Figure("kl_unconditional_own", "KL, unconditional: the model's own", "kl", optional=True),
+        Figure("kl_unconditional_associative", "KL, unconditional: associative", "kl"),
+        Figure("list", "list: order kept", "total", paper=Published(80.9), short="list"),
+        Figure("set", "set: order forgotten", "total", short="set"),
+        Figure("tour", "tour: order forgotten", "total", paper=Published(73.9, at_most=True), short="tour"),
+        Figure("tour_restored", "tour, order restored", "total"),
+        Figure("order_nats", "log(N!)/N, the order", "order"),
+        Figure("codes", "codes", "probe", unit="%", paper=Published(98.5)),
+        Figure("pixels", "pixels", "probe", unit="%", paper=Published(89.4)),
+        Figure("pca", "PCA of the same size", "probe", unit="%", paper=Published(82.8)),
+        Figure("random_encoder", "untrained encoder", "probe", unit="%"),
+        Figure("code_std", "spread of codes", "codes", unit="code"),
+    )
+}
+
+# Other models, and what they pay with the order kept, in nats per image (Table 1).
+LIKELIHOODS: tuple[tuple[str, Published], ...] = (
+    ("Gated PixelCNN (the paper's own)", Published(81.6)),
+    ("PixelCNN", Published(81.3, "Oord et al., 2016a")),
+    ("Discrete VAE", Published(81.0, "Rolfe, 2016")),
+    ("DRAW", Published(81.0, "Gregor et al., 2015", at_most=True)),
+    ("Gated PixelVAE", Published(79.5, "Gulrajani et al., 2016")),
+    ("PixelRNN", Published(79.2, "Oord et al., 2016a")),
+    ("VLAE", Published(79.0, "Chen et al., 2016b")),
+    ("GLN", Published(79.0, "Veness et al., 2017")),
+    ("MatNet", Published(78.5, "Bachman, 2016", at_most=True)),
+)
+# Accuracy in percent of a linear classifier on the codes of other models (Table 3).
+ACCURACIES = {"vae": Published(95.4), "pixelvae": Published(97.9)}
+
+
+def figures(unit: Unit) -> list[Figure]:
+    """Figures of a unit, in the order of the tables: "nats" are all costs, "%" all linear classifiers."""
+    return [figure for figure in FIGURES.values() if figure.unit == unit]
+
+
+def unconditional_kls(values: Mapping[str, float]) -> list[float]:
+    """KLs to every unconditional prior that there is; none for a model without codes."""
+    return [values[key] for key in FIGURES if key.startswith(UNCONDITIONAL) and key in values]
+
+
+def papers_images(evaluation: Evaluation) -> bool:
+    """Whether published figures may stand beside these: they are of the same test split, that of static MNIST."""
+    return bool(evaluation.data["fingerprint"] == STATIC_MNIST)
+
+
+def decimal(value: float | None, digits: int) -> str:
+    """Write a figure for a table, a dash where it is absent."""
+    return NOTHING if value is None else f"{value:.{digits}f}"
