@@ -15,6 +15,7 @@ from acn.codec.bitsback import Mode
 from acn.codec.frozen import FrozenModel
 from acn.codec.store import frozen_model
 from acn.codec.tours import find_tour
+from acn.record import Evaluation
 from acn.units import order_nats
 from benchmarks._shipped import EVALUATION, RUN, levels_of, shipped
 from benchmarks._timing import DEVICE
@@ -30,7 +31,7 @@ def run(progress: Callable[[str], None], images: str | None = None) -> dict[str,
     """
     opened = shipped()
     levels = levels_of(opened, int(images) if images else None)
-    evaluated = json.loads(EVALUATION.read_text(encoding="utf-8"))
+    evaluated = Evaluation.from_json(json.loads(EVALUATION.read_text(encoding="utf-8")))
     model = frozen_model(opened).to(DEVICE)
     modes: dict[str, object] = {}
     for mode in ("list", "set", "tour"):
@@ -66,10 +67,10 @@ def _same(levels: Tensor, found: Tensor, mode: Mode) -> bool:
     return before == after
 
 
-def _against(mode: Mode, figures: dict[str, Any], evaluated: dict[str, Any], count: int) -> dict[str, Any]:
+def _against(mode: Mode, figures: dict[str, Any], evaluated: Evaluation, count: int) -> dict[str, Any]:
     """The evaluated cost of the float model, where the run's evaluation was of these images."""
-    if evaluated["n_test"] != count:
+    if evaluated.n_test != count:
         return {}
-    nats = evaluated["list"] - order_nats(count) if mode == "set" else evaluated[mode]
+    nats = evaluated.values["list"] - order_nats(count) if mode == "set" else evaluated.values[mode]
     least = nats * count / math.log(256)
     return {"evaluated_bytes": least, "ratio_to_evaluated": figures["bytes"] / least}

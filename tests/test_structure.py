@@ -22,9 +22,9 @@ FLOORS = (
     ("settings",),
     ("families",),
     ("config", "files", "pretrained", "provenance"),
-    ("recipes", "exact"),
+    ("recipes", "exact", "record"),
     ("emissions",),
-    ("distributions",),
+    ("distributions", "components"),
     ("data", "networks", "memory"),
     ("models",),
     ("runs",),
@@ -38,7 +38,19 @@ FLOORS = (
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 FORBIDDEN = {("models", "memory"), ("networks", "memory"), ("networks", "data")}
-LIGHT = ("errors", "units", "version", "threads", "settings", "families", "config", "recipes", "files", "cli.main", "__init__")
+LIGHT = (
+    "errors",
+    "units",
+    "version",
+    "threads",
+    "settings",
+    "families",
+    "config",
+    "recipes",
+    "files",
+    "cli.main",
+    "__init__",
+)
 HEAVY = {"torch", "numpy", "sklearn", "matplotlib", "scipy", "pandas", "PIL"}
 
 

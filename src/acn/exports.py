@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from acn.components import PrincipalComponents
 from acn.data import ImageFiles, Images, read_ahead
 from acn.data.storage import chunk_rows
 from acn.errors import MissingExtraError
@@ -98,7 +99,7 @@ def _chunks(splits: list[EncodedSplit]) -> Iterator[dict[str, Any]]:
 
     codes = torch.cat([split.codes for split in splits])
     columns = {name: values.tolist() for name, values in _columns(splits).items()}
-    plane = _principal_plane(codes)
+    plane = PrincipalComponents.of(codes.numpy()).project(codes.numpy()).astype(np.float64)
     count = min(NEIGHBOURS, len(codes) - 1)
     start = 0
     for split in splits:
@@ -110,8 +111,8 @@ def _chunks(splits: list[EncodedSplit]) -> Iterator[dict[str, Any]]:
             yield {
                 **{name: values[taken] for name, values in columns.items()},
                 "code": _lists(codes[rows]),
-                "x": plane[rows, 0].numpy(),
-                "y": plane[rows, 1].numpy(),
+                "x": plane[taken, 0],
+                "y": plane[taken, 1],
                 "image": pyarrow.StructArray.from_arrays([pyarrow.array(pictures)], ["bytes"]),
                 "neighbors": pyarrow.StructArray.from_arrays([_lists(near), _lists(distances)], ["ids", "distances"]),
             }
@@ -131,16 +132,6 @@ def _places(images: Images | ImageFiles) -> Iterator[range]:
     step = min(CHUNK, chunk_rows(shape.height * shape.width * shape.channels))
     for first in range(0, len(images), step):
         yield range(first, min(first + step, len(images)))
-
-
-def _principal_plane(codes: Tensor) -> Tensor:
-    """First two principal components `[N, 2]`; zeros where there are fewer."""
-    centred = codes.double() - codes.double().mean(0)
-    _, axes = torch.linalg.eigh(centred.T @ centred)
-    plane = torch.zeros(len(codes), 2, dtype=torch.float64)
-    shown = axes.flip(1)[:, :2]
-    plane[:, : shown.shape[1]] = centred @ shown
-    return plane
 
 
 def _pictures(images: Images | ImageFiles, places: range) -> list[bytes]:

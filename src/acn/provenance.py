@@ -9,6 +9,9 @@ from typing import Any
 
 from acn.version import __version__
 
+# What `provenance` says.
+FACTS = ("acn", "commit", "uncommitted_changes", "date", "device", "cores", "threads", "torch", "python", "system")
+
 
 def provenance(device: str = "cpu") -> dict[str, Any]:
     """Return commit, date, versions and hardware as plain values; `commit` is None outside a checkout of the source."""

@@ -35,13 +35,13 @@ from acn.families import PriorName
 from acn.files import storage_error, write_atomically, write_text_atomically
 from acn.models import Model, build
 from acn.pretrained import located, names
+from acn.record import Evaluation
 from acn.version import __version__
 
 CONFIG, CHECKPOINT, METRICS = "config.json", "checkpoint.safetensors", "metrics.jsonl"
 EVENTS, EVALUATION, CODES = "tensorboard", "evaluation.json", "codes.png"
 PRIOR, WEIGHTS, FROZEN = "prior.safetensors", "model.safetensors", "frozen.acnm"
 CARD, LOCK = "README.md", ".lock"
-FIGURES = ("data", "bits_per_dimension", "linear_probe", "training")  # sections of evaluation.json
 
 
 @dataclass(frozen=True)
@@ -288,8 +288,17 @@ def read_tensors(path: Path, *, prefix: str | None = "") -> tuple[dict[str, Tens
         raise RunError(f"{path} is truncated or damaged ({error}); restore it from a copy or train again") from error
 
 
-def read_figures(run: Run) -> dict[str, Any]:
-    """Read what `acn.evaluation.evaluate.evaluate` found, from the run's `evaluation.json`.
+def write_figures(run: Run, evaluation: Evaluation) -> None:
+    """Write what `acn.evaluation.evaluate.evaluate` found to the run's `evaluation.json`.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    write_text_atomically(run.path / EVALUATION, json.dumps(evaluation.to_json(), indent=2) + "\n")
+
+
+def read_figures(run: Run) -> Evaluation:
+    """Read what `write_figures` wrote.
 
     Raises:
         RunError: the run was not evaluated yet, or the file is damaged or of another version.
@@ -298,13 +307,9 @@ def read_figures(run: Run) -> dict[str, Any]:
     if not file.exists():
         raise RunError(f"{run.path} was not evaluated yet: run acn evaluate {run.path} first")
     try:
-        figures = json.loads(file.read_text(encoding="utf-8"))
-        lacking = [section for section in FIGURES if section not in figures]
-    except (ValueError, TypeError) as error:
+        return Evaluation.from_json(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{file} is damaged ({error}); delete it, and run acn evaluate {run.path}") from error
-    if lacking:
-        raise RunError(f"{file} is damaged (it lacks {lacking[0]}); delete it, and run acn evaluate {run.path}")
-    return dict(figures)
 
 
 def read_metrics(run: Run) -> list[dict[str, Any]]:

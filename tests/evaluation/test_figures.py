@@ -1,82 +1,81 @@
-import subprocess
-import sys
+"""What it takes to report one more figure: an entry of the registry."""
+
+import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
 
-from acn.evaluation import figures
-from acn.evaluation.figures import plot_codes
+from acn.config import Config, ImageShape
+from acn.evaluation.card import model_card
+from acn.evaluation.figures import FIGURES, Figure, Published
+from acn.evaluation.report import html_report
+from acn.evaluation.table import cost_table, probe_table
+from acn.record import Evaluation
+from acn.reproduction.documents import columns, markdown, plain
+from acn.reproduction.tables import table2, table3
+from acn.runs import Run, read_figures, write_figures
+from tests.evaluation.test_table import evaluation, on_mnist, printed
+from tests.reproduction.fabricated import MADE, material, result
 
-
-def codes(count: int, dimensions: int = 4) -> torch.Tensor:
-    return torch.randn(count, dimensions, generator=torch.Generator().manual_seed(0))
-
-
-def picture(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        assert image.format == "PNG"
-        return np.asarray(image.convert("RGB"))
-
-
-@pytest.mark.parametrize("classes", [None, 1, 3, 20, 40])
-def test_picture_has_its_size_and_ink(tmp_path: Path, classes: int | None) -> None:
-    labels = None if classes is None else torch.arange(200) % classes
-    plot_codes(codes(200), labels, None, tmp_path / "codes.png", title="codes")
-    pixels = picture(tmp_path / "codes.png")
-    assert pixels.shape == (910, 1170, 3)
-    assert 0.01 < (pixels < 250).any(-1).mean() < 0.5
-    assert [path.name for path in tmp_path.iterdir()] == ["codes.png"]
+SHAPE = ImageShape(height=8, width=8, channels=1, levels=2)
+COST = Figure("kl_flow", "KL, unconditional: flow", "kl", digits=3, paper=Published(55.5), short="KL, flow")
+PROBE = Figure("flow", "noise of a flow", "probe", unit="%", digits=1)
 
 
-def test_labels_change_the_picture_and_runs_agree(tmp_path: Path) -> None:
-    labels = np.arange(100) % 3
-    names = ("cats", "dogs", "birds")
-    for name, given in (("a", labels), ("b", labels), ("c", None)):
-        plot_codes(codes(100), given, names, tmp_path / f"{name}.png", title="codes")
-    first, second, plain = (picture(tmp_path / f"{name}.png") for name in "abc")
-    assert np.array_equal(first, second)
-    assert not np.array_equal(first, plain)
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    for figure in (COST, PROBE):
+        monkeypatch.setitem(FIGURES, figure.key, figure)
 
 
-@pytest.mark.parametrize(("count", "dimensions"), [(1, 4), (5, 1), (2, 2)])
-def test_tiny_collections_are_drawn(tmp_path: Path, count: int, dimensions: int) -> None:
-    plot_codes(codes(count, dimensions), None, None, tmp_path / "codes.png", title="few")
-    assert picture(tmp_path / "codes.png").size
+def found() -> Evaluation:
+    """An evaluation that has both figures."""
+    probes = {"codes": 98.0, "flow": 43.21}
+    return on_mnist(kl_flow=7.6543, linear_probe=probes)
 
 
-def test_identical_codes_are_drawn(tmp_path: Path) -> None:
-    plot_codes(torch.ones(9, 3), torch.arange(9) % 2, None, tmp_path / "codes.png", title="collapsed")
-    assert picture(tmp_path / "codes.png").size
+def run_in(folder: Path) -> Run:
+    return Run(folder, Config(), SHAPE, {"palette": [0, 1]}, {})
 
 
-def test_large_collections_are_thinned_alike() -> None:
-    chosen = figures._subset(50_000)
-    assert len(set(chosen.tolist())) == figures.MOST_POINTS
-    assert np.array_equal(chosen, figures._subset(50_000))
-    assert sorted(figures._subset(100)) == list(range(100))
+def test_the_tables_show_it() -> None:
+    text = printed(cost_table(found())) + printed(probe_table(found()))
+    assert all(part in text for part in ("KL, unconditional: flow", "7.654", "55.5", "noise of a flow", "43.2"))
+    assert "7.65" not in printed(cost_table(evaluation()))
 
 
-def test_failure_leaves_the_earlier_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise RuntimeError("interrupted")
-
-    path = tmp_path / "codes.png"
-    path.write_bytes(b"earlier")
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
-    with pytest.raises(RuntimeError, match="interrupted"):
-        plot_codes(codes(9), None, None, path, title="codes")
-    assert path.read_bytes() == b"earlier"
-    assert list(tmp_path.iterdir()) == [path]
+def test_the_report_shows_it(tmp_path: Path) -> None:
+    page = html_report(run_in(tmp_path), found())
+    assert "<td>KL, unconditional: flow</td><td>7.654</td>" in page
+    assert "<td>noise of a flow</td><td>43.2</td>" in page
 
 
-def test_drawing_leaves_the_global_state_alone(tmp_path: Path) -> None:
-    program = (
-        "import sys, torch; from pathlib import Path; from acn.evaluation.figures import plot_codes;"
-        f"plot_codes(torch.eye(3), None, None, Path({str(tmp_path / 'codes.png')!r}), title='codes');"
-        "print('matplotlib.pyplot' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+def test_the_card_shows_it(tmp_path: Path) -> None:
+    card = model_card("model", run_in(tmp_path), found())
+    assert "| KL, unconditional: flow | 7.654 | – | 55.5 |" in card
+    assert "| noise of a flow | 43.2 | – |" in card
+
+
+def test_the_record_keeps_it(tmp_path: Path) -> None:
+    write_figures(run_in(tmp_path), found())
+    tree = json.loads((tmp_path / "evaluation.json").read_text())
+    assert (tree["kl_flow"], tree["linear_probe"]["flow"]) == (7.6543, 43.21)
+    again = read_figures(run_in(tmp_path))
+    assert (COST.of(again), PROBE.of(again)) == (7.6543, 43.21)
+
+
+def test_pages_of_the_reproduction_show_it() -> None:
+    probes = {"codes": 98.0, "flow": 43.21}
+    made = material(*(result("acn", seed, kl_flow=7.6543 + seed, linear_probe=probes) for seed in (0, 1)))
+    page = markdown(table2(made), MADE)
+    assert "| KL, unconditional: flow | 8.15 ± 0.71 |" in page
+    assert "7.6543" in json.dumps(plain(table2(made), MADE))
+    assert "| noise of a flow | 43.21 |" in markdown(table3(made), MADE)
+    assert (columns(("kl_flow",))[0].text, columns(("kl_flow",))[0].digits) == ("KL, flow", 3)
+    assert made.cells("acn", ("kl_flow",))["kl_flow"] is not None
+
+
+def test_a_model_without_it_has_no_such_key() -> None:
+    lacking = evaluation(kl_flow=None)
+    assert "kl_flow" not in lacking.to_json()
+    assert COST.of(lacking) is None

@@ -4,23 +4,28 @@ import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+import acn
 from acn.config import Config
 from acn.data import Collection, open_collection
 from acn.distributions import DiagonalNormal, quadrature_kl
 from acn.evaluation import mixture
-from acn.evaluation.evaluate import COSTS, NEIGHBOUR_COSTS, UNCONDITIONAL, evaluate
+from acn.evaluation.costs import posteriors
+from acn.evaluation.evaluate import evaluate
+from acn.evaluation.figures import FIGURES, UNCONDITIONAL, figures
 from acn.evaluation.report import html_report
 from acn.evaluation.table import cost_rows, cost_table, probe_table
+from acn.evaluation.unconditional import expected_kl
 from acn.models import ACN, VAE, Model, PixelVAE
+from acn.models.unconditional import unconditional_priors
 from acn.progress import Advance
-from acn.runs import Run, load_model
+from acn.record import Evaluation
+from acn.runs import Run, load_model, load_priors, read_figures
 from acn.training.state import save_state
 from tests.evaluation.test_table import printed
 from tests.models.tiny import KINDS, kl_of
@@ -28,6 +33,8 @@ from tests.training.conftest import Bench
 
 BASELINES = ("pixelvae", "vae", "pixelcnn")
 COUNTS = {"train": 90, "valid": 30, "test": 40}
+COSTS = {figure.key for figure in figures("nats")}
+NEIGHBOUR_COSTS = ("kl_k1", "kl_k5", "kl_k10", "kl_tour_greedy", "kl_tour_improved")
 TOURS = ("tour", "tour_restored")
 # Figures that a kind of model has not.
 ABSENT: dict[str, set[str]] = {
@@ -36,7 +43,7 @@ ABSENT: dict[str, set[str]] = {
     "learned": {"kl_unconditional_own"},
     "pixelvae": {*NEIGHBOUR_COSTS, *TOURS, "kl_unconditional_associative"},
     "vae": {*NEIGHBOUR_COSTS, *TOURS, "kl_unconditional_associative"},
-    "pixelcnn": {*NEIGHBOUR_COSTS, *TOURS, *UNCONDITIONAL},
+    "pixelcnn": {*NEIGHBOUR_COSTS, *TOURS, *(key for key in COSTS if key.startswith(UNCONDITIONAL))},
 }
 
 
@@ -46,7 +53,7 @@ class Outcome:
 
     run: Run
     collection: Collection
-    figures: dict[str, Any]
+    evaluation: Evaluation
 
     def model(self) -> Model:
         return load_model(self.run)
@@ -95,26 +102,55 @@ def outcome(outcomes: dict[str, Outcome], kind: str) -> Outcome:
     return outcomes[kind]
 
 
-def test_figures_are_there_or_none(outcome: Outcome, kind: str) -> None:
-    figures = outcome.figures
-    assert {name for name in COSTS if figures[name] is None} == ABSENT[kind]
-    assert json.loads(json.dumps(figures)) == figures
-    bits = figures["bits_per_dimension"]
-    assert set(bits) == set(COSTS) - ABSENT[kind]
-    assert bits["list"] == pytest.approx(figures["list"] / (64 * math.log(2)))
-    assert (figures["code_std"] is None) == (kind == "pixelcnn")
-    assert {value is None for value in figures["linear_probe"].values()} == {kind == "pixelcnn"}
+def test_figures_are_there_or_absent(outcome: Outcome, kind: str) -> None:
+    evaluation = outcome.evaluation
+    values = {key for key in evaluation.values if not key.endswith("_standard_error")}
+    assert values - {"code_std"} == COSTS - ABSENT[kind]
+    assert evaluation.bits.keys() == COSTS - ABSENT[kind]
+    assert evaluation.bits["list"] == pytest.approx(evaluation.values["list"] / (64 * math.log(2)))
+    assert ("code_std" not in values) == (kind == "pixelcnn")
+    assert set(evaluation.probes) == (set() if kind == "pixelcnn" else {figure.key for figure in figures("%")})
+    assert values <= set(FIGURES)
     assert (outcome.run.path / "codes.png").exists() == (kind != "pixelcnn")
     assert (outcome.run.path / "prior.safetensors").exists() == (kind != "pixelcnn")
 
 
-def test_the_list_pays_the_best_of_the_unconditional_priors(outcome: Outcome) -> None:
-    figures = outcome.figures
-    paid = [figures[name] for name in UNCONDITIONAL if figures[name] is not None]
-    assert figures["list"] == pytest.approx(figures["reconstruction"] + min(paid, default=0))
+def test_the_record_is_written_whole_and_read_back(outcome: Outcome) -> None:
+    assert read_figures(outcome.run) == outcome.evaluation
+    written = json.loads((outcome.run.path / "evaluation.json").read_text())
+    assert written == outcome.evaluation.to_json()
+    assert list(written["data"])[-1] == "palette"
+
+
+def test_the_list_pays_the_unconditional_prior_that_the_run_chose(outcome: Outcome, kind: str) -> None:
+    figures = outcome.evaluation.values
+    prior = outcome.evaluation.prior
+    assert (prior is None) == (kind == "pixelcnn")
+    paid = figures[f"{UNCONDITIONAL}{prior}"] if prior else 0
+    assert figures["list"] == pytest.approx(figures["reconstruction"] + paid)
     assert figures["set"] == pytest.approx(figures["list"] - figures["order_nats"])
-    if figures["tour"] is not None:
+    if "tour" in figures:
         assert figures["tour"] == pytest.approx(figures["reconstruction"] + figures["kl_tour_improved"])
+
+
+def test_the_prior_is_the_one_that_costs_validation_images_least(outcome: Outcome, kind: str) -> None:
+    if kind == "pixelcnn":
+        return
+    model, splits = outcome.model(), outcome.collection.splits
+    priors = load_priors(outcome.run)
+    held_out = posteriors(model, splits["valid"], lambda _: None)
+    costs = {
+        name: float(expected_kl(prior, held_out, samples=2, seed=0)[0].mean())
+        for name, prior in unconditional_priors(model, priors.mixture, priors.codes).items()
+    }
+    assert priors.chosen == outcome.evaluation.prior == min(costs, key=lambda name: costs[name])
+
+
+def test_score_is_minus_the_list_cost(outcome: Outcome) -> None:
+    """Of the test split, as it was evaluated: the same prior, the same z, the same samples."""
+    test = outcome.collection.test
+    scores = acn.load(outcome.run.path).score_samples(test.values(range(len(test))))
+    assert -float(scores.mean()) == pytest.approx(outcome.evaluation.values["list"], rel=1e-6)
 
 
 @torch.no_grad()
@@ -122,13 +158,13 @@ def test_a_pixelcnn_pays_its_likelihood_alone(outcomes: dict[str, Outcome]) -> N
     outcome = outcomes["pixelcnn"]
     images = outcome.test_images()
     log_prob = outcome.model().likelihood(torch.zeros(len(images), 0)).log_prob(images)
-    assert outcome.figures["list"] == outcome.figures["reconstruction"]
-    assert outcome.figures["list"] == pytest.approx(-float(log_prob.double().mean()), rel=1e-6)
+    assert outcome.evaluation.values["list"] == outcome.evaluation.values["reconstruction"]
+    assert outcome.evaluation.values["list"] == pytest.approx(-float(log_prob.double().mean()), rel=1e-6)
 
 
 @torch.no_grad()
 def test_a_vae_pays_the_closed_form_to_its_own_prior(outcomes: dict[str, Outcome]) -> None:
-    model, figures = outcomes["vae"].model(), outcomes["vae"].figures
+    model, figures = outcomes["vae"].model(), outcomes["vae"].evaluation.values
     assert isinstance(model, VAE)
     q = model.posterior(outcomes["vae"].test_images())
     assert isinstance(q, DiagonalNormal)
@@ -143,7 +179,7 @@ def test_a_vae_pays_the_closed_form_to_its_own_prior(outcomes: dict[str, Outcome
 @torch.no_grad()
 def test_a_pixelvae_pays_what_its_training_paid(outcomes: dict[str, Outcome]) -> None:
     """The mean of many estimates by one sample."""
-    model, figures = outcomes["pixelvae"].model(), outcomes["pixelvae"].figures
+    model, figures = outcomes["pixelvae"].model(), outcomes["pixelvae"].evaluation.values
     assert isinstance(model, PixelVAE)
     q = model.posterior(outcomes["pixelvae"].test_images())
     generator = torch.Generator().manual_seed(0)
@@ -161,35 +197,36 @@ def test_an_acn_pays_for_the_nearest_code_with_its_own_widths(outcomes: dict[str
     assert isinstance(q, DiagonalNormal) == (kind == "learned")
     distances = torch.cdist(q.mean, q.mean).fill_diagonal_(math.inf)
     exact = quadrature_kl(q.map(Tensor.double), model.prior(q.mean[distances.argmin(1)]).to(torch.float64), 96)
-    assert outcome.figures["kl_k1"] == pytest.approx(float(exact.mean()), abs=1e-3)
+    assert outcome.evaluation.values["kl_k1"] == pytest.approx(float(exact.mean()), abs=1e-3)
 
 
 def test_only_baselines_have_a_prior_of_their_own_in_the_table(outcome: Outcome, kind: str) -> None:
     own = "KL, unconditional: the model's own"
-    text = printed(cost_table(outcome.figures))
+    text = printed(cost_table(outcome.evaluation))
     assert (own in text) == (kind in ("pixelvae", "vae"))
-    assert (own in cost_rows(outcome.figures).values()) == (kind in ("pixelvae", "vae"))
-    assert (probe_table(outcome.figures) is None) == (kind == "pixelcnn")
+    assert (own in [figure.text for figure in cost_rows(outcome.evaluation)]) == (kind in ("pixelvae", "vae"))
+    assert (probe_table(outcome.evaluation) is None) == (kind == "pixelcnn")
     assert ("–" in text) == (kind in BASELINES)
-    assert f"{outcome.figures['list']:.2f}" in text
+    assert f"{outcome.evaluation.values['list']:.2f}" in text
 
 
 def test_every_table_is_divided_at_the_same_places(outcome: Outcome) -> None:
     """Reconstruction, KLs, totals, order."""
-    ends = [row.end_section for row in cost_table(outcome.figures).rows]
-    texts = list(cost_rows(outcome.figures).values())
+    ends = [row.end_section for row in cost_table(outcome.evaluation).rows]
+    texts = [figure.text for figure in cost_rows(outcome.evaluation)]
     after = [following for end, following in zip(ends, texts[1:], strict=False) if end]
     assert after == ["KL, nearest neighbour (K = 1)", "list: order kept", "log(N!)/N, the order"]
 
 
 def test_the_report_names_the_model(outcome: Outcome, kind: str) -> None:
-    page = html_report(outcome.run, outcome.figures)
+    page = html_report(outcome.run, outcome.evaluation)
     assert f"<h1>digits: {outcome.run.config.model.label}</h1>" in page
     assert ("<h2>Codes</h2>" in page) == (kind != "pixelcnn")
     assert ("<h2>Linear classification</h2>" in page) == (kind != "pixelcnn")
 
 
 def test_figures_of_before_there_were_baselines_are_reported(outcomes: dict[str, Outcome]) -> None:
-    figures = json.loads(json.dumps(outcomes["acn"].figures))
-    del figures["config"]["model"]["name"], figures["kl_unconditional_own"]
-    assert "Associative Compression Network" in html_report(outcomes["acn"].run, figures)
+    figures = json.loads(json.dumps(outcomes["acn"].evaluation.to_json()))
+    del figures["config"]["model"]["name"], figures["prior"]
+    assert "kl_unconditional_own" not in figures
+    assert "Associative Compression Network" in html_report(outcomes["acn"].run, Evaluation.from_json(figures))

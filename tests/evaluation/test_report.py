@@ -5,27 +5,12 @@ from pathlib import Path
 from PIL import Image
 
 from acn.config import Config, ImageShape
-from acn.evaluation.figures import plot_curves
+from acn.evaluation.plots import plot_curves
 from acn.evaluation.report import html_report
 from acn.runs import Run
-from tests.evaluation.test_table import FIGURES
+from tests.evaluation.test_table import evaluation
 
 SHAPE = ImageShape(height=8, width=8, channels=1, levels=2)
-
-
-def figures() -> dict[str, object]:
-    names = ("acn", "commit", "uncommitted_changes", "date", "device", "cores", "threads", "torch", "python", "system")
-    return {
-        **FIGURES,
-        **dict.fromkeys(names, "x"),
-        "data": {"source": "<my images>", "fingerprint": "other"},
-        "n_train": 5,
-        "parameters": 10,
-        "seed": 0,
-        "seconds": 1.0,
-        "training": {"images_seen": 100, "seconds": 60.0},
-        "config": Config().model_dump(mode="json"),
-    }
 
 
 class Reader(HTMLParser):
@@ -43,7 +28,7 @@ class Reader(HTMLParser):
 
 def test_the_page_holds_everything_and_needs_no_network(tmp_path: Path) -> None:
     Image.new("L", (70, 70)).save(tmp_path / "samples.png")
-    page = html_report(Run(tmp_path, Config(), SHAPE, {}, {}), figures())
+    page = html_report(Run(tmp_path, Config(), SHAPE, {}, {}), evaluation())
     reader = Reader()
     reader.feed(page)
     assert reader.addresses

@@ -1,21 +1,42 @@
 import io
 from pathlib import Path
+from typing import Any
 
+import pytest
 from rich.console import Console
 
-from acn.config import DataSettings
+from acn.config import Config, DataSettings
 from acn.data import open_collection
 from acn.data.static_mnist import STATIC_MNIST
-from acn.evaluation.evaluate import COSTS
-from acn.evaluation.table import COST_ROWS, PAPER, cost_table, definitions_note, probe_table
+from acn.evaluation.figures import FIGURES, figures
+from acn.evaluation.table import cost_table, definitions_note, probe_table
+from acn.provenance import FACTS
+from acn.record import Evaluation
 
-FIGURES = {
-    "data": {"fingerprint": "other"},
-    "n_test": 10_000,
-    "bits_per_dimension": dict.fromkeys(COSTS, 0.125),
-    "linear_probe": {"codes": 98.76, "pixels": 90.0, "pca": 80.0, "random_encoder": 70.0},
-    **dict.fromkeys(COSTS, 12.345),
-}
+COSTS = {figure.key for figure in figures("nats")}
+
+
+def evaluation(**changes: Any) -> Evaluation:  # noqa: ANN401
+    """A record that has every figure; `changes` are of the JSON, where None stands for an absent figure."""
+    tree = {
+        "data": {"source": "<my images>", "fingerprint": "other"},
+        "n_train": 5,
+        "n_test": 10_000,
+        "bits_per_dimension": dict.fromkeys(COSTS, 0.125),
+        "linear_probe": {"codes": 98.76, "pixels": 90.0, "pca": 80.0, "random_encoder": 70.0},
+        **dict.fromkeys(COSTS, 12.345),
+        "training": {"steps": 10, "images_seen": 100, "seconds": 60.0, "commit": None},
+        "parameters": 10,
+        "config": Config().model_dump(mode="json"),
+        "seconds": 1.0,
+        "seed": 0,
+        **dict.fromkeys(FACTS, "x"),
+    }
+    return Evaluation.from_json(tree | changes)
+
+
+def on_mnist(**changes: Any) -> Evaluation:  # noqa: ANN401
+    return evaluation(data={"source": "mnist_static.npz", "fingerprint": STATIC_MNIST}, **changes)
 
 
 def printed(table: object) -> str:
@@ -25,35 +46,36 @@ def printed(table: object) -> str:
 
 
 def test_every_cost_has_a_row() -> None:
-    assert set(COST_ROWS) == set(COSTS)
-    text = printed(cost_table(FIGURES))
-    assert all(name in text for name in COST_ROWS.values())
-    assert text.count("12.3") == len(COSTS)
+    text = printed(cost_table(evaluation()))
+    assert all(figure.text in text for figure in figures("nats"))
+    assert text.count("12.3") == len(COSTS) == 14
     assert "paper" not in text
 
 
 def test_the_papers_figures_stand_only_beside_the_papers_data() -> None:
-    same = FIGURES | {"data": {"fingerprint": STATIC_MNIST}}
-    text = printed(cost_table(same)) + printed(probe_table(same))
-    for figure in PAPER.values():
-        assert f"{figure:.1f}" in text
+    text = printed(cost_table(on_mnist())) + printed(probe_table(on_mnist()))
+    papers = [figure.paper.value for figure in FIGURES.values() if figure.paper]
+    assert papers == [70.3, 2.6, 3.5, 4.1, 3.6, 10.6, 80.9, 73.9, 98.5, 89.4, 82.8]
+    for value in papers:
+        assert f"{value:.1f}" in text
     assert "≤ 73.9" in text
 
 
 def test_totals_by_the_papers_definitions_stand_below_its_figures() -> None:
     own = {"reconstruction": 70.0, "kl_unconditional_mixture": 11.0, "kl_tour_greedy": 5.5}
-    same = FIGURES | {"data": {"fingerprint": STATIC_MNIST}} | own
-    assert "81.00 and 75.50" in printed(cost_table(same))
-    assert definitions_note(FIGURES | own) is None
-    assert definitions_note(same | {"kl_tour_greedy": None}) is None
+    assert "81.00 and 75.50" in printed(cost_table(on_mnist(**own)))
+    assert definitions_note(evaluation(**own)) is None
+    assert definitions_note(on_mnist(**own | {"kl_tour_greedy": None})) is None
 
 
-def test_no_labels_no_probe_table() -> None:
-    assert probe_table(FIGURES | {"linear_probe": dict.fromkeys(FIGURES["linear_probe"])}) is None  # type: ignore[call-overload]
+@pytest.mark.parametrize("probes", [{}, dict.fromkeys(("codes", "pixels", "pca", "random_encoder"))])
+def test_no_labels_no_probe_table(probes: dict[str, None]) -> None:
+    assert probe_table(evaluation(linear_probe=probes)) is None
 
 
 def test_costs_that_do_not_exist_are_dashes() -> None:
-    assert "–" in printed(cost_table(FIGURES | {"kl_k1": None}))
+    assert "–" in printed(cost_table(evaluation(kl_k1=None)))
+    assert "–" not in printed(cost_table(evaluation(kl_unconditional_own=None)))  # which only some models could have
 
 
 def test_static_mnist_is_recognized(data_folder: Path) -> None:

@@ -8,9 +8,11 @@ import torch
 
 from acn.config import DataSettings
 from acn.data import ALL_BYTES, Collection, Images, assemble
-from acn.evaluation.evaluate import COSTS, totals
-from acn.reproduction.material import Material
+from acn.evaluation.evaluate import totals
+from acn.evaluation.figures import FIGURES, figures
+from acn.record import Evaluation
 from acn.reproduction.plan import Training
+from acn.reproduction.summary import Material
 from acn.reproduction.trainings import Result
 from acn.runs import Run
 from acn.units import bits_per_dimension
@@ -37,13 +39,12 @@ def collection(*, labels: bool = True, count: int = 40) -> Collection:
     return assemble("pieces", {"train": images}, DataSettings(source="pieces.npz"))
 
 
-def result(variant: str, seed: int = 0, *, fingerprint: str = "other", **figures: Any) -> Result:  # noqa: ANN401
+def result(variant: str, seed: int = 0, *, fingerprint: str = "other", **changes: Any) -> Result:  # noqa: ANN401
     """A result whose KLs are those that its kind of model has, and whose totals are consistent."""
     training = Training(variant, "cpu", seed, "pieces.npz")
     config, images = training.config, collection()
     name = config.model.name
     costs: dict[str, Any] = {
-        **dict.fromkeys(COSTS),
         "reconstruction": 70.0,
         **(NEIGHBOUR_KLS if name == "acn" else {}),
         "kl_unconditional_mixture": None if name == "pixelcnn" else 10.0,
@@ -52,26 +53,29 @@ def result(variant: str, seed: int = 0, *, fingerprint: str = "other", **figures
         "kl_unconditional_mixture_standard_error": 0.01,
         "kl_unconditional_associative_standard_error": 0.02,
     }
-    costs |= {key: value for key, value in figures.items() if key in costs}
-    costs |= totals(costs, 10_000)
+    costs |= {key: value for key, value in changes.items() if key in FIGURES}
+    costs = {key: value for key, value in costs.items() if value is not None}
+    prior = {"acn": "associative", "pixelcnn": None}.get(name, "mixture")
+    costs |= totals(costs, 10_000, prior)
     probes = {"codes": None if name == "pixelcnn" else 95.0, "pixels": 90.0, "pca": 80.0, "random_encoder": 50.0}
     evaluation = {
-        "data": {"fingerprint": fingerprint, "images": images.provenance["images"]},
+        "data": {"source": "pieces.npz", "fingerprint": fingerprint, "images": images.provenance["images"]},
         "n_train": 50_000,
         "n_test": 10_000,
         **costs,
-        "bits_per_dimension": {key: bits_per_dimension(costs[key], 784) for key in COSTS if costs[key] is not None},
+        "bits_per_dimension": {f.key: bits_per_dimension(costs[f.key], 784) for f in figures("nats") if f.key in costs},
         "code_std": 1.5,
         "linear_probe": probes,
         "training": {"steps": 100, "images_seen": 6400, "seconds": 12.0, "commit": SITUATION["commit"]},
         "parameters": 1234,
+        "config": config.model_dump(mode="json"),
         "seconds": 3.0,
         "seed": seed,
         **SITUATION,
-        **{key: value for key, value in figures.items() if key not in costs},
+        **{key: value for key, value in changes.items() if key not in FIGURES},
     }
     run = Run(Path("nowhere") / training.name, config, images.shape, images.provenance, SITUATION)
-    return Result(training, run, evaluation)
+    return Result(training, run, Evaluation.from_json(evaluation))
 
 
 def material(*results: Result, folder: Path = Path("nowhere"), images: Collection | None = None) -> Material:

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from acn.reproduction.documents import Column, Document, Row, markdown, plain, terminal_table, write
-from acn.reproduction.origins import HEAD, origin
-from acn.reproduction.published import Published
+from acn.evaluation.figures import Published
+from acn.reproduction.documents import HEAD, Column, Document, Row, markdown, origin, plain, terminal_table, write
 from acn.reproduction.summary import Spread
 from tests.reproduction.fabricated import MADE, result
 

@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acn.reproduction.summary import MEASURES, Spread, figure, over_seeds, staleness, unconditional_kl
+from acn.evaluation.figures import FIGURES
+from acn.reproduction.summary import DERIVED, Spread, figure, measures, over_seeds, staleness, unconditional_kl
 from acn.reproduction.trainings import Result
 from tests.reproduction.fabricated import result
 
-FIGURES = st.lists(st.floats(-1e3, 1e3, allow_nan=False), min_size=2, max_size=6)
+VALUES = st.lists(st.floats(-1e3, 1e3, allow_nan=False), min_size=2, max_size=6)
 
 
-@given(FIGURES)
+@given(VALUES)
 def test_mean_and_deviation_are_those_of_the_definition(values: list[float]) -> None:
     spread = Spread(tuple(values))
     mean = sum(values) / len(values)
@@ -42,20 +43,21 @@ def test_a_figure_that_a_seed_lacks_is_not_averaged_over_the_others() -> None:
 def test_unconditional_kl_is_what_list_holds(variant: str, kl: float | None) -> None:
     found = result(variant)
     assert unconditional_kl(found) == kl
-    assert found.figures["list"] == found.figures["reconstruction"] + (kl or 0)
+    assert found.evaluation.values["list"] == found.evaluation.values["reconstruction"] + (kl or 0)
 
 
 def test_staleness_is_averaged_where_codes_were_replaced(tmp_path: Path) -> None:
     one = result("refreshed")
     run = type(one.run)(tmp_path, one.run.config, one.run.shape, one.run.provenance, one.run.made)
-    assert staleness(Result(one.training, run, one.figures)) is None
+    assert staleness(Result(one.training, run, one.evaluation)) is None
     rows = [{"step": step, "staleness": value} for step, value in enumerate((None, 1.0, 2.0, 6.0))]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert staleness(Result(one.training, run, one.figures)) == 3.0
+    assert staleness(Result(one.training, run, one.evaluation)) == 3.0
 
 
 @pytest.mark.parametrize("variant", ["acn", "vae", "pixelcnn"])
 def test_every_measure_reads_every_kind_of_model(variant: str) -> None:
-    found = {key: measure.pick(result(variant)) for key, measure in MEASURES.items()}
+    found = {key: measure.pick(result(variant)) for key, measure in measures().items()}
     assert found["list_bits"] == pytest.approx(found["list"] / 784 / math.log(2))  # type: ignore[operator]
     assert found["seconds"] == 12.0
+    assert not DERIVED.keys() & FIGURES

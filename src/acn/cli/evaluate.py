@@ -42,7 +42,6 @@ def evaluate(
 
 def evaluate_and_show(run: "Run", collection: "Collection", device: "torch.device", json: Path | None = None) -> None:
     """Evaluate a run, print its tables, and write the figures and the picture of the codes to its folder."""
-    import json as encoder
     import shutil
 
     from rich.console import Console
@@ -50,17 +49,15 @@ def evaluate_and_show(run: "Run", collection: "Collection", device: "torch.devic
     from acn.cli.progress import stages
     from acn.evaluation.evaluate import evaluate as compute
     from acn.evaluation.table import cost_table, probe_table
-    from acn.files import write_atomically, write_text_atomically
+    from acn.files import write_atomically
     from acn.runs import CODES, EVALUATION
 
     console = Console()
     with stages(console) as stage:
         figures = compute(run, collection, device, stage)
-    text = encoder.dumps(figures, indent=2) + "\n"
     picture = run.path / CODES
-    write_text_atomically(run.path / EVALUATION, text)
     if json is not None:
-        write_text_atomically(json, text)
+        write_atomically(json, lambda temporary: shutil.copyfile(run.path / EVALUATION, temporary))
     if json is not None and picture.exists():
         write_atomically(json.with_suffix(".png"), lambda temporary: shutil.copyfile(picture, temporary))
     for table in (cost_table(figures), probe_table(figures)):

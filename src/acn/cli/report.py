@@ -31,7 +31,7 @@ def report(
     ] = None,
 ) -> None:
     """Write one HTML file with costs, curves, pictures, settings and provenance; pictures that lack are drawn first."""
-    from acn.evaluation.figures import plot_curves
+    from acn.evaluation.plots import plot_curves
     from acn.evaluation.report import html_report
     from acn.files import write_text_atomically
     from acn.runs import check_trained_here, open_run, read_figures, read_metrics

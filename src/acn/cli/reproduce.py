@@ -197,8 +197,8 @@ class _Job:
         self, part: "Part", found: "Found", missing: "Sequence[Training]", left_out: "Sequence[Training]"
     ) -> "Document":
         from acn.cli.progress import stages
-        from acn.reproduction.material import Material
         from acn.reproduction.parts import document_of
+        from acn.reproduction.summary import Material
 
         with stages(self.console) as stage:
             material = Material(found, self.workshop.collection, self.out, self.workshop.device, stage)

@@ -1,10 +1,11 @@
 """The card of a trained model: what it was trained on, how, what it costs, and how to use it, in Markdown."""
 
 import json
-from typing import Any
 
-from acn.evaluation.table import Cells, cost_cells, definitions_note, paper_figures, probe_cells
+from acn.evaluation.figures import GRAVES, papers_images
+from acn.evaluation.table import Cells, cost_cells, definitions_note, probe_cells
 from acn.families import code_size
+from acn.record import Evaluation
 from acn.runs import Run
 
 USE = """```python
@@ -19,40 +20,40 @@ UNSAID = "Not stated."
 KEPT = "The images are not part of the model; the codes of the training images are, in `prior.safetensors`."
 
 
-def model_card(name: str, run: Run, figures: dict[str, Any], licence: str | None = None) -> str:
+def model_card(name: str, run: Run, evaluation: Evaluation, licence: str | None = None) -> str:
     """Return the card.
 
     Args:
         name: of the model, or the folder in which it lies.
         run: trained and evaluated.
-        figures: what `acn.evaluation.evaluate.evaluate` returned for it.
+        evaluation: what was found of it.
         licence: of the weights, where the publisher states one.
     """
     return "\n\n".join(
         [
             f"# {name}",
-            _what(run, figures),
+            _what(run, evaluation),
             "## Use",
             _use(name, run),
             "## Figures",
-            _figures(figures),
+            _figures(evaluation),
             "## Training",
-            _training(figures),
+            _training(evaluation),
             "## Licence",
             f"{f'The weights: {licence}.' if licence else UNSAID} {KEPT}\n",
         ]
     )
 
 
-def _what(run: Run, figures: dict[str, Any]) -> str:
-    shape, data = run.shape, figures["data"]
+def _what(run: Run, evaluation: Evaluation) -> str:
+    shape, data = run.shape, evaluation.data
     kind = f"{shape.height} x {shape.width} x {shape.channels}, {shape.levels} levels"
     settings = run.config.model
     code = f"a code of {size} numbers for each, " if (size := code_size(settings)) else ""
     return (
         f"A model (`{settings.name}`) of the images of `{data['source']}` ({kind}): {code}"
-        f"{figures['parameters']:,} weights. Trained on {figures['n_train']:,} images, measured on "
-        f"{figures['n_test']:,} others. Fingerprint of the pixels: `{data['fingerprint']}`."
+        f"{evaluation.parameters:,} weights. Trained on {evaluation.n_train:,} images, measured on "
+        f"{evaluation.n_test:,} others. Fingerprint of the pixels: `{data['fingerprint']}`."
     )
 
 
@@ -71,22 +72,22 @@ def _use(name: str, run: Run) -> str:
     )
 
 
-def _figures(figures: dict[str, Any]) -> str:
-    probes = probe_cells(figures)
-    parts = [_table(cost_cells(figures)), *([] if probes is None else [_table(probes)])]
-    if paper_figures(figures):
-        parts.append("Paper: Graves, Menick and van den Oord 2018 (arXiv 1804.02476), Tables 1 to 3.")
-    if note := definitions_note(figures):
+def _figures(evaluation: Evaluation) -> str:
+    probes = probe_cells(evaluation)
+    parts = [_table(cost_cells(evaluation)), *([] if probes is None else [_table(probes)])]
+    if papers_images(evaluation):
+        parts.append(f"Paper: {GRAVES} (arXiv 1804.02476), Tables 1 to 3.")
+    if note := definitions_note(evaluation):
         parts.append(note)
     return "Of the test split.\n\n" + "\n\n".join(parts)
 
 
-def _training(figures: dict[str, Any]) -> str:
-    training = figures["training"]
+def _training(evaluation: Evaluation) -> str:
+    training, made = evaluation.training, evaluation.made
     return (
         f"{training['images_seen']:,} images seen in {training['seconds'] / 60:.1f} minutes ({training['steps']:,} "
-        f"steps) on {figures['device']}, seed {figures['seed']}, commit `{training['commit']}`; measured at commit "
-        f"`{figures['commit']}`, {figures['date']}. All settings are in `config.json`."
+        f"steps) on {made['device']}, seed {evaluation.seed}, commit `{training['commit']}`; measured at commit "
+        f"`{made['commit']}`, {made['date']}. All settings are in `config.json`."
     )
 
 

@@ -2,7 +2,6 @@
 
 import math
 import time
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,9 +10,10 @@ from acn.data import Collection, Images, spread
 from acn.distributions import Posterior
 from acn.errors import TrainingError
 from acn.evaluation.costs import neighbour_kl, posteriors, reconstruction
-from acn.evaluation.figures import plot_codes
+from acn.evaluation.figures import UNCONDITIONAL, figures
 from acn.evaluation.mixture import fit_mixture
-from acn.evaluation.probes import linear_probes
+from acn.evaluation.plots import plot_codes
+from acn.evaluation.probe import linear_probes
 from acn.evaluation.unconditional import expected_kl
 from acn.families import PriorName
 from acn.memory import greedy_tour, improve_tour, nearest
@@ -22,6 +22,7 @@ from acn.models.neighbours import SEARCH_NODES, NeighbourPrior, neighbour_prior
 from acn.models.unconditional import unconditional_priors
 from acn.progress import Stage
 from acn.provenance import provenance
+from acn.record import Evaluation
 from acn.runs import (
     CODES,
     Run,
@@ -31,32 +32,21 @@ from acn.runs import (
     load_model,
     read_tensors,
     save_priors,
+    write_figures,
 )
 from acn.units import bits_per_dimension, order_nats
 
-Figures = dict[str, Any]
+Values = dict[str, float]
 
 NEIGHBOURS = (1, 5, 10)
 TOUR_CANDIDATES = 16
 UNCONDITIONAL_SAMPLES = 2
 # Validation images by which the unconditional prior of a run is chosen.
 CHOOSING = 2000
-NEIGHBOUR_COSTS = ("kl_k1", "kl_k5", "kl_k10", "kl_tour_greedy", "kl_tour_improved")
-UNCONDITIONAL = ("kl_unconditional_mixture", "kl_unconditional_associative", "kl_unconditional_own")
-COSTS = (
-    "reconstruction",
-    *NEIGHBOUR_COSTS,
-    *UNCONDITIONAL,
-    "list",
-    "set",
-    "tour",
-    "tour_restored",
-    "order_nats",
-)
 
 
-def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stage) -> Figures:
-    """Compute all figures of a run and write the picture of its codes.
+def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stage) -> Evaluation:
+    """Compute all figures of a run, and write them and the picture of its codes to its folder.
 
     Args:
         run: a trained run.
@@ -65,11 +55,12 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
         stage: called with a name and a length when a stage begins; what it returns hears of the progress.
 
     Returns:
-        Plain values that JSON can hold; costs are in nats per image, and again in bits per dimension.
+        Every figure that the model has (see `acn.evaluation.figures`).
 
     Raises:
         RunError: the images are not those that the run was trained on, or it is a published model.
         TrainingError: a figure is not finite.
+        StorageError: the disk refused.
     """
     begin = time.monotonic()
     check_images(run, collection)
@@ -82,10 +73,12 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
         for name, split in collection.splits.items()
     }
     test = collection.test
-    costs = _costs(run, model, test, found, stage)
+    values, priors = _costs(run, model, test, found, stage)
     codes = {name: posterior.mean for name, posterior in found.items()}
     probes = linear_probes(run.config.model, collection, codes, seed, stage)
     if model.code_size:
+        if len(test) > 1:
+            values["code_std"] = float(codes["test"].std(0).mean())
         plot_codes(
             codes["test"],
             test.labels,
@@ -93,28 +86,29 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
             run.path / CODES,
             title=f"{collection.name}: codes of the test split",
         )
-    return {
-        "data": collection.provenance,
-        "n_train": len(collection.train),
-        "n_test": len(test),
-        **costs,
-        "bits_per_dimension": {
-            name: bits_per_dimension(costs[name], run.shape.dimensions) for name in COSTS if costs[name] is not None
-        },
-        "code_std": float(codes["test"].std(0).mean()) if len(test) > 1 and model.code_size else None,
-        "linear_probe": probes,
-        "training": {
+    evaluation = Evaluation(
+        data=collection.provenance,
+        n_train=len(collection.train),
+        n_test=len(test),
+        values=values,
+        bits=_bits(values, run.shape.dimensions),
+        probes=probes,
+        prior=priors.chosen if priors else None,
+        mixture=_described(priors) if priors else None,
+        training={
             "steps": facts["step"],
             "images_seen": facts["epoch"] * len(collection.train) + facts["position"],
             "seconds": round(facts["seconds"], 1),
             "commit": run.made.get("commit"),
         },
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "config": run.config.model_dump(mode="json"),
-        "seconds": round(time.monotonic() - begin, 1),
-        "seed": seed,
-        **provenance(str(device)),
-    }
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        config=run.config.model_dump(mode="json"),
+        seconds=round(time.monotonic() - begin, 1),
+        seed=seed,
+        made=provenance(str(device)),
+    )
+    write_figures(run, evaluation)
+    return evaluation
 
 
 def fit_priors(run: Run, model: Model, collection: Collection) -> None:
@@ -135,75 +129,97 @@ def _fitted(run: Run, model: Model, train: Posterior, valid: Posterior) -> Store
     return StoredPriors(mixture, train.mean, min(costs, key=lambda name: costs[name]))
 
 
-def _costs(run: Run, model: Model, test: Images, found: dict[str, Posterior], stage: Stage) -> Figures:
-    """Every cost of the test split, those that the model has not as None."""
+def _costs(
+    run: Run, model: Model, test: Images, found: dict[str, Posterior], stage: Stage
+) -> tuple[Values, StoredPriors | None]:
+    """Every cost of the test split that the model has, and its unconditional priors, where there are codes."""
     paid = reconstruction(model, test, found["test"], run.config.training.seed, stage("reconstruction", len(test)))
-    costs: Figures = {"reconstruction": _mean(paid), "reconstruction_standard_error": _standard_error(paid)}
-    none = dict.fromkeys((*NEIGHBOUR_COSTS, *UNCONDITIONAL))
-    costs |= _code_costs(run, model, found, stage) if model.code_size else none
-    costs |= totals(costs, len(test))
-    for name in COSTS:
-        if costs[name] is not None and not math.isfinite(costs[name]):
-            raise TrainingError(f"{name} of the test split is {costs[name]}: the weights are unusable; train again")
-    return costs
+    values: Values = {"reconstruction": _mean(paid)}
+    if len(paid) > 1:
+        values["reconstruction_standard_error"] = float(paid.std() / math.sqrt(len(paid)))
+    priors = None
+    if model.code_size:
+        costs, priors = _code_costs(run, model, found, stage)
+        values |= costs
+    values |= totals(values, len(test), priors.chosen if priors else None)
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise TrainingError(f"{name} of the test split is {value}: the weights are unusable; train again")
+    return values, priors
 
 
-def totals(costs: Figures, images: int) -> Figures:
+def _described(priors: StoredPriors) -> dict[str, object]:
+    return {"components": priors.mixture.components, "covariance": priors.mixture.covariance}
+
+
+def _bits(values: Values, dimensions: int) -> Values:
+    """Costs in bits per dimension."""
+    found = [figure.key for figure in figures("nats") if figure.key in values]
+    return {key: bits_per_dimension(values[key], dimensions) for key in found}
+
+
+def totals(values: Values, images: int, prior: str | None) -> Values:
     """What a receiver pays in all, and how much of it is the order, in nats per image (docs/method.md).
 
     `list` keeps the order; `set` forgets it, which any model may do; `tour` uses the order for its neighbours and
     forgets it too; `tour_restored` sends it again beside the tour. Models without neighbours have no tour, those
     without codes no KL.
+
+    Args:
+        values: the reconstruction, and the KLs that there are.
+        images: of the test split.
+        prior: the unconditional prior that the run chose, None for a model without codes.
     """
-    chosen = costs.get("unconditional")
-    listed = costs["reconstruction"] + (costs[f"kl_unconditional_{chosen}"] if chosen else 0.0)
+    kl = values[f"{UNCONDITIONAL}{prior}"] if prior else 0.0
+    listed = values["reconstruction"] + kl
     order = order_nats(images)
-    tour = None if costs["kl_tour_improved"] is None else costs["reconstruction"] + costs["kl_tour_improved"]
-    restored = None if tour is None else tour + order
-    return {"list": listed, "set": listed - order, "tour": tour, "tour_restored": restored, "order_nats": order}
+    found = {"list": listed, "set": listed - order, "order_nats": order}
+    if "kl_tour_improved" in values:
+        tour = values["reconstruction"] + values["kl_tour_improved"]
+        found |= {"tour": tour, "tour_restored": tour + order}
+    return found
 
 
-def _code_costs(run: Run, model: Model, found: dict[str, Posterior], stage: Stage) -> Figures:
-    """All KLs of the test split, and the unconditional priors, which are kept in the run's folder."""
+def _code_costs(run: Run, model: Model, found: dict[str, Posterior], stage: Stage) -> tuple[Values, StoredPriors]:
+    """All KLs of the test split; and the unconditional priors, which are kept in the run's folder."""
     done = stage("mixture prior", 1)
     priors = _fitted(run, model, found["train"], found["valid"])
     save_priors(run, priors)
     done(1)
-    unconditional, figures = _unconditional(model, priors, found["test"], run.config.training.seed, stage)
-    if not model.conditional:
-        return figures | dict.fromkeys(NEIGHBOUR_COSTS)
-    return figures | _neighbour_costs(model, found["test"], unconditional, stage)
+    unconditional, values = _unconditional(model, priors, found["test"], run.config.training.seed, stage)
+    if model.conditional:
+        values |= _neighbour_costs(model, found["test"], unconditional, stage)
+    return values, priors
 
 
 def _unconditional(
     model: Model, priors: StoredPriors, test: Posterior, seed: int, stage: Stage
-) -> tuple[Tensor, Figures]:
+) -> tuple[Tensor, Values]:
     """KL of every test image to the unconditional prior of the run `[N]`, and the means of all."""
     densities = unconditional_priors(model, priors.mixture, priors.codes)
     done = stage("unconditional priors", len(densities))
-    mixture = {"components": priors.mixture.components, "covariance": priors.mixture.covariance}
-    figures: Figures = {**dict.fromkeys(UNCONDITIONAL), "unconditional": priors.chosen, "mixture": mixture}
+    values: Values = {}
     costs: dict[PriorName, Tensor] = {}
     for name, density in densities.items():
         costs[name], error = expected_kl(density, test, samples=UNCONDITIONAL_SAMPLES, seed=seed)
-        figures[f"kl_unconditional_{name}"] = _mean(costs[name])
-        figures[f"kl_unconditional_{name}_standard_error"] = error
+        values[f"{UNCONDITIONAL}{name}"] = _mean(costs[name])
+        values[f"{UNCONDITIONAL}{name}_standard_error"] = error
         done(1)
-    return costs[priors.chosen], figures
+    return costs[priors.chosen], values
 
 
-def _neighbour_costs(model: Model, posterior: Posterior, unconditional: Tensor, stage: Stage) -> Figures:
+def _neighbour_costs(model: Model, posterior: Posterior, unconditional: Tensor, stage: Stage) -> Values:
     """KL given the nearest codes, and along tours. In a split of K images or fewer, all others are neighbours."""
     prior = neighbour_prior(model, posterior)
     codes = posterior.mean
     count = len(codes)
     if count == 1:  # one image has no neighbour: the tour is the list
         alone = _mean(unconditional)
-        return {**{f"kl_k{k}": None for k in NEIGHBOURS}, "kl_tour_greedy": alone, "kl_tour_improved": alone}
+        return {"kl_tour_greedy": alone, "kl_tour_improved": alone}
     near = nearest(codes, codes, min(max(*NEIGHBOURS, TOUR_CANDIDATES), count - 1), exclude=torch.arange(count))
     reported = near[:, : max(NEIGHBOURS)]
     table = neighbour_kl(prior, reported, stage("nearest neighbours", reported.shape[1]))
-    figures: Figures = {f"kl_k{k}": _mean(table[:, :k]) for k in NEIGHBOURS}
+    values = {f"kl_k{k}": _mean(table[:, :k]) for k in NEIGHBOURS}
     done = stage("tours", 2)
     greedy = greedy_tour(codes)
     done(1)
@@ -214,7 +230,7 @@ def _neighbour_costs(model: Model, posterior: Posterior, unconditional: Tensor, 
     improved = improve_tour(greedy, search_costs, unconditional, near)
     done(1)
     paid = {name: _tour_kl(prior, tour, unconditional) for name, tour in (("greedy", greedy), ("improved", improved))}
-    return figures | {"kl_tour_greedy": paid["greedy"], "kl_tour_improved": min(paid.values())}
+    return values | {"kl_tour_greedy": paid["greedy"], "kl_tour_improved": min(paid.values())}
 
 
 def _tour_kl(prior: NeighbourPrior, tour: Tensor, unconditional: Tensor) -> float:
@@ -225,7 +241,3 @@ def _tour_kl(prior: NeighbourPrior, tour: Tensor, unconditional: Tensor) -> floa
 
 def _mean(values: Tensor) -> float:
     return float(values.double().mean())
-
-
-def _standard_error(values: Tensor) -> float | None:
-    return float(values.std() / math.sqrt(len(values))) if len(values) > 1 else None

@@ -1,160 +1,125 @@
-"""Pictures of codes, drawn without a display and without touching matplotlib's global state."""
+"""The figures of an evaluation, each stated once, and those of the literature that stand beside them.
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+Tables, reports, cards and the pages of `acn reproduce` are made from `FIGURES`, in its order. A new figure is an entry
+here and the code that computes it, in `acn.evaluation.evaluate` or `acn.evaluation.probe`.
+"""
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
-from acn.evaluation.probe import pca_features
-from acn.files import write_atomically
+from acn.data.static_mnist import STATIC_MNIST
+from acn.record import Evaluation
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-MOST_POINTS = 20_000
-MOST_NAMES = 20
-LONGEST_TAG = 3  # characters; longer names would cover each other
-# Ten colours that differ in lightness as well as in hue (after Paul Tol's muted scheme), so that they stay apart for
-# readers with the common kinds of colour blindness. Short names at the classes' medians say it without colour.
-PALETTE = ("#332288", "#88ccee", "#117733", "#ddaa33", "#cc3311", "#aa4499", "#44aa99", "#999933", "#882255", "#777777")
-MARKERS = ("o", "^")  # classes 10 to 19 repeat the colours with another mark
+# Costs are in nats per image, accuracies in percent; the spread of the codes has the unit of the codes.
+Unit = Literal["nats", "%", "code"]
+Section = Literal["reconstruction", "kl", "total", "order", "probe", "codes"]
+GRAVES = "Graves, Menick and van den Oord 2018"
+BITS_DIGITS = 4
+NOTHING = "–"
+UNCONDITIONAL = "kl_unconditional_"  # begins the keys of KLs to priors that know no neighbour
 
 
-def plot_codes(
-    codes: Tensor,
-    labels: Tensor | NDArray[np.int64] | None,
-    label_names: tuple[str, ...] | None,
-    path: Path,
-    *,
-    title: str,
-) -> None:
-    """Draw codes on their first two principal components, coloured by label, into the PNG file `path`.
+@dataclass(frozen=True)
+class Published:
+    """A figure of the literature for binarized MNIST, test split; `at_most`: an upper bound of it.
 
-    At most 20,000 points are drawn, chosen at random but always alike; the title says so. Up to 20 classes get a
-    legend, more a colour bar. Without labels all points have one colour.
-
-    Args:
-        codes: with shape [N, D].
-        labels: class of each code, with shape [N].
-        label_names: text of class k at place k; numbers are shown where it is None.
-        path: where the picture goes; it appears whole or not at all.
-        title: its first line.
-
-    Raises:
-        StorageError: the disk refused.
+    All are as Graves, Menick and van den Oord 2018 (arXiv 1804.02476) print them, in Tables 1 to 3.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    points, shares = _principal_plane(codes)
-    chosen = _subset(len(points))
-    classes = None if labels is None else np.asarray(labels)[chosen]
-    figure = Figure(figsize=(9, 7), dpi=130, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    _scatter(axes, points[chosen], classes, label_names)
-    drawn = "" if len(chosen) == len(points) else f"\n{len(chosen):,} of {len(points):,} codes, chosen at random"
-    axes.set_title(title + drawn, fontsize=12)
-    for number, (axis, share) in enumerate(zip((axes.xaxis, axes.yaxis), shares, strict=True), 1):
-        axis.set_label_text(f"principal component {number} ({share:.1%} of the variance)")
-    axes.set_aspect("equal", adjustable="datalim")
-    axes.grid(alpha=0.2, linewidth=0.5)
-    axes.spines[["top", "right"]].set_visible(False)
-    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
+    value: float
+    source: str = GRAVES
+    at_most: bool = False
+
+    def __str__(self) -> str:
+        return f"{'≤ ' if self.at_most else ''}{self.value:.1f}"
 
 
-def plot_curves(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw the cost of training images and the spread of the codes against the images seen, from rows of metrics.
+@dataclass(frozen=True)
+class Figure:
+    """What an evaluation may report.
 
-    Args:
-        rows: as `acn.training.metrics` writes them.
-        path: where the picture goes; it appears whole or not at all.
+    `key`: its name in `evaluation.json`. `text`: its row in a table. `section`: rows between two lines of a table.
+    `digits`: decimals that are shown. `paper`: the same for the ACN of the paper. `short`: its heading as a column,
+    where that is not `text`. `optional`: a table has no row for it where it is absent; others have a dash.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import EngFormatter, MaxNLocator
 
-    figure = Figure(figsize=(9, 6), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    images = [row["images"] for row in rows]
-    panels = (
-        ("total", "reconstruction + KL"),
-        ("reconstruction", "reconstruction"),
-        ("kl", "KL"),
-        ("code_std", "spread"),
+    key: str
+    text: str
+    section: Section
+    unit: Unit = "nats"
+    digits: int = 2
+    paper: Published | None = None
+    short: str = ""
+    optional: bool = False
+
+    @property
+    def heading(self) -> str:
+        """Of a column."""
+        return self.short or self.text
+
+    def of(self, evaluation: Evaluation) -> float | None:
+        """Look the figure up; None where it is absent."""
+        return (evaluation.probes if self.unit == "%" else evaluation.values).get(self.key)
+
+
+FIGURES: dict[str, Figure] = {
+    figure.key: figure
+    for figure in (
+        Figure("reconstruction", "reconstruction", "reconstruction", paper=Published(70.3)),
+        Figure("kl_k1", "KL, nearest neighbour (K = 1)", "kl", paper=Published(2.6), short="KL, K = 1"),
+        Figure("kl_k5", "KL, K = 5", "kl", paper=Published(3.5)),
+        Figure("kl_k10", "KL, K = 10", "kl", paper=Published(4.1)),
+        Figure("kl_tour_greedy", "KL, greedy tour", "kl", paper=Published(3.6)),
+        Figure("kl_tour_improved", "KL, improved tour", "kl"),
+        Figure("kl_unconditional_mixture", "KL, unconditional: Gaussian mixture", "kl", paper=Published(10.6)),
+        Figure("kl_unconditional_own", "KL, unconditional: the model's own", "kl", optional=True),
+        Figure("kl_unconditional_associative", "KL, unconditional: associative", "kl"),
+        Figure("list", "list: order kept", "total", paper=Published(80.9), short="list"),
+        Figure("set", "set: order forgotten", "total", short="set"),
+        Figure("tour", "tour: order forgotten", "total", paper=Published(73.9, at_most=True), short="tour"),
+        Figure("tour_restored", "tour, order restored", "total"),
+        Figure("order_nats", "log(N!)/N, the order", "order"),
+        Figure("codes", "codes", "probe", unit="%", paper=Published(98.5)),
+        Figure("pixels", "pixels", "probe", unit="%", paper=Published(89.4)),
+        Figure("pca", "PCA of the same size", "probe", unit="%", paper=Published(82.8)),
+        Figure("random_encoder", "untrained encoder", "probe", unit="%"),
+        Figure("code_std", "spread of codes", "codes", unit="code"),
     )
-    for number, (key, label) in enumerate(panels, 1):
-        axes = figure.add_subplot(2, 2, number)
-        values = [row[key] for row in rows]
-        axes.plot(images, values, color=PALETTE[0], linewidth=1)
-        # The first rows are far above all others, which they would press flat.
-        later = [value for value in values[len(values) // 20 :] if value is not None]
-        if later:
-            margin = 0.05 * (max(later) - min(later)) + 1e-3
-            axes.set_ylim(min(later) - margin, max(later) + margin)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.set_title(label, fontsize=10)
-        axes.set_xlabel("images seen", fontsize=9)
-        axes.grid(alpha=0.2, linewidth=0.5)
-    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
+}
+
+# Other models, and what they pay with the order kept, in nats per image (Table 1).
+LIKELIHOODS: tuple[tuple[str, Published], ...] = (
+    ("Gated PixelCNN (the paper's own)", Published(81.6)),
+    ("PixelCNN", Published(81.3, "Oord et al., 2016a")),
+    ("Discrete VAE", Published(81.0, "Rolfe, 2016")),
+    ("DRAW", Published(81.0, "Gregor et al., 2015", at_most=True)),
+    ("Gated PixelVAE", Published(79.5, "Gulrajani et al., 2016")),
+    ("PixelRNN", Published(79.2, "Oord et al., 2016a")),
+    ("VLAE", Published(79.0, "Chen et al., 2016b")),
+    ("GLN", Published(79.0, "Veness et al., 2017")),
+    ("MatNet", Published(78.5, "Bachman, 2016", at_most=True)),
+)
+# Accuracy in percent of a linear classifier on the codes of other models (Table 3).
+ACCURACIES = {"vae": Published(95.4), "pixelvae": Published(97.9)}
 
 
-def _principal_plane(codes: Tensor) -> tuple[NDArray[np.float32], list[float]]:
-    """Points [N, 2] and the shares of the variance on both axes; missing axes are zero."""
-    array = codes.detach().cpu().float().numpy()
-    projected = pca_features(array, components=2, seed=0)[0] if len(array) else np.zeros((0, 2), np.float32)
-    total = float(array.var(0).sum()) if len(array) else 0.0
-    points = np.zeros((len(array), 2), np.float32)
-    points[:, : projected.shape[1]] = projected
-    return points, [float(points[:, axis].var()) / total if total else 0.0 for axis in (0, 1)]
+def figures(unit: Unit) -> list[Figure]:
+    """Figures of a unit, in the order of the tables: "nats" are all costs, "%" all linear classifiers."""
+    return [figure for figure in FIGURES.values() if figure.unit == unit]
 
 
-def _subset(count: int) -> NDArray[np.int64]:
-    """At most MOST_POINTS of `count` places, in random order, so that no class is drawn on top of all others."""
-    generator = torch.Generator().manual_seed(0)
-    return torch.randperm(count, generator=generator)[:MOST_POINTS].numpy()
+def unconditional_kl(values: Mapping[str, float]) -> float | None:
+    """KL to the unconditional prior that the run chose: what `list` adds to the reconstruction; None without codes."""
+    coded = any(key.startswith(UNCONDITIONAL) for key in values)
+    return values["list"] - values["reconstruction"] if coded else None
 
 
-def _scatter(
-    axes: "Axes", points: NDArray[np.float32], classes: NDArray[np.int64] | None, names: tuple[str, ...] | None
-) -> None:
-    # A hundred points are drawn large and solid, twenty thousand small and translucent.
-    style: dict[str, Any] = {"s": float(np.clip(40_000 / max(1, len(points)), 5, 40)), "linewidths": 0, "alpha": 0.65}
-    if classes is None:
-        axes.scatter(points[:, 0], points[:, 1], color=PALETTE[0], **style)
-        return
-    present = np.unique(classes)
-    if len(present) > MOST_NAMES:
-        drawn = axes.scatter(points[:, 0], points[:, 1], c=classes, cmap="viridis", **style)
-        drawn.set_alpha(None)  # the colour bar would be as pale as the points
-        axes.figure.colorbar(drawn, ax=axes, label="label")
-        return
-    texts = [str(k) if names is None else names[k] for k in present]
-    _scatter_classes(axes, points, np.searchsorted(present, classes), texts, style)
+def papers_images(evaluation: Evaluation) -> bool:
+    """Whether published figures may stand beside these: they are of the same test split, that of static MNIST."""
+    return bool(evaluation.data["fingerprint"] == STATIC_MNIST)
 
 
-def _scatter_classes(
-    axes: "Axes", points: NDArray[np.float32], ranks: NDArray[np.int64], texts: list[str], style: dict[str, Any]
-) -> None:
-    """Draw points of classes 0 ... len(texts) - 1 in mixed order, a legend, and short names at the medians."""
-    from matplotlib.lines import Line2D
-    from matplotlib.patheffects import withStroke
-
-    colours = np.array([PALETTE[rank % len(PALETTE)] for rank in range(len(texts))])
-    for turn, marker in enumerate(MARKERS):
-        drawn = ranks // len(PALETTE) == turn
-        if drawn.any():
-            axes.scatter(points[drawn, 0], points[drawn, 1], c=colours[ranks[drawn]].tolist(), marker=marker, **style)
-    handles = []
-    for rank, text in enumerate(texts):
-        colour, marker = str(colours[rank]), MARKERS[rank // len(PALETTE)]
-        handles.append(Line2D([], [], color=colour, marker=marker, linestyle="", markersize=7, label=text))
-        x, y = np.median(points[ranks == rank], axis=0)
-        halo = [withStroke(linewidth=3, foreground="white")]
-        if max(map(len, texts)) <= LONGEST_TAG:
-            axes.text(x, y, text, color=colour, weight="bold", fontsize=13, ha="center", va="center", path_effects=halo)
-    axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+def decimal(value: float | None, digits: int) -> str:
+    """Write a figure for a table, a dash where it is absent."""
+    return NOTHING if value is None else f"{value:.{digits}f}"

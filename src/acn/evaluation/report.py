@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from acn.evaluation.table import Cells, cost_cells, definitions_note, probe_cells
+from acn.record import Evaluation
 from acn.runs import Run
 
 STYLE = """
@@ -36,31 +37,31 @@ PICTURES = (
 )
 
 
-def html_report(run: Run, figures: dict[str, Any]) -> str:
+def html_report(run: Run, evaluation: Evaluation) -> str:
     """Return a page with everything in it: tables, the pictures that lie in the run folder, settings and provenance.
 
     Args:
         run: whose folder holds the pictures.
-        figures: what `acn.evaluation.evaluate.evaluate` returned.
+        evaluation: what was found.
     """
-    probes = probe_cells(figures)
-    title = html.escape(f"{figures['data']['source']}: {run.config.model.label}")
+    probes = probe_cells(evaluation)
+    title = html.escape(f"{evaluation.data['source']}: {run.config.model.label}")
     parts = [
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title><style>{STYLE}</style>",
-        f"<h1>{title}</h1><p>{html.escape(_summary(figures))}</p>",
-        f"<h2>Costs of the test split</h2>{_table(cost_cells(figures))}<p>{definitions_note(figures) or ''}</p>",
+        f"<h1>{title}</h1><p>{html.escape(_summary(evaluation))}</p>",
+        f"<h2>Costs of the test split</h2>{_table(cost_cells(evaluation))}<p>{definitions_note(evaluation) or ''}</p>",
         f"<h2>Linear classification</h2>{_table(probes)}" if probes is not None else "",
         *(_picture(run.path / file, heading, text, smooth) for file, heading, text, smooth in PICTURES),
-        f"<h2>Settings</h2><pre>{html.escape(json.dumps(figures['config'], indent=2))}</pre>",
-        f"<h2>Provenance</h2><pre>{html.escape(json.dumps(_provenance(figures), indent=2))}</pre></html>\n",
+        f"<h2>Settings</h2><pre>{html.escape(json.dumps(evaluation.config, indent=2))}</pre>",
+        f"<h2>Provenance</h2><pre>{html.escape(json.dumps(_provenance(evaluation), indent=2))}</pre></html>\n",
     ]
     return "\n".join(parts)
 
 
-def _summary(figures: dict[str, Any]) -> str:
-    training = figures["training"]
+def _summary(evaluation: Evaluation) -> str:
+    training = evaluation.training
     return (
-        f"{figures['n_train']:,} training and {figures['n_test']:,} test images; {figures['parameters']:,} weights; "
+        f"{evaluation.n_train:,} training and {evaluation.n_test:,} test images; {evaluation.parameters:,} weights; "
         f"{training['images_seen']:,} images seen in {training['seconds'] / 60:.1f} minutes."
     )
 
@@ -83,7 +84,6 @@ def _picture(path: Path, heading: str, text: str, smooth: bool) -> str:
     return f"<h2>{heading}</h2><p>{text}</p><img{kind} alt='{heading}' src='{source}'>"
 
 
-def _provenance(figures: dict[str, Any]) -> dict[str, Any]:
-    names = ("acn", "commit", "uncommitted_changes", "date", "device", "cores", "threads", "torch", "python", "system")
-    own = {name: figures[name] for name in (*names, "seed", "seconds")}
-    return {**own, "training": figures["training"], "data": figures["data"]}
+def _provenance(evaluation: Evaluation) -> dict[str, Any]:
+    own = {**evaluation.made, "seed": evaluation.seed, "seconds": evaluation.seconds}
+    return {**own, "training": evaluation.training, "data": evaluation.data}

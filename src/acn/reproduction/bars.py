@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acn.files import write_atomically
-from acn.reproduction.documents import Document, Row
-from acn.reproduction.material import Material, columns
+from acn.reproduction.documents import Document, Row, columns
 from acn.reproduction.plan import VARIANTS
-from acn.reproduction.summary import MEASURES, Spread, over_seeds
+from acn.reproduction.summary import Material, Spread, figure, over_seeds
 from acn.reproduction.trainings import Result
 
 if TYPE_CHECKING:
@@ -80,10 +79,10 @@ def draw_bars(bars: Sequence[Bar], path: Path, *, title: str) -> float:
 
 
 def _bar(results: Sequence[Result]) -> Bar:
-    listed, reconstruction = (over_seeds(results, MEASURES[key].pick) for key in ("list", "reconstruction"))
+    listed, reconstruction = (over_seeds(results, figure(key)) for key in ("list", "reconstruction"))
     if listed is None or reconstruction is None:
         raise TypeError(f"every model has a reconstruction and a list, found none for {results}")
-    return Bar(_name(results[0]), reconstruction, listed, over_seeds(results, MEASURES["tour"].pick))
+    return Bar(_name(results[0]), reconstruction, listed, over_seeds(results, figure("tour")))
 
 
 def _name(result: Result) -> str:

@@ -1,23 +1,35 @@
 """A table with its words and its provenance, as Markdown, as JSON, and on a terminal."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from acn.evaluation.figures import NOTHING, Published
 from acn.files import write_text_atomically
-from acn.reproduction.origins import HEAD, commit_of, origin, origin_rows
-from acn.reproduction.published import Published
-from acn.reproduction.summary import Found, Spread
+from acn.reproduction.plan import BASES, VARIANTS
+from acn.reproduction.summary import Found, Spread, measures
+from acn.reproduction.trainings import Result
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 Cell = Spread | Published | None
 MEASURED = "measured"
-PUBLISHED_DIGITS = 1
-NOTHING = "–"
+# What stands behind a row: runs, code, hardware and time.
+HEAD = (
+    "model",
+    "seeds",
+    "images seen",
+    "parameters",
+    "training, s",
+    "trained on",
+    "trained at",
+    "evaluated on",
+    "evaluated at",
+)
+SITUATION = ("date", "device", "cores", "threads", "commit", "uncommitted_changes", "acn", "torch", "python", "system")
 
 
 @dataclass(frozen=True)
@@ -27,6 +39,12 @@ class Column:
     key: str
     text: str
     digits: int = 2
+
+
+def columns(keys: Sequence[str]) -> tuple[Column, ...]:
+    """Columns for some of `acn.reproduction.summary.measures()`."""
+    known = measures()
+    return tuple(Column(key, known[key].text, known[key].digits) for key in keys)
 
 
 @dataclass(frozen=True)
@@ -120,7 +138,7 @@ def plain(document: Document, made: Mapping[str, Any]) -> dict[str, Any]:
         "notes": list(document.notes),
         **({"picture": document.picture} if document.picture else {}),
         **document.facts,
-        "data": results[0].figures["data"],
+        "data": results[0].evaluation.data,
         "runs": [origin(result) for result in results],
         "written": dict(made),
     }
@@ -156,7 +174,7 @@ def _text(cell: Cell, digits: int) -> str:
         case None:
             return NOTHING
         case Published():
-            return f"{'≤ ' if cell.at_most else ''}{cell.value:.{PUBLISHED_DIGITS}f}"
+            return str(cell)
         case Spread():
             # Seeds do not change the number of parameters, for one.
             deviation = f" ± {cell.deviation:.{digits}f}" if cell.deviation else ""
@@ -179,3 +197,57 @@ def _line(cells: Iterable[str]) -> str:
 
 def _rule(columns: int) -> str:
     return "|---|" + "---:|" * columns
+
+
+def origin(result: Result) -> dict[str, Any]:
+    """Describe one run as plain JSON; times are in seconds."""
+    training, evaluation = result.training, result.evaluation
+    return {
+        "run": training.name,
+        "model": VARIANTS[training.variant].text,
+        "recipe": BASES[training.scale],
+        "settings": list(VARIANTS[training.variant].settings),
+        "seed": training.seed,
+        **evaluation.training,
+        "parameters": evaluation.parameters,
+        "precision": result.run.config.training.precision,
+        "trained": {key: result.run.made.get(key) for key in SITUATION},
+        "evaluated": {"seconds": evaluation.seconds, **{key: evaluation.made.get(key) for key in SITUATION}},
+    }
+
+
+def commit_of(situation: Mapping[str, Any]) -> str:
+    """Say which code ran, from what `acn.provenance.provenance` returned."""
+    if not situation["commit"]:
+        return f"release {situation['acn']}"
+    return (
+        f"commit `{situation['commit'][:10]}`{' with uncommitted changes' if situation['uncommitted_changes'] else ''}"
+    )
+
+
+def origin_rows(found: Found) -> list[list[str]]:
+    """Rows under `HEAD`, one for each variant; what differs between seeds is listed."""
+    return [_origin_row([origin(result) for result in results]) for results in found.values()]
+
+
+def _origin_row(origins: Sequence[dict[str, Any]]) -> list[str]:
+    return [
+        origins[0]["model"],
+        ", ".join(str(one["seed"]) for one in origins),
+        _distinct(f"{one['images_seen']:,}" for one in origins),
+        _distinct(f"{one['parameters']:,}" for one in origins),
+        ", ".join(f"{one['seconds']:,.0f}" for one in origins),
+        _distinct(f"{_machine(one['trained'])}, {one['precision']}" for one in origins),
+        _distinct(commit_of(one["trained"]) for one in origins),
+        _distinct(f"{_machine(one['evaluated'])}" for one in origins),
+        _distinct(commit_of(one["evaluated"]) for one in origins),
+    ]
+
+
+def _distinct(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(texts))
+
+
+def _machine(situation: dict[str, Any]) -> str:
+    threads = situation["threads"]
+    return f"{situation['device']}, {threads} thread{'' if threads == 1 else 's'}, {str(situation['date'])[:10]}"

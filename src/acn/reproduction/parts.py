@@ -7,11 +7,9 @@ from functools import partial
 from acn.errors import UsageError
 from acn.reproduction import ablations, pictures, tables
 from acn.reproduction.bars import figure2
-from acn.reproduction.decoders import ROWS, decoders
 from acn.reproduction.documents import Document
-from acn.reproduction.material import Material
 from acn.reproduction.plan import BASES, VARIANTS, Scale, Training
-from acn.reproduction.summary import Found
+from acn.reproduction.summary import Found, Material
 
 ABLATION = "ablation-"
 
@@ -55,7 +53,6 @@ PARTS: dict[str, Part] = {
         name: Part(tuple(comparison.rows), partial(ablations.compare, name), least=2)
         for name, comparison in ablations.COMPARISONS.items()
     },
-    "decoders": Part(tuple(ROWS), decoders, least=2),
     f"{ABLATION}tour": Part(("acn",), ablations.tour),
     f"{ABLATION}unconditional": Part(("acn",), ablations.unconditional),
 }

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from acn.data import spread
 from acn.evaluation.costs import encode
-from acn.evaluation.figures import plot_codes
+from acn.evaluation.plots import plot_codes
 from acn.reproduction.documents import Document
-from acn.reproduction.material import Material
 from acn.reproduction.plan import VARIANTS
+from acn.reproduction.summary import Material
 from acn.reproduction.trainings import Result
 from acn.runs import load_model, load_priors
 from acn.sampling.draws import Sampler, draw_codes

@@ -1,10 +1,15 @@
-"""From the evaluations of several seeds to one figure with its spread."""
+"""What a part of the reproduction is made from: the evaluations of several seeds, each figure with its spread."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from acn.evaluation.evaluate import UNCONDITIONAL
+import torch
+
+from acn.data import Collection
+from acn.evaluation.figures import BITS_DIGITS, FIGURES, Figure, papers_images, unconditional_kl
+from acn.progress import Stage
 from acn.reproduction.trainings import Result
 from acn.runs import read_metrics
 
@@ -46,24 +51,48 @@ def over_seeds(results: Sequence[Result], pick: Pick) -> Spread | None:
     return Spread(tuple(found)) if found and len(found) == len(values) else None
 
 
+@dataclass(frozen=True)
+class Material:
+    """Results by variant, the images, and where pictures go.
+
+    `device`: where networks that draw pictures run. `stage`: where the progress of drawing goes.
+    """
+
+    found: Found
+    collection: Collection
+    folder: Path
+    device: torch.device
+    stage: Stage
+
+    @property
+    def results(self) -> list[Result]:
+        """Of all variants and seeds."""
+        return [result for results in self.found.values() for result in results]
+
+    @property
+    def papers(self) -> bool:
+        """Whether the images are those of the published figures."""
+        return all(papers_images(result.evaluation) for result in self.results)
+
+    def cells(self, variant: str, keys: Sequence[str]) -> dict[str, Spread | None]:
+        """Cells of a variant's row, for some of `measures()`."""
+        known = measures()
+        return {key: over_seeds(self.found[variant], known[key].pick) for key in keys}
+
+
 def figure(key: str) -> Pick:
-    """Look up a cost of the evaluation, in nats per image."""
-    return lambda result: result.figures.get(key)
+    """Look up a cost in nats per image, its standard error, or the spread of the codes."""
+    return lambda result: result.evaluation.values.get(key)
 
 
 def bits(key: str) -> Pick:
-    """Look up a cost of the evaluation, in bits per dimension."""
-    return lambda result: result.figures["bits_per_dimension"].get(key)
+    """Look up a cost in bits per dimension."""
+    return lambda result: result.evaluation.bits.get(key)
 
 
 def accuracy(features: str) -> Pick:
     """Look up the accuracy of a linear classifier on `features`, in percent."""
-    return lambda result: result.figures["linear_probe"][features]
-
-
-def unconditional_kl(result: Result) -> float | None:
-    """KL to the best of the unconditional priors, which is part of `list`; None for a model without codes."""
-    return min((kl for name in UNCONDITIONAL if (kl := result.figures.get(name)) is not None), default=None)
+    return lambda result: result.evaluation.probes.get(features)
 
 
 def staleness(result: Result) -> float | None:
@@ -76,31 +105,31 @@ def staleness(result: Result) -> float | None:
 
 
 def _training(key: str) -> Pick:
-    return lambda result: float(result.figures["training"][key])
+    return lambda result: float(result.evaluation.training[key])
 
 
 def _rate(result: Result) -> float:
-    training = result.figures["training"]
+    training = result.evaluation.training
     return float(training["images_seen"] / training["seconds"])
 
 
-MEASURES: dict[str, Measure] = {
-    "reconstruction": Measure("reconstruction", figure("reconstruction")),
-    "kl_k1": Measure("KL, K = 1", figure("kl_k1")),
-    "kl_k5": Measure("KL, K = 5", figure("kl_k5")),
-    "kl_tour_greedy": Measure("KL, greedy tour", figure("kl_tour_greedy")),
-    "kl_tour_improved": Measure("KL, improved tour", figure("kl_tour_improved")),
-    "kl_unconditional": Measure("KL, unconditional", unconditional_kl),
-    "list": Measure("list", figure("list")),
-    "set": Measure("set", figure("set")),
-    "tour": Measure("tour", figure("tour")),
-    "tour_restored": Measure("tour, order restored", figure("tour_restored")),
-    "list_bits": Measure("list, bits / dim", bits("list"), digits=4),
+# What is made of an evaluation beside its figures.
+DERIVED: dict[str, Measure] = {
+    "kl_unconditional": Measure("KL, unconditional", lambda result: unconditional_kl(result.evaluation.values)),
+    "list_bits": Measure("list, bits / dim", bits("list"), BITS_DIGITS),
     "probe": Measure("probe %", accuracy("codes")),
-    "code_std": Measure("spread of codes", figure("code_std")),
     "staleness": Measure("staleness", staleness),
     "seconds": Measure("training, s", _training("seconds"), digits=0),
     "images": Measure("images seen", _training("images_seen"), digits=0),
     "rate": Measure("images / s", _rate, digits=0),
-    "parameters": Measure("parameters", figure("parameters"), digits=0),
+    "parameters": Measure("parameters", lambda result: result.evaluation.parameters, digits=0),
 }
+
+
+def measures() -> dict[str, Measure]:
+    """All that a column may show: the figures of an evaluation, and what is made of them."""
+    return {key: _measure(figure) for key, figure in FIGURES.items()} | DERIVED
+
+
+def _measure(figure: Figure) -> Measure:
+    return Measure(figure.heading, lambda result: figure.of(result.evaluation), figure.digits)

@@ -1,18 +1,16 @@
 """Tables 1 to 3 of Graves, Menick and van den Oord 2018, measured here and, on their images, beside their figures."""
 
-from acn.evaluation.table import COST_ROWS, PROBE_ROWS
-from acn.reproduction import published
-from acn.reproduction.documents import PUBLISHED_DIGITS, Cell, Column, Document, Row
-from acn.reproduction.material import Material, columns
+import math
+
+from acn.evaluation.figures import ACCURACIES, BITS_DIGITS, FIGURES, GRAVES, LIKELIHOODS, Published, figures
+from acn.reproduction.documents import Cell, Column, Document, Row, columns
 from acn.reproduction.plan import DIFFERENCES, VARIANTS
-from acn.reproduction.published import PAPER_NAME, Published
-from acn.reproduction.summary import accuracy, bits, figure, over_seeds
+from acn.reproduction.summary import Material, accuracy, bits, figure, over_seeds
 
 TOTALS = ("list", "list_bits", "set", "tour", "tour_restored")
-# Rows of Table 3: the codes of a variant, or features that need no training, which are read from the runs of "acn".
+# Rows of Table 3 below the features that need no training, which are read from the runs of "acn".
 CODES = {"vae": "VAE codes", "pixelvae": "Gated PixelVAE codes", "acn": "ACN codes"}
-FEATURES = ("pca", "pixels", "random_encoder")
-THE_PAPERS = Column("paper", "paper (published)", PUBLISHED_DIGITS)
+THE_PAPERS = Column("paper", "paper (published)")
 
 
 def table1(material: Material) -> Document:
@@ -35,14 +33,14 @@ def table2(material: Material) -> Document:
     """What an ACN's test split costs, term by term."""
     results = material.found["acn"]
     rows = []
-    for key, text in COST_ROWS.items():
+    for cost in figures("nats"):
         cells: dict[str, Cell] = {
-            "nats": over_seeds(results, figure(key)),
-            "bits": over_seeds(results, bits(key)),
-            THE_PAPERS.key: published.COSTS.get(key) if material.papers else None,
+            "nats": over_seeds(results, figure(cost.key)),
+            "bits": over_seeds(results, bits(cost.key)),
+            THE_PAPERS.key: cost.paper if material.papers else None,
         }
         if cells["nats"] is not None:
-            rows.append(Row(text, cells))
+            rows.append(Row(cost.text, cells))
     own = "The paper's cost of the tour is that of the greedy one; `tour` here is the improved one."
     return Document(
         "table2",
@@ -50,7 +48,7 @@ def table2(material: Material) -> Document:
         "What an image costs, term by term, and in all: each total is the reconstruction and one of the KLs.",
         material.found,
         head="cost",
-        columns=(Column("nats", "nats / image"), Column("bits", "bits / dim", 4), THE_PAPERS),
+        columns=(Column("nats", "nats / image"), Column("bits", "bits / dim", BITS_DIGITS), THE_PAPERS),
         rows=tuple(rows),
         notes=_notes(material, "2", own),
     )
@@ -58,14 +56,16 @@ def table2(material: Material) -> Document:
 
 def table3(material: Material) -> Document:
     """How much a linear classifier reads from codes and from other features."""
-    features = [(key, PROBE_ROWS[key], "acn", key) for key in FEATURES]
-    features += [(variant, text, variant, "codes") for variant, text in CODES.items()]
+    untrained = [probe for probe in figures("%") if probe.key != "codes"]
+    untrained.sort(key=lambda probe: probe.paper.value if probe.paper else math.inf)  # as in the paper
+    features = [(probe.text, "acn", probe.key, probe.paper) for probe in untrained]
+    of_codes = ACCURACIES | {"acn": FIGURES["codes"].paper}
+    features += [(text, variant, "codes", of_codes[variant]) for variant, text in CODES.items()]
     rows = []
-    for key, text, variant, name in features:
-        measured = over_seeds(material.found.get(variant, ()), accuracy(name))
-        paper = published.ACCURACIES.get(key) if material.papers else None
+    for text, variant, key, paper in features:
+        measured = over_seeds(material.found.get(variant, ()), accuracy(key))
         if measured is not None:
-            rows.append(Row(text, {"accuracy": measured, THE_PAPERS.key: paper}))
+            rows.append(Row(text, {"accuracy": measured, THE_PAPERS.key: paper if material.papers else None}))
     return Document(
         "table3",
         f"Table 3: linear classification of {material.collection.name}, test split",
@@ -80,9 +80,9 @@ def table3(material: Material) -> Document:
 
 
 def _published_likelihoods() -> list[Row]:
-    rows = [Row(text, {"list": cell}, _source(cell)) for text, cell in published.LIKELIHOODS]
-    costs = published.COSTS
-    return [*rows, Row("ACN", {key: costs[key] for key in ("list", "tour")}, _source(costs["list"]))]
+    rows = [Row(text, {"list": cell}, _source(cell)) for text, cell in LIKELIHOODS]
+    own = {key: FIGURES[key].paper for key in TOTALS if key in FIGURES}
+    return [*rows, Row("ACN", own, f"published: {GRAVES}")]
 
 
 def _source(cell: Published) -> str:
@@ -94,4 +94,4 @@ def _notes(material: Material, table: str, *more: str) -> tuple[str, ...]:
     if not material.papers:
         return ()
     why = DIFFERENCES[material.results[0].training.scale]
-    return (f"Published figures are as {PAPER_NAME} print them in Table {table}; none was measured here.", why, *more)
+    return (f"Published figures are as {GRAVES} print them in Table {table}; none was measured here.", why, *more)

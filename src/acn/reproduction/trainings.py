@@ -11,24 +11,23 @@ import torch
 from acn.data import Collection
 from acn.errors import RunError
 from acn.evaluation.evaluate import evaluate
-from acn.files import write_text_atomically
 from acn.progress import Stage
+from acn.record import Evaluation
 from acn.reproduction.plan import Training
 from acn.runs import CONFIG, EVALUATION, Run, check_images, open_run, read_figures, read_tensors
 from acn.training.loop import begin, is_trained
 from acn.training.state import TrainingState, new_state, restore_state
 
-Figures = dict[str, Any]
 Train = Callable[[Run, TrainingState], None]
 
 
 @dataclass(frozen=True)
 class Result:
-    """A finished training: its run, and the figures that `acn.evaluation.evaluate.evaluate` returned for it."""
+    """A finished training: its run, and what was found of it."""
 
     training: Training
     run: Run
-    figures: Figures
+    evaluation: Evaluation
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,8 @@ class Workshop:
         run = self.begun(training)
         if run is None or not is_trained(run, len(self.collection.train)):
             return None
-        figures = _figures_of_now(run)
-        return None if figures is None else Result(training, run, figures)
+        evaluation = _evaluation_of_now(run)
+        return None if evaluation is None else Result(training, run, evaluation)
 
     def done(self, training: Training) -> Run:
         """Return the run of a training, which is begun or gone on with if that is needed.
@@ -90,25 +89,22 @@ class Workshop:
         return run
 
     def evaluated(self, training: Training, run: Run) -> Result:
-        """Return the figures of a trained run, which is evaluated if that is needed.
+        """Return what was found of a trained run, which is evaluated if that is needed.
 
         Raises:
             RunError, TrainingError, StorageError: see `acn.evaluation.evaluate.evaluate`.
         """
-        figures = _figures_of_now(run)
-        if figures is None:
-            figures = evaluate(run, self.collection, self.device, self.stage)
-            write_text_atomically(run.path / EVALUATION, json.dumps(figures, indent=2) + "\n")
-        return Result(training, run, figures)
+        evaluation = _evaluation_of_now(run) or evaluate(run, self.collection, self.device, self.stage)
+        return Result(training, run, evaluation)
 
 
-def _figures_of_now(run: Run) -> Figures | None:
-    """Read the figures of a run, if they are of its last checkpoint: any run may be evaluated before its end."""
+def _evaluation_of_now(run: Run) -> Evaluation | None:
+    """Read what was found of a run at its last checkpoint, if it was: any run may be evaluated before its end."""
     if not (run.path / EVALUATION).exists():
         return None
-    figures = read_figures(run)
+    evaluation = read_figures(run)
     _, facts = read_tensors(run.checkpoint, prefix=None)
-    return figures if figures["training"]["steps"] == facts["step"] else None
+    return evaluation if evaluation.training["steps"] == facts["step"] else None
 
 
 def _check_same(run: Run, training: Training, collection: Collection) -> None:

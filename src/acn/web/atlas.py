@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from acn.components import Floats, PrincipalComponents
 from acn.data import Images, spread
 from acn.errors import RunError
 from acn.evaluation.costs import encode
@@ -18,7 +19,7 @@ from acn.exports import label_texts
 from acn.memory import nearest, squared_distances
 from acn.models import Model
 from acn.runs import Run, load_priors
-from acn.web.layout import CLUSTERS, Floats, PrincipalComponents, fingerprint
+from acn.web.layout import CLUSTERS, fingerprint
 
 Groups = NDArray[np.uint32]
 Found = list[tuple[int, float]]

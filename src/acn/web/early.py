@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from acn.web.layout import Floats, PrincipalComponents, fingerprint
+from acn.components import Floats, PrincipalComponents
+from acn.web.layout import fingerprint
 
 PRIOR = "prior.safetensors"  # as in acn.runs, which imports PyTorch
 

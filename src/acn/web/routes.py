@@ -27,9 +27,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from acn.components import COMPONENTS
 from acn.errors import AcnError
 from acn.web.explorer import Explorer, Item, MissingImageError, Opened
-from acn.web.layout import COMPONENTS
 from acn.web.pictures import data_url, png
 from acn.web.studio import BusyError
 from acn.web.uploads import MOST_BYTES, Landed, TooLargeError, read_upload
