@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 from acn.config import ImageShape
 from acn.data import ALL_BYTES
@@ -113,10 +113,31 @@ def test_what_is_not_an_image_is_refused(data: bytes) -> None:
         read_upload(data, SMALL, ALL_BYTES)
 
 
-@pytest.mark.parametrize("size", [(9_000, 9_000), (100_000, 1_000), (60_000, 60_000)])
+@pytest.mark.parametrize(
+    "size", [(9_000, 9_000), (100_000, 1_000), (60_000, 60_000), (1, 50_000_000), (50_000_000, 1), (1, 65_536)]
+)
 def test_too_many_pixels_are_refused_unread(size: tuple[int, int]) -> None:
     with pytest.raises(TooLargeError, match="make it smaller"):
         read_upload(bomb(*size), SMALL, ALL_BYTES)
+
+
+@pytest.mark.parametrize("size", [(1, 65_535), (65_535, 1)])
+def test_as_long_a_side_as_a_jpeg_file_may_have_is_decoded(size: tuple[int, int]) -> None:
+    assert read_upload(encoded(np.zeros(size, dtype=np.uint8)), SMALL, ALL_BYTES).levels.shape == (1, 6, 5)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_jpeg_of_very_many_scans_is_refused_undecoded(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = encoded(noise(64, 64), "JPEG", progressive=True)
+    assert read_upload(plain, SMALL, ALL_BYTES).levels.shape == (1, 6, 5)
+    data = encoded(noise(64, 64), "TIFF", compression="jpeg") if kind == "TIFF" else plain
+    assert read_upload(data, SMALL, ALL_BYTES).levels.shape == (1, 6, 5)
+    last = plain.rindex(b"\xff\xc4", 0, plain.rindex(b"\xff\xda"))  # the tables of the last scan, and the scan
+    scans = plain[last:-2] * 1000
+    many = data + scans if kind == "TIFF" else plain[:-2] + scans + plain[-2:]
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("it was decoded"))
+    with pytest.raises(DataError, match=r"has 1,0\d\d scans; expected at most 40"):
+        read_upload(many, SMALL, ALL_BYTES)
 
 
 def test_too_many_bytes_are_refused() -> None:

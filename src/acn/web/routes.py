@@ -40,7 +40,15 @@ NEIGHBOURS, MOST_NEIGHBOURS = 12, 100
 COPIES, MOST_COPIES = 6, 16
 STEPS, MOST_STEPS = 30, 1000
 TICK = 0.2  # seconds between two lines of progress
-STATUS: dict[type[AcnError], int] = {TooLargeError: 413, MissingImageError: 404, BusyError: 503}
+MOST_LANDING = 8  # images at once
+BODY_SECONDS = 60.0
+
+
+class LateError(AcnError):
+    """The body of a request did not arrive in time."""
+
+
+STATUS: dict[type[AcnError], int] = {TooLargeError: 413, MissingImageError: 404, BusyError: 503, LateError: 408}
 
 
 def build_api(explorer: Explorer) -> Starlette:
@@ -69,6 +77,7 @@ class Pages:
 
     def __init__(self, explorer: Explorer) -> None:
         self.explorer = explorer
+        self._landing = asyncio.Semaphore(MOST_LANDING)  # each holds a whole file
         self._decoding = asyncio.Semaphore(1)  # a large photo takes some hundred MiB for a moment
 
     async def atlas(self, _: Request) -> Response:
@@ -158,10 +167,13 @@ class Pages:
     async def land(self, request: Request) -> Response:
         """Take an image of the user's own and find its code; the answer names it."""
         opened = await self.explorer.opened.wait()
-        data = await _body(request)
         run, invert = opened.atlas.run, request.query_params.get("invert") == "1"
-        async with self._decoding:
-            upload = await run_in_threadpool(lambda: read_upload(data, run.shape, run.palette, invert=invert))
+        if self._landing.locked():
+            raise BusyError(f"{MOST_LANDING} images are on their way already; try again in a while")
+        async with self._landing:
+            data = await _body(request)
+            async with self._decoding:
+                upload = await run_in_threadpool(lambda: read_upload(data, run.shape, run.palette, invert=invert))
         code = await opened.studio.encode(upload.levels)
         key = "drop-" + hashlib.sha256(upload.levels.numpy().tobytes()).hexdigest()[:16]
         opened.landed.keep(key, Landed(upload, code))
@@ -173,13 +185,20 @@ class Pages:
 
 
 async def _body(request: Request) -> bytes:
-    """Read a body that is not too large; of a larger one no more than that is ever held."""
+    """Read a body that is neither too large nor too slow; of a larger one no more than that is ever held."""
+    too_large = TooLargeError(f"the file has more than {MOST_BYTES >> 20} MiB; make the image smaller")
+    if int(request.headers.get("content-length", 0)) > MOST_BYTES:
+        raise too_large
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MOST_BYTES:
-            raise TooLargeError(f"the file has more than {MOST_BYTES >> 20} MiB; make the image smaller")
-        parts.append(part)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                size += len(part)
+                if size > MOST_BYTES:
+                    raise too_large
+                parts.append(part)
+    except TimeoutError as error:
+        raise LateError(f"the file did not arrive within {BODY_SECONDS:.0f} seconds; try again") from error
     return b"".join(parts)
 
 

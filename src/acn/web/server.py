@@ -21,8 +21,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from acn.errors import UsageError
+from acn.web.connection import MOST_CONNECTIONS, Connection
 from acn.web.early import EarlyView, early_view
-from acn.web.guard import Guard
+from acn.web.guard import HEADERS, Guard
 from acn.web.once import Once
 
 if TYPE_CHECKING:
@@ -68,15 +69,7 @@ def serve(load: "Load", listening: socket.socket, host: str, *, early: Path | No
         AcnError: whatever `load` raises.
     """
     backstage = Backstage(load, lambda: setattr(server, "should_exit", True))
-    config = uvicorn.Config(
-        front(backstage, host, Once(lambda: early_view(early))),
-        http="h11",
-        ws="none",
-        loop="asyncio",
-        lifespan="off",
-        log_level="error",
-        timeout_graceful_shutdown=1,
-    )
+    config = configured(front(backstage, host, Once(lambda: early_view(early))))
     server = uvicorn.Server(config)
     # At the end drawings are broken off, which is no error.
     logging.getLogger("uvicorn.error").addFilter(lambda _: not server.should_exit)
@@ -90,6 +83,24 @@ def serve(load: "Load", listening: socket.socket, host: str, *, early: Path | No
         backstage.close()
     if backstage.failure:
         raise backstage.failure
+
+
+def configured(app: ASGIApp) -> uvicorn.Config:
+    """Return the settings with which `app` is served: quiet, with bounds, and with the same headers on every answer."""
+    return uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_level="error",
+        proxy_headers=False,
+        server_header=False,
+        headers=list(HEADERS.items()),
+        backlog=MOST_CONNECTIONS,
+        limit_concurrency=2 * MOST_CONNECTIONS,  # of requests: some are at work though their browser has gone
+        timeout_graceful_shutdown=1,
+    )
 
 
 def front(backstage: "Backstage", host: str, early: Once[EarlyView | None]) -> Starlette:
@@ -162,7 +173,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(place)
-        listening.listen(128)
+        listening.listen(MOST_CONNECTIONS)
     except OSError:
         listening.close()
         raise

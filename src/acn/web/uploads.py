@@ -19,6 +19,8 @@ from acn.errors import DataError
 
 MOST_BYTES = 16 << 20
 MOST_PIXELS = 50_000_000
+MOST_SIDE = 65_535  # as in a JPEG file: decoders take time and memory for every row, however short it is
+MOST_SCANS = 40  # in a JPEG file; progressive ones have about ten
 # Formats that Pillow decodes by itself: for others, such as EPS, it would start programs.
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 KEPT = 256
@@ -66,7 +68,7 @@ def read_upload(data: bytes, shape: ImageShape, palette: NDArray[np.uint8], *, i
         invert: exchange dark and light first.
 
     Raises:
-        TooLargeError: more than `MOST_BYTES` bytes or `MOST_PIXELS` pixels.
+        TooLargeError: more than `MOST_BYTES` bytes, or see `check_size`.
         DataError: not an image, a damaged one, or a format that is not accepted.
     """
     if len(data) > MOST_BYTES:
@@ -89,7 +91,8 @@ def _decoded(data: bytes, *, colour: bool) -> tuple[Image.Image, list[str]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is wrong with a file is said in the answer, not on the server
             with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-                _check_size(*opened.size)
+                check_size(*opened.size)
+                check_scans(data, opened)
                 opened.load()
                 upright = ImageOps.exif_transpose(opened)
                 if upright.has_transparency_data:
@@ -108,10 +111,29 @@ def _decoded(data: bytes, *, colour: bool) -> tuple[Image.Image, list[str]]:
     return picture, done
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > MOST_PIXELS:
-        found = f"{width:,} × {height:,} pixels"
-        raise TooLargeError(f"the image has {found}, more than {MOST_PIXELS:,} in all; make it smaller")
+def check_size(width: int, height: int) -> None:
+    """Refuse an image by the size that its file declares, before anything of it is decoded.
+
+    Raises:
+        TooLargeError: it has more than `MOST_PIXELS` pixels, or a side longer than `MOST_SIDE`.
+    """
+    if width * height > MOST_PIXELS or max(width, height) > MOST_SIDE:
+        raise TooLargeError(
+            f"the image has {width:,} × {height:,} pixels; expected at most {MOST_PIXELS:,} in all, and {MOST_SIDE:,} "
+            "on a side; make it smaller"
+        )
+
+
+def check_scans(data: bytes, opened: Image.Image) -> None:
+    """Refuse a JPEG image of very many scans: a few bytes make a scan, and each goes over all of the picture.
+
+    Raises:
+        DataError: it has more than `MOST_SCANS`.
+    """
+    if "JPEG" in (opened.format or "") or str(opened.info.get("compression")) == "jpeg":
+        scans = data.count(b"\xff\xda")
+        if scans > MOST_SCANS:
+            raise DataError(f"the image has {scans:,} scans; expected at most {MOST_SCANS}; save it again")
 
 
 def _levels(values: NDArray[np.uint8], palette: NDArray[np.uint8], done: list[str]) -> NDArray[np.uint8]:
