@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 # From the ground up. A room imports rooms of lower floors and itself, never its neighbours on the same floor.
 FLOORS = (
-    ("errors", "units", "version", "threads", "progress"),
+    ("errors", "units", "version", "threads", "progress", "wording"),
     ("config", "files", "pretrained", "provenance"),
     ("recipes",),
     ("distributions",),
@@ -35,7 +35,7 @@ FLOORS = (
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 FORBIDDEN = {("models", "memory"), ("networks", "memory"), ("networks", "data")}
-LIGHT = ("errors", "units", "version", "threads", "config", "recipes", "files", "cli.main", "__init__")
+LIGHT = ("errors", "units", "version", "threads", "wording", "config", "recipes", "files", "cli.main", "__init__")
 HEAVY = {"torch", "numpy", "sklearn", "matplotlib", "scipy", "pandas", "PIL"}
 
 

@@ -16,6 +16,8 @@ from acn.errors import UsageError
 
 # Seeds of a training lie below: a generator takes 63 bits, of which the number of the step has 40.
 SEEDS = 2**23
+# Scans of 200 megapixels are read as they come; in colour such an image takes 750 MB of memory.
+LARGEST_MEGAPIXELS = 250.0
 
 
 class Settings(BaseModel):
@@ -45,6 +47,8 @@ class DataSettings(Settings):
     `binarize`: `none` keeps the pixel values; `static` draws every pixel once as Bernoulli(value / maximum) and keeps
     it; `dynamic` draws training images afresh at every visit (validation and test images once). Figures of the two are
     not comparable. `valid_share`, `test_share`: used only where the source brings no such split.
+    `skip_damaged`: leave out image files that cannot be decoded, instead of refusing the source.
+    `largest_megapixels`: images with more are refused before they are decoded, since a small file can claim any size.
     """
 
     source: str = "digits"
@@ -52,6 +56,8 @@ class DataSettings(Settings):
     valid_share: float = Field(0.1, gt=0, lt=0.5)
     test_share: float = Field(0.1, gt=0, lt=0.5)
     seed: int = Field(0, ge=0)
+    skip_damaged: bool = False
+    largest_megapixels: float = Field(LARGEST_MEGAPIXELS, gt=0)
 
 
 class EncoderSettings(Settings):

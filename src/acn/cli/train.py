@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from acn.cli.drawing import SkipDamagedOption
 from acn.cli.evaluate import DeviceOption, evaluate_and_show
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.", show_default=False)
     ] = None,
+    skip_damaged: SkipDamagedOption = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Train an Associative Compression Network, or a baseline, and evaluate it. Ctrl-C saves, and --resume goes on."""
@@ -71,11 +73,11 @@ def train(
 
     console, place = Console(), find_device(device)
     if resume is not None:
-        if any(option is not None for option in (source, recipe, model, out, max_minutes)) or settings:
+        if any(option is not None for option in (source, recipe, model, out, max_minutes)) or settings or skip_damaged:
             raise UsageError("--resume goes on with the run's own settings: give it without SOURCE and other options")
         run, collection, state = _resumed(resume, place)
     else:
-        config = _configure(source, recipe, model, settings or [], max_minutes)
+        config = _configure(source, recipe, model, settings or [], max_minutes, skip_damaged=skip_damaged)
         run, collection, state = _begun(config, out, place, console)
     _describe(console, run, collection, state)
     train_on(console, run, collection, state, f"acn train --resume {run.path}")
@@ -99,7 +101,13 @@ def train_on(console: "Console", run: "Run", collection: "Collection", state: "T
 
 
 def _configure(
-    source: str | None, recipe: str | None, model: str | None, settings: list[str], max_minutes: float | None
+    source: str | None,
+    recipe: str | None,
+    model: str | None,
+    settings: list[str],
+    max_minutes: float | None,
+    *,
+    skip_damaged: bool,
 ) -> "Config":
     from acn.config import override
     from acn.recipes import default_recipe
@@ -109,7 +117,8 @@ def _configure(
     given = [f"data.source={source}"] if source is not None else []
     named = [f"model.name={model}"] if model is not None else []
     limit = [f"training.max_minutes={max_minutes}"] if max_minutes is not None else []
-    return override(config, [*given, *named, *settings, *limit])
+    skipping = ["data.skip_damaged=true"] if skip_damaged else []
+    return override(config, [*given, *named, *settings, *limit, *skipping])
 
 
 def _begun(
@@ -158,6 +167,8 @@ def _describe(console: "Console", run: "Run", collection: "Collection", state: "
     weights = sum(parameter.numel() for parameter in state.model.parameters())
     device = device_of(state.model)
     console.print(f"{collection.name}: {counts} images of {size}", soft_wrap=True, highlight=False)
+    for line in collection.reading.lines():
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
     code, near = state.model.code_size, run.config.memory.neighbours
     parts = [f"{weights:,} weights", *([f"code of {code} numbers"] if code else [])]
     parts += [f"K = {near}"] if state.model.associative else []

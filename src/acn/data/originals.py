@@ -12,6 +12,8 @@ from pathlib import Path, PurePath
 import numpy as np
 from PIL import ExifTags, Image
 
+from acn.config import LARGEST_MEGAPIXELS
+from acn.data.formats import DamagedImageError, opened
 from acn.data.palette import Bytes
 from acn.data.stored import Stored, samples_16, stored, what_would_be_lost
 from acn.errors import DataError
@@ -70,7 +72,9 @@ class Original:
     modified: float | None = None
 
 
-def read_original(source: Path | bytes | BytesIO, name: str, *, exact: bool = True) -> Original:
+def read_original(
+    source: Path | bytes | BytesIO, name: str, *, exact: bool = True, largest_megapixels: float = LARGEST_MEGAPIXELS
+) -> Original:
     """Read a file.
 
     Args:
@@ -78,9 +82,11 @@ def read_original(source: Path | bytes | BytesIO, name: str, *, exact: bool = Tr
         name: what the user calls it, for errors; its suffix is kept.
         exact: read all of every frame, and refuse what cannot be kept. Otherwise read the first frame's colours and
             alpha in 8 bits, and convert what can be converted to them: that is faster, and enough for networks.
+        largest_megapixels: of an image that is decoded at all.
 
     Raises:
-        DataError: it is no image or a damaged one, or holds what is not kept, such as CMYK or 32-bit samples.
+        DamagedImageError: it is no image, or a damaged one.
+        DataError: it has too many pixels, or holds what is not kept, such as CMYK or 32-bit samples.
     """
     modified = None
     try:
@@ -91,14 +97,12 @@ def read_original(source: Path | bytes | BytesIO, name: str, *, exact: bool = Tr
         raise DataError(f"{name} could not be read: {error.strerror}; restore it") from error
     data = source if isinstance(source, bytes) else source.getvalue()
     try:
-        with Image.open(BytesIO(data)) as image:
+        with opened(BytesIO(data), name, largest_megapixels) as image:
             return _read(image, data, name, modified, exact=exact)
     except DataError:
         raise
     except Exception as error:  # decoders raise a dozen types on damaged files
-        raise DataError(
-            f"expected an image, found a file that cannot be decoded: {name} ({error}); repair or remove it"
-        ) from error
+        raise DamagedImageError(name, error) from error
 
 
 def pixels_of_original(original: Original) -> Bytes:
@@ -136,7 +140,7 @@ def _read(image: Image.Image, data: bytes, name: str, modified: float | None, *,
         mode=first.mode,
         deep=first.deep,
         suffix=PurePath(name).suffix,
-        orientation=_orientation(image),  # after the pixels, behind which a PNG may state it
+        orientation=orientation_of(image),  # after the pixels, behind which a PNG may state it
         icc=image.info.get("icc_profile") or None,
         dpi=_dpi(image),
         loop=image.info.get("loop") if count > 1 else None,
@@ -232,7 +236,8 @@ def _on_black(colours: Bytes, alpha: Bytes) -> Bytes:
     return np.ascontiguousarray(flat[..., : colours.shape[2]])
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8, by what Pillow has read so far."""
     if image.format != "TIFF" and not EXIF_SOURCES & image.info.keys():  # to ask takes longer than a small image
         return UPRIGHT
     with suppress(Exception):  # damaged notes about an image do not keep it from being read

@@ -1,12 +1,13 @@
 """An image of the user's own, from the bytes of a file to level indices that the model knows.
 
-Nothing here trusts the bytes: few formats, no more pixels than a camera has, and every failure is one sentence.
+A file is read as those of a folder are, so that it has one code. Nothing here trusts the bytes: no more pixels than a
+camera has, and every failure is one sentence.
 """
 
-import io
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
+from io import BytesIO
 
 import numpy as np
 import torch
@@ -15,12 +16,19 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from acn.config import ImageShape
+from acn.data.formats import DamagedImageError, TooManyPixelsError, recognised
+from acn.data.pictures import read_picture
 from acn.errors import DataError
 
 MOST_BYTES = 16 << 20
-MOST_PIXELS = 50_000_000
-# Formats that Pillow decodes by itself: for others, such as EPS, it would start programs.
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+MOST_MEGAPIXELS = 50
+# What is told of that which `acn.data.originals.conversions` names; other files look as they did.
+STEPS = {
+    "with transparency": "transparency made black",
+    "of 16 bits": "16 bits made 8",
+    "with further frames": "first frame taken",
+    "turned by EXIF": "turned upright",
+}
 KEPT = 256
 
 
@@ -66,7 +74,7 @@ def read_upload(data: bytes, shape: ImageShape, palette: NDArray[np.uint8], *, i
         invert: exchange dark and light first.
 
     Raises:
-        TooLargeError: more than `MOST_BYTES` bytes or `MOST_PIXELS` pixels.
+        TooLargeError: more than `MOST_BYTES` bytes or `MOST_MEGAPIXELS` million pixels.
         DataError: not an image, a damaged one, or a format that is not accepted.
     """
     if len(data) > MOST_BYTES:
@@ -84,34 +92,22 @@ def read_upload(data: bytes, shape: ImageShape, palette: NDArray[np.uint8], *, i
 
 
 def _decoded(data: bytes, *, colour: bool) -> tuple[Image.Image, list[str]]:
-    done = []
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is wrong with a file is said in the answer, not on the server
-            with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-                _check_size(*opened.size)
-                opened.load()
-                upright = ImageOps.exif_transpose(opened)
-                if upright.has_transparency_data:
-                    done.append("transparency made black")
-                    upright = upright.convert("RGBA")
-                    upright = Image.alpha_composite(Image.new("RGBA", upright.size, (0, 0, 0, 255)), upright)
-                picture = upright.convert("RGB" if colour else "L")
-    except Image.DecompressionBombError as error:
-        raise TooLargeError(f"the image has more than {MOST_PIXELS:,} pixels; make it smaller") from error
-    except DataError:
-        raise
-    except Exception as error:  # decoders raise a dozen types on damaged files
-        raise DataError(f"this is not an image, or a damaged one; accepted are {', '.join(FORMATS)}") from error
-    if not colour and upright.mode not in ("1", "L", "I;16", "I", "F"):
+            pixels, converted = read_picture(BytesIO(data), "the image", MOST_MEGAPIXELS)
+    except TooManyPixelsError as error:
+        found = f"{error.width:,} × {error.height:,} pixels"
+        raise TooLargeError(
+            f"the image has {found}, and too many are {MOST_MEGAPIXELS} million; make it smaller"
+        ) from error
+    except DamagedImageError as error:
+        raise DataError(f"this is not an image, or a damaged one; accepted are {', '.join(recognised())}") from error
+    done = [STEPS[words] for words in converted if words in STEPS]
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    if picture.mode == "RGB" and not colour:
         done.append("made grey")
-    return picture, done
-
-
-def _check_size(width: int, height: int) -> None:
-    if width * height > MOST_PIXELS:
-        found = f"{width:,} × {height:,} pixels"
-        raise TooLargeError(f"the image has {found}, more than {MOST_PIXELS:,} in all; make it smaller")
+    return picture.convert("RGB" if colour else "L"), done
 
 
 def _levels(values: NDArray[np.uint8], palette: NDArray[np.uint8], done: list[str]) -> NDArray[np.uint8]:
