@@ -28,7 +28,8 @@ TURNS: tuple[tuple[bool, tuple[int, ...]], ...] = (
     (True, (0, 1)),
     (True, (0,)),
 )
-EXIF_SOURCES = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}
+XMP_SOURCES = {"xmp", "XML:com.adobe.xmp"}
+EXIF_SOURCES = {"exif", "Raw profile type exif"} | XMP_SOURCES
 CONVERTED = ("CMYK", "LAB", "YCbCr", "HSV", "RGBX", "RGBa", "La")
 
 
@@ -54,6 +55,7 @@ class Original:
     `frames`: all of them, or only the first with its high bytes where `exact` was not asked for. `count`: how many the
     file has. `format`, `mode`: as Pillow names them; `deep`: 16 bits per sample. `suffix`: as written, with its dot.
     `orientation`: EXIF, 1 to 8. `loop`: how often an animation runs, 0 without end. `modified`: seconds since 1970.
+    `dropped`: what else the file says, of which only the name is told here.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Original:
     dpi: tuple[float, float] | None = None
     loop: int | None = None
     modified: float | None = None
+    dropped: tuple[str, ...] = ()
 
 
 def read_original(source: Path | bytes | BytesIO, name: str, *, exact: bool = True) -> Original:
@@ -105,10 +108,24 @@ def pixels_of_original(original: Original) -> Bytes:
     """What networks see of a file, uint8 `[H, W, C]`: its first frame upright, transparency on black, high bytes."""
     frame = original.frames[0]
     pixels = frame.colours if frame.alpha is None else _on_black(frame.colours, frame.alpha)
-    if original.orientation == UPRIGHT:
-        return pixels
-    transpose, flips = TURNS[original.orientation - 1]
-    return np.ascontiguousarray(np.flip(pixels.transpose(1, 0, 2) if transpose else pixels, flips))
+    return upright(pixels, original.orientation)
+
+
+def upright(plane: Bytes, orientation: int) -> Bytes:
+    """Turn a plane `[H, W, ...]` as an EXIF orientation asks for."""
+    if orientation == UPRIGHT:
+        return plane
+    transpose, flips = TURNS[orientation - 1]
+    return np.ascontiguousarray(np.flip(plane.swapaxes(0, 1) if transpose else plane, flips))
+
+
+def as_stored(plane: Bytes, orientation: int) -> Bytes:
+    """Undo `upright`."""
+    if orientation == UPRIGHT:
+        return plane
+    transpose, flips = TURNS[orientation - 1]
+    flipped = np.flip(plane, flips)
+    return np.ascontiguousarray(flipped.swapaxes(0, 1) if transpose else flipped)
 
 
 def conversions(original: Original) -> tuple[str, ...]:
@@ -126,7 +143,7 @@ def conversions(original: Original) -> tuple[str, ...]:
 
 def _read(image: Image.Image, data: bytes, name: str, modified: float | None, *, exact: bool) -> Original:
     count = int(getattr(image, "n_frames", 1))
-    first = stored(image)
+    first, turned = stored(image), _turned_by_pillow(image)
     frames = [_frame(image, data, name, count, exact=exact)]
     original = Original(
         name=name,
@@ -136,14 +153,18 @@ def _read(image: Image.Image, data: bytes, name: str, modified: float | None, *,
         mode=first.mode,
         deep=first.deep,
         suffix=PurePath(name).suffix,
-        orientation=_orientation(image),  # after the pixels, behind which a PNG may state it
+        # After the pixels, behind which a PNG may state it.
+        orientation=turned if first.format == "TIFF" else _orientation(image),
         icc=image.info.get("icc_profile") or None,
         dpi=_dpi(image),
         loop=image.info.get("loop") if count > 1 else None,
         modified=modified,
+        dropped=_dropped(image) if exact else (),
     )
     for number in range(1, count if exact else 1):
         image.seek(number)
+        if _turned_by_pillow(image) != turned:
+            raise DataError(f"expected pages that lie in the same way, found {name}: EXIF turns some; turn them first")
         frames.append(_frame(image, data, name, count, exact=exact))
     return replace(original, frames=tuple(_alike(frames) if first.format == "GIF" else frames))
 
@@ -159,9 +180,17 @@ def _frame(image: Image.Image, data: bytes, name: str, count: int, *, exact: boo
         raise DataError(
             f"expected 8 or 16 bits per channel, found Pillow's mode {found.mode} in {name}; convert it to 8 bits"
         )
-    duration = image.info.get("duration")
+    turned = _turned_by_pillow(image)
     colours, alpha, low = _samples(image, found, data, low=exact)
-    return Frame(colours, alpha, low, None if duration is None else float(duration))
+    frame = Frame(colours, alpha, low, _milliseconds(image))
+    if turned == UPRIGHT:
+        return frame
+    return replace(
+        frame,
+        colours=as_stored(colours, turned),
+        alpha=None if alpha is None else as_stored(alpha, turned),
+        low=None if low is None else as_stored(low, turned),
+    )
 
 
 def _samples(image: Image.Image, found: Stored, data: bytes, *, low: bool) -> tuple[Bytes, Bytes | None, Bytes | None]:
@@ -232,6 +261,11 @@ def _on_black(colours: Bytes, alpha: Bytes) -> Bytes:
     return np.ascontiguousarray(flat[..., : colours.shape[2]])
 
 
+def _turned_by_pillow(image: Image.Image) -> int:
+    """Orientation that Pillow will apply while it decodes."""
+    return _orientation(image) if image.format == "TIFF" else UPRIGHT
+
+
 def _orientation(image: Image.Image) -> int:
     if image.format != "TIFF" and not EXIF_SOURCES & image.info.keys():  # to ask takes longer than a small image
         return UPRIGHT
@@ -239,6 +273,24 @@ def _orientation(image: Image.Image) -> int:
         found = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
         return int(found) if found in range(1, 9) else UPRIGHT
     return UPRIGHT
+
+
+def _dropped(image: Image.Image) -> tuple[str, ...]:
+    info, tags = image.info, set()
+    with suppress(Exception):
+        tags = set(image.getexif()) - {ExifTags.Base.Orientation}
+    found = {
+        "EXIF": bool(tags) and image.format != "TIFF",
+        "XMP": bool(XMP_SOURCES & info.keys()),
+        "text": bool((getattr(image, "text", {}).keys() - XMP_SOURCES - EXIF_SOURCES) or info.get("comment")),
+        "gamma": bool({"gamma", "chromaticity"} & info.keys()),
+    }
+    return tuple(words for words, holds in found.items() if holds)
+
+
+def _milliseconds(image: Image.Image) -> float | None:
+    duration = image.info.get("duration")
+    return None if duration is None else float(duration)
 
 
 def _dpi(image: Image.Image) -> tuple[float, float] | None:
