@@ -64,7 +64,7 @@ def apng(frames: Sequence[Samples], delays: Sequence[int], *, still: bool = Fals
     return data[:start] + b"".join(parts) + data[end:]
 
 
-def tiff(pages: Sequence[Samples], *, order: str = "<") -> bytes:
+def tiff(pages: Sequence[Samples], *, order: str = "<", turned: int = 1) -> bytes:
     """A TIFF file without compression."""
     data = bytearray((b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, 0))
     link = 4
@@ -78,6 +78,7 @@ def tiff(pages: Sequence[Samples], *, order: str = "<") -> bytes:
         entries: list[tuple[int, int, int, int]] = [(256, 4, 1, width), (257, 4, 1, height)]
         entries.append((258, 3, channels, depths) if channels > 2 else (258, 3, 1, bits))
         entries += [(259, 3, 1, 1), (262, 3, 1, 2 if channels > 2 else 1), (273, 4, 1, start)]
+        entries += [(274, 3, 1, turned)] if turned != 1 else []
         entries += [(277, 3, 1, channels), (278, 4, 1, height), (279, 4, 1, len(pixels))]
         if channels == 4:
             entries.append((338, 3, 1, 2))
@@ -177,7 +178,7 @@ def kinds() -> Iterator[Kind]:
             yield one(f"tiff {samples.shape[2]} {ord(order)} 16.tiff", tiff([deep], order=order), deep)
     pages = tuple(noise(1, 20 + number) for number in range(3))
     yield Kind("pages.tif", tiff(pages), pages)
-    pages = (noise(3, 30), noise(1, 31, bits=16), noise(4, 32), noise(3, 33, bits=16))
+    pages = (noise(3, 30), noise(1, 31, bits=16), noise(4, 32), noise(1, 33))
     yield Kind("mixed pages.TIF", tiff(pages), pages)
     yield one(
         "deflated 16.tif", saved(noise(1, 40, bits=16), "TIFF", compression="tiff_adobe_deflate"), noise(1, 40, bits=16)
@@ -207,6 +208,7 @@ def kinds() -> Iterator[Kind]:
     yield one("colour.pcx", saved(colour, "PCX"), colour)
     for value in range(1, 9):
         yield one(f"turned {value}.png", saved(colour, "PNG", exif=orientation(value)), colour)
+        yield one(f"turned {value}.tif", tiff([deeper], turned=value), deeper)
     yield one("profile.png", saved(colour, "PNG", icc_profile=profile(), dpi=(300, 150)), colour)
     photo = saved(colour, "JPEG", quality=60, exif=orientation(6), icc_profile=profile(), dpi=(72, 72))
     with Image.open(io.BytesIO(photo)) as picture:
@@ -239,5 +241,6 @@ def refused() -> Iterator[tuple[str, bytes, str]]:
         apng([noise(1, number) for number in range(3)], [9, 9, 9], still=True),
         "a still image beside it",
     )
+    yield "deep pages.tif", tiff([noise(3), noise(3, bits=16)]), "it has several pages and colours of 16 bits"
     yield "text.png", b"This is text.", "cannot be decoded"
     yield "cut.png", png(noise(3))[:60], "cannot be decoded"

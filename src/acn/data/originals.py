@@ -6,6 +6,7 @@ Letters: H height, W width, C colour channels (1 or 3).
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from io import BytesIO
 from pathlib import Path, PurePath
 
@@ -19,6 +20,7 @@ from acn.data.stored import Stored, samples_16, stored, what_would_be_lost
 from acn.errors import DataError
 
 UPRIGHT = 1
+ROWS_BYTES = 1 << 20
 # What EXIF orientations 1 ... 8 ask for: whether to exchange rows and columns, then which axes to flip.
 TURNS: tuple[tuple[bool, tuple[int, ...]], ...] = (
     (False, ()),
@@ -30,7 +32,8 @@ TURNS: tuple[tuple[bool, tuple[int, ...]], ...] = (
     (True, (0, 1)),
     (True, (0,)),
 )
-EXIF_SOURCES = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}
+XMP_SOURCES = {"xmp", "XML:com.adobe.xmp"}
+EXIF_SOURCES = {"exif", "Raw profile type exif"} | XMP_SOURCES
 CONVERTED = ("CMYK", "LAB", "YCbCr", "HSV", "RGBX", "RGBa", "La")
 
 
@@ -56,6 +59,7 @@ class Original:
     `frames`: all of them, or only the first with its high bytes where `exact` was not asked for. `count`: how many the
     file has. `format`, `mode`: as Pillow names them; `deep`: 16 bits per sample. `suffix`: as written, with its dot.
     `orientation`: EXIF, 1 to 8. `loop`: how often an animation runs, 0 without end. `modified`: seconds since 1970.
+    `dropped`: what else the file says, of which only the name is told here.
     """
 
     name: str
@@ -70,6 +74,7 @@ class Original:
     dpi: tuple[float, float] | None = None
     loop: int | None = None
     modified: float | None = None
+    dropped: tuple[str, ...] = ()
 
 
 def read_original(
@@ -109,10 +114,24 @@ def pixels_of_original(original: Original) -> Bytes:
     """What networks see of a file, uint8 `[H, W, C]`: its first frame upright, transparency on black, high bytes."""
     frame = original.frames[0]
     pixels = frame.colours if frame.alpha is None else _on_black(frame.colours, frame.alpha)
-    if original.orientation == UPRIGHT:
-        return pixels
-    transpose, flips = TURNS[original.orientation - 1]
-    return np.ascontiguousarray(np.flip(pixels.transpose(1, 0, 2) if transpose else pixels, flips))
+    return upright(pixels, original.orientation)
+
+
+def upright(plane: Bytes, orientation: int) -> Bytes:
+    """Turn a plane `[H, W, ...]` as an EXIF orientation asks for."""
+    if orientation == UPRIGHT:
+        return plane
+    transpose, flips = TURNS[orientation - 1]
+    return np.ascontiguousarray(np.flip(plane.swapaxes(0, 1) if transpose else plane, flips))
+
+
+def as_stored(plane: Bytes, orientation: int) -> Bytes:
+    """Undo `upright`."""
+    if orientation == UPRIGHT:
+        return plane
+    transpose, flips = TURNS[orientation - 1]
+    flipped = np.flip(plane, flips)
+    return np.ascontiguousarray(flipped.swapaxes(0, 1) if transpose else flipped)
 
 
 def conversions(original: Original) -> tuple[str, ...]:
@@ -130,7 +149,7 @@ def conversions(original: Original) -> tuple[str, ...]:
 
 def _read(image: Image.Image, data: bytes, name: str, modified: float | None, *, exact: bool) -> Original:
     count = int(getattr(image, "n_frames", 1))
-    first = stored(image)
+    first, turned = stored(image), _turned_by_pillow(image)
     frames = [_frame(image, data, name, count, exact=exact)]
     original = Original(
         name=name,
@@ -140,14 +159,18 @@ def _read(image: Image.Image, data: bytes, name: str, modified: float | None, *,
         mode=first.mode,
         deep=first.deep,
         suffix=PurePath(name).suffix,
-        orientation=orientation_of(image),  # after the pixels, behind which a PNG may state it
+        # After the pixels, behind which a PNG may state it.
+        orientation=turned if first.format == "TIFF" else orientation_of(image),
         icc=image.info.get("icc_profile") or None,
         dpi=_dpi(image),
         loop=image.info.get("loop") if count > 1 else None,
         modified=modified,
+        dropped=_dropped(image) if exact else (),
     )
     for number in range(1, count if exact else 1):
         image.seek(number)
+        if _turned_by_pillow(image) != turned:
+            raise DataError(f"expected pages that lie in the same way, found {name}: EXIF turns some; turn them first")
         frames.append(_frame(image, data, name, count, exact=exact))
     return replace(original, frames=tuple(_alike(frames) if first.format == "GIF" else frames))
 
@@ -163,9 +186,17 @@ def _frame(image: Image.Image, data: bytes, name: str, count: int, *, exact: boo
         raise DataError(
             f"expected 8 or 16 bits per channel, found Pillow's mode {found.mode} in {name}; convert it to 8 bits"
         )
-    duration = image.info.get("duration")
+    turned = _turned_by_pillow(image)
     colours, alpha, low = _samples(image, found, data, low=exact)
-    return Frame(colours, alpha, low, None if duration is None else float(duration))
+    frame = Frame(colours, alpha, low, _milliseconds(image))
+    if turned == UPRIGHT:
+        return frame
+    return replace(
+        frame,
+        colours=as_stored(colours, turned),
+        alpha=None if alpha is None else as_stored(alpha, turned),
+        low=None if low is None else as_stored(low, turned),
+    )
 
 
 def _samples(image: Image.Image, found: Stored, data: bytes, *, low: bool) -> tuple[Bytes, Bytes | None, Bytes | None]:
@@ -230,10 +261,25 @@ def _alike(frames: Sequence[Frame]) -> list[Frame]:
 
 
 def _on_black(colours: Bytes, alpha: Bytes) -> Bytes:
-    layered = np.concatenate([np.broadcast_to(colours, (*alpha.shape, 3)), alpha[..., None]], axis=2)
-    picture = Image.fromarray(layered)
-    flat = np.asarray(Image.alpha_composite(Image.new("RGBA", picture.size, (0, 0, 0, 255)), picture))
-    return np.ascontiguousarray(flat[..., : colours.shape[2]])
+    pixels = np.empty_like(colours)
+    step = max(1, ROWS_BYTES // max(1, colours[:1].size))
+    for start in range(0, len(pixels), step):  # the indices take eight times as much memory as what they look up
+        rows = slice(start, start + step)
+        pixels[rows] = _black_table()[alpha[rows, :, None], colours[rows]]
+    return pixels
+
+
+@cache
+def _black_table() -> Bytes:
+    """What Pillow makes of an alpha and a colour above black, uint8 `[256, 256]`."""
+    alpha, colour = np.indices((256, 256), dtype=np.uint8)
+    picture = Image.fromarray(np.stack([colour, colour, colour, alpha], axis=2))
+    return np.asarray(Image.alpha_composite(Image.new("RGBA", picture.size, (0, 0, 0, 255)), picture))[..., 0]
+
+
+def _turned_by_pillow(image: Image.Image) -> int:
+    """Orientation that Pillow will apply while it decodes."""
+    return orientation_of(image) if image.format == "TIFF" else UPRIGHT
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -244,6 +290,24 @@ def orientation_of(image: Image.Image) -> int:
         found = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
         return int(found) if found in range(1, 9) else UPRIGHT
     return UPRIGHT
+
+
+def _dropped(image: Image.Image) -> tuple[str, ...]:
+    info, tags = image.info, set()
+    with suppress(Exception):
+        tags = set(image.getexif()) - {ExifTags.Base.Orientation}
+    found = {
+        "EXIF": bool(tags) and image.format != "TIFF",
+        "XMP": bool(XMP_SOURCES & info.keys()),
+        "text": bool((getattr(image, "text", {}).keys() - XMP_SOURCES - EXIF_SOURCES) or info.get("comment")),
+        "gamma": bool({"gamma", "chromaticity"} & info.keys()),
+    }
+    return tuple(words for words, holds in found.items() if holds)
+
+
+def _milliseconds(image: Image.Image) -> float | None:
+    duration = image.info.get("duration")
+    return None if duration is None else float(duration)
 
 
 def _dpi(image: Image.Image) -> tuple[float, float] | None:

@@ -78,6 +78,8 @@ def what_would_be_lost(image: Image.Image, found: Stored, frames: int) -> str | 
         return "its channels of 16 bits lie in planes of their own"
     if frames > 1 and found.format != "TIFF" and found.deep:
         return "it is an animation of 16 bits per sample"
+    if frames > 1 and found.deep and found.mode in ("RGB", "RGBA"):
+        return "it has several pages and colours of 16 bits"
     if frames > 1 and image.info.get("default_image"):
         return "it is an animation with a still image beside it"
     return None
