@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 # From the ground up. A room imports rooms of lower floors and itself, never its neighbours on the same floor.
 FLOORS = (
-    ("errors", "units", "version", "threads", "progress"),
+    ("errors", "units", "version", "threads", "progress", "wording"),
     ("settings",),
     ("families",),
     ("config", "files", "pretrained", "provenance"),
@@ -43,6 +43,7 @@ LIGHT = (
     "units",
     "version",
     "threads",
+    "wording",
     "settings",
     "families",
     "config",

@@ -54,6 +54,8 @@ __all__ = [
 
 # Seeds of a training lie below: a generator takes 63 bits, of which the number of the step has 40.
 SEEDS = 2**23
+# Scans of 200 megapixels are read as they come; in colour such an image takes 750 MB of memory.
+LARGEST_MEGAPIXELS = 250.0
 
 NEIGHBOURS = Only(
     "model.conditional", True, f"models whose prior is given a neighbour ({family_names(conditional=True)})"
@@ -75,6 +77,12 @@ class DataSettings(Settings):
     valid_share: float = setting(0.1, "share of validation images, where the source has no such split", gt=0, lt=0.5)
     test_share: float = setting(0.1, "share of test images, where the source has no such split", gt=0, lt=0.5)
     seed: int = setting(0, "seed of the splits and of binarization", ge=0)
+    skip_damaged: bool = setting(False, "leave out image files that cannot be decoded, in place of refusing the source")
+    largest_megapixels: float = setting(
+        LARGEST_MEGAPIXELS,
+        "images with more are refused before they are decoded, since a small file can claim any size",
+        gt=0,
+    )
 
 
 class MemorySettings(Settings):

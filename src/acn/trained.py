@@ -16,7 +16,6 @@ from acn.codec.frozen import FrozenModel
 from acn.codec.store import kept_model
 from acn.data import ALL_BYTES, Images, as_pixels, to_values
 from acn.distributions import Prior
-from acn.errors import DataError
 from acn.evaluation.costs import encode, posteriors, reconstruction
 from acn.evaluation.evaluate import UNCONDITIONAL_SAMPLES
 from acn.evaluation.unconditional import expected_kl
@@ -162,7 +161,5 @@ class TrainedModel:
         return unconditional_priors(self.model, self._priors.mixture, self._priors.codes)[self._priors.chosen]
 
     def _images(self, images: NDArray[Any]) -> Images:
-        opened = Images(as_pixels(np.asarray(images), "images"), ALL_BYTES).with_palette(self.run.palette)
-        if opened.shape != self.run.shape:
-            raise DataError(f"{self.run.path} knows images of {self.run.shape}, found {opened.shape}; resize them")
-        return opened
+        opened = Images(as_pixels(np.asarray(images), "images"), ALL_BYTES)
+        return opened.as_known(self.run.shape, self.run.palette, "the array")

@@ -34,7 +34,7 @@ def test_lossless_grey_and_colour_come_back_exactly(tmp_path: Path, kind: str) -
         Image.fromarray(pixels).save(tmp_path / "a.webp", lossless=True)
     else:
         put(tmp_path / f"a.{kind}", pixels)
-    read = read_folder(tmp_path)["train"].pixels
+    read = read_folder(tmp_path).splits["train"].pixels
     np.testing.assert_array_equal(read[0], np.broadcast_to(pixels[..., None], read[0].shape))
 
 
@@ -42,37 +42,37 @@ def test_lossless_grey_and_colour_come_back_exactly(tmp_path: Path, kind: str) -
 def test_colour_has_three_channels(tmp_path: Path, kind: str) -> None:
     pixels = grey(size=(4, 15)).reshape(4, 5, 3)
     put(tmp_path / f"a.{kind}", pixels)
-    np.testing.assert_array_equal(read_folder(tmp_path)["train"].pixels[0], pixels)
+    np.testing.assert_array_equal(read_folder(tmp_path).splits["train"].pixels[0], pixels)
 
 
 def test_jpeg_is_read_as_pillow_reads_it(tmp_path: Path) -> None:
     with Image.open(put(tmp_path / "a.jpeg", grey(size=(16, 16)))) as image:
         expected = np.asarray(image)
-    np.testing.assert_array_equal(read_folder(tmp_path)["train"].pixels[0, ..., 0], expected)
+    np.testing.assert_array_equal(read_folder(tmp_path).splits["train"].pixels[0, ..., 0], expected)
 
 
 def test_one_colour_file_makes_all_colour(tmp_path: Path) -> None:
     put(tmp_path / "a.png", grey(0))
     put(tmp_path / "b.png", np.repeat(grey(1)[..., None], 3, axis=2))
-    pixels = read_folder(tmp_path)["train"].pixels
+    pixels = read_folder(tmp_path).splits["train"].pixels
     assert pixels.shape == (2, 4, 5, 3)
     np.testing.assert_array_equal(pixels[0], np.repeat(grey(0)[..., None], 3, axis=2))
 
 
 @pytest.mark.parametrize(
-    ("mode", "channels"), [("1", 1), ("L", 1), ("LA", 1), ("P", 3), ("RGB", 3), ("RGBA", 3), ("CMYK", 3)]
+    ("mode", "channels"), [("1", 1), ("L", 1), ("LA", 1), ("P", 1), ("RGB", 3), ("RGBA", 3), ("CMYK", 3)]
 )
 def test_modes_become_one_or_three_channels(tmp_path: Path, mode: str, channels: int) -> None:
     kind = "tiff" if mode == "CMYK" else "png"
     Image.fromarray(grey()).convert(mode).save(tmp_path / f"a.{kind}")
-    assert read_folder(tmp_path)["train"].pixels.shape == (1, 4, 5, channels)
+    assert read_folder(tmp_path).splits["train"].pixels.shape == (1, 4, 5, channels)
 
 
 def test_palette_with_transparency_is_read_without_a_warning(tmp_path: Path) -> None:
     image = Image.fromarray(np.array([[0, 1]], dtype=np.uint8), mode=None)
     image.putpalette([10, 20, 30, 40, 50, 60])
     image.save(tmp_path / "a.png", transparency=b"\x00\xff")
-    assert read_folder(tmp_path)["train"].pixels.tolist() == [[[[10, 20, 30], [40, 50, 60]]]]
+    assert read_folder(tmp_path).splits["train"].pixels.tolist() == [[[[0, 0, 0], [40, 50, 60]]]]
 
 
 def test_one_bit_images_become_0_and_255(tmp_path: Path) -> None:
@@ -82,11 +82,16 @@ def test_one_bit_images_become_0_and_255(tmp_path: Path) -> None:
     assert images.palette.tolist() == [0, 255]
 
 
-def test_deep_images_are_refused(tmp_path: Path) -> None:
+def test_deep_images_are_their_high_bytes(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 60000]], dtype=np.uint16)).save(tmp_path / "deep.png")
-    with pytest.raises(
-        DataError, match=r"expected 8 bits per channel, found Pillow's mode I.* in .*deep\.png; convert"
-    ):
+    source = read_folder(tmp_path)
+    assert source.splits["train"].pixels.tolist() == [[[[0], [60000 >> 8]]]]
+    assert source.reading.converted == {"of 16 bits": 1}
+
+
+def test_values_of_no_fixed_range_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 0.5]], dtype=np.float32)).save(tmp_path / "deep.tif")
+    with pytest.raises(DataError, match=r"expected 8 or 16 bits per channel, found Pillow's mode F in .*deep\.tif"):
         read_folder(tmp_path)
 
 
@@ -95,7 +100,7 @@ def test_files_are_sorted_and_others_ignored(tmp_path: Path) -> None:
         put(tmp_path / name, grey(seed))
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "labels.csv").write_text("a,b")
-    images = read_folder(tmp_path)["train"]
+    images = read_folder(tmp_path).splits["train"]
     assert images.files == ("a/b/y.PNG", "a/z.png", "b.png", "c.png")
     assert images.labels is None
     np.testing.assert_array_equal(images.values([0, 2])[..., 0], [grey(3), grey(0)])
@@ -104,7 +109,7 @@ def test_files_are_sorted_and_others_ignored(tmp_path: Path) -> None:
 def test_subfolders_are_classes(tmp_path: Path) -> None:
     for seed, name in enumerate(["dog/1.png", "cat/2.png", "dog/3.png", "one/deep/4.png"]):
         put(tmp_path / name, grey(seed))
-    images = read_folder(tmp_path)["train"]
+    images = read_folder(tmp_path).splits["train"]
     assert images.label_names == ("cat", "dog", "one")
     assert images.files == ("cat/2.png", "dog/1.png", "dog/3.png", "one/deep/4.png")
     assert labels_of(images) == [0, 1, 1, 2]
@@ -115,7 +120,7 @@ def test_split_folders_with_classes_below(tmp_path: Path, valid: str) -> None:
     names = ["train/dog/1.png", "train/cat/1.png", f"{valid}/dog/9.png", "test/1.png"]
     for seed, name in enumerate(names):
         put(tmp_path / name, grey(seed))
-    splits = read_folder(tmp_path)
+    splits = read_folder(tmp_path).splits
     assert {split: len(images) for split, images in splits.items()} == {"train": 2, "valid": 1, "test": 1}
     assert labels_of(splits["train"]) == [0, 1]
     assert labels_of(splits["valid"]) == [1]
@@ -126,12 +131,15 @@ def test_split_folders_with_classes_below(tmp_path: Path, valid: str) -> None:
 
 def test_train_folder_alone_names_no_class(tmp_path: Path) -> None:
     put(tmp_path / "train" / "1.png", grey())
-    assert read_folder(tmp_path)["train"].labels is None
+    assert read_folder(tmp_path).splits["train"].labels is None
 
 
-def test_test_folder_without_train_is_a_class(tmp_path: Path) -> None:
-    put(tmp_path / "test" / "1.png", grey())
-    assert read_folder(tmp_path)["train"].label_names == ("test",)
+@pytest.mark.parametrize("names", [["test"], ["Test", "cat"], ["VAL", "testing"]])
+def test_split_folders_without_train_are_refused(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        put(tmp_path / name / "1.png", grey())
+    with pytest.raises(DataError, match=rf"has a folder {names[0]} and none called train, .*; call the folder of the"):
+        read_folder(tmp_path)
 
 
 def test_class_with_one_image_is_fine(tmp_path: Path) -> None:
@@ -160,7 +168,7 @@ def test_linked_folders_are_read_once(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "cat").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "loop").symlink_to(tmp_path / "root")
-    assert read_folder(tmp_path / "root")["train"].files == ("cat/1.png",)
+    assert read_folder(tmp_path / "root").splits["train"].files == ("cat/1.png",)
 
 
 def test_unequal_sizes_name_both_files(tmp_path: Path) -> None:
@@ -201,15 +209,15 @@ def test_large_folder_goes_through_a_mapped_file(tmp_path: Path, monkeypatch: py
     root = tmp_path / "root"
     for seed in range(9):
         put(root / f"{seed}.png", grey(seed))
-    in_memory = read_folder(root)["train"].pixels
+    in_memory = read_folder(root).splits["train"].pixels
     monkeypatch.setattr(storage, "MEMORY_LIMIT", 100)
     monkeypatch.setattr(storage, "CHUNK_BYTES", 50)
     monkeypatch.setenv("ACN_CACHE", str(tmp_path / "cache"))
-    mapped = read_folder(root)["train"].pixels
+    mapped = read_folder(root).splits["train"].pixels
     assert isinstance(mapped, np.memmap)
     np.testing.assert_array_equal(mapped, in_memory)
     put(root / "4.png", grey(99))
-    np.testing.assert_array_equal(read_folder(root)["train"].pixels[4, ..., 0], grey(99))
+    np.testing.assert_array_equal(read_folder(root).splits["train"].pixels[4, ..., 0], grey(99))
     (root / "5.png").write_bytes(b"damaged")
     with pytest.raises(DataError, match=r"5\.png"):
         read_folder(root)

@@ -78,7 +78,7 @@ def test_dataset_of_image_files_without_labels(hub: Any, tmp_path: Path) -> None
         Image.fromarray(image).save(path)
     train = hub.Dataset.from_dict({"image": paths}).cast_column("image", hub.Image())
     hub.loaded["owner/name"] = {"train": train}
-    images = read_hub("owner/name")["train"]
+    images = read_hub("owner/name").splits["train"]
     assert images.labels is None
     np.testing.assert_array_equal(images.pixels[..., 0], pixels)
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tests.data.test_folder import grey, put
 
-from acn.config import ImageShape
+from acn.config import DataSettings, ImageShape
 from acn.data import ALL_BYTES, ImageFiles, open_files, read_ahead
 from acn.data.ahead import reading_threads
 from acn.data.folder import read_folder
@@ -19,16 +19,16 @@ COLOUR = GREY.model_copy(update={"channels": 3})
 
 
 def files_of(folder: Path, shape: ImageShape = GREY) -> ImageFiles:
-    splits = open_files(str(folder), shape, ALL_BYTES)
-    assert splits is not None
-    return splits["train"]
+    opened = open_files(DataSettings(source=str(folder)), shape, ALL_BYTES)
+    assert opened is not None
+    return opened[0]["train"]
 
 
 @pytest.mark.parametrize("shape", [GREY, COLOUR])
 def test_they_are_what_the_folder_holds(tmp_path: Path, shape: ImageShape) -> None:
     for seed, name in enumerate(["dog/1.png", "cat/2.bmp", "cat/3.png"]):
         put(tmp_path / name, grey(seed))
-    found, expected = files_of(tmp_path, shape), read_folder(tmp_path)["train"]
+    found, expected = files_of(tmp_path, shape), read_folder(tmp_path).splits["train"]
     assert len(found) == 3
     assert (found.files, found.label_names) == (expected.files, expected.label_names)
     np.testing.assert_array_equal(np.asarray(found.labels), np.asarray(expected.labels))
@@ -40,7 +40,9 @@ def test_they_are_what_the_folder_holds(tmp_path: Path, shape: ImageShape) -> No
 def test_splits_are_those_of_the_folder(tmp_path: Path) -> None:
     for name in ("train/a.png", "test/b.png"):
         put(tmp_path / name, grey())
-    assert (open_files(str(tmp_path), GREY, ALL_BYTES) or {}).keys() == read_folder(tmp_path).keys()
+    opened = open_files(DataSettings(source=str(tmp_path)), GREY, ALL_BYTES)
+    assert opened is not None
+    assert opened[0].keys() == read_folder(tmp_path).splits.keys()
 
 
 @pytest.mark.parametrize("source", ["digits", "hub:owner/name", "set.npz", "nothing"])
@@ -48,33 +50,42 @@ def test_other_sources_are_left_to_others(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     (tmp_path / "set.npz").write_bytes(b"")
     (tmp_path / "digits").mkdir()
-    assert open_files(source, GREY, ALL_BYTES) is None
+    assert open_files(DataSettings(source=source), GREY, ALL_BYTES) is None
 
 
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     put(tmp_path / "a.png", grey())
     put(tmp_path / "b.png", grey(size=(6, 7)))
     put(tmp_path / "c.png", grey(size=(4, 15)).reshape(4, 5, 3))
-    (tmp_path / "d.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
-    put(tmp_path / "e.png", np.array([[0, 60000]], dtype=np.uint16))
+    put(tmp_path / "d.tif", np.zeros((4, 5), dtype=np.float32))
     images = files_of(tmp_path)
     for index, message in (
         (1, r"expected images of 5x4 pixels, found 7x6 in .*b\.png; resize"),
         (2, r"expected grey images, found colour in .*c\.png; convert"),
-        (3, r"cannot be decoded: .*d\.png"),
-        (4, r"expected 8 bits per channel, .*e\.png"),
+        (3, r"expected 8 or 16 bits per channel, .*d\.tif"),
     ):
         with pytest.raises(DataError, match=message):
             images.batch([0, index])
 
 
+def test_all_damaged_files_are_named_at_once(tmp_path: Path) -> None:
+    for name in "abcd":
+        put(tmp_path / f"{name}.png", grey())
+    for name in "bd":
+        (tmp_path / f"{name}.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
+    with pytest.raises(
+        DataError, match=r"found 2 files of 4 that cannot be decoded: .*b\.png .*d\.png .*--skip-damaged"
+    ):
+        files_of(tmp_path).values([0, 1])
+
+
 def test_unknown_pixel_values_are_named(tmp_path: Path) -> None:
     put(tmp_path / "a.png", grey() // 255)
     put(tmp_path / "b.png", np.full((4, 5), 7, dtype=np.uint8))
-    splits = open_files(str(tmp_path), GREY, np.array([0, 1], dtype=np.uint8))
-    assert splits is not None
+    opened = open_files(DataSettings(source=str(tmp_path)), GREY, np.array([0, 1], dtype=np.uint8))
+    assert opened is not None
     with pytest.raises(DataError, match=r"expected the 2 pixel values of the palette, found 7 in b\.png"):
-        splits["train"].batch([0, 1])
+        opened[0]["train"].batch([0, 1])
 
 
 def test_png_files_are_given_as_they_are(tmp_path: Path) -> None:

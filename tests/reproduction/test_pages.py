@@ -138,7 +138,7 @@ def static_mnist(data: dict[str, Any]) -> Collection:
         name: Images(np.broadcast_to(np.zeros(1, np.uint8), (count, 1, 1, 1)), palette)
         for name, count in COUNTS.items()
     }
-    return Collection("mnist_static", SHAPE, palette, **splits, provenance=data)
+    return Collection("mnist_static", SHAPE, palette, splits["train"], splits["valid"], splits["test"], data)
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -3,10 +3,10 @@ from typing import Any
 import pytest
 
 from acn.data.static_mnist import STATIC_MNIST
-from acn.evaluation.figures import ACCURACIES, FIGURES, LIKELIHOODS, Published
+from acn.evaluation.figures import FIGURES, LIKELIHOODS, Published
 from acn.reproduction.documents import Document, Row
 from acn.reproduction.summary import Spread
-from acn.reproduction.tables import table1, table2, table3
+from acn.reproduction.tables import ACCURACIES, table1, table2, table3
 from tests.reproduction.fabricated import material, result
 
 MODELS = ("pixelcnn", "vae", "pixelvae", "acn")

@@ -18,7 +18,7 @@ COLOUR = ImageShape(height=6, width=5, channels=3, levels=256)
 BITS = np.array([0, 255], dtype=np.uint8)
 
 
-def encoded(pixels: NDArray[np.uint8], kind: str = "PNG", **options: object) -> bytes:
+def encoded(pixels: NDArray[np.uint8] | NDArray[np.float32], kind: str = "PNG", **options: object) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format=kind, **options)
     return stream.getvalue()
@@ -92,7 +92,7 @@ def test_transparency_becomes_black() -> None:
     assert "transparency made black" in upload.done
 
 
-@pytest.mark.parametrize("mode", ["1", "P", "PA", "LA", "CMYK", "I;16", "F", "YCbCr"])
+@pytest.mark.parametrize("mode", ["1", "P", "PA", "LA", "CMYK", "I;16", "YCbCr"])
 def test_every_mode_is_decoded(mode: str) -> None:
     stream = io.BytesIO()
     picture = Image.fromarray(noise(7, 7)).convert("I").convert("I;16") if mode == "I;16" else None
@@ -101,6 +101,11 @@ def test_every_mode_is_decoded(mode: str) -> None:
     except (OSError, ValueError):
         pytest.skip("Pillow does not write this mode")
     assert read_upload(stream.getvalue(), COLOUR, ALL_BYTES).levels.shape == (3, 6, 5)
+
+
+def test_values_of_no_fixed_range_are_refused_as_those_of_a_folder_are() -> None:
+    with pytest.raises(DataError, match="expected 8 or 16 bits per channel, found Pillow's mode F in the image"):
+        read_upload(encoded(np.zeros((6, 5), dtype=np.float32), "TIFF"), SMALL, ALL_BYTES)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image as Picture
 
-    from acn.data import Images
+    from acn.config import DataSettings
+    from acn.data import Images, Reading
     from acn.runs import Run
     from acn.sampling.draws import Sampler
 
@@ -34,6 +35,7 @@ OutOption = Annotated[
         "--out", "-o", metavar="FILE", help="Picture, or .npz for arrays. [default: in RUN]", show_default=False
     ),
 ]
+SkipDamagedOption = Annotated[bool, typer.Option("--skip-damaged", help="Leave out damaged files, and list them.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Another seed draws other images.")]
 TemperatureOption = Annotated[
     float, typer.Option(min=0.0, help="Below 1 for more probable pixels, 0 for the most probable ones.")
@@ -49,29 +51,42 @@ def images_of(run: "Run", source: str | None) -> "Images":
     from acn.data import open_collection
 
     if source is None:
-        return open_collection(run.config.data).test
+        collection = open_collection(run.config.data)
+        say(collection.reading)
+        return collection.test
     splits = splits_of(run, source)
     return splits.get("test", splits["train"])
 
 
-def splits_of(run: "Run", source: str) -> "dict[str, Images]":
-    """Return the splits of `source`, read through the run's palette and binarized as the run's images are.
+def splits_of(run: "Run", source: str, *, skip_damaged: bool = False) -> "dict[str, Images]":
+    """Return the splits of `source` as the run's model knows images, binarized as its own are; say what was converted.
 
     Raises:
-        DataError: the images are of another size than the run's.
+        DataError: the images are of another size than the run's, or in colour where it knows grey ones.
     """
-    from acn.data import open_collection, open_splits
-    from acn.errors import DataError
+    from acn.data import open_collection, open_source
 
-    if run.config.data.binarize != "none":
-        splits = open_collection(run.config.data.model_copy(update={"source": source})).splits
+    settings = settings_for(run, source, skip_damaged=skip_damaged)
+    if settings.binarize != "none":
+        collection = open_collection(settings)
+        splits, reading = collection.splits, collection.reading
     else:
-        splits = {name: images.with_palette(run.palette) for name, images in open_splits(source)[1].items()}
-    for name, images in splits.items():
-        if images.shape != run.shape:
-            found = f"{images.shape} in the {name} split of {source}"
-            raise DataError(f"{run.path} knows images of {run.shape}, found {found}; resize the images")
-    return splits
+        _, splits, reading = open_source(settings)
+    say(reading)
+    places = {name: f"the {name} split of {source}" for name in splits}
+    return {name: images.as_known(run.shape, run.palette, places[name]) for name, images in splits.items()}
+
+
+def settings_for(run: "Run", source: str, *, skip_damaged: bool = False) -> "DataSettings":
+    """Return the run's own settings of images, for those of `source`."""
+    own = run.config.data
+    return own.model_copy(update={"source": source, "skip_damaged": skip_damaged or own.skip_damaged})
+
+
+def say(reading: "Reading") -> None:
+    """Tell people what was converted and left out, on the error output."""
+    for line in reading.lines():
+        typer.echo(line, err=True)
 
 
 @contextmanager

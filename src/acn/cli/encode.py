@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from acn.cli.drawing import RunArgument, announce
+from acn.cli.drawing import RunArgument, SkipDamagedOption, announce, say
 
 if TYPE_CHECKING:
-    from acn.data import ImageFiles, Images
+    from acn.data import ImageFiles, Images, Reading
     from acn.models import Model
     from acn.progress import Stage
     from acn.runs import Run
@@ -19,6 +19,7 @@ def encode(
     run: RunArgument,
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="Images, as for acn train.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help=".npz or .parquet.")] = Path("codes.npz"),
+    skip_damaged: SkipDamagedOption = False,
 ) -> None:
     """Write the code of every image with its index, file name and label.
 
@@ -37,33 +38,45 @@ def encode(
     opened = open_run(run)
     model = load_model(opened).with_codes("encoding").to(find_device("auto"))
     with stages(Console(stderr=True)) as stage:
-        write_codes(opened, model, source, out, stage)
+        reading = write_codes(opened, model, source, out, stage, skip_damaged=skip_damaged)
+    say(reading)
     announce(out)
 
 
-def write_codes(run: "Run", model: "Model", source: str, out: Path, stage: "Stage") -> None:
+def write_codes(
+    run: "Run", model: "Model", source: str, out: Path, stage: "Stage", *, skip_damaged: bool = False
+) -> "Reading":
     """Encode the images of `source` with the model of `run` and write them to `out`, an .npz or .parquet file.
+
+    Returns what was converted and left out and was not said yet.
 
     Raises:
         DataError: there are no images, or not of the run's kind.
         MissingExtraError: a library is missing for the source or for Parquet.
         StorageError: the disk refused.
     """
+    from acn.data import ImageFiles
     from acn.evaluation.costs import encode as codes_of
     from acn.exports import EncodedSplit, write_npz, write_parquet
 
+    splits, reading = _splits(run, source, skip_damaged=skip_damaged)
     encoded = [
         EncodedSplit(name, images, codes_of(model, images, stage(f"codes of {name}", len(images))))
-        for name, images in _splits(run, source).items()
+        for name, images in splits.items()
     ]
     write = write_npz if out.suffix == ".npz" else write_parquet
     write(out, encoded)
+    return sum((images.reading for images in splits.values() if isinstance(images, ImageFiles)), reading)
 
 
-def _splits(run: "Run", source: str) -> "Mapping[str, Images | ImageFiles]":
-    """Return the splits of a folder undecoded; binarized as the run's images are, they depend on all of them."""
-    from acn.cli.drawing import splits_of
-    from acn.data import open_files
+def _splits(run: "Run", source: str, *, skip_damaged: bool) -> "tuple[Mapping[str, Images | ImageFiles], Reading]":
+    """Return the splits of a folder undecoded; binarized as the run's images are, they depend on all of them.
 
-    files = open_files(source, run.shape, run.palette) if run.config.data.binarize == "none" else None
-    return files or splits_of(run, source)
+    The `Reading` beside them says what nobody has said yet.
+    """
+    from acn.cli.drawing import settings_for, splits_of
+    from acn.data import Reading, open_files
+
+    settings = settings_for(run, source, skip_damaged=skip_damaged)
+    files = open_files(settings, run.shape, run.palette) if settings.binarize == "none" else None
+    return files or (splits_of(run, source, skip_damaged=skip_damaged), Reading())

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from acn.cli.drawing import RunArgument
+from acn.cli.drawing import RunArgument, SkipDamagedOption
 from acn.pretrained import located
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def explore(
         int | None,
         typer.Option(min=0, max=65535, help="[default: 8420, or a free one where that is taken]", show_default=False),
     ] = None,
+    skip_damaged: SkipDamagedOption = False,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
 ) -> None:
     """Show the map of the codes, neighbours, reconstructions and daydreams in the browser; Ctrl-C ends it."""
@@ -46,7 +47,7 @@ def explore(
         threading.Thread(target=_show, args=(url,), daemon=True).start()
     try:
         early = run if source is None and split == "train" else None
-        serve(_loader(run, source, split), listening, host, early=early)
+        serve(_loader(run, source, split, skip_damaged=skip_damaged), listening, host, early=early)
     except KeyboardInterrupt:
         typer.echo("The explorer has ended.", err=True)
 
@@ -57,10 +58,10 @@ def _show(url: str) -> None:
     webbrowser.open(url)
 
 
-def _loader(path: RunArgument, source: str | None, split: Split) -> "Load":
+def _loader(path: RunArgument, source: str | None, split: Split, *, skip_damaged: bool) -> "Load":
     def load(progress: "Progress") -> "tuple[Atlas, Model]":
         from acn.cli.devices import find_device
-        from acn.cli.drawing import splits_of
+        from acn.cli.drawing import say, splits_of
         from acn.data import open_collection
         from acn.errors import UsageError
         from acn.runs import load_model, open_run
@@ -68,7 +69,9 @@ def _loader(path: RunArgument, source: str | None, split: Split) -> "Load":
 
         run = open_run(path)
         own = open_collection(run.config.data) if source is None else None
-        splits = own.splits if own else splits_of(run, str(source))
+        if own:
+            say(own.reading)
+        splits = own.splits if own else splits_of(run, str(source), skip_damaged=skip_damaged)
         if split not in splits:
             raise UsageError(f"--split {split}: {source} has {', '.join(splits)} only")
         images = splits[split]

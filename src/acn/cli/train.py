@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from acn.cli.drawing import SkipDamagedOption
 from acn.cli.evaluate import DeviceOption, evaluate_and_show
 from acn.families import family_names
 
@@ -68,6 +69,7 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.", show_default=False)
     ] = None,
+    skip_damaged: SkipDamagedOption = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Train an Associative Compression Network, or a baseline, and evaluate it. Ctrl-C saves, and --resume goes on."""
@@ -78,11 +80,13 @@ def train(
 
     console, place = Console(), find_device(device)
     if resume is not None:
-        if any(option is not None for option in (source, recipe, config, model, out, max_minutes)) or settings:
+        others = (source, recipe, config, model, out, max_minutes)
+        if any(option is not None for option in others) or settings or skip_damaged:
             raise UsageError("--resume goes on with the run's own settings: give it without SOURCE and other options")
         run, collection, state = _resumed(resume, place)
     else:
-        chosen = _configure(_base(source, recipe, config), source, model, settings or [], max_minutes)
+        changes = [*(settings or []), *(["data.skip_damaged=true"] if skip_damaged else [])]
+        chosen = _configure(_base(source, recipe, config), source, model, changes, max_minutes)
         run, collection, state = _begun(chosen, out, place, console)
     _describe(console, run, collection, state)
     train_on(console, run, collection, state, f"acn train --resume {run.path}")
@@ -174,6 +178,8 @@ def _describe(console: "Console", run: "Run", collection: "Collection", state: "
     weights = sum(parameter.numel() for parameter in state.model.parameters())
     device = device_of(state.model)
     console.print(f"{collection.name}: {counts} images of {size}", soft_wrap=True, highlight=False)
+    for line in collection.reading.lines():
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
     code, near = state.model.code_size, run.config.memory.neighbours
     parts = [f"{weights:,} weights", *([f"code of {code} numbers"] if code else [])]
     parts += [f"K = {near}"] if state.model.conditional else []

@@ -7,18 +7,20 @@ import hashlib
 import json
 import re
 import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from acn.codec.bitsback import LARGEST_BATCH, Mode
+from acn.codec.notes import Notes as Notes
+from acn.codec.notes import Part, pack_details, pack_notes, unpack_notes, with_details
 from acn.errors import ArchiveError, DataError
 
 MAGIC = b"\x89ACN\r\n\x1a\n"
-VERSION = 1
+# The later version has details of files; without them an archive is of the first one, which earlier programs read.
+VERSIONS = PLAIN_VERSION, DETAILED_VERSION = 1, 2
 _START = struct.Struct("<8sHI")  # magic, version, length of the header
 DIGEST = 32
 BLOCK_IMAGES = 2**16
@@ -26,9 +28,6 @@ BLOCK_SUBPIXELS = 2**26
 # A block of fewer bytes than this for its subpixels is padded when it is written, and refused when it is read.
 SUBPIXELS_PER_BYTE = 2**12
 LARGEST_HEADER = 2**26
-# Bytes of names and labels: what archives need, and no more than that is ever unpacked.
-NOTES_BYTES, NOTES_PER_BYTE, NOTES_PER_IMAGE = 2**20, 64, 256
-LONGEST_NAME = 1000
 
 LARGEST_SPLITS = 16
 NAME = r"^[^\x00-\x1f\x7f-\x9f]{1,100}$"
@@ -36,16 +35,18 @@ Name = Annotated[str, Field(pattern=NAME)]
 Hexadecimal = Field(pattern="^[0-9a-f]{64}$")
 
 
-class Part(BaseModel):
-    """Common to all parts of the header: no unknown fields, nothing converted."""
+class Stretch(Part):
+    """Bytes of the archive: how many, and their SHA-256."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    bytes: int = Field(ge=1)
+    digest: str = Hexadecimal
 
 
 class BlockFacts(Part):
     """A block: which split its images belong to, how many, bytes of its payload, and words its stack began with.
 
     `digest`: SHA-256 of the payload; `pixels`: of the level indices, one byte each, `[N, C, H, W]`.
+    `planes`: transparency and low bytes, which follow the payload.
     """
 
     split: int = Field(ge=0)
@@ -55,6 +56,7 @@ class BlockFacts(Part):
     first: int = Field(ge=1)
     digest: str = Hexadecimal
     pixels: str = Hexadecimal
+    planes: Stretch | None = None
 
 
 class ModelFacts(Part):
@@ -66,7 +68,10 @@ class ModelFacts(Part):
 
 
 class Header(Part):
-    """All facts about an archive; `notes_bytes` and `notes_digest` describe the compressed names and labels."""
+    """All facts about an archive; `notes_bytes` and `notes_digest` describe the compressed names and labels.
+
+    `details`: how the images stood in their files.
+    """
 
     program: Name
     batch: int = Field(ge=1, le=LARGEST_BATCH)
@@ -74,16 +79,8 @@ class Header(Part):
     model: ModelFacts
     notes_bytes: int = Field(ge=0)
     notes_digest: str = Hexadecimal
+    details: Stretch | None = None
     blocks: list[BlockFacts]
-
-
-@dataclass(frozen=True)
-class Notes:
-    """What is known of the images of a split besides their pixels, one entry each; None where it is not kept."""
-
-    files: Sequence[str] | None = None
-    labels: Sequence[int] | None = None
-    label_names: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +93,7 @@ class Payload:
     data: bytes
     first: int
     pixels: str
+    planes: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -123,15 +121,20 @@ class Archive:
         return found
 
     def notes(self) -> list[Notes]:
-        """Names and labels of each split.
+        """Names, labels and details of each split.
 
         Raises:
             ArchiveError: they are damaged.
         """
-        start = self._after_header + self.header.model.bytes
+        start, counts = self._after_header + self.header.model.bytes, self.images_by_split()
         packed = bytes(self.data[start : start + self.header.notes_bytes])
         _check(packed, self.header.notes_digest, "the table of names and labels")
-        return _unpack_notes(packed, self.images_by_split())
+        notes, details = unpack_notes(packed, counts), self.header.details
+        if details is None:
+            return notes
+        packed = bytes(self.data[start + len(packed) : start + len(packed) + details.bytes])
+        _check(packed, details.digest, "the table of details")
+        return with_details(notes, packed, counts)
 
     def payload(self, number: int) -> bytes:
         """Bytes of a block.
@@ -143,6 +146,20 @@ class Archive:
         found = bytes(self.data[start : start + facts.bytes])
         if _digest(found) != facts.digest:
             raise ArchiveError(f"{self.name_of(number)} is damaged; get another copy of the archive")
+        return found
+
+    def planes(self, number: int) -> bytes:
+        """Bytes of the planes of a block, which may be none.
+
+        Raises:
+            ArchiveError: they are damaged; the sentence says which images are lost.
+        """
+        facts = self.header.blocks[number]
+        if facts.planes is None:
+            return b""
+        start = self.starts[number] + facts.bytes
+        found = bytes(self.data[start : start + facts.planes.bytes])
+        _check(found, facts.planes.digest, f"the transparency or low bytes of {self.name_of(number)}")
         return found
 
     def name_of(self, number: int) -> str:
@@ -187,7 +204,8 @@ def write(
     if len(splits) > LARGEST_SPLITS or len({name for name, _ in splits}) != len(splits):
         raise DataError(f"expected at most {LARGEST_SPLITS} splits, each with a name of its own, found {len(splits)}")
     counts = [sum(block.images for block in blocks if block.split == split) for split in range(len(splits))]
-    notes = _pack_notes([notes for _, notes in splits], counts)
+    notes = pack_notes([notes for _, notes in splits], counts)
+    details = pack_details([notes for _, notes in splits], counts)
     header = Header(
         program=program,
         batch=batch,
@@ -195,6 +213,7 @@ def write(
         model=ModelFacts(identity=_digest(model_bytes), bytes=len(model_bytes) if embed else 0, dimensions=dimensions),
         notes_bytes=len(notes),
         notes_digest=_digest(notes),
+        details=_stretch(details),
         blocks=[
             BlockFacts(
                 split=block.split,
@@ -204,14 +223,15 @@ def write(
                 first=block.first,
                 digest=_digest(block.data),
                 pixels=block.pixels,
+                planes=_stretch(block.planes),
             )
             for block in blocks
         ],
     )
-    text = json.dumps(header.model_dump(), separators=(",", ":"), sort_keys=True).encode()
-    begin = _START.pack(MAGIC, VERSION, len(text)) + text
-    parts = [begin, hashlib.sha256(begin).digest(), model_bytes if embed else b"", notes]
-    return b"".join([*parts, *(block.data for block in blocks)])
+    text = json.dumps(header.model_dump(exclude_none=True), separators=(",", ":"), sort_keys=True).encode()
+    begin = _START.pack(MAGIC, DETAILED_VERSION if details else PLAIN_VERSION, len(text)) + text
+    parts = [begin, hashlib.sha256(begin).digest(), model_bytes if embed else b"", notes, details]
+    return b"".join([*parts, *(part for block in blocks for part in (block.data, block.planes))])
 
 
 def read(data: Any) -> Archive:  # noqa: ANN401 - bytes or a memory map
@@ -224,8 +244,9 @@ def read(data: Any) -> Archive:  # noqa: ANN401 - bytes or a memory map
     if size < _START.size or bytes(data[:8]) != MAGIC:
         raise ArchiveError("expected an archive of acn, found something else (or its first bytes are damaged)")
     _, version, length = _START.unpack_from(data)
-    if version != VERSION:
-        raise ArchiveError(f"the archive is of format {version}, this program reads {VERSION}: install a newer acn")
+    if version not in VERSIONS:
+        known = " and ".join(map(str, VERSIONS))
+        raise ArchiveError(f"the archive is of format {version}, this program reads {known}: install a newer acn")
     after = _START.size + length + DIGEST
     if length > LARGEST_HEADER or after > size:
         raise ArchiveError(f"the archive is cut short: its header would end at byte {after}, the file has {size}")
@@ -236,6 +257,8 @@ def read(data: Any) -> Archive:  # noqa: ANN401 - bytes or a memory map
         header = Header.model_validate_json(begin[_START.size :])
     except ValidationError as error:
         raise ArchiveError(f"the header of the archive is not valid: {error.errors()[0]['msg']}") from error
+    if (header.details is not None) != (version == DETAILED_VERSION):
+        raise ArchiveError(f"the header of the archive contradicts its version {version} about details")
     return Archive(header, data, _starts(header, after, size))
 
 
@@ -247,7 +270,8 @@ def least_bytes(images: int, dimensions: int) -> int:
 def _starts(header: Header, after: int, size: int) -> tuple[int, ...]:
     if len(set(header.splits)) != len(header.splits):
         raise ArchiveError("the header of the archive names a split twice")
-    place = after + header.model.bytes + header.notes_bytes
+    details = header.details.bytes if header.details is not None else 0
+    place = after + header.model.bytes + header.notes_bytes + details
     starts = []
     for number, block in enumerate(header.blocks):
         if block.split >= len(header.splits) or block.bytes < 4 * block.first:
@@ -256,11 +280,17 @@ def _starts(header: Header, after: int, size: int) -> tuple[int, ...]:
             raise ArchiveError(f"block {number + 1} of the archive is too short for its {block.images} images")
         if block.images > 1 and block.images * header.model.dimensions > BLOCK_SUBPIXELS:
             raise ArchiveError(f"block {number + 1} of the archive holds too many images of this size")
+        if block.planes is not None and not details:
+            raise ArchiveError(f"the header of the archive contradicts itself about block {number + 1}")
         starts.append(place)
-        place += block.bytes
+        place += block.bytes + (block.planes.bytes if block.planes is not None else 0)
     if place != size:
         raise ArchiveError(f"the archive should have {place} bytes, found {size}: it was cut short or added to")
     return tuple(starts)
+
+
+def _stretch(data: bytes) -> Stretch | None:
+    return Stretch(bytes=len(data), digest=_digest(data)) if data else None
 
 
 def _digest(data: bytes) -> str:
@@ -270,52 +300,3 @@ def _digest(data: bytes) -> str:
 def _check(data: bytes, digest: str, what: str) -> None:
     if _digest(data) != digest:
         raise ArchiveError(f"{what} is damaged; get another copy of the archive")
-
-
-def _pack_notes(notes: Sequence[Notes], counts: list[int]) -> bytes:
-    if all(note == Notes() for note in notes):
-        return b""
-    text = json.dumps([vars(note) for note in notes], separators=(",", ":"), ensure_ascii=False)
-    written = text.encode("utf-8", "surrogateescape")
-    packed = zlib.compress(written, 9)
-    names = (name for note in notes for name in (*(note.files or ()), *(note.label_names or ())))
-    if len(written) > _most_text(packed, counts) or max(map(len, names), default=0) > LONGEST_NAME:
-        raise DataError("the names of the images are longer than an archive keeps; shorten them, or forget the order")
-    return packed
-
-
-def _most_text(packed: bytes, counts: list[int]) -> int:
-    return NOTES_BYTES + NOTES_PER_BYTE * len(packed) + NOTES_PER_IMAGE * sum(counts)
-
-
-def _unpack_notes(packed: bytes, counts: list[int]) -> list[Notes]:
-    if not packed:
-        return [Notes()] * len(counts)
-    try:
-        inflate = zlib.decompressobj()
-        text = inflate.decompress(packed, _most_text(packed, counts))
-        notes = [Notes(**entry) for entry in json.loads(text.decode("utf-8", "surrogateescape"))]
-        fine = inflate.eof and len(notes) == len(counts) and all(map(_notes_fit, notes, counts))
-    except (zlib.error, ValueError, TypeError, RecursionError):
-        fine = False
-    if not fine:
-        raise ArchiveError("the table of names and labels does not fit the images of the archive")
-    return notes
-
-
-def _notes_fit(notes: Notes, count: int) -> bool:
-    names, labels, files = notes.label_names, notes.labels, notes.files
-    return (
-        (files is None or (_are_names(files) and len(files) == count))
-        and (labels is None or (_are_labels(labels) and len(labels) == count))
-        and (names is None or _are_names(names))
-        and (names is None or labels is None or all(0 <= label < len(names) for label in labels))
-    )
-
-
-def _are_names(found: object) -> bool:
-    return isinstance(found, list) and all(isinstance(name, str) and len(name) <= LONGEST_NAME for name in found)
-
-
-def _are_labels(found: object) -> bool:
-    return isinstance(found, list) and all(type(label) is int and -(2**63) <= label < 2**63 for label in found)

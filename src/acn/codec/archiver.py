@@ -31,7 +31,7 @@ from acn.codec.modelfile import from_bytes, identity, to_bytes
 from acn.codec.stack import ExhaustedError
 from acn.codec.tours import find_tour
 from acn.data import ALL_BYTES, Images, as_pixels, to_values
-from acn.errors import ArchiveError, DataError, UsageError
+from acn.errors import ArchiveError, UsageError
 from acn.progress import Stage
 from acn.version import __version__
 
@@ -236,12 +236,8 @@ def _block_rows(count: int, dimensions: int) -> Iterator[range]:
 
 
 def _through(model: FrozenModel, images: Images, name: str) -> Images:
-    """The images read through the model's palette, unless they have levels of their own already."""
-    palette = np.array(model.facts.palette, dtype=np.uint8)
-    read_through = images if np.array_equal(images.palette, palette) else images.with_palette(palette)
-    if read_through.shape != model.facts.shape:
-        raise DataError(f"the model knows images of {model.facts.shape}, found {read_through.shape} in {name}")
-    return read_through
+    """The images as the model knows them."""
+    return images.as_known(model.facts.shape, np.array(model.facts.palette, dtype=np.uint8), name)
 
 
 def _notes(images: Images) -> Notes:

@@ -6,7 +6,8 @@ from acn.data.assembly import assemble
 from acn.data.collection import Collection, Images
 from acn.data.order import batches, epoch_order, slices, spread
 from acn.data.palette import ALL_BYTES, find_palette, to_values
-from acn.data.sources import open_collection, open_files, open_splits, open_whole
+from acn.data.reading import Reading
+from acn.data.sources import open_collection, open_files, open_source, open_splits, open_whole
 from acn.data.undecoded import ImageFiles
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Collection",
     "ImageFiles",
     "Images",
+    "Reading",
     "as_pixels",
     "assemble",
     "batches",
@@ -21,6 +23,7 @@ __all__ = [
     "find_palette",
     "open_collection",
     "open_files",
+    "open_source",
     "open_splits",
     "open_whole",
     "read_ahead",

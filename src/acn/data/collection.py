@@ -6,7 +6,7 @@ Axes: N images of a split, B of a batch, H height, W width, C channels (1 or 3),
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acn.config import ImageShape
+from acn.data.arrays import to_channels
 from acn.data.binarize import Binarizer
 from acn.data.palette import Bytes, level_table, to_levels
+from acn.data.reading import NOTHING, Reading
 from acn.errors import DataError
 
 Rows = NDArray[np.int64]
@@ -97,6 +99,23 @@ class Images:
         """Return the same images, not binarized, read through another palette, for instance that of a trained model."""
         return replace(self, palette=palette, binarizer=None)
 
+    def as_known(self, shape: ImageShape, palette: Bytes, name: str) -> "Images":
+        """Return the same images as a model knows them: through its palette, and grey ones in colour if that is needed.
+
+        Images that are binarized keep the palette of bits.
+
+        Raises:
+            DataError: they are of another size, or in colour where the model knows grey; `name` says which they are.
+        """
+        found = self.pixels.shape[1:3]
+        if found != (shape.height, shape.width):
+            raise DataError(
+                f"expected images of {shape.width}x{shape.height} pixels, found {found[1]}x{found[0]} in {name}; "
+                "resize or crop them"
+            )
+        read = self if self.binarizer is not None else self.with_palette(palette)
+        return replace(read, pixels=to_channels(self.pixels, shape.channels, name))
+
     def name_of(self, index: int) -> str:
         """Name the image at `index` in a way that a user can find it: its file, or its row."""
         return self.files[index] if self.files is not None else f"image {index}"
@@ -106,12 +125,20 @@ class Images:
         return level_table(self.palette if self.binarizer is None else self.binarizer.palette)
 
 
+class Source(NamedTuple):
+    """What a source holds: a short name, its own splits with `train` among them, and what happened to its files."""
+
+    name: str
+    splits: dict[str, Images]
+    reading: Reading = NOTHING
+
+
 @dataclass(frozen=True, eq=False)
 class Collection:
     """Train, valid and test images of one shape and one palette.
 
     `provenance` is JSON-able: source, counts, palette, binarization and a fingerprint of the pixels, so that a later
-    run can notice that the data changed.
+    run can notice that the data changed. `reading`: what was converted and left out on the way.
     """
 
     name: str
@@ -121,6 +148,7 @@ class Collection:
     valid: Images
     test: Images
     provenance: dict[str, Any]
+    reading: Reading = NOTHING
 
     @property
     def splits(self) -> dict[str, Images]:

@@ -1,57 +1,77 @@
-"""Folders of image files. Sub-folders named train, valid, test are splits; sub-folders below are classes."""
+"""Folders of image files. Sub-folders named as splits are those; sub-folders below are classes."""
 
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from acn.config import ImageShape
-from acn.data.collection import Images
+from acn.config import DataSettings, ImageShape
+from acn.data.collection import Images, Source
+from acn.data.decoded import Rows, decode_splits, undamaged
 from acn.data.labels import Labels, encode_names
-from acn.data.npz_keys import PREFIXES
+from acn.data.listing import list_images
 from acn.data.palette import ALL_BYTES, Bytes
-from acn.data.pictures import Pictures, decode, survey
+from acn.data.pictures import Pictures
+from acn.data.reading import Reading
+from acn.data.split_names import find_splits
 from acn.data.undecoded import ImageFiles
 from acn.errors import DataError
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
-
-def read_folder(root: Path) -> dict[str, Images]:
+def read_folder(root: Path, settings: DataSettings | None = None) -> Source:
     """Read the images below `root`, sorted by relative path, under the palette of all bytes.
 
-    Hidden files and files of other kinds are left alone. A split has labels when all its images lie in sub-folders.
+    A split has labels when all its images lie in sub-folders. `settings` say which files may be skipped or are too
+    large.
 
     Raises:
-        DataError: no images, unequal sizes, damaged files, or images beside the split folders.
+        DataError: no images, unequal sizes, damaged files, images beside the split folders, or a split without train.
     """
-    splits, depth = _by_split(root, list_images(root))
-    shape = survey(_pictures(root, [name for files in splits.values() for name in files]))
-    label_names, labels = _labels(splits, depth)
-    return {
+    settings = settings or DataSettings()
+    listing = list_images(root)
+    splits, depth = _by_split(root, listing.files)
+    pictures = {split: _pictures(root, files, settings) for split, files in splits.items()}
+
+    def identity_of(split: str, rows: Rows) -> str:
+        return _identity(root, _chosen(splits[split], rows))
+
+    decoded = decode_splits(pictures, identity_of, skip_damaged=settings.skip_damaged)
+    kept = {split: _chosen(files, decoded.kept[split]) for split, files in splits.items()}
+    label_names, labels = _labels(kept, depth)
+    images = {
         split: Images(
-            pixels=decode(_pictures(root, files), shape, _identity(root, files)),
+            pixels=decoded.pixels[split],
             palette=ALL_BYTES,
             labels=labels.get(split),
             label_names=label_names if split in labels else None,
             files=tuple(files),
         )
-        for split, files in splits.items()
+        for split, files in kept.items()
     }
+    return Source(root.resolve().name, images, decoded.reading + Reading(left_out=listing.left_out))
 
 
-def list_folder(root: Path, shape: ImageShape, palette: Bytes) -> dict[str, ImageFiles]:
-    """Return the images below `root` as `read_folder` does, none of them decoded yet.
+def list_folder(
+    root: Path, shape: ImageShape, palette: Bytes, settings: DataSettings
+) -> tuple[dict[str, ImageFiles], Reading]:
+    """Return the images below `root` as `read_folder` does, none of them decoded yet, and what was left out.
 
-    Each must be of `shape`, and is read through `palette`, uint8 [L].
+    Each must be of `shape`, and is read through `palette`, uint8 [L]. To leave out those that are damaged, all are
+    decoded once.
 
     Raises:
-        DataError: no images, or images beside the split folders.
+        DataError: no images, or images beside the split folders, or a split without train.
     """
-    splits, depth = _by_split(root, list_images(root))
+    listing = list_images(root)
+    splits, depth = _by_split(root, listing.files)
+    pictures = {split: _pictures(root, files, settings) for split, files in splits.items()}
+    damaged: tuple[str, ...] = ()
+    if settings.skip_damaged:
+        kept, damaged = undamaged(pictures, skip_damaged=True)
+        splits = {split: _chosen(files, kept[split]) for split, files in splits.items()}
     label_names, labels = _labels(splits, depth)
-    return {
+    images = {
         split: ImageFiles(
-            pictures=_pictures(root, files),
+            pictures=_pictures(root, files, settings),
             shape=shape,
             palette=palette,
             files=tuple(files),
@@ -60,60 +80,43 @@ def list_folder(root: Path, shape: ImageShape, palette: Bytes) -> dict[str, Imag
         )
         for split, files in splits.items()
     }
+    return images, Reading(left_out=listing.left_out, damaged=damaged)
 
 
-def list_images(root: Path) -> list[str]:
-    """Image files below `root`, relative to it with forward slashes, sorted; linked folders are followed, each once.
+def folder_pictures(root: Path, settings: DataSettings) -> tuple[dict[str, Pictures], Reading]:
+    """Return the image files of each split, unread, and what else lies there.
 
     Raises:
-        DataError: there are none.
+        DataError: see `list_folder`.
     """
-    found: list[str] = []
-    visited: set[str] = set()
-    for folder, subfolders, files in os.walk(root, onerror=_refuse, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in visited:
-            subfolders.clear()
-            continue
-        visited.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        # Texts, not paths: for a large folder of small images the listing is part of the time.
-        within = "" if folder == os.fspath(root) else os.path.relpath(folder, root).replace(os.sep, "/") + "/"
-        images = (name for name in files if not name.startswith("."))
-        found += [within + name for name in images if os.path.splitext(name)[1].lower() in SUFFIXES]
-    if not found:
-        kinds = ", ".join(sorted(suffix[1:] for suffix in SUFFIXES))
-        raise DataError(
-            f"expected image files ({kinds}) below the folder {root}, found none; add images or name another folder"
-        )
-    return sorted(found)
-
-
-def _refuse(error: OSError) -> None:
-    raise DataError(
-        f"the folder {error.filename} could not be read: {error.strerror}; check its permissions"
-    ) from error
+    listing = list_images(root)
+    splits, _ = _by_split(root, listing.files)
+    pictures = {split: _pictures(root, files, settings) for split, files in splits.items()}
+    return pictures, Reading(left_out=listing.left_out)
 
 
 def _by_split(root: Path, files: list[str]) -> tuple[dict[str, list[str]], int]:
     """Files by split, and how many leading folders of their paths only name the split."""
-    folders = {file.split("/")[0] for file in files if "/" in file}
-    if not folders & set(PREFIXES["train"]):
+    found = find_splits({file.split("/")[0] for file in files if "/" in file}, str(root), "folders")
+    if not found:
         return {"train": files}, 0
-    split_of: dict[str, str] = {}
-    for split, names in PREFIXES.items():
-        present = [name for name in names if name in folders]
-        if len(present) > 1:
-            raise DataError(f"{root}: the folders {present[0]} and {present[1]} are both the {split} split; remove one")
-        split_of |= dict.fromkeys(present, split)
-    splits: dict[str, list[str]] = {split: [] for split in split_of.values()}
+    if "train" not in found:
+        name = next(iter(found.values()))
+        raise DataError(
+            f"{root} has a folder {name} and none called train, so that it is not clear what to train on; call the "
+            f"folder of the training images train, name {root / name} if it alone is meant, or rename it if {name} is "
+            "a class"
+        )
+    folders = {name: split for split, name in found.items()}
+    splits: dict[str, list[str]] = {split: [] for split in found}
     for file in files:
-        if file.split("/")[0] not in split_of:
+        folder = file.split("/")[0]
+        if folder not in folders:
             raise DataError(
-                f"{root} has a folder train, so images belong into its folders {', '.join(split_of)}, found {file}; "
-                "move or remove it, or rename the folder train if that is a class"
+                f"{root} has a folder {found['train']}, so images belong into its folders {', '.join(folders)}, found "
+                f"{file}; move or remove it, or rename the folder {found['train']} if that is a class"
             )
-        splits[split_of[file.split("/")[0]]].append(file)
+        splits[folders[folder]].append(file)
     return splits, 1
 
 
@@ -122,9 +125,13 @@ def _labels(splits: Mapping[str, Sequence[str]], depth: int) -> tuple[tuple[str,
     return encode_names({split: [parts[0] for parts in column] for split, column in classes.items() if all(column)})
 
 
-def _pictures(root: Path, files: Sequence[str]) -> Pictures:
+def _chosen(files: Sequence[str], rows: Rows) -> list[str]:
+    return [files[row] for row in rows]
+
+
+def _pictures(root: Path, files: Sequence[str], settings: DataSettings) -> Pictures:
     names = [os.path.join(root, file) for file in files]
-    return Pictures(names, lambda index: Path(names[index]))
+    return Pictures(names, lambda index: Path(names[index]), settings.largest_megapixels)
 
 
 def _identity(root: Path, files: Sequence[str]) -> str:

@@ -7,40 +7,52 @@ from typing import Any
 
 import numpy as np
 
-from acn.data.collection import Images
+from acn.config import DataSettings
+from acn.data.collection import Images, Source
+from acn.data.decoded import Rows, decode_splits
 from acn.data.labels import Labels
-from acn.data.npz_keys import PREFIXES
 from acn.data.palette import ALL_BYTES
-from acn.data.pictures import Pictures, decode, survey
+from acn.data.pictures import Pictures
+from acn.data.split_names import find_splits
 from acn.errors import DataError, MissingExtraError
 
 
-def read_hub(name: str) -> dict[str, Images]:
+def read_hub(name: str, settings: DataSettings | None = None) -> Source:
     """Read the splits of the dataset OWNER/NAME under the palette of all bytes.
 
     The image column and the label column are found by their types; splits other than train, validation and test are
-    left alone, and a split with missing labels has none.
+    left alone, and a split with missing labels has none. `settings` say which images may be skipped or are too large.
 
     Raises:
         MissingExtraError: the library is not installed.
         DataError: no such dataset, no network, no training split, no image column, or images that cannot be used.
     """
+    settings = settings or DataSettings()
     splits = _by_split(name, _load(name))
     images, labels = _columns(name, splits["train"])
-    pictures = {split: _pictures(f"{name} {split}", rows, images) for split, rows in splits.items()}
-    every = [(pictures[split], row) for split, rows in splits.items() for row in range(len(rows))]
-    shape = survey(
-        Pictures([part.names[row] for part, row in every], lambda index: every[index][0].fetch(every[index][1]))
-    )
-    return {
+    pictures = {
+        split: _pictures(f"{name} {split}", rows, images, settings.largest_megapixels) for split, rows in splits.items()
+    }
+
+    def identity_of(split: str, kept: Rows) -> str:
+        skipped = sorted(set(range(len(splits[split]))) - set(kept))
+        return f"hub {name} {split} {splits[split].cache_files}" + (f" without {skipped}" if skipped else "")
+
+    decoded = decode_splits(pictures, identity_of, skip_damaged=settings.skip_damaged)
+    found = {
         split: Images(
-            pixels=decode(pictures[split], shape, f"hub {name} {split} {rows.cache_files}"),
+            pixels=decoded.pixels[split],
             palette=ALL_BYTES,
-            labels=None if labels is None else _labels(list(rows[labels])),
+            labels=None if labels is None else _labels(_at(list(rows[labels]), decoded.kept[split])),
             label_names=None if labels is None else tuple(rows.features[labels].names),
         )
         for split, rows in splits.items()
     }
+    return Source(name, found, decoded.reading)
+
+
+def _at(values: list[int | None], rows: Rows) -> list[int | None]:
+    return [values[row] for row in rows]
 
 
 def _labels(classes: list[int | None]) -> Labels | None:
@@ -68,15 +80,7 @@ def _load(name: str) -> Mapping[str, Any]:
 
 
 def _by_split(name: str, loaded: Mapping[str, Any]) -> dict[str, Any]:
-    splits: dict[str, Any] = {}
-    for split, names in PREFIXES.items():
-        present = [known for known in names if known in loaded]
-        if len(present) > 1:
-            raise DataError(
-                f"dataset {name}: {present[0]} and {present[1]} are both the {split} split; use a dataset with one"
-            )
-        if present:
-            splits[split] = loaded[present[0]]
+    splits = {split: loaded[found] for split, found in find_splits(loaded, f"dataset {name}", "splits").items()}
     if "train" not in splits:
         raise DataError(
             f"dataset {name}: expected a split named train, found {', '.join(loaded)}; use a dataset that has one"
@@ -96,7 +100,7 @@ def _columns(name: str, rows: Any) -> tuple[str, str | None]:  # noqa: ANN401 - 
     return images[0], labels[0] if labels else None
 
 
-def _pictures(what: str, rows: Any, column: str) -> Pictures:  # noqa: ANN401 - as above
+def _pictures(what: str, rows: Any, column: str, largest_megapixels: float) -> Pictures:  # noqa: ANN401 - as above
     import datasets
 
     encoded = rows.select_columns([column]).cast_column(column, datasets.Image(decode=False))
@@ -107,4 +111,4 @@ def _pictures(what: str, rows: Any, column: str) -> Pictures:  # noqa: ANN401 - 
             raise DataError(f"expected an image in {what} {index}, found none; use a dataset without gaps")
         return BytesIO(found["bytes"]) if found["bytes"] is not None else Path(found["path"])
 
-    return Pictures([f"{what} {index}" for index in range(len(encoded))], fetch)
+    return Pictures([f"{what} {index}" for index in range(len(encoded))], fetch, largest_megapixels)

@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from acn.data.split_names import NAMES
 from acn.errors import DataError
-
-PREFIXES = {"train": ("train",), "valid": ("valid", "val", "validation"), "test": ("test",)}
 
 UNSPLIT = (("images", "labels"), ("x", "y"))
 
@@ -23,9 +22,12 @@ def find_keys(names: Iterable[str], where: str) -> dict[str, Keys]:
     Raises:
         DataError: no training images are among `names`, or a split comes twice; `where` names the archive.
     """
-    known = {name.lower(): name for name in names}
+    known: dict[str, str] = {}
+    for name in names:
+        if (other := known.setdefault(name.casefold(), name)) != name:
+            raise DataError(f"{where}: the arrays {other} and {name} differ in case alone; rename one of them")
     found: dict[str, Keys] = {}
-    for split, prefixes in PREFIXES.items():
+    for split, prefixes in NAMES.items():
         pairs = [(f"{prefix}_images", f"{prefix}_labels") for prefix in prefixes]
         pairs += [(f"x_{prefix}", f"y_{prefix}") for prefix in prefixes]
         present = [Keys(known[images], known.get(labels)) for images, labels in pairs if images in known]

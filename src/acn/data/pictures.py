@@ -1,43 +1,89 @@
-"""Image files of any format Pillow reads, decoded by a few threads into uint8 [N, H, W, C]."""
+"""Many image files: their size by their headers, their pixels by a few threads, and those that are damaged.
 
+Letters: N files, H height, W width, C channels (1 or 3).
+"""
+
+import struct
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from PIL import Image
 
+from acn.config import LARGEST_MEGAPIXELS
 from acn.data.ahead import reading_threads
+from acn.data.arrays import to_channels
+from acn.data.formats import DamagedImageError, opened
+from acn.data.originals import conversions, orientation_of, pixels_of_original, read_original
 from acn.data.palette import Bytes
 from acn.data.storage import chunk_rows, gather
 from acn.errors import DataError
+from acn.wording import listed
 
-GREY_MODES = ("1", "L", "LA")
-DEEP_MODES = ("I", "F")  # and those that begin with "I;": more than 8 bits per pixel
+GREY_MODES = ("1", "L", "LA", "I", "F")  # and those that begin with "I;"
+SIDEWAYS = range(5, 9)  # EXIF orientations that exchange height and width
+PNG_NOTES = frozenset({b"eXIf", b"iTXt", b"tEXt", b"zTXt"})  # chunks that may hold an orientation
+
+# Changes when files come to mean other pixels, so that none are taken from a cache that was written before.
+READER = "upright, on black"
 
 SURVEY_ROWS = 4096
+MOST_NAMES = 5
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Encoded images: what a user calls each, and where to read it."""
+    """Encoded images: what a user calls each, where to read it, and how many million pixels it may have."""
 
     names: Sequence[str]
     fetch: Callable[[int], Path | BytesIO]
+    largest_megapixels: float = LARGEST_MEGAPIXELS
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def take(self, rows: Sequence[int]) -> "Pictures":
+        """Return those at `rows`."""
+        return replace(self, names=[self.names[row] for row in rows], fetch=lambda index: self.fetch(rows[index]))
+
+
+def join(parts: Sequence[Pictures]) -> Pictures:
+    """Return the pictures of all parts in turn, under the limit of the first."""
+    places = [(part, row) for part in parts for row in range(len(part))]
+    names = [part.names[row] for part, row in places]
+    return Pictures(names, lambda index: places[index][0].fetch(places[index][1]), parts[0].largest_megapixels)
+
+
+def read_picture(source: Path | BytesIO, name: str, largest_megapixels: float) -> tuple[Bytes, tuple[str, ...]]:
+    """Read a file as networks see it, wherever it comes from: pixels uint8 [H, W, C], and what was converted for that.
+
+    Raises:
+        DamagedImageError: it is no image, or a damaged one.
+        DataError: it has too many pixels, or values of no fixed range.
+    """
+    original = read_original(source, name, exact=False, largest_megapixels=largest_megapixels)
+    return pixels_of_original(original), conversions(original)
 
 
 def survey(pictures: Pictures) -> tuple[int, int, int]:
     """Height, width and channels of all pictures, from their headers; one colour picture makes all of them colour.
 
+    A file whose palette holds greys alone is grey. One in colour is in colour, even if all of its pixels are grey.
+
     Raises:
-        DataError: a file is not an image, has more than 8 bits per channel, or differs in size from the first.
+        DamagedImageError: a file is no image, or a damaged one.
+        DataError: a file has too many pixels, or differs in size from the first.
     """
     channels = 1
     first: tuple[int, int] | None = None
-    for index, (size, found) in enumerate(_headers(pictures)):
+    for index, (size, found) in enumerate(_each(pictures, _header)):
         first = first or size
         if size != first:
             raise DataError(
@@ -50,33 +96,41 @@ def survey(pictures: Pictures) -> tuple[int, int, int]:
     return first[1], first[0], channels
 
 
-def decode(pictures: Pictures, shape: tuple[int, int, int], identity: str) -> Bytes:
-    """Pixels uint8 [N, H, W, C] of pictures of `shape` [H, W, C]; `identity` is what a cache file of them is known by.
+def decode(
+    pictures: Pictures, shape: tuple[int, int, int], identity: str, converted: Counter[str] | None = None
+) -> Bytes:
+    """Pixels uint8 [N, H, W, C] of pictures of `shape` [H, W, C].
+
+    Args:
+        pictures: what to read.
+        shape: that all of them have.
+        identity: what a cache file of them is known by.
+        converted: counts the pictures by what was done to them.
 
     Raises:
-        DataError: a file is damaged.
+        DamagedImageError: a file is damaged.
     """
-    return gather(identity, (len(pictures.names), *shape), _chunks(pictures, shape))
+    converted = Counter() if converted is None else converted
+    return gather(f"{READER} {identity}", (len(pictures), *shape), _chunks(pictures, shape, converted), converted)
 
 
-def pixels_of(pictures: Pictures, index: int, shape: tuple[int, int, int]) -> Bytes:
-    """Pixels uint8 of `shape` [H, W, C] of one picture that no survey has seen.
+def pixels_of(pictures: Pictures, index: int, shape: tuple[int, int, int]) -> tuple[Bytes, tuple[str, ...]]:
+    """Pixels uint8 of `shape` [H, W, C] of one picture, grey ones in colour where C is 3, and what was done to it.
 
     Raises:
-        DataError: it is damaged, has more than 8 bits per channel, another size, or colour where C is 1.
+        DamagedImageError: it is damaged.
+        DataError: it has too many pixels, values of no fixed range, another size, or colour where C is 1.
     """
-    height, width, channels = shape
+    name = pictures.names[index]
     # Read at once: Pillow takes a sixth longer for a small file that it reads piece by piece.
-    with _opened(pictures, index, BytesIO(source_of(pictures, index))) as image:
-        found = _channels(image, pictures.names[index])
-        if image.size != (width, height):
-            raise DataError(
-                f"expected images of {width}x{height} pixels, found {image.width}x{image.height} in "
-                f"{pictures.names[index]}; resize or crop it"
-            )
-        if found > channels:
-            raise DataError(f"expected grey images, found colour in {pictures.names[index]}; convert it to grey")
-        return _plain(image, shape)
+    pixels, converted = read_picture(BytesIO(source_of(pictures, index)), name, pictures.largest_megapixels)
+    height, width, channels = shape
+    if pixels.shape[:2] != (height, width):
+        raise DataError(
+            f"expected images of {width}x{height} pixels, found {pixels.shape[1]}x{pixels.shape[0]} in {name}; "
+            "resize or crop it"
+        )
+    return to_channels(pixels, channels, name), converted
 
 
 def source_of(pictures: Pictures, index: int) -> bytes:
@@ -92,57 +146,92 @@ def source_of(pictures: Pictures, index: int) -> bytes:
         raise DataError(f"{pictures.names[index]} could not be read: {error.strerror}; restore it") from error
 
 
-def _headers(pictures: Pictures) -> Iterator[tuple[tuple[int, int], int]]:
+def find_damaged(pictures: Pictures) -> dict[int, DamagedImageError]:
+    """Decode all pictures; those that are damaged, by their row.
+
+    Raises:
+        DataError: a file has too many pixels, or values of no fixed range.
+    """
+    return {row: error for row, error in enumerate(_each(pictures, _damage)) if error is not None}
+
+
+def all_damaged(errors: Sequence[DamagedImageError], images: int) -> DataError:
+    """One error for all damaged files among so many `images`; the first of them are named."""
+    if len(errors) == 1:
+        return errors[0]
+    named = listed((f"{error.name} ({error.reason})" for error in errors), MOST_NAMES)
+    return DataError(
+        f"expected images, found {len(errors):,} files of {images:,} that cannot be decoded: {named}; "
+        "repair or remove them, or leave them out by --skip-damaged",
+    )
+
+
+def _each(pictures: Pictures, work: Callable[[Pictures, int], Result]) -> Iterator[Result]:
+    """Do the work for all pictures by a few threads; results in order."""
     with ThreadPoolExecutor(reading_threads()) as pool:
-        for start in range(0, len(pictures.names), SURVEY_ROWS):
-            rows = range(start, min(start + SURVEY_ROWS, len(pictures.names)))
-            yield from pool.map(lambda index: _header(pictures, index), rows)
+        for start in range(0, len(pictures), SURVEY_ROWS):
+            rows = range(start, min(start + SURVEY_ROWS, len(pictures)))
+            yield from pool.map(lambda index: work(pictures, index), rows)
 
 
-def _chunks(pictures: Pictures, shape: tuple[int, int, int]) -> Iterator[Bytes]:
+def _chunks(pictures: Pictures, shape: tuple[int, int, int], converted: Counter[str]) -> Iterator[Bytes]:
     step = chunk_rows(shape[0] * shape[1] * shape[2])
     with ThreadPoolExecutor(reading_threads()) as pool:
-        for start in range(0, len(pictures.names), step):
-            rows = range(start, min(start + step, len(pictures.names)))
-            yield np.stack(list(pool.map(lambda index: _pixels(pictures, index, shape), rows)))
+        for start in range(0, len(pictures), step):
+            rows = range(start, min(start + step, len(pictures)))
+            found = list(pool.map(lambda index: pixels_of(pictures, index, shape), rows))
+            for _, done in found:
+                converted.update(done)
+            yield np.stack([pixels for pixels, _ in found])
+
+
+def _damage(pictures: Pictures, index: int) -> DamagedImageError | None:
+    try:
+        read_picture(BytesIO(source_of(pictures, index)), pictures.names[index], pictures.largest_megapixels)
+    except DamagedImageError as error:
+        return error
+    return None
 
 
 def _header(pictures: Pictures, index: int) -> tuple[tuple[int, int], int]:
-    with _opened(pictures, index) as image:
-        return image.size, _channels(image, pictures.names[index])
-
-
-def _channels(image: Image.Image, name: str) -> int:
-    if image.mode in DEEP_MODES or image.mode.startswith("I;"):
-        raise DataError(
-            f"expected 8 bits per channel, found Pillow's mode {image.mode} in {name}; convert it to 8 bits"
-        )
-    return 1 if image.mode in GREY_MODES else 3
-
-
-def _pixels(pictures: Pictures, index: int, shape: tuple[int, int, int]) -> Bytes:
-    with _opened(pictures, index) as image:
-        return _plain(image, shape)
-
-
-def _plain(image: Image.Image, shape: tuple[int, int, int]) -> Bytes:
-    wanted = "L" if shape[2] == 1 else "RGB"
-    if image.mode == wanted:  # to convert would copy
-        return np.asarray(image).reshape(shape)
-    # Through RGBA, because Pillow warns about palettes with transparency that go to RGB directly.
-    plain = image.convert("RGBA") if image.mode == "P" else image
-    return np.asarray(plain.convert(wanted)).reshape(shape)
-
-
-@contextmanager
-def _opened(pictures: Pictures, index: int, source: BytesIO | None = None) -> Iterator[Image.Image]:
+    """Width and height when upright, and channels."""
+    name = pictures.names[index]
     try:
-        with Image.open(source or pictures.fetch(index)) as image:
-            yield image
+        with opened(pictures.fetch(index), name, pictures.largest_megapixels) as image:
+            return _upright_size(image), _channels(image)
     except DataError:
         raise
     except Exception as error:  # decoders raise a dozen types on damaged files
-        raise DataError(
-            f"expected an image, found a file that cannot be decoded: {pictures.names[index]} ({error}); "
-            "repair or remove it"
-        ) from error
+        raise DamagedImageError(name, error) from error
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
+    if width == height or image.format == "TIFF":  # Pillow turns a TIFF itself
+        return image.size
+    if image.format == "PNG" and _has_late_notes(image):
+        image.load()
+    return (height, width) if orientation_of(image) in SIDEWAYS else (width, height)
+
+
+def _has_late_notes(image: Image.Image) -> bool:
+    """Whether a PNG has notes behind its pixels; the chunks are passed over unread."""
+    file = cast(Any, image).fp
+    place = file.tell()
+    file.seek(8)
+    pixels_seen = found = False
+    while len(header := file.read(8)) == 8 and not found:
+        length, kind = struct.unpack(">I4s", header)
+        pixels_seen |= kind == b"IDAT"
+        found = pixels_seen and kind in PNG_NOTES
+        file.seek(length + 4, 1)
+    file.seek(place)
+    return found
+
+
+def _channels(image: Image.Image) -> int:
+    if image.mode in GREY_MODES or image.mode.startswith("I;"):
+        return 1
+    palette = image.getpalette() if image.mode in ("P", "PA") else None
+    greys = palette is not None and palette[0::3] == palette[1::3] == palette[2::3]
+    return 1 if greys else 3

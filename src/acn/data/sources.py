@@ -8,12 +8,13 @@ import numpy as np
 
 from acn.config import DataSettings, ImageShape
 from acn.data.assembly import assemble
-from acn.data.collection import Collection, Images
+from acn.data.collection import Collection, Images, Source
 from acn.data.folder import list_folder, read_folder
 from acn.data.hub import read_hub
 from acn.data.npz import read_npz
 from acn.data.order import spread
 from acn.data.palette import ALL_BYTES, Bytes
+from acn.data.reading import Reading
 from acn.data.static_mnist import ARCHIVE
 from acn.data.undecoded import ImageFiles
 from acn.errors import DataError, MissingExtraError
@@ -31,8 +32,8 @@ def open_collection(settings: DataSettings) -> Collection:
         MissingExtraError: the source needs a library that is not installed.
         UsageError: binarization is asked for images that have two levels already.
     """
-    name, splits = open_splits(settings.source)
-    return assemble(name, splits, settings)
+    name, splits, reading = open_source(settings)
+    return assemble(name, splits, settings, reading)
 
 
 def open_whole(settings: DataSettings, split: str | None = None) -> Collection:
@@ -43,60 +44,75 @@ def open_whole(settings: DataSettings, split: str | None = None) -> Collection:
     Raises:
         DataError: see `open_splits`; or there is no such split.
     """
-    name, splits = open_splits(settings.source)
+    name, splits, reading = open_source(settings)
     if split is not None and split not in splits:
         raise DataError(f"{settings.source} has no split {split!r}; it has {', '.join(splits)}")
     chosen = [images for key, images in splits.items() if split in (None, key)]
     pixels = chosen[0].pixels if len(chosen) == 1 else np.concatenate([images.pixels for images in chosen])
     images = Images(pixels, ALL_BYTES)
     sample = images.take(spread(len(images), WHOLE_SAMPLE))
-    return assemble(name, {"train": images, "valid": sample, "test": sample}, settings)
+    return assemble(name, {"train": images, "valid": sample, "test": sample}, settings, reading)
 
 
 def open_splits(source: str) -> tuple[str, dict[str, Images]]:
-    """Return a short name and the splits that `source` itself brings, `train` among them; their palette is all bytes.
+    """Return the name and the splits of `open_source` under the default settings."""
+    return open_source(DataSettings(source=source))[:2]
 
-    For encoding and compressing: every image of a source, however few; `Images.with_palette` gives them a model's.
+
+def open_source(settings: DataSettings) -> Source:
+    """Return the splits that `settings.source` itself brings; their palette is all bytes, and nothing is binarized.
+
+    For encoding and compressing: every image of a source, however few; `Images.as_known` gives them a model's palette.
 
     Raises:
         DataError: there is no such source, or its images or labels are not usable.
         MissingExtraError: the source needs a library that is not installed.
     """
+    source = settings.source
     if source == "digits":
-        return source, {"train": _digits()}
+        return Source(source, {"train": _digits()})
     if source.startswith("hub:"):
-        return source.removeprefix("hub:"), read_hub(source.removeprefix("hub:"))
+        return read_hub(source.removeprefix("hub:"), settings)
     path = _existing(source)
     if path is None:
         if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", source) and not source.lower().endswith(".npz"):
-            return source, _hub_or_typo(source)
+            return _hub_or_typo(source, settings)
         looked = " and ".join(str(path) for path in _candidates(source)) or "no place, since the name is empty"
         remedy = "make it by acn static-mnist" if source == ARCHIVE else KINDS
         raise DataError(
             f"there is no file or folder {source!r}; looked for {looked}; {remedy} (or one in the folder ACN_DATA)"
         )
     if path.is_dir():
-        return path.resolve().name, read_folder(path)
+        return read_folder(path, settings)
     if path.suffix.lower() == ".npz":
-        return path.stem, read_npz(path)
+        return Source(path.stem, read_npz(path))
     raise DataError(f"expected a source of images, found the file {path}; {KINDS}")
 
 
-def open_files(source: str, shape: ImageShape, palette: Bytes) -> dict[str, ImageFiles] | None:
+def open_files(
+    settings: DataSettings, shape: ImageShape, palette: Bytes
+) -> tuple[dict[str, ImageFiles], Reading] | None:
     """Return the splits of a folder without decoding an image, to be read as `shape` through `palette`.
 
-    None where `source` is no folder; then `open_splits` says what it is.
+    The `Reading` beside them says what is known by then; that of each split grows as its images are read. None where
+    the source is no folder; then `open_source` says what it is.
 
     Raises:
         DataError: the folder has no images, or images beside its split folders.
     """
+    path = folder_of(settings.source)
+    return list_folder(path, shape, palette, settings) if path is not None else None
+
+
+def folder_of(source: str) -> Path | None:
+    """Return the folder that `source` names, None where it is anything else."""
     path = None if source == "digits" or source.startswith("hub:") else _existing(source)
-    return list_folder(path, shape, palette) if path is not None and path.is_dir() else None
+    return path if path is not None and path.is_dir() else None
 
 
-def _hub_or_typo(source: str) -> dict[str, Images]:
+def _hub_or_typo(source: str, settings: DataSettings) -> Source:
     try:
-        return read_hub(source)
+        return read_hub(source, settings)
     except (DataError, MissingExtraError) as error:
         raise DataError(f"there is no file or folder {source!r}, and as a dataset of the hub: {error}") from error
 

@@ -1,9 +1,11 @@
 """Decoded pixels: in memory while they are small, in a memory-mapped cache file when they are not."""
 
 import hashlib
+import json
 import math
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ import numpy as np
 
 from acn.data.palette import Bytes
 from acn.errors import StorageError
+from acn.files import write_text_atomically
 
 # Larger collections go to a file: they would crowd out the training itself.
 MEMORY_LIMIT = 2 << 30
@@ -31,11 +34,14 @@ def cache_folder() -> Path:
     return Path(os.environ.get("ACN_CACHE") or Path.home() / ".cache" / "acn")
 
 
-def gather(identity: str, shape: tuple[int, int, int, int], chunks: Iterable[Bytes]) -> Bytes:
+def gather(
+    identity: str, shape: tuple[int, int, int, int], chunks: Iterable[Bytes], counts: Counter[str] | None = None
+) -> Bytes:
     """Collect `chunks`, uint8 [n, H, W, C] each, into one array of `shape` [N, H, W, C].
 
     Above `MEMORY_LIMIT` the result is a read-only memory map of a cache file; where that file exists from an
     earlier call with the same `identity` (a text that changes whenever the data does), the chunks are not read.
+    `counts`, which reading the chunks increases, are kept beside that file, and come from there then.
 
     Raises:
         StorageError: the cache file cannot be written.
@@ -44,8 +50,13 @@ def gather(identity: str, shape: tuple[int, int, int, int], chunks: Iterable[Byt
         return _in_memory(shape, chunks)
     name = hashlib.sha256(f"{identity} {shape}".encode(errors="surrogateescape")).hexdigest()[:32]
     path = cache_folder() / f"{name}.npy"
+    counts, kept = Counter() if counts is None else counts, path.with_suffix(".json")
     if not path.is_file():
         _write_whole(path, shape, chunks)
+        if counts:
+            write_text_atomically(kept, json.dumps(counts))
+    elif kept.is_file():
+        counts.update(json.loads(kept.read_text(encoding="utf-8")))
     mapped: Bytes = np.load(path, mmap_mode="r", allow_pickle=False)
     return mapped
 

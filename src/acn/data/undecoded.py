@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Lock
 
 import numpy as np
 import torch
@@ -10,9 +11,11 @@ from torch import Tensor
 
 from acn.config import ImageShape
 from acn.data.collection import Indices
+from acn.data.formats import DamagedImageError
 from acn.data.labels import Labels
 from acn.data.palette import Bytes, level_table, to_levels
-from acn.data.pictures import Pictures, pixels_of, source_of
+from acn.data.pictures import Pictures, all_damaged, find_damaged, pixels_of, source_of
+from acn.data.reading import Reading, count
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -31,6 +34,8 @@ class ImageFiles:
     files: tuple[str, ...] = field(repr=False)
     labels: Labels | None = None
     label_names: tuple[str, ...] | None = None
+    _converted: dict[int, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False)
+    _looking: Lock = field(default_factory=Lock, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -39,13 +44,23 @@ class ImageFiles:
         """Pixel values of the images at `indices` [B], uint8 [B, H, W, C].
 
         Raises:
-            DataError: a file is damaged, has more than 8 bits per channel, or is not of `shape`.
+            DataError: files are damaged (then all are found, and the first are named); or one has too many pixels,
+                values of no fixed range, or is not of `shape`.
         """
         wanted = (self.shape.height, self.shape.width, self.shape.channels)
         values = np.empty((len(indices), *wanted), dtype=np.uint8)
-        for place, index in enumerate(indices):
-            values[place] = pixels_of(self.pictures, int(index), wanted)
+        try:
+            for place, index in enumerate(map(int, indices)):
+                values[place], self._converted[index] = pixels_of(self.pictures, index, wanted)
+        except DamagedImageError:
+            with self._looking:  # one thread is enough
+                raise all_damaged(list(find_damaged(self.pictures).values()), len(self)) from None
         return values
+
+    @property
+    def reading(self) -> Reading:
+        """What was converted in those images that were read so far."""
+        return Reading(converted=count(kind for kinds in self._converted.values() for kind in kinds))
 
     def batch(self, indices: Indices) -> Tensor:
         """Level indices 0 ... L - 1 of the images at `indices` [B], uint8 [B, C, H, W].
@@ -57,11 +72,13 @@ class ImageFiles:
         return torch.from_numpy(np.ascontiguousarray(levels.transpose(0, 3, 1, 2)))
 
     def png(self, index: int) -> bytes | None:
-        """Return the file of the image at `index` as it is when it is a PNG, else None.
+        """Return the file of the image at `index` as it is when it is a PNG of which nothing was converted, else None.
 
         Raises:
             DataError: the file cannot be read any more.
         """
+        if self._converted.get(index):
+            return None  # networks saw another picture than a viewer would
         data = source_of(self.pictures, index)
         return data if data.startswith(PNG_SIGNATURE) else None
 

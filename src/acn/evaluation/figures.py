@@ -100,8 +100,6 @@ LIKELIHOODS: tuple[tuple[str, Published], ...] = (
     ("GLN", Published(79.0, "Veness et al., 2017")),
     ("MatNet", Published(78.5, "Bachman, 2016", at_most=True)),
 )
-# Accuracy in percent of a linear classifier on the codes of other models (Table 3).
-ACCURACIES = {"vae": Published(95.4), "pixelvae": Published(97.9)}
 
 
 def figures(unit: Unit) -> list[Figure]:

@@ -1,12 +1,13 @@
 """An image of the user's own, from the bytes of a file to level indices that the model knows.
 
-Nothing here trusts the bytes: few formats, no more pixels than a camera has, and every failure is one sentence.
+A file is read as those of a folder are, so that it has one code. Nothing here trusts the bytes: no more pixels than a
+camera has, and every failure is one sentence.
 """
 
-import io
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
+from io import BytesIO
 
 import numpy as np
 import torch
@@ -15,14 +16,21 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from acn.config import ImageShape
+from acn.data.formats import DamagedImageError, TooManyPixelsError, opened, recognised
+from acn.data.pictures import read_picture
 from acn.errors import DataError
 
 MOST_BYTES = 16 << 20
-MOST_PIXELS = 50_000_000
+MOST_MEGAPIXELS = 50
 MOST_SIDE = 65_535  # as in a JPEG file: decoders take time and memory for every row, however short it is
 MOST_SCANS = 40  # in a JPEG file; progressive ones have about ten
-# Formats that Pillow decodes by itself: for others, such as EPS, it would start programs.
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+# What is told of that which `acn.data.originals.conversions` names; other files look as they did.
+STEPS = {
+    "with transparency": "transparency made black",
+    "of 16 bits": "16 bits made 8",
+    "with further frames": "first frame taken",
+    "turned by EXIF": "turned upright",
+}
 KEPT = 256
 
 
@@ -68,7 +76,7 @@ def read_upload(data: bytes, shape: ImageShape, palette: NDArray[np.uint8], *, i
         invert: exchange dark and light first.
 
     Raises:
-        TooLargeError: more than `MOST_BYTES` bytes, or see `check_size`.
+        TooLargeError: more than `MOST_BYTES` bytes, `MOST_MEGAPIXELS` million pixels, or `MOST_SIDE` on a side.
         DataError: not an image, a damaged one, or a format that is not accepted.
     """
     if len(data) > MOST_BYTES:
@@ -86,54 +94,47 @@ def read_upload(data: bytes, shape: ImageShape, palette: NDArray[np.uint8], *, i
 
 
 def _decoded(data: bytes, *, colour: bool) -> tuple[Image.Image, list[str]]:
-    done = []
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is wrong with a file is said in the answer, not on the server
-            with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-                check_size(*opened.size)
-                check_scans(data, opened)
-                opened.load()
-                upright = ImageOps.exif_transpose(opened)
-                if upright.has_transparency_data:
-                    done.append("transparency made black")
-                    upright = upright.convert("RGBA")
-                    upright = Image.alpha_composite(Image.new("RGBA", upright.size, (0, 0, 0, 255)), upright)
-                picture = upright.convert("RGB" if colour else "L")
-    except Image.DecompressionBombError as error:
-        raise TooLargeError(f"the image has more than {MOST_PIXELS:,} pixels; make it smaller") from error
+            _check(data)
+            pixels, converted = read_picture(BytesIO(data), "the image", MOST_MEGAPIXELS)
+    except TooManyPixelsError as error:
+        raise _too_large(error.width, error.height) from error
+    except DamagedImageError as error:
+        raise _not_an_image() from error
     except DataError:
         raise
     except Exception as error:  # decoders raise a dozen types on damaged files
-        raise DataError(f"this is not an image, or a damaged one; accepted are {', '.join(FORMATS)}") from error
-    if not colour and upright.mode not in ("1", "L", "I;16", "I", "F"):
+        raise _not_an_image() from error
+    done = [STEPS[words] for words in converted if words in STEPS]
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    if picture.mode == "RGB" and not colour:
         done.append("made grey")
-    return picture, done
+    return picture.convert("RGB" if colour else "L"), done
 
 
-def check_size(width: int, height: int) -> None:
-    """Refuse an image by the size that its file declares, before anything of it is decoded.
+def _check(data: bytes) -> None:
+    """Refuse an image by what its file declares, before anything of it is decoded."""
+    with opened(BytesIO(data), "the image", MOST_MEGAPIXELS) as image:
+        if max(image.size) > MOST_SIDE:
+            raise _too_large(*image.size)
+        if "JPEG" in (image.format or "") or str(image.info.get("compression")) == "jpeg":
+            # A few bytes make a scan, and each goes over all of the picture.
+            scans = data.count(b"\xff\xda")
+            if scans > MOST_SCANS:
+                raise DataError(f"the image has {scans:,} scans; expected at most {MOST_SCANS}; save it again")
 
-    Raises:
-        TooLargeError: it has more than `MOST_PIXELS` pixels, or a side longer than `MOST_SIDE`.
-    """
-    if width * height > MOST_PIXELS or max(width, height) > MOST_SIDE:
-        raise TooLargeError(
-            f"the image has {width:,} × {height:,} pixels; expected at most {MOST_PIXELS:,} in all, and {MOST_SIDE:,} "
-            "on a side; make it smaller"
-        )
+
+def _not_an_image() -> DataError:
+    return DataError(f"this is not an image, or a damaged one; accepted are {', '.join(recognised())}")
 
 
-def check_scans(data: bytes, opened: Image.Image) -> None:
-    """Refuse a JPEG image of very many scans: a few bytes make a scan, and each goes over all of the picture.
-
-    Raises:
-        DataError: it has more than `MOST_SCANS`.
-    """
-    if "JPEG" in (opened.format or "") or str(opened.info.get("compression")) == "jpeg":
-        scans = data.count(b"\xff\xda")
-        if scans > MOST_SCANS:
-            raise DataError(f"the image has {scans:,} scans; expected at most {MOST_SCANS}; save it again")
+def _too_large(width: int, height: int) -> TooLargeError:
+    return TooLargeError(
+        f"the image has {width:,} × {height:,} pixels; expected at most {MOST_MEGAPIXELS} million in all, and "
+        f"{MOST_SIDE:,} on a side; make it smaller"
+    )
 
 
 def _levels(values: NDArray[np.uint8], palette: NDArray[np.uint8], done: list[str]) -> NDArray[np.uint8]:
