@@ -23,7 +23,8 @@ from acn.errors import UsageError
 from acn.evaluation.costs import encode
 from acn.models import build
 from acn.recipes import recipe
-from acn.runs import WEIGHTS, create_run, save_prior, write_tensors
+from acn.runs import WEIGHTS, create_run, save_prior
+from acn.tensors import write_tensors
 
 POINTS = 60_000
 STARTS = 5

@@ -20,10 +20,11 @@ REPOSITORY = Path(__file__).parents[1]
 FLOORS = (
     ("errors", "units", "version", "threads", "progress"),
     ("config", "files", "pretrained", "provenance"),
-    ("recipes",),
+    ("recipes", "tensors"),
     ("distributions",),
     ("data", "networks", "memory"),
     ("models",),
+    ("checks",),
     ("runs",),
     ("training", "evaluation", "sampling", "codec", "exports"),
     ("projector",),

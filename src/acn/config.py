@@ -14,8 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from acn.errors import UsageError
 
-# Seeds of a training lie below: a generator takes 63 bits, of which the number of the step has 40.
+# Seeds of a training lie below, and the numbers of its steps: a generator takes 63 bits.
 SEEDS = 2**23
+STEPS = 2**40
+# Layers have at most so many features, and networks so many layers: beyond is a slip of the keyboard, or an attack.
+WIDEST = 2**16
+DEEPEST = 1000
+# Characters of a user's text that a message repeats.
+QUOTED = 300
+
+Width = Annotated[int, Field(ge=1, le=WIDEST)]
 
 
 class Settings(BaseModel):
@@ -60,8 +68,10 @@ class EncoderSettings(Settings):
     `stages`: the filters of each convolution, stage by stage.
     """
 
-    stages: tuple[tuple[int, ...], ...] = ((32,), (64, 64), (128, 128))
-    hidden: int = Field(256, ge=0)
+    stages: tuple[Annotated[tuple[Annotated[int, Field(le=WIDEST)], ...], Field(max_length=64)], ...] = Field(
+        ((32,), (64, 64), (128, 128)), max_length=16
+    )
+    hidden: int = Field(256, ge=0, le=WIDEST)
 
     @model_validator(mode="after")
     def _stages_hold_filters(self) -> Self:
@@ -81,12 +91,12 @@ class DecoderSettings(Settings):
     `dropout`: share of the features after each gate that a training step leaves out; pays where images are few.
     """
 
-    filters: int = Field(64, ge=3)
-    blocks: int = Field(10, ge=1)
-    kernel: int = Field(5, ge=3)
-    first_kernel: int = Field(7, ge=3)
-    head: int = Field(128, ge=3)
-    canvas: int = Field(8, ge=0)
+    filters: int = Field(64, ge=3, le=WIDEST)
+    blocks: int = Field(10, ge=1, le=DEEPEST)
+    kernel: int = Field(5, ge=3, le=WIDEST)
+    first_kernel: int = Field(7, ge=3, le=WIDEST)
+    head: int = Field(128, ge=3, le=WIDEST)
+    canvas: int = Field(8, ge=0, le=WIDEST)
     separable: bool = False
     dropout: float = Field(0.0, ge=0, lt=1)
 
@@ -110,10 +120,10 @@ class ModelSettings(Settings):
     """
 
     name: Literal["acn", "pixelvae", "vae", "pixelcnn"] = "acn"
-    code_size: int = Field(16, ge=1)
-    mixtures: int = Field(8, ge=1)
+    code_size: int = Field(16, ge=1, le=WIDEST)
+    mixtures: int = Field(8, ge=1, le=WIDEST)
     prior: Literal["network", "width"] = "network"
-    prior_hidden: tuple[Annotated[int, Field(ge=1)], ...] = (512, 512, 512)
+    prior_hidden: tuple[Width, ...] = Field((512, 512, 512), max_length=DEEPEST)
     posterior: Literal["unit", "learned"] = "unit"
     encoder: EncoderSettings = EncoderSettings()
     decoder: DecoderSettings = DecoderSettings()
@@ -209,8 +219,13 @@ def validated(tree: Mapping[str, Any]) -> Config:
         first = error.errors()[0]
         reason = first["msg"].removeprefix("Value error, ")
         # A check of a whole section says itself what it found.
-        found = "" if isinstance(first["input"], Mapping) else f", found {first['input']!r}"
+        found = "" if isinstance(first["input"], Mapping) else f", found {shorten(repr(first['input']))}"
         raise UsageError(f"setting {_place(first['loc'], tree)}: {reason}{found}") from error
+
+
+def shorten(text: str) -> str:
+    """Return `text` as a message may quote it: not more than a line of it."""
+    return text if len(text) <= QUOTED else f"{text[:QUOTED]} ..."
 
 
 def _place(location: Iterable[int | str], tree: object) -> str:

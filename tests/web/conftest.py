@@ -13,7 +13,8 @@ from acn.distributions import GaussianPrior
 from acn.evaluation.costs import encode
 from acn.models import ACN, as_acn, build
 from acn.recipes import recipe
-from acn.runs import WEIGHTS, Run, create_run, load_model, save_prior, write_tensors
+from acn.runs import WEIGHTS, Run, create_run, load_model, save_prior
+from acn.tensors import write_tensors
 from acn.web.atlas import Atlas, open_atlas
 from acn.web.explorer import Load, Progress
 from tests.training.conftest import TINY

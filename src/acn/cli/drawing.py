@@ -46,10 +46,10 @@ def images_of(run: "Run", source: str | None) -> "Images":
     Raises:
         DataError: the images are of another size than the run's.
     """
-    from acn.data import open_collection
+    from acn.runs import open_images
 
     if source is None:
-        return open_collection(run.config.data).test
+        return open_images(run).test
     splits = splits_of(run, source)
     return splits.get("test", splits["train"])
 

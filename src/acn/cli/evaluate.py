@@ -32,12 +32,11 @@ def evaluate(
 ) -> None:
     """Print every cost of the run's test split, and draw its codes."""
     from acn.cli.devices import find_device
-    from acn.data import open_collection
-    from acn.runs import open_run
+    from acn.runs import check_trained_here, open_images, open_run
 
     opened = open_run(run)
-    data = opened.config.data if source is None else opened.config.data.model_copy(update={"source": source})
-    evaluate_and_show(opened, open_collection(data), find_device(device), json)
+    check_trained_here(opened)
+    evaluate_and_show(opened, open_images(opened, source), find_device(device), json)
 
 
 def evaluate_and_show(run: "Run", collection: "Collection", device: "torch.device", json: Path | None = None) -> None:

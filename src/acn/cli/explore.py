@@ -61,14 +61,13 @@ def _loader(path: RunArgument, source: str | None, split: Split) -> "Load":
     def load(progress: "Progress") -> "tuple[Atlas, ACN]":
         from acn.cli.devices import find_device
         from acn.cli.drawing import splits_of
-        from acn.data import open_collection
         from acn.errors import UsageError
         from acn.models import as_acn
-        from acn.runs import load_model, open_run
+        from acn.runs import load_model, open_images, open_run
         from acn.web.atlas import open_atlas
 
         run = open_run(path)
-        own = open_collection(run.config.data) if source is None else None
+        own = open_images(run) if source is None else None
         splits = own.splits if own else splits_of(run, str(source))
         if split not in splits:
             raise UsageError(f"--split {split}: {source} has {', '.join(splits)} only")

@@ -6,7 +6,7 @@ from acn.data.assembly import assemble
 from acn.data.collection import Collection, Images
 from acn.data.order import batches, epoch_order, slices, spread
 from acn.data.palette import ALL_BYTES, find_palette, to_values
-from acn.data.sources import open_collection, open_files, open_splits, open_whole
+from acn.data.sources import located, open_collection, open_files, open_splits, open_whole
 from acn.data.undecoded import ImageFiles
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "batches",
     "epoch_order",
     "find_palette",
+    "located",
     "open_collection",
     "open_files",
     "open_splits",

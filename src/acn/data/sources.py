@@ -94,6 +94,12 @@ def open_files(source: str, shape: ImageShape, palette: Bytes) -> dict[str, Imag
     return list_folder(path, shape, palette) if path is not None and path.is_dir() else None
 
 
+def located(source: str) -> str | None:
+    """Return the absolute path of `source`; None where it is no file and no folder."""
+    path = None if source == "digits" or source.startswith("hub:") else _existing(source)
+    return None if path is None else str(path.absolute())
+
+
 def _hub_or_typo(source: str) -> dict[str, Images]:
     try:
         return read_hub(source)

@@ -20,7 +20,7 @@ from acn.models import ACN, Model, UnconditionalModel
 from acn.models.neighbours import SEARCH_NODES, NeighbourPrior, neighbour_prior, priors_given
 from acn.progress import Stage
 from acn.provenance import provenance
-from acn.runs import CODES, Run, check_images, check_trained_here, load_model, read_tensors, save_prior
+from acn.runs import CODES, Run, check_images, check_trained_here, load_model, read_position, save_prior
 from acn.units import bits_per_dimension, order_nats
 
 Figures = dict[str, Any]
@@ -61,7 +61,7 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
     begin = time.monotonic()
     check_images(run, collection)
     check_trained_here(run)
-    _, facts = read_tensors(run.checkpoint, prefix=None)
+    reached = read_position(run)
     model = load_model(run).to(device)
     seed = run.config.training.seed
     found = {
@@ -91,9 +91,9 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
         "code_std": float(codes["test"].std(0).mean()) if len(test) > 1 and model.code_size else None,
         "linear_probe": probes,
         "training": {
-            "steps": facts["step"],
-            "images_seen": facts["epoch"] * len(collection.train) + facts["position"],
-            "seconds": round(facts["seconds"], 1),
+            "steps": reached.step,
+            "images_seen": reached.epoch * len(collection.train) + reached.position,
+            "seconds": round(reached.seconds, 1),
             "commit": run.made.get("commit"),
         },
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
