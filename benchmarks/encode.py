@@ -23,7 +23,8 @@ from acn.config import DataSettings
 from acn.data import Images, open_collection, slices, spread
 from acn.models import Model, build
 from acn.recipes import recipe
-from acn.runs import WEIGHTS, Run, open_run, write_settings, write_tensors
+from acn.runs import WEIGHTS, Run, open_run, write_settings
+from acn.tensors import write_tensors
 from benchmarks._timing import DEVICE
 
 SOURCE = "mnist_static.npz"

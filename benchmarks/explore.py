@@ -23,7 +23,8 @@ from acn.errors import UsageError
 from acn.evaluation.costs import encode
 from acn.models import build
 from acn.recipes import recipe
-from acn.runs import WEIGHTS, StoredPriors, create_run, save_priors, write_tensors
+from acn.runs import WEIGHTS, StoredPriors, create_run, save_priors
+from acn.tensors import write_tensors
 
 POINTS = 60_000
 STARTS = 5

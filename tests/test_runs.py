@@ -12,7 +12,8 @@ import torch
 from acn.config import Config, ImageShape
 from acn.errors import BusyError, RunError, StorageError, UsageError
 from acn.files import write_atomically, write_text_atomically
-from acn.runs import create_run, held, open_run, read_tensors, write_tensors
+from acn.runs import create_run, held, open_run
+from acn.tensors import read_tensors, write_tensors
 
 SHAPE = ImageShape(height=8, width=8, channels=1, levels=17)
 

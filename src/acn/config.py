@@ -52,10 +52,13 @@ __all__ = [
     "validated",
 ]
 
-# Seeds of a training lie below: a generator takes 63 bits, of which the number of the step has 40.
+# Seeds of a training lie below, and the numbers of its steps: a generator takes 63 bits.
 SEEDS = 2**23
+STEPS = 2**40
 # Scans of 200 megapixels are read as they come; in colour such an image takes 750 MB of memory.
 LARGEST_MEGAPIXELS = 250.0
+# Characters of a user's text that a message repeats.
+QUOTED = 300
 
 NEIGHBOURS = Only(
     "model.conditional", True, f"models whose prior is given a neighbour ({family_names(conditional=True)})"
@@ -191,7 +194,7 @@ def validated(tree: Mapping[str, Any]) -> Config:
         first = error.errors()[0]
         reason = first["msg"].removeprefix("Value error, ")
         # A check of a whole section says itself what it found.
-        found = "" if isinstance(first["input"], Mapping) else f", found {first['input']!r}"
+        found = "" if isinstance(first["input"], Mapping) else f", found {shorten(repr(first['input']))}"
         raise UsageError(f"setting {_place(first['loc'], tree)}: {reason}{found}") from error
 
 
@@ -260,6 +263,11 @@ def _fields(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, FieldIn
             yield from _fields(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", field, value
+
+
+def shorten(text: str) -> str:
+    """Return `text` as a message may quote it: not more than a line of it."""
+    return text if len(text) <= QUOTED else f"{text[:QUOTED]} ..."
 
 
 def _place(location: Iterable[int | str], tree: object) -> str:

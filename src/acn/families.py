@@ -15,13 +15,19 @@ PriorName = Literal["mixture", "associative", "own"]
 NETWORK = Only("model.prior", "network", "model.prior=network")
 
 
+# Layers have at most so many features, and networks so many layers: beyond is a slip of the keyboard, or an attack.
+WIDEST = 2**16
+DEEPEST = 1000
+Width = Annotated[int, Field(ge=1, le=WIDEST)]
+
+
 class EncoderSettings(Settings):
     """VGG-style encoder: 3x3 convolutions by stage with 2x2 pooling between stages, a hidden layer, the code."""
 
-    stages: tuple[tuple[int, ...], ...] = setting(
-        ((32,), (64, 64), (128, 128)), "filters of each convolution, stage by stage"
+    stages: tuple[Annotated[tuple[Annotated[int, Field(le=WIDEST)], ...], Field(max_length=64)], ...] = setting(
+        ((32,), (64, 64), (128, 128)), "filters of each convolution, stage by stage", max_length=16
     )
-    hidden: int = setting(256, "units of the layer before the code, 0 for none", ge=0)
+    hidden: int = setting(256, "units of the layer before the code, 0 for none", ge=0, le=WIDEST)
 
     @model_validator(mode="after")
     def _stages_hold_filters(self) -> Self:
@@ -33,12 +39,14 @@ class EncoderSettings(Settings):
 class DecoderSettings(Settings):
     """Gated PixelCNN: residual blocks that see earlier subpixels alone. The paper has neither canvas nor separable."""
 
-    filters: int = setting(64, "features of each block", ge=3)
-    blocks: int = setting(10, "residual blocks", ge=1)
-    kernel: int = setting(5, "width of the blocks' receptive fields, odd", ge=3)
-    first_kernel: int = setting(7, "width of the receptive field of the layer that reads the image, odd", ge=3)
-    head: int = setting(128, "features of the 1x1 layer before the output", ge=3)
-    canvas: int = setting(8, "features per pixel of a picture rendered from the code, 0 for none", ge=0)
+    filters: int = setting(64, "features of each block", ge=3, le=WIDEST)
+    blocks: int = setting(10, "residual blocks", ge=1, le=DEEPEST)
+    kernel: int = setting(5, "width of the blocks' receptive fields, odd", ge=3, le=WIDEST)
+    first_kernel: int = setting(
+        7, "width of the receptive field of the layer that reads the image, odd", ge=3, le=WIDEST
+    )
+    head: int = setting(128, "features of the 1x1 layer before the output", ge=3, le=WIDEST)
+    canvas: int = setting(8, "features per pixel of a picture rendered from the code, 0 for none", ge=0, le=WIDEST)
     separable: bool = setting(
         False, "blocks convolve every feature on its own, then mix features: wide kernels and many features are cheap"
     )
@@ -53,7 +61,7 @@ class DecoderSettings(Settings):
         return self
 
 
-CodeSize = Annotated[int, Field(ge=1, description="D, numbers per code")]
+CodeSize = Annotated[int, Field(ge=1, le=WIDEST, description="D, numbers per code")]
 PosteriorKind = Annotated[
     Literal["unit", "learned"],
     Field(description="variances of the posteriors: all 1, as in the paper, or learned"),
@@ -87,12 +95,15 @@ class ACNSettings(Family):
 
     name: Literal["acn"] = setting("acn", "the family of models")
     code_size: CodeSize = 16
-    mixtures: int = setting(8, "M, Gaussians of the prior per number of the code", only=NETWORK, ge=1)
+    mixtures: int = setting(8, "M, Gaussians of the prior per number of the code", only=NETWORK, ge=1, le=WIDEST)
     prior: Literal["network", "width"] = setting(
         "network", "what the prior makes of a neighbour's code: a network's mixture, or the code and one learned width"
     )
-    prior_hidden: tuple[Annotated[int, Field(ge=1)], ...] = setting(
-        (512, 512, 512), "units of the prior network's hidden layers; [] for a linear map", only=NETWORK
+    prior_hidden: tuple[Width, ...] = setting(
+        (512, 512, 512),
+        "units of the prior network's hidden layers; [] for a linear map",
+        only=NETWORK,
+        max_length=DEEPEST,
     )
     posterior: PosteriorKind = "unit"
     encoder: EncoderSettings = EncoderSettings()

@@ -1,14 +1,25 @@
-"""Files appear whole or not at all."""
+"""Files appear whole or not at all.
+
+What is being written lies beside its place as `.acn-*`, locked by the process that writes it. A process that is killed
+leaves such a file behind, unlocked, for `remove_leftovers` to find.
+"""
 
 import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from acn.errors import StorageError
+
+try:
+    import fcntl
+except ImportError:  # Windows, which lets nobody delete a file that is open, so that it needs no lock
+    fcntl = None  # type: ignore[assignment]
+
+TEMPORARY = ".acn-"
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -19,22 +30,22 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         StorageError: the disk is full, read-only or refuses access.
     """
-    temporary: Path | None = None
     with _refusals(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix stays: some writers choose their format by it.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{TEMPORARY}{path.stem[:64]}-", suffix=path.suffix)
+        temporary = Path(name)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # The suffix stays: some writers choose their format by it.
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-            os.close(handle)
-            temporary = Path(name)
+            with suppress(OSError):  # not every file system has locks
+                _lock(handle)
             write(temporary)
             with temporary.open("rb+") as stream:
                 os.fsync(stream.fileno())
             temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
         finally:
-            if temporary is not None:
-                temporary.unlink(missing_ok=True)
+            os.close(handle)
+            temporary.unlink(missing_ok=True)
 
 
 def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -45,7 +56,7 @@ def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None
     """
     with _refusals(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{TEMPORARY}{path.name[:64]}-"))
         try:
             write(temporary)
             temporary.chmod(0o777 & ~_umask())
@@ -57,6 +68,24 @@ def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None
 def write_text_atomically(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to `path`, whole or not at all."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files of `folder` whose writers were killed; those that are being written stay."""
+    for leftover in folder.glob(f"{TEMPORARY}*"):
+        if leftover.is_symlink() or not leftover.is_file():
+            continue
+        try:
+            handle = os.open(leftover, os.O_RDWR)
+        except OSError:  # gone by now, or not ours
+            continue
+        try:
+            _lock(handle)
+            leftover.unlink(missing_ok=True)
+        except OSError:  # its writer is at work
+            pass
+        finally:
+            os.close(handle)
 
 
 def storage_error(error: OSError, path: Path) -> StorageError:
@@ -71,6 +100,16 @@ def _refusals(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise storage_error(error, path) from error
+
+
+def _lock(handle: int) -> None:
+    """Lock an open file until it is closed, or its process dies.
+
+    Raises:
+        OSError: another process has locked it.
+    """
+    if fcntl is not None:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _umask() -> int:

@@ -14,28 +14,37 @@ Nothing here is pickled: tensors are safetensors, the rest is JSON.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from acn.config import Config, ImageShape, stored
-from acn.data import Collection
+from acn.checks import (
+    Position,
+    check_mixture,
+    check_prior_layouts,
+    chosen_prior,
+    position_of,
+    read_record,
+    skeleton,
+    weights_of,
+)
+from acn.config import Config, ImageShape
+from acn.data import Collection, open_collection
 from acn.distributions import GaussianPrior
-from acn.errors import BusyError, RunError, StorageError, UsageError
-from acn.families import PriorName
-from acn.files import storage_error, write_atomically, write_text_atomically
+from acn.errors import BusyError, DataError, RunError, UsageError
+from acn.families import PriorName, code_size
+from acn.files import remove_leftovers, storage_error, write_text_atomically
 from acn.models import Model, build
 from acn.pretrained import located, names
 from acn.record import Evaluation
+from acn.tensors import read_facts, read_layouts, read_tensors, write_tensors
 from acn.version import __version__
 
 CONFIG, CHECKPOINT, METRICS = "config.json", "checkpoint.safetensors", "metrics.jsonl"
@@ -48,7 +57,8 @@ CARD, LOCK = "README.md", ".lock"
 class Run:
     """A run folder and what its `config.json` says.
 
-    `provenance` describes the images (see `acn.data`), `made` the code and the machine that began the run.
+    `provenance` describes the images (see `acn.data`), `made` the code and the machine that began the run. `where` is
+    the absolute path of the images when it began, None where they are no file and no folder, or nobody should know.
     """
 
     path: Path
@@ -56,10 +66,17 @@ class Run:
     shape: ImageShape
     provenance: dict[str, Any]
     made: dict[str, Any]
+    where: str | None = None
 
     @property
     def palette(self) -> NDArray[np.uint8]:
-        """The pixel value of each level."""
+        """The pixel value of each level.
+
+        Raises:
+            RunError: the run's settings do not say it.
+        """
+        if "palette" not in self.provenance:
+            raise RunError(f"{self.path / CONFIG} has no palette; restore the file or train again")
         return np.array(self.provenance["palette"], dtype=np.uint8)
 
     @property
@@ -69,17 +86,23 @@ class Run:
 
 
 def create_run(
-    path: Path, config: Config, shape: ImageShape, *, provenance: dict[str, Any], made: dict[str, Any]
+    path: Path,
+    config: Config,
+    shape: ImageShape,
+    *,
+    provenance: dict[str, Any],
+    made: dict[str, Any],
+    where: str | None = None,
 ) -> Run:
-    """Start a run folder; for `provenance` and `made` see `Run`.
+    """Start a run folder; for `provenance`, `made` and `where` see `Run`.
 
     Raises:
         UsageError: the folder already holds a run.
         StorageError: it cannot be written.
     """
     if (path / CONFIG).exists():
-        raise UsageError(f"{path} already holds a run: go on with it by --resume {path}, or choose another --out")
-    run = Run(path, config, shape, provenance, made)
+        raise UsageError(f"{path} already holds a run: resume it (acn train --resume {path}), or choose another folder")
+    run = Run(path, config, shape, provenance, made, where)
     write_settings(run)
     return run
 
@@ -92,6 +115,7 @@ def write_settings(run: Run) -> None:
         "shape": run.shape.model_dump(mode="json"),
         "data": run.provenance,
         "made": run.made,
+        **({} if run.where is None else {"where": run.where}),
     }
     write_text_atomically(run.path / CONFIG, json.dumps(record, indent=2) + "\n")
 
@@ -125,6 +149,7 @@ def held(path: Path) -> Iterator[None]:
     except OSError as error:
         raise storage_error(error, path / LOCK) from error
     with lock:
+        remove_leftovers(path)
         yield
 
 
@@ -141,12 +166,8 @@ def open_run(path: Path) -> Run:
             f"{path} is not a run folder: it holds no {CONFIG}; expected the folder that acn train wrote, or a model "
             f"of the package: {', '.join(names())}"
         )
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        shape = ImageShape.model_validate(record["shape"])
-        return Run(path, stored(record["config"]), shape, record["data"], record.get("made", {}))
-    except (ValueError, KeyError, TypeError, UsageError) as error:
-        raise RunError(f"{file} is damaged or of another version ({error}); train again or restore the file") from error
+    record, config, shape = read_record(file)
+    return Run(path, config, shape, record.data, record.made, record.where)
 
 
 def check_images(run: Run, collection: Collection) -> None:
@@ -161,6 +182,50 @@ def check_images(run: Run, collection: Collection) -> None:
                 f"{run.path} was trained on other images than those of {collection.name}: {key} was "
                 f"{run.provenance.get(key)}, is {collection.provenance[key]}; name the same images, or another run"
             )
+
+
+def open_images(run: Run, source: str | None = None) -> Collection:
+    """Open the images that the run was trained on: at `source` if they moved, else where they were.
+
+    Raises:
+        DataError: they are not there.
+        RunError: the images there are others.
+    """
+    settings = run.config.data
+    kept = run.where if run.where is not None and Path(run.where).exists() else None
+    place = source or kept or settings.source
+    try:
+        collection = open_collection(settings.model_copy(update={"source": place}))
+    except DataError as error:
+        if source is not None or run.where is None or kept is not None:
+            raise
+        raise DataError(
+            f"the images of {run.path} are no more at {run.where}; name their new place as SOURCE after {run.path}"
+        ) from error
+    check_images(run, collection)
+    return collection
+
+
+def check_there(run: Run) -> None:
+    """See that the folder still holds this run, before something is written there.
+
+    Raises:
+        RunError: it was removed, or another run was begun in its place.
+    """
+    if not (run.path / CONFIG).is_file():
+        raise RunError(f"{run.path} was removed or moved while it was in use; nothing more was written")
+    found = open_run(run.path)
+    if (found.made, found.provenance) != (run.made, run.provenance):
+        raise RunError(f"{run.path} holds another run by now; this one ends, and nothing more was written")
+
+
+def read_position(run: Run) -> Position:
+    """Read how far the last checkpoint of a run has come.
+
+    Raises:
+        RunError: there is none, or it is damaged.
+    """
+    return position_of(run.checkpoint, read_facts(run.checkpoint))
 
 
 def check_trained_here(run: Run) -> None:
@@ -185,9 +250,10 @@ def load_model(run: Run) -> Model:
         RunError: there are no weights, or they are damaged or of another shape.
     """
     file, prefix = (run.path / WEIGHTS, "") if _is_model_alone(run) else (run.checkpoint, "average.")
-    tensors, _ = read_tensors(file, prefix=prefix)
+    expected = weights_of(skeleton(run.config.model, run.shape, file, read_layouts(file)))
+    tensors, _ = read_tensors(file, prefix=prefix, expected=expected)
     model = build(run.config.model, run.shape)
-    load_weights(model, tensors, file)
+    model.load_state_dict(tensors)
     return model.eval().requires_grad_(False)
 
 
@@ -206,7 +272,7 @@ def save_model(run: Run, model: Model, priors: StoredPriors) -> None:
     """
     if run.checkpoint.exists():
         raise UsageError(f"{run.path} holds a training: choose another folder for the model alone")
-    write_settings(run)
+    write_settings(replace(run, where=None))
     (run.path / FROZEN).unlink(missing_ok=True)  # made of other weights
     write_tensors(run.path / WEIGHTS, model.state_dict(), {})
     save_priors(run, priors)
@@ -231,61 +297,11 @@ def load_priors(run: Run) -> StoredPriors:
     file = run.path / PRIOR
     if not file.exists():
         raise RunError(f"{run.path} has no unconditional prior yet: fit it with acn evaluate {run.path}")
+    check_prior_layouts(file, read_layouts(file), code_size(run.config.model))
     tensors, facts = read_tensors(file)
-    return StoredPriors(GaussianPrior.from_tensors(tensors), tensors["codes"], facts.get("chosen", "mixture"))
-
-
-def load_weights(model: Model, tensors: Mapping[str, Tensor], file: Path) -> None:
-    """Copy `tensors` into `model`, by name.
-
-    Raises:
-        RunError: a tensor is missing, left over or of another shape; the message names the file and the first one.
-    """
-    expected = model.state_dict()
-    for name in sorted(expected.keys() | tensors.keys()):
-        have = tuple(tensors[name].shape) if name in tensors else "nothing"
-        want = tuple(expected[name].shape) if name in expected else "nothing"
-        if have != want:
-            raise RunError(f"{file} does not fit the run's settings: {name} is {have} there, {want} was expected")
-    model.load_state_dict(dict(tensors))
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write tensors, and facts that JSON can hold, into one safetensors file: whole or not at all.
-
-    Raises:
-        StorageError: the disk refused.
-    """
-    packed = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-    def write(temporary: Path) -> None:
-        try:
-            save_file(packed, temporary, metadata={"acn": json.dumps(dict(facts))})
-        except SafetensorError as error:
-            raise StorageError(f"{path} could not be written ({error}); free some space and run again") from error
-
-    write_atomically(path, write)
-
-
-def read_tensors(path: Path, *, prefix: str | None = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the tensors of a file whose names start with `prefix` (which is cut off), and the facts stored beside them.
-
-    With `prefix` None only the facts are read.
-
-    Raises:
-        RunError: the file is missing, truncated or damaged.
-    """
-    if not path.is_file():
-        raise RunError(f"{path} does not exist: the run has no checkpoint yet, so there is nothing to read")
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})["acn"])
-            if prefix is None:
-                return {}, facts
-            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 - not a mapping
-            return {name.removeprefix(prefix): file.get_tensor(name) for name in names}, facts
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise RunError(f"{path} is truncated or damaged ({error}); restore it from a copy or train again") from error
+    mixture = GaussianPrior.from_tensors(tensors)
+    check_mixture(file, mixture)
+    return StoredPriors(mixture, tensors["codes"], chosen_prior(file, facts))
 
 
 def write_figures(run: Run, evaluation: Evaluation) -> None:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from acn.errors import RunError, StorageError
-from acn.runs import Run, open_run, read_metrics, read_tensors
+from acn.runs import Run, open_run, read_metrics
+from acn.tensors import read_tensors
 from acn.training.state import restore_state
 from tests.training.conftest import TINY, Bench
 
@@ -122,7 +123,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(bench: Bench, monkeypatch: pyt
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("acn.runs.save_file", full)
+    monkeypatch.setattr("acn.tensors.save_file", full)
     with pytest.raises(StorageError, match="No space left on device"):
         bench.train(run, bench.restore(run), until=5)
     assert run.checkpoint.read_bytes() == before

@@ -13,7 +13,8 @@ from acn.distributions import GaussianPrior
 from acn.evaluation.costs import encode
 from acn.models import Model, build
 from acn.recipes import recipe
-from acn.runs import WEIGHTS, Run, StoredPriors, create_run, load_model, save_priors, write_tensors
+from acn.runs import WEIGHTS, Run, StoredPriors, create_run, load_model, save_priors
+from acn.tensors import write_tensors
 from acn.web.atlas import Atlas, open_atlas
 from acn.web.explorer import Load, Progress
 from tests.training.conftest import TINY

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from acn.cli.options import minutes
+
 if TYPE_CHECKING:
     import torch
 
@@ -45,7 +47,10 @@ def compress(
     train_minutes: Annotated[
         float | None,
         typer.Option(
-            metavar="M", min=0, help="Train a small model on SOURCE itself for M minutes.", show_default=False
+            metavar="M",
+            click_type=minutes(),
+            help="Train a small model on SOURCE itself for M minutes (M > 0).",
+            show_default=False,
         ),
     ] = None,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Decode everything before writing.")] = True,
@@ -75,48 +80,41 @@ def compress(
 
 
 def _opened(
-    places: list[str], minutes: float | None, split: str | None, device: "torch.device"
+    places: list[str], limit: float | None, split: str | None, device: "torch.device"
 ) -> "tuple[Run, str, Path]":
     """Find the run, which may have to be trained first, the source and the archive's name."""
     from acn.errors import UsageError
     from acn.runs import open_run
 
-    expected = ["RUN", "SOURCE", "OUT.acn"] if minutes is None else ["SOURCE", "OUT.acn"]
+    expected = ["RUN", "SOURCE", "OUT.acn"] if limit is None else ["SOURCE", "OUT.acn"]
     if len(places) != len(expected):
         raise UsageError(f"acn compress expects {' '.join(expected)}, found {len(places)} of them")
     *run, source, name = places
     out = Path(name)
     if out.is_dir():
         raise UsageError(f"the archive {out} is a folder: give the name of a file")
-    if minutes is None:
+    if limit is None:
         return open_run(Path(run[0])), source, out
-    return _trained(source, split, out.with_name(out.name + ".run"), minutes, device), source, out
+    return _trained(source, split, out.with_name(out.name + ".run"), limit, device), source, out
 
 
-def _trained(source: str, split: str | None, folder: Path, minutes: float, device: "torch.device") -> "Run":
+def _trained(source: str, split: str | None, folder: Path, limit: float, device: "torch.device") -> "Run":
     """Train the recipe `archive` on the images themselves, or go on where an interrupted command left off."""
     from rich.console import Console
 
-    from acn.cli.train import train_on
+    from acn.cli.train import fewer_neighbours, train_on
     from acn.config import override
     from acn.data import open_whole
-    from acn.errors import UsageError
     from acn.evaluation.evaluate import fit_priors
     from acn.recipes import recipe
-    from acn.runs import CHECKPOINT, load_model, open_run
-    from acn.training.loop import begin
-    from acn.training.state import restore_state
+    from acn.runs import load_model
+    from acn.training.opening import resume_or_begin
 
     console = Console(stderr=True)
-    config = override(recipe("archive"), [f"data.source={source}", f"training.max_minutes={minutes}"])
+    config = override(recipe("archive"), [f"data.source={source}", f"training.max_minutes={limit}"])
     collection = open_whole(config.data, split)
-    if (folder / CHECKPOINT).exists():
-        run = open_run(folder)
-        if run.config.training.max_minutes != minutes or run.provenance != collection.provenance:
-            raise UsageError(f"{folder} was trained for another time or on other images: delete it to train again")
-        state = restore_state(run, len(collection.train), device)
-    else:
-        run, state = begin(folder, config, collection, device)
+    config = fewer_neighbours(console, config, len(collection.train))
+    run, state = resume_or_begin(folder, config, collection, device)
     train_on(console, run, collection, state, "the same command")
     fit_priors(run, load_model(run).to(device), collection)
     return run

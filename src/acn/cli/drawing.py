@@ -48,10 +48,10 @@ def images_of(run: "Run", source: str | None) -> "Images":
     Raises:
         DataError: the images are of another size than the run's.
     """
-    from acn.data import open_collection
+    from acn.runs import open_images
 
     if source is None:
-        collection = open_collection(run.config.data)
+        collection = open_images(run)
         say(collection.reading)
         return collection.test
     splits = splits_of(run, source)

@@ -33,12 +33,11 @@ def evaluate(
     """Print every cost of the run's test split, and draw its codes."""
     from acn.cli.devices import find_device
     from acn.cli.drawing import say
-    from acn.data import open_collection
-    from acn.runs import open_run
+    from acn.runs import check_trained_here, open_images, open_run
 
     opened = open_run(run)
-    data = opened.config.data if source is None else opened.config.data.model_copy(update={"source": source})
-    collection = open_collection(data)
+    check_trained_here(opened)
+    collection = open_images(opened, source)
     say(collection.reading)
     evaluate_and_show(opened, collection, find_device(device), json)
 

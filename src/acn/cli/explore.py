@@ -62,13 +62,12 @@ def _loader(path: RunArgument, source: str | None, split: Split, *, skip_damaged
     def load(progress: "Progress") -> "tuple[Atlas, Model]":
         from acn.cli.devices import find_device
         from acn.cli.drawing import say, splits_of
-        from acn.data import open_collection
         from acn.errors import UsageError
-        from acn.runs import load_model, open_run
+        from acn.runs import load_model, open_images, open_run
         from acn.web.atlas import open_atlas
 
         run = open_run(path)
-        own = open_collection(run.config.data) if source is None else None
+        own = open_images(run) if source is None else None
         if own:
             say(own.reading)
         splits = own.splits if own else splits_of(run, str(source), skip_damaged=skip_damaged)

@@ -12,6 +12,7 @@ import typer
 
 from acn.cli.drawing import SkipDamagedOption
 from acn.cli.evaluate import DeviceOption, evaluate_and_show
+from acn.cli.options import minutes
 from acn.families import family_names
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def train(
         str | None,
         typer.Argument(
             metavar="[SOURCE]",
-            help="digits (built in, the default), an .npz file, a folder of images, or hub:OWNER/NAME.",
+            help="digits (built in, the default), an .npz file, a folder of images, or hub:OWNER/NAME; "
+            "with --resume, where the run's images are now.",
             show_default=False,
         ),
     ] = None,
@@ -64,7 +66,13 @@ def train(
         ),
     ] = None,
     max_minutes: Annotated[
-        float | None, typer.Option(help="Finish training, schedule and all, in this time.", show_default=False)
+        float | None,
+        typer.Option(
+            metavar="M",
+            click_type=minutes(),
+            help="Finish training, schedule and all, in M minutes (M > 0).",
+            show_default=False,
+        ),
     ] = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.", show_default=False)
@@ -80,14 +88,15 @@ def train(
 
     console, place = Console(), find_device(device)
     if resume is not None:
-        others = (source, recipe, config, model, out, max_minutes)
+        others = (recipe, config, model, out, max_minutes)
         if any(option is not None for option in others) or settings or skip_damaged:
-            raise UsageError("--resume goes on with the run's own settings: give it without SOURCE and other options")
-        run, collection, state = _resumed(resume, place)
+            raise UsageError("--resume goes on with the run's own settings: give it with no options besides --device")
+        run, collection, state = _resumed(resume, source, place)
     else:
         changes = [*(settings or []), *(["data.skip_damaged=true"] if skip_damaged else [])]
         chosen = _configure(_base(source, recipe, config), source, model, changes, max_minutes)
-        run, collection, state = _begun(chosen, out, place, console)
+        free = not any(setting.partition("=")[0].strip() == "memory.neighbours" for setting in changes)
+        run, collection, state = _begun(chosen, out, place, console, lower=free)
     _describe(console, run, collection, state)
     train_on(console, run, collection, state, f"acn train --resume {run.path}")
     evaluate_and_show(run, collection, place)
@@ -133,31 +142,42 @@ def _configure(
 
 
 def _begun(
-    config: "Config", out: Path | None, device: "torch.device", console: "Console"
+    config: "Config", out: Path | None, device: "torch.device", console: "Console", *, lower: bool
 ) -> "tuple[Run, Collection, TrainingState]":
-    """Open the images and begin a run."""
+    """Open the images and begin a run; with `lower`, by as few neighbours as few images ask for."""
     from acn.data import open_collection
     from acn.training.loop import begin
 
     with console.status("Reading images"):
         collection = open_collection(config.data)
-    run, state = begin(out or _free_folder(collection.name), config, collection, device)
+    fitting = fewer_neighbours(console, config, len(collection.train)) if lower else config
+    run, state = begin(out or _free_folder(collection.name), fitting, collection, device)
     return run, collection, state
 
 
-def _resumed(path: Path, device: "torch.device") -> "tuple[Run, Collection, TrainingState]":
-    from acn.data import open_collection
-    from acn.runs import check_images, check_trained_here, open_run
-    from acn.training.state import new_state, restore_state
+def fewer_neighbours(console: "Console", config: "Config", images: int) -> "Config":
+    """Lower K to the number of other training images, and say so."""
+    from acn.training.opening import with_fewer_neighbours
+
+    fitting = with_fewer_neighbours(config, images)
+    if fitting != config and config.model.name == "acn":
+        console.print(
+            f"K = {config.memory.neighbours} is lowered to {fitting.memory.neighbours}: "
+            f"there are only {images} training images",
+            highlight=False,
+        )
+    return fitting
+
+
+def _resumed(path: Path, source: str | None, device: "torch.device") -> "tuple[Run, Collection, TrainingState]":
+    from acn.runs import check_trained_here, open_images, open_run
+    from acn.training.opening import resume_or_begin
 
     run = open_run(path)
     check_trained_here(run)
-    collection = open_collection(run.config.data)
-    check_images(run, collection)
-    images = len(collection.train)
-    if not run.checkpoint.exists():  # killed before its first one
-        return run, collection, new_state(run.config, run.shape, images, device)
-    return run, collection, restore_state(run, images, device)
+    collection = open_images(run, source)
+    run, state = resume_or_begin(run.path, run.config, collection, device)
+    return run, collection, state
 
 
 def _free_folder(name: str) -> Path:

@@ -7,7 +7,7 @@ from acn.data.collection import Collection, Images
 from acn.data.order import batches, epoch_order, slices, spread
 from acn.data.palette import ALL_BYTES, find_palette, to_values
 from acn.data.reading import Reading
-from acn.data.sources import open_collection, open_files, open_source, open_splits, open_whole
+from acn.data.sources import located, open_collection, open_files, open_source, open_splits, open_whole
 from acn.data.undecoded import ImageFiles
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "batches",
     "epoch_order",
     "find_palette",
+    "located",
     "open_collection",
     "open_files",
     "open_source",

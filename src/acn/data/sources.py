@@ -110,6 +110,12 @@ def folder_of(source: str) -> Path | None:
     return path if path is not None and path.is_dir() else None
 
 
+def located(source: str) -> str | None:
+    """Return the absolute path of `source`; None where it is no file and no folder."""
+    path = None if source == "digits" or source.startswith("hub:") else _existing(source)
+    return None if path is None else str(path.absolute())
+
+
 def _hub_or_typo(source: str, settings: DataSettings) -> Source:
     try:
         return read_hub(source, settings)

@@ -30,7 +30,7 @@ from acn.runs import (
     check_images,
     check_trained_here,
     load_model,
-    read_tensors,
+    read_position,
     save_priors,
     write_figures,
 )
@@ -65,7 +65,7 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
     begin = time.monotonic()
     check_images(run, collection)
     check_trained_here(run)
-    _, facts = read_tensors(run.checkpoint, prefix=None)
+    reached = read_position(run)
     model = load_model(run).to(device)
     seed = run.config.training.seed
     found = {
@@ -96,9 +96,9 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
         prior=priors.chosen if priors else None,
         mixture=_described(priors) if priors else None,
         training={
-            "steps": facts["step"],
-            "images_seen": facts["epoch"] * len(collection.train) + facts["position"],
-            "seconds": round(facts["seconds"], 1),
+            "steps": reached.step,
+            "images_seen": reached.epoch * len(collection.train) + reached.position,
+            "seconds": round(reached.seconds, 1),
             "commit": run.made.get("commit"),
         },
         parameters=sum(parameter.numel() for parameter in model.parameters()),

@@ -1,22 +1,20 @@
 """Every training once: begun, gone on with, or read from its folder if it is there already."""
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from acn.data import Collection
-from acn.errors import RunError
 from acn.evaluation.evaluate import evaluate
 from acn.progress import Stage
 from acn.record import Evaluation
 from acn.reproduction.plan import Training
-from acn.runs import CONFIG, EVALUATION, Run, check_images, open_run, read_figures, read_tensors
-from acn.training.loop import begin, is_trained
-from acn.training.state import TrainingState, new_state, restore_state
+from acn.runs import CONFIG, EVALUATION, Run, open_run, read_figures, read_position
+from acn.training.loop import is_trained
+from acn.training.opening import check_same, resume_or_begin
+from acn.training.state import TrainingState
 
 Train = Callable[[Run, TrainingState], None]
 
@@ -54,7 +52,7 @@ class Workshop:
         if not (path / CONFIG).exists():
             return None
         run = open_run(path)
-        _check_same(run, training, self.collection)
+        check_same(run, training.config, self.collection)
         return run
 
     def finished(self, training: Training) -> Result | None:
@@ -76,15 +74,11 @@ class Workshop:
             RunError: see `begun`.
             TrainingError, StorageError: see `acn.training.loop.train`.
         """
-        run, images = self.begun(training), len(self.collection.train)
-        if run is None:
-            run, state = begin(self.folder / training.name, training.config, self.collection, self.device)
-        elif is_trained(run, images):
+        run = self.begun(training)
+        if run is not None and is_trained(run, len(self.collection.train)):
             return run
-        elif run.checkpoint.exists():
-            state = restore_state(run, images, self.device)
-        else:  # killed before its first checkpoint
-            state = new_state(run.config, run.shape, images, self.device)
+        path = self.folder / training.name
+        run, state = resume_or_begin(path, training.config, self.collection, self.device)
         self.train(run, state)
         return run
 
@@ -103,28 +97,4 @@ def _evaluation_of_now(run: Run) -> Evaluation | None:
     if not (run.path / EVALUATION).exists():
         return None
     evaluation = read_figures(run)
-    _, facts = read_tensors(run.checkpoint, prefix=None)
-    return evaluation if evaluation.training["steps"] == facts["step"] else None
-
-
-def _check_same(run: Run, training: Training, collection: Collection) -> None:
-    """Compare settings and images.
-
-    Not the precision, which was settled on the machine that began the run, nor where the images lay.
-    """
-    found, wanted = (_flat(config.model_dump(mode="json")) for config in (run.config, training.config))
-    for key, value in wanted.items():
-        if found.get(key) != value and key not in ("training.precision", "data.source"):
-            raise RunError(
-                f"{run.path} was trained with {key}={json.dumps(found.get(key))}, expected {json.dumps(value)}; "
-                "move it away, or choose another folder by --runs"
-            )
-    check_images(run, collection)
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings by `section.key`."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return flat
+    return evaluation if evaluation.training["steps"] == read_position(run).step else None

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from acn.config import Config
-from acn.data import Collection, Images, batches, epoch_order, slices, spread
+from acn.data import Collection, Images, batches, epoch_order, located, slices, spread
 from acn.models import device_of
 from acn.provenance import provenance
-from acn.runs import Run, create_run, read_tensors
+from acn.runs import Run, create_run, held, read_position
 from acn.training.metrics import Metrics
 from acn.training.state import TrainingState, new_state, save_state
 from acn.training.step import autocast, rates, training_step
@@ -50,8 +50,8 @@ def is_trained(run: Run, images: int) -> bool:
     """
     if not run.checkpoint.exists():
         return False
-    _, facts = read_tensors(run.checkpoint, prefix=None)
-    return make_plan(run.config, images).progress(facts["step"], facts["seconds"]) >= 1
+    reached = read_position(run)
+    return make_plan(run.config, images).progress(reached.step, reached.seconds) >= 1
 
 
 def begin(path: Path, config: Config, collection: Collection, device: torch.device) -> tuple[Run, TrainingState]:
@@ -59,6 +59,7 @@ def begin(path: Path, config: Config, collection: Collection, device: torch.devi
 
     Raises:
         UsageError: the folder already holds a run, or a setting does not fit the images.
+        BusyError: another process is at it.
         StorageError: the folder cannot be written.
     """
     state = new_state(config, collection.shape, len(collection.train), device)
@@ -67,8 +68,10 @@ def begin(path: Path, config: Config, collection: Collection, device: torch.devi
     training = config.training.model_copy(update={"precision": precision})
     settled = config.model_copy(update={"training": training})
     made = provenance(str(device))
-    run = create_run(path, settled, collection.shape, provenance=collection.provenance, made=made)
-    save_state(run, state)
+    where = located(config.data.source)
+    with held(path):
+        run = create_run(path, settled, collection.shape, provenance=collection.provenance, made=made, where=where)
+        save_state(run, state)
     return run, state
 
 
@@ -87,6 +90,7 @@ def train(
 
     Raises:
         TrainingError: the loss is not finite; the last checkpoint is intact.
+        RunError: the run's folder was removed, or holds another run by now.
         StorageError: a checkpoint could not be written; the one before is intact.
     """
     config, plan = run.config, make_plan(run.config, len(images))

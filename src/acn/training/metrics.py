@@ -3,9 +3,10 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 
 from acn.files import storage_error, write_text_atomically
-from acn.runs import EVENTS, METRICS, Run, read_metrics
+from acn.runs import EVENTS, METRICS, Run, check_there, read_metrics
 from acn.training.state import TrainingState
 from acn.training.step import Rates, StepReport
 
@@ -30,9 +31,8 @@ class Metrics:
     def __init__(self, run: Run, step: int, watch: Callable[[TrainingState, Row | None], None]) -> None:
         from tensorboardX import SummaryWriter  # slow to import, and only training needs it
 
-        self.path = run.path / METRICS
+        self.run, self.path = run, run.path / METRICS
         self.watch = watch
-        self._pending: list[tuple[StepReport, int, float]] = []
         if self.path.exists():
             kept = [row for row in read_metrics(run) if row["step"] <= step]
             write_text_atomically(self.path, "".join(json.dumps(row) + "\n" for row in kept))
@@ -40,24 +40,22 @@ class Metrics:
 
     def record(self, state: TrainingState, report: StepReport, now: Rates, images: int, seconds: float) -> None:
         """Take in the figures of one step that visited `images` images in `seconds`."""
-        self._pending.append((report, images, seconds))
+        state.pending.append({**asdict(report), "images": images, "seconds": seconds})
         row = self._row(state, now) if state.step % LOG_STEPS == 0 else None
         self.watch(state, row)
         if row is not None:
             self._write(row)
 
     def flush(self, state: TrainingState) -> None:
-        """Write out the events. Steps short of a full row are not reported: the next row is of steps after them."""
-        self._pending.clear()
+        """Write out the events. Steps short of a full row wait in `state.pending` for the next sitting."""
         self.watch(state, None)
         self._events.close()
 
     def _row(self, state: TrainingState, now: Rates) -> Row:
-        reports = [report for report, _, _ in self._pending]
-        images = sum(count for _, count, _ in self._pending)
-        seconds = sum(duration for _, _, duration in self._pending)
-        self._pending.clear()
-        reconstruction, kl = _mean([r.reconstruction for r in reports]), _mean([r.kl for r in reports])
+        steps = {key: [step[key] for step in state.pending] for key in state.pending[0]}
+        seconds = sum(steps["seconds"])
+        state.pending.clear()
+        reconstruction, kl = _mean(steps["reconstruction"]), _mean(steps["kl"])
         return {
             "step": state.step,
             "epoch": state.epoch + state.position / len(state.memory.codes),
@@ -67,15 +65,16 @@ class Metrics:
             "kl": kl,
             "total": reconstruction + kl,
             "code_std": float(state.memory.codes.std(0).mean()) if state.model.code_size else math.nan,
-            "staleness": _mean([r.staleness for r in reports if not math.isnan(r.staleness)]),
-            "gradient_norm": _mean([r.gradient_norm for r in reports]),
+            "staleness": _mean([value for value in steps["staleness"] if not math.isnan(value)]),
+            "gradient_norm": _mean(steps["gradient_norm"]),
             "learning_rate": now.learning_rate,
             "kl_weight": now.kl_weight,
-            "images_per_second": images / seconds,
-            "search_share": sum(r.search_seconds for r in reports) / seconds,
+            "images_per_second": sum(steps["images"]) / seconds,
+            "search_share": sum(steps["search_seconds"]) / seconds,
         }
 
     def _write(self, row: Row) -> None:
+        check_there(self.run)
         try:
             with self.path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps({key: _finite(value) for key, value in row.items()}) + "\n")

@@ -62,6 +62,36 @@ def build_optimizer(model: Model, settings: TrainingSettings) -> Optimizer:
     groups: list[Group] = [{"params": others, "rate": 1.0}]
     if prior:
         groups.append({"params": prior, "rate": settings.prior_rate})
+    return _optimizer(groups, settings)
+
+
+def kept_shapes(model: Model, settings: TrainingSettings) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor that an optimizer of `model` keeps from its first step on, by name.
+
+    Optimizers are asked, by a step on a parameter of at most two numbers in each direction.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    kept: dict[tuple[int, ...], dict[str, int]] = {}
+    for name, parameter in model.named_parameters():
+        small = tuple(min(size, 2) for size in parameter.shape)
+        if small not in kept:
+            kept[small] = _kept_dimensions(small, settings)
+        matrix = (parameter.shape[:1].numel(), parameter.shape[1:].numel())
+        for key, dimensions in kept[small].items():
+            known = {0: (), 2: matrix, parameter.ndim: tuple(parameter.shape)}
+            shapes[f"{name}.{key}"] = known[dimensions]
+    return shapes
+
+
+def _kept_dimensions(shape: tuple[int, ...], settings: TrainingSettings) -> dict[str, int]:
+    parameter = nn.Parameter(torch.zeros(shape))
+    parameter.grad = torch.zeros(shape)
+    optimizer = _optimizer([{"params": [parameter], "rate": 1.0}], settings)
+    optimizer.step()
+    return {key: torch.as_tensor(value).ndim for key, value in optimizer.state[parameter].items()}
+
+
+def _optimizer(groups: list[Group], settings: TrainingSettings) -> Optimizer:
     if settings.optimizer == "muon":
         return MuonAndAdam(groups, settings)
     if settings.optimizer == "rmsprop":

@@ -1,18 +1,22 @@
 """Everything that must survive a restart, listed once."""
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
+from acn.checks import position_of, skeleton, weights_of
 from acn.config import Config, ImageShape, MemorySettings
+from acn.errors import RunError
 from acn.memory import AssociativeMemory
 from acn.models import Model, build
-from acn.runs import Run, load_weights, read_tensors, write_tensors
-from acn.training.optimizers import Optimizer, build_optimizer
+from acn.runs import Run, check_there
+from acn.tensors import Layout, check_layouts, read_facts, read_layouts, read_tensors, write_tensors
+from acn.training.optimizers import Optimizer, build_optimizer, kept_shapes
 
 
 @dataclass
@@ -21,7 +25,7 @@ class TrainingState:
 
     There is no state of random generators: every draw is made from a generator seeded by (seed, step), so the step is
     the state. `position` counts the images already visited in `epoch`; `seconds` the time spent training, over all
-    sittings.
+    sittings. `pending` are the figures of the steps since the last row of the log, which the next row is to average.
     """
 
     model: Model
@@ -32,6 +36,7 @@ class TrainingState:
     position: int = 0
     step: int = 0
     seconds: float = 0.0
+    pending: list[dict[str, float]] = field(default_factory=list)
 
     @property
     def averaged(self) -> Model:
@@ -50,7 +55,9 @@ class TrainingState:
 
     def facts(self) -> dict[str, Any]:
         """The rest of the state: plain numbers."""
-        return {"epoch": self.epoch, "position": self.position, "step": self.step, "seconds": self.seconds}
+        pending = [{key: value if math.isfinite(value) else None for key, value in row.items()} for row in self.pending]
+        place = {"epoch": self.epoch, "position": self.position, "step": self.step, "seconds": self.seconds}
+        return {**place, "pending": pending}
 
 
 def new_state(config: Config, shape: ImageShape, images: int, device: torch.device) -> TrainingState:
@@ -72,26 +79,56 @@ def new_state(config: Config, shape: ImageShape, images: int, device: torch.devi
 
 
 def save_state(run: Run, state: TrainingState) -> None:
-    """Write the run's checkpoint, whole or not at all."""
+    """Write the run's checkpoint, whole or not at all.
+
+    Raises:
+        RunError: the run was removed, or replaced by another; or a number is not finite.
+        StorageError: the disk refused; the checkpoint before is intact.
+    """
+    check_there(run)
     write_tensors(run.checkpoint, state.tensors(), state.facts())
 
 
 def restore_state(run: Run, images: int, device: torch.device) -> TrainingState:
     """Go back to the run's last checkpoint.
 
+    Its header is compared with the run's settings before anything large is built or read.
+
     Raises:
-        RunError: there is none, or it is damaged or does not fit the run's settings.
+        RunError: there is none, or it is damaged or does not fit the run's settings or the number of images.
+        UsageError: K is larger than the memory allows.
     """
-    tensors, facts = read_tensors(run.checkpoint)
+    file = run.checkpoint
+    place = position_of(file, read_facts(file))
+    if place.position >= images:
+        raise RunError(f"{file} is damaged (position {place.position} of {images} images); restore it or train again")
+    found = read_layouts(file)
+    check_layouts(file, found, _expected(run, images, found, begun=place.step > 0))
+    tensors, _ = read_tensors(file)
     state = new_state(run.config, run.shape, images, device)
-    load_weights(state.model, _under(tensors, "model."), run.checkpoint)
-    load_weights(state.averaged, _under(tensors, "average."), run.checkpoint)
+    state.model.load_state_dict(_under(tensors, "model."))
+    state.averaged.load_state_dict(_under(tensors, "average."))
     state.memory.load_state_dict(_under(tensors, "memory."))
     state.average.n_averaged.copy_(tensors["averaged_steps"])
     _restore_optimizer(state, _under(tensors, "optimizer."))
-    state.epoch, state.position = facts["epoch"], facts["position"]
-    state.step, state.seconds = facts["step"], facts["seconds"]
+    state.epoch, state.position, state.step, state.seconds = place.epoch, place.position, place.step, place.seconds
+    state.pending = [{key: math.nan if value is None else value for key, value in row.items()} for row in place.pending]
     return state
+
+
+def _expected(run: Run, images: int, found: dict[str, Layout], *, begun: bool) -> dict[str, Layout]:
+    """Return the type and the shape of every tensor that a checkpoint of the run holds, by name."""
+    model = skeleton(run.config.model, run.shape, run.checkpoint, found)
+    weights, kind = weights_of(model), "float32"
+    kept = kept_shapes(model, run.config.training) if begun else {}
+    return {
+        **{f"{part}.{name}": entry for part in ("model", "average") for name, entry in weights.items()},
+        **{f"optimizer.{name}": (kind, shape) for name, shape in kept.items()},
+        "memory.codes": (kind, (images, model.code_size)),
+        **{f"memory.{name}": ("bool", (images,)) for name in ("used", "asked")},
+        "memory.visited": ("int64", (images,)),
+        "averaged_steps": ("int64", ()),
+    }
 
 
 def _polyak(decay: float) -> Any:  # noqa: ANN401 - the type that torch declares for it names private classes

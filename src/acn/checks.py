@@ -1,0 +1,173 @@
+"""What is asked of a run's files before anything of them is used: they may be damaged, or made to do harm.
+
+Nothing here takes more memory than some megabytes, or a small multiple of the file that is looked at.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from acn.config import STEPS, Config, ImageShape, ModelSettings, shorten, stored
+from acn.distributions import GaussianPrior
+from acn.errors import RunError, UsageError
+from acn.families import PriorName
+from acn.models import Model, build
+from acn.tensors import Layout, check_layouts, layout
+
+LARGEST_CONFIG = 2**20  # bytes; a true one has a few thousand
+# Numbers that networks may take beside their weights (in masks), however small the file of the weights is.
+FEW = 2**24
+
+
+class Position(BaseModel):
+    """How far a training has come: facts of its checkpoint (see `acn.training.state.TrainingState`)."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+    epoch: int = Field(ge=0)
+    position: int = Field(ge=0)
+    step: int = Field(ge=0, lt=STEPS)
+    seconds: float = Field(ge=0)
+    pending: list[dict[str, float | None]] = []
+
+
+class _Images(BaseModel):
+    """What has to be right about the images, as far as it is there."""
+
+    source: str = ""
+    binarize: str = "none"
+    fingerprint: str = ""
+    seed: int = 0
+    images: dict[str, Annotated[int, Field(ge=0)]] = {}
+    carved: list[str] = []
+    palette: list[Annotated[int, Field(ge=0, le=255)]] | None = None
+
+
+class Record(BaseModel):
+    """The contents of a `config.json`; for the fields see `acn.runs.Run`."""
+
+    model_config = ConfigDict(strict=True)
+
+    config: dict[str, Any]
+    shape: dict[str, Any]
+    data: dict[str, Any]
+    made: dict[str, Any] = {}
+    where: str | None = None
+
+
+def read_record(file: Path) -> tuple[Record, Config, ImageShape]:
+    """Read a `config.json`.
+
+    Raises:
+        RunError: it is damaged, or says what cannot be.
+    """
+    try:
+        if file.stat().st_size > LARGEST_CONFIG:
+            raise ValueError(f"expected at most {LARGEST_CONFIG:,} bytes, found {file.stat().st_size:,}")
+        record = Record.model_validate(json.loads(file.read_text(encoding="utf-8")))
+        shape = ImageShape.model_validate(record.shape)
+        palette = _Images.model_validate(record.data, strict=True).palette
+        if palette is not None and (len(palette) != shape.levels or sorted(set(palette)) != palette):
+            raise ValueError(f"data.palette: expected {shape.levels} ascending pixel values, found {palette}")
+        return record, stored(record.config), shape
+    except (OSError, ValueError, RecursionError, UsageError) as error:
+        reason = _first(error) if isinstance(error, ValidationError) else " ".join(str(error).split())
+        raise RunError(
+            f"{file} is damaged or of another version ({shorten(reason)}); train again or restore the file"
+        ) from error
+
+
+def position_of(file: Path, facts: Mapping[str, Any]) -> Position:
+    """Check the facts of the checkpoint `file`.
+
+    Raises:
+        RunError: one of them is missing or impossible.
+    """
+    try:
+        return Position.model_validate(facts)
+    except ValidationError as error:
+        raise RunError(f"{file} is damaged ({_first(error)}); restore it from a copy or train again") from error
+
+
+def skeleton(settings: ModelSettings, shape: ImageShape, file: Path, found: Mapping[str, Layout]) -> Model:
+    """Return the model that `settings` ask for, without memory for its weights, which `file` is `found` to hold.
+
+    Raises:
+        RunError: the settings ask for far more than the file holds, or for what no machine could.
+    """
+    decoder = getattr(settings, "decoder", None)
+    masks = (
+        2 * decoder.blocks * decoder.filters**2 + decoder.head * (decoder.filters + 3 * shape.levels) if decoder else 0
+    )
+    if masks > max(FEW, sum(math.prod(size) for _, size in found.values())):
+        raise RunError(f"{file} does not fit the run's settings: they ask for larger networks; restore config.json")
+    try:
+        with torch.device("meta"):
+            return build(settings, shape)
+    except (RuntimeError, OverflowError, ValueError, TypeError, MemoryError) as error:
+        raise RunError(
+            f"{file} does not fit the run's settings: they ask for networks that no machine can hold; restore "
+            "config.json"
+        ) from error
+
+
+def weights_of(model: Model) -> dict[str, Layout]:
+    """Return the type and the shape of every weight of a model, by name."""
+    return {name: layout(tensor) for name, tensor in model.state_dict().items()}
+
+
+def check_prior_layouts(file: Path, found: Mapping[str, Layout], size: int) -> None:
+    """See that `file` holds a mixture in `size` dimensions, and codes, as far as types and shapes say it.
+
+    Raises:
+        RunError: it does not.
+    """
+    kind, components = found.get("weights", ("", ()))[0], found.get("weights", ("", ()))[1][:1]
+    images = found.get("codes", ("", ()))[1][:1]
+    full = len(found.get("factors", ("", ()))[1]) == 3
+    kind = kind if kind in ("float32", "float64") else "float64"
+    expected: dict[str, Layout] = {
+        "weights": (kind, components),
+        "means": (kind, (*components, size)),
+        "factors": (kind, (*components, size, size) if full else (*components, size)),
+        "codes": ("float32", (*images, size)),
+    }
+    check_layouts(file, found, expected)
+    if not components or not images or 0 in (*components, *images):
+        raise RunError(f"{file} holds no mixture or no codes; delete it and run acn evaluate")
+
+
+def check_mixture(file: Path, mixture: GaussianPrior) -> None:
+    """See that a mixture read from `file` is a distribution.
+
+    Raises:
+        RunError: it is not.
+    """
+    scales = mixture.factors if mixture.covariance == "diag" else mixture.factors.diagonal(dim1=-2, dim2=-1)
+    sane = mixture.weights.min() >= 0 and mixture.weights.sum() > 0 and (not scales.numel() or scales.min() > 0)
+    if not sane:
+        raise RunError(f"{file} holds a mixture that is no distribution; delete it and run acn evaluate")
+
+
+def chosen_prior(file: Path, facts: Mapping[str, Any]) -> PriorName:
+    """The unconditional prior that the file `file` says to be the run's; the mixture in files of before there was one.
+
+    Raises:
+        RunError: there is no prior of this name.
+    """
+    chosen: PriorName = facts.get("chosen", "mixture")
+    if chosen not in get_args(PriorName):
+        raise RunError(
+            f"{file} names a prior that there is not, {shorten(repr(chosen))}; delete it and run acn evaluate"
+        )
+    return chosen
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")

@@ -1,0 +1,73 @@
+"""Runs that are begun, or gone on with where they ended, for every command that trains."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from acn.config import Config
+from acn.data import Collection
+from acn.errors import RunError
+from acn.runs import CONFIG, Run, check_images, check_trained_here, held, open_run
+from acn.training.loop import begin
+from acn.training.state import TrainingState, new_state, restore_state
+
+# The precision is settled on the machine that begins the run, and images may move.
+MAY_DIFFER = ("training.precision", "data.source")
+
+
+def resume_or_begin(
+    path: Path, config: Config, collection: Collection, device: torch.device
+) -> tuple[Run, TrainingState]:
+    """Go on with the run in the folder `path` at its last checkpoint, or begin it where there is none.
+
+    A run that was killed before its first checkpoint starts afresh.
+
+    Raises:
+        RunError: the folder holds a run with other settings or on other images, or a damaged one, or a model alone.
+        UsageError: a setting does not fit the images.
+        BusyError, StorageError: another process is at it; or the folder cannot be written.
+    """
+    if not (path / CONFIG).exists():
+        return begin(path, config, collection, device)
+    with held(path):
+        run, images = open_run(path), len(collection.train)
+        check_trained_here(run)
+        check_same(run, config, collection)
+        if run.checkpoint.exists():
+            return run, restore_state(run, images, device)
+        return run, new_state(run.config, run.shape, images, device)
+
+
+def check_same(run: Run, config: Config, collection: Collection) -> None:
+    """See that a run has the settings `config` and the images of `collection`, wherever these lie.
+
+    Raises:
+        RunError: it has not.
+    """
+    found, wanted = (_flat(each.model_dump(mode="json")) for each in (run.config, config))
+    for key, value in wanted.items():
+        if found[key] != value and key not in MAY_DIFFER:
+            raise RunError(
+                f"{run.path} was trained with {key}={json.dumps(found[key])}, expected {json.dumps(value)}; "
+                "move it away, or choose another folder"
+            )
+    check_images(run, collection)
+
+
+def with_fewer_neighbours(config: Config, images: int) -> Config:
+    """Return `config` with at most as many neighbours K as there are other images among `images`."""
+    wanted = config.memory.neighbours
+    if wanted == "all" or wanted < images:
+        return config
+    return config.model_copy(update={"memory": config.memory.model_copy(update={"neighbours": max(images - 1, 1)})})
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by `section.key`."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat
