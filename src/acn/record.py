@@ -96,20 +96,13 @@ class Evaluation:
         for key in ALWAYS:
             _entry(values, key)
         return cls(
-            data=tree["data"],
-            n_train=tree["n_train"],
-            n_test=tree["n_test"],
             values=values,
             bits=_numbers(tree["bits_per_dimension"]),
             probes=_numbers(tree["linear_probe"]),
             prior=tree.get("prior"),
             mixture=tree.get("mixture"),
-            training=tree["training"],
-            parameters=tree["parameters"],
-            config=tree["config"],
-            seconds=tree["seconds"],
-            seed=tree["seed"],
             made={key: tree[key] for key in FACTS if key in tree},
+            **{key: tree[key] for key in SECTIONS if key not in ("bits_per_dimension", "linear_probe")},
         )
 
 
