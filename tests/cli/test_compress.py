@@ -73,7 +73,7 @@ def test_names_and_pixels_come_back(work: Path) -> None:
     done = acn("decompress", "kept.acn", "again", cwd=work)
     assert done.returncode == 0, done.stderr
     assert pictures(work / "again") == pictures(work / "scans")
-    assert {path.suffix for path in (work / "again").rglob("*.*")} == {".png"}
+    assert {path.suffix for path in (work / "again").rglob("*.*")} == {".bmp"}
     done = acn("verify", "kept.acn", cwd=work)
     assert (done.returncode, done.stdout) == (0, "kept.acn: all 40 images are intact\n")
 
@@ -235,10 +235,13 @@ def test_a_model_is_trained_on_the_images_themselves(work: Path) -> None:
     assert pictures(work / "scans") == pictures_of("small.acn", work)
     trained = (work / "small.acn.run" / "checkpoint.safetensors").read_bytes()
     first = (work / "small.acn").read_bytes()
-    assert acn(*command, cwd=work).returncode == 0  # its training is over: the same run makes the same archive
+    assert "overwrite it by --force" in refused(acn(*command, cwd=work), 2)
+    assert (
+        acn(*command, "--force", cwd=work).returncode == 0
+    )  # its training is over: the same run makes the same archive
     assert (work / "small.acn.run" / "checkpoint.safetensors").read_bytes() == trained
     assert (work / "small.acn").read_bytes() == first
-    longer = acn("compress", "--train-minutes", "0.06", "scans", "small.acn", cwd=work)
+    longer = acn("compress", "--train-minutes", "0.06", "scans", "small.acn", "--force", cwd=work)
     assert "delete it to train again" in refused(longer, 2)
 
 

@@ -15,7 +15,7 @@ import atheris
 import numpy as np
 
 with atheris.instrument_imports(include=["acn"]):
-    from acn.codec import archive, archiver, modelfile, output
+    from acn.codec import archive, archiver, modelfile, naming
     from acn.errors import ArchiveError
 
 from tests.codec.models import random_images, tiny
@@ -60,12 +60,15 @@ def read_everything(data: bytes) -> None:
     try:
         opened = archive.read(rebuilt(data))
         notes = opened.notes()
-        output._file_names(opened, notes)
         model = archiver.model_of(opened, MODEL)
+        shape = model.facts.shape
+        counts = opened.images_by_split()
+        naming.restored_names(opened.header.splits, notes, counts, (shape.height, shape.width, shape.channels))
         if model.facts.shape.dimensions * sum(opened.images_by_split()) > 1000:
             return  # what is that large may take its time
         for number in range(len(opened.header.blocks)):
             archiver.restore(opened, model, number)
+            archiver.planes_of(opened, notes, model, number)
     except ArchiveError as error:
         if "\n" in str(error):
             raise ValueError("more than a line") from error

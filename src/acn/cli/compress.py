@@ -5,14 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from acn.cli.options import minutes
+from acn.cli.options import some_minutes
+from acn.cli.outputs import ForceOption, check_output
 
 if TYPE_CHECKING:
     import torch
+    from rich.console import Console
 
+    from acn.codec.archiver import Splits
     from acn.codec.bitsback import Mode
+    from acn.codec.folder import FolderImages
     from acn.codec.frozen import FrozenModel
-    from acn.data import Images
     from acn.runs import Run
 
 SAMPLE = 128
@@ -48,60 +51,95 @@ def compress(
         float | None,
         typer.Option(
             metavar="M",
-            click_type=minutes(),
+            callback=some_minutes,
             help="Train a small model on SOURCE itself for M minutes (M > 0).",
             show_default=False,
         ),
     ] = None,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Decode everything before writing.")] = True,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop if files would be left out, or something in them would be dropped.")
+    ] = False,
+    force: ForceOption = False,
     device: Annotated[str, typer.Option(help="auto, cpu, or a CUDA device such as cuda:0.")] = "auto",
 ) -> None:
-    """Compress images without loss into one file.
+    """Compress images without loss into one file: every pixel of every frame, transparency and 16 bits included.
 
     The archive holds what acn decompress needs, the model included. It is decoded for a check before it appears.
     """
     from rich.console import Console
 
+    from acn.cli.archiving import array_splits, folder_splits, losses, outcome, refuse_names
     from acn.cli.devices import find_device
     from acn.cli.info import describe
     from acn.cli.progress import stages
     from acn.codec.archiver import compress_splits
     from acn.files import write_atomically
+    from acn.runs import open_run
 
-    place = find_device(device)
-    run, source, out = _opened(places, train_minutes, split, place)
-    splits = _splits(run, source, split)
+    place, errors = find_device(device), Console(stderr=True)
+    run_path, source, out = _places(places, train_minutes)
+    check_output(out, force=force, sources=[source], run=run_path)
+    trained_before = open_run(run_path) if run_path is not None else None
+    found = folder_splits(source, split)
+    folder = found[0] if found else None
+    if found:
+        _say(errors, losses(*found), strict=strict)
+    run = trained_before or _trained(source, split, folder, out, train_minutes or 0.0, place)
+    splits = array_splits(run, source, split) if folder is None else _through(run, folder)
     modes: tuple[Mode, ...] = (mode,) if mode else ("list",) if order == "keep" else ("set", "tour")
-    with stages(Console(stderr=True)) as stage:
+    if modes == ("list",):
+        refuse_names(splits)
+    with stages(errors) as stage:
         frozen = _model(run, splits, modes, embed=model).to(place)
         data = compress_splits(splits, frozen, modes=modes, batch=batch, embed=model, verify=verify, stage=stage)
     write_atomically(out, lambda temporary: temporary.write_bytes(data))
     describe(Console(), out, data)
+    for line in outcome(source, splits, len(data)):
+        errors.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _opened(
-    places: list[str], limit: float | None, split: str | None, device: "torch.device"
-) -> "tuple[Run, str, Path]":
-    """Find the run, which may have to be trained first, the source and the archive's name."""
+def _places(places: list[str], limit: float | None) -> tuple[Path | None, str, Path]:
+    """Folder of the run, None where one is to be trained, the source, and the archive's name."""
     from acn.errors import UsageError
-    from acn.runs import open_run
 
     expected = ["RUN", "SOURCE", "OUT.acn"] if limit is None else ["SOURCE", "OUT.acn"]
     if len(places) != len(expected):
         raise UsageError(f"acn compress expects {' '.join(expected)}, found {len(places)} of them")
-    *run, source, name = places
-    out = Path(name)
-    if out.is_dir():
-        raise UsageError(f"the archive {out} is a folder: give the name of a file")
-    if limit is None:
-        return open_run(Path(run[0])), source, out
-    return _trained(source, split, out.with_name(out.name + ".run"), limit, device), source, out
+    *run, source, out = places
+    return (Path(run[0]) if run else None), source, Path(out)
 
 
-def _trained(source: str, split: str | None, folder: Path, limit: float, device: "torch.device") -> "Run":
+def _say(console: "Console", lines: list[str], *, strict: bool) -> None:
+    """Print what will not be in the archive.
+
+    Raises:
+        DataError: there is something, and it must not be.
+    """
+    from acn.errors import DataError
+
+    if lines and strict:
+        raise DataError(f"{' '.join(lines)} Remove that from the folder, or leave out --strict")
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _through(run: "Run", folder: "dict[str, FolderImages]") -> "Splits":
+    return {name: images.through(run.shape, run.palette, name) for name, images in folder.items()}
+
+
+def _trained(
+    source: str,
+    split: str | None,
+    images: "dict[str, FolderImages] | None",
+    out: Path,
+    limit: float,
+    device: "torch.device",
+) -> "Run":
     """Train the recipe `archive` on the images themselves, or go on where an interrupted command left off."""
     from rich.console import Console
 
+    from acn.cli.archiving import collection_of
     from acn.cli.train import fewer_neighbours, train_on
     from acn.config import override
     from acn.data import open_whole
@@ -110,9 +148,9 @@ def _trained(source: str, split: str | None, folder: Path, limit: float, device:
     from acn.runs import load_model
     from acn.training.opening import resume_or_begin
 
-    console = Console(stderr=True)
+    console, folder = Console(stderr=True), out.with_name(out.name + ".run")
     config = override(recipe("archive"), [f"data.source={source}", f"training.max_minutes={limit}"])
-    collection = open_whole(config.data, split)
+    collection = open_whole(config.data, split) if images is None else collection_of(images, config.data)
     config = fewer_neighbours(console, config, len(collection.train))
     run, state = resume_or_begin(folder, config, collection, device)
     train_on(console, run, collection, state, "the same command")
@@ -120,19 +158,8 @@ def _trained(source: str, split: str | None, folder: Path, limit: float, device:
     return run
 
 
-def _splits(run: "Run", source: str, split: str | None) -> "dict[str, Images]":
-    from acn.cli.drawing import splits_of
-    from acn.errors import UsageError
+def _model(run: "Run", splits: "Splits", modes: "tuple[Mode, ...]", *, embed: bool) -> "FrozenModel":
 
-    splits = splits_of(run, source)
-    if split is None:
-        return splits
-    if split not in splits:
-        raise UsageError(f"{source} has no split {split!r}; it has {', '.join(splits)}")
-    return {split: splits[split]}
-
-
-def _model(run: "Run", splits: "dict[str, Images]", modes: "tuple[Mode, ...]", *, embed: bool) -> "FrozenModel":
     from acn.codec.store import frozen_model, model_to_embed
 
     if not embed:
@@ -140,7 +167,7 @@ def _model(run: "Run", splits: "dict[str, Images]", modes: "tuple[Mode, ...]", *
     return model_to_embed(run, sample_of(splits), sum(map(len, splits.values())), modes)
 
 
-def sample_of(splits: "dict[str, Images]") -> "torch.Tensor":
+def sample_of(splits: "Splits") -> "torch.Tensor":
     """Level indices `[B, C, H, W]` of at most `SAMPLE` images, evenly spaced over all splits in turn."""
     import torch
 

@@ -48,14 +48,18 @@ def describe(console: "Console", file: Path, data: bytes) -> None:
     archive = read(data)
     header, images = archive.header, sum(archive.images_by_split())
     payload, dimensions = sum(block.bytes for block in header.blocks), header.model.dimensions
-    known = header.model.bytes + header.notes_bytes + payload
+    planes = sum(block.planes.bytes for block in header.blocks if block.planes is not None)
+    details = header.details.bytes if header.details is not None else 0
+    known = header.model.bytes + header.notes_bytes + payload + planes + details
     table = Table(title=escape(f"{file}: {images:,} images of {dimensions:,} values"), title_justify="left")
     table.add_column("part")
     table.add_column("bytes", justify="right")
     table.add_column("bits / dim", justify="right")
     parts = {
         f"images ({', '.join(sorted({block.mode for block in header.blocks})) or 'none'})": payload,
+        **({"transparency and low bytes": planes} if planes else {}),
         "names and labels": header.notes_bytes,
+        **({"details of files": details} if details else {}),
         f"model {header.model.identity[:16]}": header.model.bytes,
         "header": len(data) - known,
         "all": len(data),

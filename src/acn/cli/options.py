@@ -1,8 +1,14 @@
-"""Types of options that several commands share."""
+"""Checks of options that several commands share."""
 
-import click
+import typer
 
 
-def minutes() -> click.FloatRange:
-    """Some time, in minutes: more than none."""
-    return click.FloatRange(min=0, min_open=True)
+def some_minutes(value: float | None) -> float | None:
+    """See that a time, where one is given, is more than none.
+
+    Raises:
+        BadParameter: it is not.
+    """
+    if value is not None and not value > 0:
+        raise typer.BadParameter(f"expected more than 0 minutes, found {value:g}")
+    return value

@@ -12,7 +12,7 @@ import typer
 
 from acn.cli.drawing import SkipDamagedOption
 from acn.cli.evaluate import DeviceOption, evaluate_and_show
-from acn.cli.options import minutes
+from acn.cli.options import some_minutes
 from acn.families import family_names
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def train(
         float | None,
         typer.Option(
             metavar="M",
-            click_type=minutes(),
+            callback=some_minutes,
             help="Finish training, schedule and all, in M minutes (M > 0).",
             show_default=False,
         ),

@@ -164,10 +164,15 @@ class Archive:
 
     def name_of(self, number: int) -> str:
         """Say which images a block holds."""
-        blocks, split = self.header.blocks, self.header.blocks[number].split
-        first = sum(block.images for block in blocks[:number] if block.split == split)
-        last = first + blocks[number].images - 1
-        return f"block {number + 1} of {len(blocks)} (images {first} to {last} of {self.header.splits[split]})"
+        blocks, rows = self.header.blocks, self.rows_of(number)
+        split = self.header.splits[blocks[number].split]
+        return f"block {number + 1} of {len(blocks)} (images {rows[0]} to {rows[-1]} of {split})"
+
+    def rows_of(self, number: int) -> range:
+        """Rows that the images of a block have in their split."""
+        block = self.header.blocks[number]
+        first = sum(other.images for other in self.header.blocks[:number] if other.split == block.split)
+        return range(first, first + block.images)
 
     def images_by_split(self) -> list[int]:
         """Number of images of each split."""

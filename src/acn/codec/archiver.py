@@ -18,24 +18,29 @@ from acn.codec.archive import (
     BLOCK_IMAGES,
     BLOCK_SUBPIXELS,
     Archive,
-    Notes,
     Payload,
     least_bytes,
     read,
     write,
 )
 from acn.codec.bitsback import Mode
+from acn.codec.folder import FolderImages
 from acn.codec.freezing import without_prior
 from acn.codec.frozen import FrozenModel, largest_batch
 from acn.codec.modelfile import from_bytes, identity, to_bytes
+from acn.codec.notes import Notes
+from acn.codec.planes import Planes, pack_planes, unpack_planes
 from acn.codec.stack import ExhaustedError
 from acn.codec.tours import find_tour
 from acn.data import ALL_BYTES, Images, as_pixels, to_values
-from acn.errors import ArchiveError, UsageError
+from acn.errors import ArchiveError, DataError, UsageError
 from acn.progress import Stage
 from acn.version import __version__
 
 BATCH = 256
+
+
+Splits = Mapping[str, Images | FolderImages]
 
 
 class Freezable(Protocol):
@@ -71,9 +76,10 @@ def decompress(data: bytes, model: FrozenModel | Freezable | None = None) -> NDA
         model: needed where the archive does not hold its model.
 
     Raises:
-        ArchiveError: the archive is damaged, or needs another model.
+        ArchiveError: the archive is damaged, needs another model, or holds more than such arrays do.
     """
     archive = read(data)
+    refuse_planes(archive, "arrays of bytes")
     frozen = model_of(archive, model if model is None or isinstance(model, FrozenModel) else model.freeze())
     shape = frozen.facts.shape
     blocks = [restore(archive, frozen, number) for number in range(len(archive.header.blocks))]
@@ -82,7 +88,7 @@ def decompress(data: bytes, model: FrozenModel | Freezable | None = None) -> NDA
 
 
 def compress_splits(
-    splits: Mapping[str, Images],
+    splits: Splits,
     model: FrozenModel,
     *,
     modes: Sequence[Mode] = ("list",),
@@ -94,7 +100,7 @@ def compress_splits(
     """Compress the images of several splits.
 
     Args:
-        splits: images by the name of their split.
+        splits: images by the name of their split; those of a folder with all that is in their files.
         model: in exact integers.
         modes: the one that makes the shortest archive is taken. Names and labels are kept if `list` is the only one.
         batch: images that are decoded side by side, fewer if they are large: more are faster, but never other pixels.
@@ -103,12 +109,15 @@ def compress_splits(
         stage: called with a name and a length when a stage begins; what it returns hears of the progress.
 
     Raises:
-        DataError: the images do not fit the model.
+        DataError: the images do not fit the model; or have transparency or 16 bits, and their order is forgotten.
         UsageError: the model has no prior network, and the mode `tour` needs it.
         ArchiveError: a block did not decode to what it was made of, which would be an error of the program.
     """
     if "tour" in modes and not model.facts.with_prior:
         raise UsageError("the mode tour needs the model with its prior network, found one without")
+    keep = tuple(modes) == ("list",)
+    if not keep:
+        _refuse_to_forget(splits)
     batch = min(batch, largest_batch(model.facts))
     readable = {name: _through(model, images, name) for name, images in splits.items()}
     candidates = [_Coder(model, mode, batch, embed).candidate(readable, stage) for mode in modes]
@@ -116,9 +125,31 @@ def compress_splits(
     if verify:
         for block in best.blocks:
             _verify(model, block, batch, stage(f"checking {list(splits)[block.split]}", block.images))
-    keep = tuple(modes) == ("list",)
-    notes = [(name, _notes(images) if keep else Notes()) for name, images in splits.items()]
+    notes = [(name, notes_of(images) if keep else Notes()) for name, images in readable.items()]
     return write(f"acn {__version__}", batch, notes, (best.model, embed, model.facts.shape.dimensions), best.blocks)
+
+
+def planes_of(archive: Archive, notes: Sequence[Notes], model: FrozenModel, number: int) -> list[Planes]:
+    """Transparency and low bytes of the images of block `number`, `notes` being those of the archive.
+
+    Raises:
+        ArchiveError: they are damaged; the sentence says which images are lost.
+    """
+    split = archive.header.blocks[number].split
+    traits = [notes[split].traits_of(row) for row in archive.rows_of(number)]
+    return unpack_planes(archive.planes(number), traits, model.facts.shape)
+
+
+def refuse_planes(archive: Archive, where: str) -> None:
+    """Refuse to restore to `where` an archive of which that could hold a part only.
+
+    Raises:
+        ArchiveError: the archive holds transparency or 16-bit samples.
+    """
+    if any(block.planes is not None for block in archive.header.blocks):
+        raise ArchiveError(
+            f"the archive holds transparency or 16 bits per sample, which {where} would lose: restore it into a folder"
+        )
 
 
 def model_of(archive: Archive, model: FrozenModel | None = None) -> FrozenModel:
@@ -181,25 +212,29 @@ class _Coder:
     batch: int
     embed: bool
 
-    def candidate(self, splits: Mapping[str, Images], stage: Stage) -> _Candidate:
+    def candidate(self, splits: Splits, stage: Stage) -> _Candidate:
         """Code all splits."""
         blocks = [
-            self._coded(images.batch(rows), split, stage(f"{self.mode}: {name}", len(rows)))
+            self._coded(images, rows, split, stage(f"{self.mode}: {name}", len(rows)))
             for split, (name, images) in enumerate(splits.items())
             for rows in _block_rows(len(images), self.model.facts.shape.dimensions)
         ]
         # An archive without its model refers to that of the run: the receiver has it with all its parts.
         needed = without_prior(self.model) if self.embed and self.mode != "tour" else self.model
         data = to_bytes(needed)
-        payload = sum(len(block.data) for block in blocks)
+        payload = sum(len(block.data) + len(block.planes) for block in blocks)
         return _Candidate(blocks, data, payload + (len(data) if self.embed else 0))
 
-    def _coded(self, levels: Tensor, split: int, progress: Callable[[float], None]) -> Payload:
+    def _coded(
+        self, images: Images | FolderImages, rows: range, split: int, progress: Callable[[float], None]
+    ) -> Payload:
+        levels = images.batch(rows)
+        planes = pack_planes(images.planes(rows)) if isinstance(images, FolderImages) else b""
         order = find_tour(self.model, levels) if self.mode == "tour" else list(range(len(levels)))
         least = least_bytes(len(levels), self.model.facts.shape.dimensions)
         words, first = bitsback.encode(self.model, levels, self.mode, self.batch, order, least, progress)
         digest = _pixel_digest(_in_order(levels, self.mode, order))
-        return Payload(split, len(levels), self.mode, words.astype("<u4").tobytes(), first, digest)
+        return Payload(split, len(levels), self.mode, words.astype("<u4").tobytes(), first, digest, planes)
 
 
 def _verify(model: FrozenModel, block: Payload, batch: int, progress: Callable[[float], None]) -> None:
@@ -235,11 +270,28 @@ def _block_rows(count: int, dimensions: int) -> Iterator[range]:
         yield range(first, min(first + size, count))
 
 
-def _through(model: FrozenModel, images: Images, name: str) -> Images:
+def _through(model: FrozenModel, images: Images | FolderImages, name: str) -> Images | FolderImages:
     """The images as the model knows them."""
-    return images.as_known(model.facts.shape, np.array(model.facts.palette, dtype=np.uint8), name)
+    palette = np.array(model.facts.palette, dtype=np.uint8)
+    if isinstance(images, FolderImages):
+        return images.through(model.facts.shape, palette, name)
+    return images.as_known(model.facts.shape, palette, name)
 
 
-def _notes(images: Images) -> Notes:
+def _refuse_to_forget(splits: Splits) -> None:
+    for images in splits.values():
+        if isinstance(images, FolderImages):
+            for name, traits in zip(images.files, images.traits, strict=True):
+                if traits.alpha or traits.deep:
+                    found = "transparency" if traits.alpha else "16 bits per sample"
+                    raise DataError(
+                        f"{name} has {found}, which an archive keeps in the mode list alone: keep the order"
+                    )
+
+
+def notes_of(images: Images | FolderImages) -> Notes:
+    """What an archive that keeps the order keeps of images besides their pixels."""
+    if isinstance(images, FolderImages):
+        return images.notes()
     labels = None if images.labels is None else images.labels.tolist()
     return Notes(images.files, labels, images.label_names)

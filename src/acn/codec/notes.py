@@ -127,7 +127,7 @@ def unpack_notes(packed: bytes, counts: Sequence[int]) -> list[Notes]:
         entries = json.loads(text.decode("utf-8", "surrogateescape"))
         notes = [Notes(**entry) for entry in entries]
         fine = len(notes) == len(counts) and all(map(_notes_fit, notes, counts))
-        fine = fine and all(note.traits is note.modified is None for note in notes)
+        fine = fine and all(note.traits is None and note.modified is None for note in notes)
     except (zlib.error, ValueError, TypeError, RecursionError):
         fine = False
     if not fine:

@@ -1,23 +1,30 @@
-"""Restored images as files: an .npz, or a folder of PNG files under their old names. Whole or not at all.
+"""Restored images: an .npz, or a folder of image files under their old names. Whole or not at all.
 
 Letters: N images of a block, H height, W width, C channels.
 """
 
 import os
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from acn.codec.archive import Archive, Notes
-from acn.errors import ArchiveError
+from acn.codec.archive import Archive
+from acn.codec.encoders import encoded
+from acn.codec.naming import folded, restored_names
+from acn.codec.notes import Notes
+from acn.codec.planes import NO_PLANES, Planes
+from acn.data.originals import Frame, as_stored
 from acn.files import write_atomically, write_folder_atomically
 
 Blocks = Iterable[tuple[int, NDArray[np.uint8]]]
 """Numbers of blocks, and their pixel values `[N, H, W, C]`, in the order of the archive."""
+PlanesOf = Callable[[int], Sequence[Planes]]
+"""Transparency and low bytes of the images of a block."""
 
 
 def write_npz(path: Path, archive: Archive, notes: Sequence[Notes], blocks: Blocks) -> None:
@@ -46,41 +53,109 @@ def write_npz(path: Path, archive: Archive, notes: Sequence[Notes], blocks: Bloc
     write_atomically(path, write)
 
 
-def write_folder(path: Path, archive: Archive, notes: Sequence[Notes], blocks: Blocks) -> None:
-    """Write PNG files under their old names, or numbered: SPLIT/LABEL/000000.png as far as there are several.
+def write_folder(
+    path: Path, archive: Archive, notes: Sequence[Notes], blocks: Blocks, planes: PlanesOf = lambda _: []
+) -> list[str]:
+    """Write image files under their old names, or numbered: SPLIT/LABEL/000000.png as far as there are several.
+
+    Each is in its old format where that keeps every bit, else a PNG; with its old time, orientation and profile.
+
+    Args:
+        path: a folder that does not exist.
+        archive: that was read.
+        notes: its notes.
+        blocks: its pixels.
+        planes: transparency and low bytes of the images of a block; by default none have any.
+
+    Returns:
+        names of files of several frames of which some were not among the blocks, and which were not written.
 
     Raises:
         ArchiveError: a block is damaged, or a name would lead out of the folder.
         StorageError: the disk refused.
     """
-    names = _file_names(archive, notes)
+    lacking: list[str] = []
+    first = next(iterator := iter(blocks), None)
+    height, width, channels = (1, 1, 1) if first is None else first[1].shape[1:]
+    naming = archive.header.splits, notes, archive.images_by_split(), (height, width, channels)
+    names = restored_names(*naming)  # what is wrong with them is said before a folder is made
 
     def write(temporary: Path) -> None:
-        for split, rows, values in _pieces(archive, blocks):
-            for row, pixels in zip(rows, values, strict=True):
-                target = temporary / names[split][row]
-                target.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(target)
+        restorer = _Restorer(temporary, restored_names(*naming, folded) if _folds(temporary) else names, notes)
+        for number, values in chain([] if first is None else [first], iterator):
+            restorer.take(archive.header.blocks[number].split, archive.rows_of(number), values, planes(number))
+        lacking.extend(restorer.lacking())
 
     write_folder_atomically(path, write)
+    return lacking
 
 
-def _pieces(archive: Archive, blocks: Blocks) -> Iterator[tuple[int, range, NDArray[np.uint8]]]:
-    """Split, rows of the split, and pixel values of each block."""
-    firsts: list[int] = []
-    counts = [0] * len(archive.header.splits)
-    for facts in archive.header.blocks:
-        firsts.append(counts[facts.split])
-        counts[facts.split] += facts.images
-    for number, values in blocks:
-        yield archive.header.blocks[number].split, range(firsts[number], firsts[number] + len(values)), values
+@dataclass
+class _Restorer:
+    """Puts the frames of a file together, and writes it when the last one is there."""
+
+    folder: Path
+    names: list[list[str]]
+    notes: Sequence[Notes]
+    waiting: dict[tuple[int, int], Frame] = field(default_factory=dict)
+
+    def take(self, split: int, rows: range, values: NDArray[np.uint8], planes: Sequence[Planes]) -> None:
+        """Take the images of a block."""
+        for place, row in enumerate(rows):
+            beside = planes[place] if planes else NO_PLANES
+            traits = self.notes[split].traits_of(row)
+            colours = np.ascontiguousarray(values[place][..., : traits.channels])
+            self.waiting[split, row] = Frame(colours, beside.alpha, beside.low)
+            if not self._follows(split, row + 1):
+                self._write(split, row)
+
+    def lacking(self) -> list[str]:
+        """Names of files that were not written because frames are missing."""
+        return sorted({self.names[split][row] for split, row in self.waiting})
+
+    def _follows(self, split: int, row: int) -> bool:
+        return row < len(self.names[split]) and self.notes[split].traits_of(row).follows
+
+    def _write(self, split: int, last: int) -> None:
+        first = last
+        while self._follows(split, first):
+            first -= 1
+        if any((split, row) not in self.waiting for row in range(first, last + 1)):
+            return
+        note, target = self.notes[split], self.folder / self.names[split][first]
+        traits = [note.traits_of(row) for row in range(first, last + 1)]
+        frames = [
+            _as_it_lay(self.waiting.pop((split, first + place)), one.orientation) for place, one in enumerate(traits)
+        ]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(encoded(target.suffix, frames, traits))
+        if note.modified is not None:
+            os.utime(target, (note.modified[first],) * 2)
+
+
+def _as_it_lay(frame: Frame, orientation: int) -> Frame:
+    return Frame(
+        as_stored(frame.colours, orientation),
+        None if frame.alpha is None else as_stored(frame.alpha, orientation),
+        None if frame.low is None else as_stored(frame.low, orientation),
+    )
+
+
+def _folds(folder: Path) -> bool:
+    """Whether the file system takes names for one that differ in case."""
+    probe = folder / "case"
+    probe.touch()
+    try:
+        return (folder / "CASE").exists()
+    finally:
+        probe.unlink()
 
 
 def _by_split(archive: Archive, blocks: Blocks) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.uint8]]]:
     """All pieces of a split at once; a split without images is left out."""
     pieces: dict[int, list[tuple[range, NDArray[np.uint8]]]] = {}
-    for split, rows, values in _pieces(archive, blocks):
-        pieces.setdefault(split, []).append((rows, values))
+    for number, values in blocks:
+        pieces.setdefault(archive.header.blocks[number].split, []).append((archive.rows_of(number), values))
     for split, found in sorted(pieces.items()):
         yield split, np.concatenate([np.asarray(rows) for rows, _ in found]), np.concatenate([v for _, v in found])
 
@@ -88,46 +163,3 @@ def _by_split(archive: Archive, blocks: Blocks) -> Iterator[tuple[int, NDArray[n
 def _member(file: zipfile.ZipFile, name: str, array: NDArray[np.generic]) -> None:
     with file.open(f"{name}.npy", "w", force_zip64=True) as stream:
         np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
-
-
-def _file_names(archive: Archive, notes: Sequence[Notes]) -> list[list[str]]:
-    several = len(archive.header.splits) > 1
-    named = [
-        _old_names(note.files) if note.files is not None else _numbered(note, count, name if several else "")
-        for name, note, count in zip(archive.header.splits, notes, archive.images_by_split(), strict=True)
-    ]
-    flat = [name for names in named for name in names]
-    if len(set(flat)) != len(flat):
-        raise ArchiveError("two images of the archive have the same name; restore it into an .npz file instead")
-    return named
-
-
-def _numbered(note: Notes, count: int, split: str) -> list[str]:
-    width = max(6, len(str(count)))
-    folders = [""] * count
-    if note.labels is not None:
-        texts = note.label_names
-        folders = [f"{texts[label] if texts is not None else label}/" for label in note.labels]
-    prefix = f"{split}/" if split else ""
-    return [_safe(f"{prefix}{folder}{row:0{width}}.png") for row, folder in enumerate(folders)]
-
-
-def _old_names(files: Sequence[str]) -> list[str]:
-    """Names with the suffix of the format that is written; where two would become one, the old suffix stays before."""
-    plain = [str(PurePosixPath(_safe(file)).with_suffix(".png")) for file in files]
-    counts: dict[str, int] = {}
-    for name in plain:
-        counts[name] = counts.get(name, 0) + 1
-    kept = [name if counts[name] == 1 else f"{file}.png" for name, file in zip(plain, files, strict=True)]
-    return [_safe(name) for name in kept]
-
-
-def _safe(name: str) -> str:
-    path = PurePosixPath(name)
-    try:
-        os.fsencode(name)
-    except UnicodeEncodeError as error:
-        raise ArchiveError(f"the archive holds the name {name[:100]!a}, which no file can have") from error
-    if path.is_absolute() or ".." in path.parts or not path.name or "\\" in name or "\0" in name:
-        raise ArchiveError(f"the archive holds the name {name[:100]!r}, which leads out of the folder; nothing written")
-    return str(path)

@@ -1,0 +1,155 @@
+"""What `acn compress` takes, and what it says of it: left out, dropped, and what became of the bytes."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from acn.wording import counted
+
+if TYPE_CHECKING:
+    from acn.codec.archiver import Splits
+    from acn.codec.folder import FolderImages
+    from acn.config import DataSettings
+    from acn.data import Collection, Reading
+    from acn.runs import Run
+
+    Folder = Mapping[str, FolderImages]
+
+Split = TypeVar("Split")
+
+
+def folder_splits(source: str, split: str | None) -> "tuple[dict[str, FolderImages], Reading] | None":
+    """Return every frame of every image of a folder, all of them read once, and which files are left out.
+
+    None where the source is no folder.
+
+    Raises:
+        DataError: a file is damaged, or holds what archives do not keep.
+        UsageError: there is no such split.
+    """
+    from acn.codec.folder import survey
+    from acn.config import DataSettings, ImageShape
+    from acn.data import ALL_BYTES, open_files
+
+    shape = ImageShape(height=1, width=1, channels=3, levels=256)  # which nothing is read as
+    listed = open_files(DataSettings(source=source), shape, ALL_BYTES)
+    if listed is None:
+        return None
+    chosen = chosen_split(listed[0], split, source)
+    surveyed = survey(
+        {name: [Path(path) for path in images.pictures.names] for name, images in chosen.items()},
+        {name: images.files for name, images in chosen.items()},
+        {name: (images.labels, images.label_names) for name, images in chosen.items()},
+    )
+    return surveyed, listed[1]
+
+
+def array_splits(run: "Run", source: str, split: str | None) -> "Splits":
+    """Return the images of a source that is no folder, through the run's palette, and never binarized.
+
+    Raises:
+        DataError: the images are of another size than the run's.
+        UsageError: there is no such split.
+    """
+    from acn.data import open_splits
+
+    chosen = chosen_split(open_splits(source)[1], split, source)
+    return {
+        name: images.as_known(run.shape, run.palette, f"the {name} split of {source}")
+        for name, images in chosen.items()
+    }
+
+
+def chosen_split(splits: Mapping[str, Split], split: str | None, source: str) -> dict[str, Split]:
+    """Only the split of that name, or all if it is None.
+
+    Raises:
+        UsageError: there is no such split.
+    """
+    from acn.errors import UsageError
+
+    if split is not None and split not in splits:
+        raise UsageError(f"{source} has no split {split!r}; it has {', '.join(splits)}")
+    return {name: images for name, images in splits.items() if split in (None, name)}
+
+
+def collection_of(splits: "Folder", settings: "DataSettings") -> "Collection":
+    """Return all images of a folder to train on, as the archive will hold them.
+
+    Raises:
+        DataError: every pixel is the same.
+    """
+    from acn.data import ALL_BYTES, Images, assemble, spread
+    from acn.data.sources import WHOLE_SAMPLE
+    from acn.data.storage import chunk_rows, gather
+
+    first = next(iter(splits.values()))
+    step = chunk_rows(first.shape.dimensions)
+    parts = [
+        (images, range(start, min(start + step, len(images))))
+        for images in splits.values()
+        for start in range(0, len(images), step)
+    ]
+    identity = "archive " + " ".join(f"{path} {path.stat().st_mtime_ns}" for s in splits.values() for path in s.paths)
+    shape = first.shape
+    size = sum(map(len, splits.values())), shape.height, shape.width, shape.channels
+    images = Images(gather(identity, size, (part.values(rows) for part, rows in parts)), ALL_BYTES)
+    sample = images.take(spread(len(images), WHOLE_SAMPLE))
+    name = Path(settings.source).resolve().name
+    return assemble(name, {"train": images, "valid": sample, "test": sample}, settings)
+
+
+def losses(splits: "Folder", reading: "Reading") -> list[str]:
+    """Say in a line each which files are left out, and how many files say what is dropped."""
+    lines = reading.lines()
+    dropped = sum((Counter(images.dropped) for images in splits.values()), Counter())
+    if dropped:
+        lines.append(f"Not kept of files besides their pixels: {_counts(dropped)}.")
+    return lines
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+    return ", ".join(f"{number:,} {what}" for what, number in ordered)
+
+
+def refuse_names(splits: "Splits") -> None:
+    """Find names that could not be restored, before anything is coded.
+
+    Raises:
+        DataError: there is one.
+    """
+    from acn.codec.archiver import notes_of
+    from acn.codec.naming import restored_names
+    from acn.errors import ArchiveError, DataError
+
+    shape = next(iter(splits.values())).shape
+    notes, counts = [notes_of(images) for images in splits.values()], [len(images) for images in splits.values()]
+    try:
+        restored_names(list(splits), notes, counts, (shape.height, shape.width, shape.channels))
+    except ArchiveError as error:
+        raise DataError(f"the archive could not be restored into a folder: {error}; rename it first") from error
+
+
+def outcome(source: str, splits: "Splits", archive: int) -> Sequence[str]:
+    """Say how many bytes the source had and the archive has, and what would make a larger one smaller."""
+    size, what = _source_bytes(source, splits)
+    lines = [f"source {size:,} bytes ({what}), archive {archive:,} bytes: {archive / max(1, size):.3f} of the source"]
+    if archive > size:
+        lines.append(
+            "The archive is larger than its source: more images, a model that several archives share (--no-model), "
+            "or longer training make it smaller."
+        )
+    return lines
+
+
+def _source_bytes(source: str, splits: "Splits") -> tuple[int, str]:
+    from acn.codec.folder import FolderImages
+
+    folders = [images for images in splits.values() if isinstance(images, FolderImages)]
+    if folders:
+        count = sum(len(images.paths) for images in folders)
+        return sum(images.size for images in folders), counted(count, "file")
+    pixels = sum(len(images) * images.shape.dimensions for images in splits.values())
+    return pixels, f"pixels of {source}, a byte each"

@@ -1,0 +1,248 @@
+"""The images of a folder as an archive takes them: every frame of every file, read anew for each block.
+
+Letters: B images, C channels, H height, W width.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from acn.codec.notes import Notes, Traits
+from acn.codec.planes import Planes
+from acn.config import ImageShape
+from acn.data import read_ahead
+from acn.data.labels import Labels
+from acn.data.originals import Frame, Original, read_original, upright
+from acn.data.palette import ALL_BYTES, Bytes, level_table, to_levels
+from acn.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class FolderImages:
+    """One split of a folder. Image i is frame `frames[i]` of the file `paths[sources[i]]`.
+
+    `files`, `traits`, `labels`, `modified`: of each image, as `Notes` has them. `palette`: value of each level,
+    uint8 [L]. `dropped`: how many files say what besides that is not kept. `size`: bytes of the files.
+    """
+
+    paths: Sequence[Path] = field(repr=False)
+    sources: Sequence[int] = field(repr=False)
+    frames: Sequence[int] = field(repr=False)
+    files: tuple[str, ...] = field(repr=False)
+    traits: tuple[Traits, ...] = field(repr=False)
+    modified: tuple[int, ...] = field(repr=False)
+    shape: ImageShape
+    palette: Bytes
+    size: int
+    dropped: Mapping[str, int]
+    labels: Labels | None = None
+    label_names: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def values(self, rows: Sequence[int] | NDArray[np.int64]) -> Bytes:
+        """Colours of the images at `rows`, upright, uint8 [B, H, W, C].
+
+        Raises:
+            DataError: a file has changed meanwhile.
+        """
+        values = np.empty((len(rows), self.shape.height, self.shape.width, self.shape.channels), np.uint8)
+        for place, frame in enumerate(self._read(rows)):
+            values[place] = frame.colours
+        return values
+
+    def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Tensor:
+        """Level indices of the images at `rows`, uint8 [B, C, H, W].
+
+        Raises:
+            DataError: a file has changed meanwhile, or a pixel has a value that is not in the palette.
+        """
+        levels = to_levels(self.values(rows), self._table, lambda place: self.files[int(rows[place])])
+        return torch.from_numpy(np.ascontiguousarray(levels.transpose(0, 3, 1, 2)))
+
+    def planes(self, rows: Sequence[int]) -> Iterator[Planes]:
+        """Transparency and low bytes of the images at `rows`, upright; images that have none are not read again."""
+        rich = [row for row in rows if self.traits[row].alpha or self.traits[row].deep]
+        frames = iter(self._read(rich))
+        for row in rows:
+            if self.traits[row].alpha or self.traits[row].deep:
+                frame = next(frames)
+                yield Planes(frame.alpha, frame.low)
+            else:
+                yield Planes()
+
+    def through(self, shape: ImageShape, palette: Bytes, name: str) -> "FolderImages":
+        """Return the same images as a model of `shape` and `palette` sees them, every pixel of them checked.
+
+        Raises:
+            DataError: they are of another size, in colour where the model knows grey, or have other values.
+        """
+        found = self.shape
+        if found == shape and np.array_equal(palette, self.palette):
+            return self
+        if (found.height, found.width) != (shape.height, shape.width) or found.channels > shape.channels:
+            raise DataError(f"the model knows images of {shape}, found {found} in {name}")
+        grey = self.shape.channels == 1 < shape.channels
+        traits = tuple(replace(one, channels=1) for one in self.traits) if grey else self.traits
+        seen = replace(self, shape=shape, palette=palette, traits=traits)
+        if len(palette) < len(ALL_BYTES):
+            for row in range(len(self)):
+                seen.batch([row])
+        return seen
+
+    def notes(self) -> Notes:
+        """What an archive keeps of the images besides their pixels."""
+        labels = None if self.labels is None else self.labels.tolist()
+        return Notes(self.files, labels, self.label_names, self.traits, self.modified)
+
+    def _read(self, rows: Sequence[int] | NDArray[np.int64]) -> Iterator[Frame]:
+        """Frames of the images at `rows`, upright; a file of many is read once for those that stand together."""
+        opened: tuple[int, Original] | None = None
+        for row in map(int, rows):
+            source = self.sources[row]
+            if opened is None or opened[0] != source:
+                opened = source, read_original(self.paths[source], self.files[row])
+            original, number = opened[1], self.frames[row]
+            traits = self.traits[row]
+            if number >= original.count or not _fits(original, number, traits, self.shape):
+                raise DataError(f"{self.files[row]} changed while it was compressed; run the command again")
+            yield _upright(original, number)
+
+    @cached_property
+    def _table(self) -> NDArray[np.int16]:
+        return level_table(self.palette)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the survey of a file keeps of it: each frame's shape `[H, W, C]` and traits."""
+
+    frames: tuple[tuple[tuple[int, int, int], Traits], ...]
+    modified: int
+    size: int
+    dropped: tuple[str, ...]
+
+
+def survey(
+    paths: Mapping[str, Sequence[Path]],
+    files: Mapping[str, Sequence[str]],
+    labels: Mapping[str, tuple[Labels | None, tuple[str, ...] | None]],
+) -> dict[str, FolderImages]:
+    """Read all files of all splits once, so that whatever an archive cannot keep is refused before anything is coded.
+
+    Args:
+        paths: where the files of each split lie.
+        files: what they are called.
+        labels: of the files, and their names.
+
+    Raises:
+        DataError: a file is damaged, holds what archives do not keep, or images differ in size.
+    """
+    found = {split: list(_looked_at(paths[split], files[split])) for split in paths}
+    shape = _one_shape(found, files)
+    return {split: _split(found[split], paths[split], files[split], labels[split], shape) for split in paths}
+
+
+def _looked_at(paths: Sequence[Path], files: Sequence[str]) -> Iterator[Found]:
+    known: dict[Traits, Traits] = {}
+
+    def look(place: int) -> Found:
+        original = read_original(paths[place], files[place])
+        frames = [_upright(original, number).colours.shape for number in range(original.count)]
+        traits = [_traits(original, number) for number in range(original.count)]
+        shared = [known.setdefault(one, one) for one in traits]
+        size = paths[place].stat().st_size
+        pairs = tuple(zip(frames, shared, strict=True))
+        return Found(pairs, int(original.modified or 0), size, original.dropped)
+
+    yield from read_ahead(look, range(len(paths)))
+
+
+def _one_shape(found: Mapping[str, Sequence[Found]], files: Mapping[str, Sequence[str]]) -> ImageShape:
+    first: tuple[tuple[int, int, int], str] | None = None
+    channels = 1
+    for split, originals in found.items():
+        for original, name in zip(originals, files[split], strict=True):
+            for shape, _ in original.frames:
+                first = first or (shape, name)
+                if shape[:2] != first[0][:2]:
+                    raise DataError(
+                        f"expected images of one size, found {first[0][1]}x{first[0][0]} pixels in {first[1]} and "
+                        f"{shape[1]}x{shape[0]} in {name}; resize or crop them to one size"
+                    )
+                channels = max(channels, shape[2])
+    if first is None:
+        raise DataError("expected at least one image, found none; add images")
+    return ImageShape(height=first[0][0], width=first[0][1], channels=channels, levels=len(ALL_BYTES))
+
+
+def _split(
+    found: Sequence[Found],
+    paths: Sequence[Path],
+    files: Sequence[str],
+    labels: tuple[Labels | None, tuple[str, ...] | None],
+    shape: ImageShape,
+) -> FolderImages:
+    sources = [place for place, original in enumerate(found) for _ in original.frames]
+    dropped: dict[str, int] = {}
+    for original in found:
+        for what in original.dropped:
+            dropped[what] = dropped.get(what, 0) + 1
+    return FolderImages(
+        paths=paths,
+        sources=sources,
+        frames=[number for original in found for number in range(len(original.frames))],
+        files=tuple(files[source] for source in sources),
+        traits=tuple(
+            traits if size[2] == shape.channels else replace(traits, channels=1)
+            for original in found
+            for size, traits in original.frames
+        ),
+        modified=tuple(found[source].modified for source in sources),
+        shape=shape,
+        palette=ALL_BYTES,
+        size=sum(original.size for original in found),
+        dropped=dropped,
+        labels=None if labels[0] is None else labels[0][np.array(sources, np.int64)],
+        label_names=labels[1],
+    )
+
+
+def _traits(original: Original, number: int) -> Traits:
+    frame = original.frames[number]
+    return Traits(
+        alpha=frame.alpha is not None,
+        deep=frame.low is not None,
+        follows=number > 0,
+        orientation=original.orientation,
+        icc=original.icc,
+        dpi=original.dpi,
+        duration=frame.duration if original.count > 1 else None,
+        loop=original.loop,
+    )
+
+
+def _fits(original: Original, number: int, traits: Traits, shape: ImageShape) -> bool:
+    frame = original.frames[number]
+    turned = upright(frame.colours, original.orientation).shape
+    channels = traits.channels or shape.channels
+    return turned == (shape.height, shape.width, channels) and _traits(original, number) == replace(
+        traits, channels=None
+    )
+
+
+def _upright(original: Original, number: int) -> Frame:
+    frame, turn = original.frames[number], original.orientation
+    return Frame(
+        upright(frame.colours, turn),
+        None if frame.alpha is None else upright(frame.alpha, turn),
+        None if frame.low is None else upright(frame.low, turn),
+        frame.duration,
+    )
