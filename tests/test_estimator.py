@@ -28,12 +28,12 @@ from acn.cli.train import train as train_command
 from acn.config import ACNSettings
 from acn.data import ALL_BYTES, Images
 from acn.data.scale import PixelScale
-from acn.errors import UsageError
+from acn.errors import StorageError, UsageError
 from acn.evaluation import mixture
 from acn.evaluation.costs import posteriors, reconstruction
 from acn.evaluation.unconditional import expected_kl
 from acn.models.unconditional import unconditional_priors
-from acn.runs import load_priors
+from acn.runs import load_priors, open_images
 from acn.training.step import training_step
 
 TINY = {
@@ -190,19 +190,52 @@ def test_no_more_neighbours_than_there_are(fitted: acn.ACNEncoder, few: NDArray[
 
 
 def test_a_run_that_is_kept_is_the_estimator(few: NDArray[np.uint8], tmp_path: Path) -> None:
-    encoder = tiny(run=tmp_path / "run").fit(few)
-    model = acn.load(tmp_path / "run")
+    encoder = tiny(run=tmp_path / "runs").fit(few)
+    assert encoder.run_ == str(tmp_path / "runs" / "fit-1")
+    model = acn.load(encoder.run_)
     assert np.array_equal(encoder.codes_, model.encode(few))
     assert np.array_equal(encoder.transform(few[:7]), model.encode(few[:7]))
     assert np.array_equal(encoder.score_samples(few), model.score_samples(few))
     assert np.array_equal(encoder.codes_, tiny().fit(few).codes_)  # as without a folder
-    with pytest.raises(UsageError, match="already holds a run"):
-        encoder.fit(few)
+    assert tiny().fit(few).run_ is None
+
+
+def test_every_fit_has_a_run_of_its_own(few: NDArray[np.uint8], tmp_path: Path) -> None:
+    encoder = tiny(run=tmp_path).fit(few)
+    first = {path: path.read_bytes() for path in (tmp_path / "fit-1").iterdir() if path.is_file()}
+    assert encoder.fit(few[:50]).run_ == str(tmp_path / "fit-2")
+    assert np.array_equal(acn.load(tmp_path / "fit-2").encode(few[:50]), encoder.codes_)
+    assert {path: path.read_bytes() for path in (tmp_path / "fit-1").iterdir() if path.is_file()} == first
+    for number in (1, 2):  # commands find the images
+        run = acn.load(tmp_path / f"fit-{number}").run
+        assert len(open_images(run).train) == (54, 45)[number - 1]
+
+
+@pytest.mark.slow
+def test_fits_of_a_search_keep_their_runs(few: NDArray[np.uint8], tmp_path: Path) -> None:
+    """Two folds of two sizes, two at a time, and the best once more on all images."""
+    search = GridSearchCV(tiny(run=tmp_path), {"n_components": [2, 4]}, cv=KFold(2), n_jobs=2).fit(few.reshape(60, 64))
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"fit-{number}" for number in range(1, 6)]
+    sizes = [acn.load(path).model.code_size for path in tmp_path.iterdir()]
+    assert sorted(sizes) == sorted([2, 2, 4, 4, search.best_params_["n_components"]])
+    assert search.best_estimator_.run_ == str(tmp_path / "fit-5")
+
+
+def test_a_refused_fit_leaves_no_folder(few: NDArray[np.uint8], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="at least 1"):
+        tiny(run=tmp_path, settings={"memory.neighbours": 0}).fit(few)
+    with pytest.raises(RuntimeError):
+        tiny(run=tmp_path, device="abacus").fit(few)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"file could not be written .* try again"):
+        tiny(run=tmp_path / "file").fit(few)
 
 
 def test_score_is_minus_the_list_cost(few: NDArray[np.uint8], tmp_path: Path) -> None:
     encoder = tiny(run=tmp_path).fit(few)
-    model, priors = acn.load(tmp_path), load_priors(acn.load(tmp_path).run)
+    model, priors = acn.load(encoder.run_), load_priors(acn.load(encoder.run_).run)
     images = Images(few[..., None], ALL_BYTES).with_palette(model.run.palette)
     posterior = posteriors(model.model, images, lambda _: None)
     seed = model.run.config.training.seed
@@ -216,7 +249,7 @@ def test_score_is_minus_the_list_cost(few: NDArray[np.uint8], tmp_path: Path) ->
 
 def test_every_image_trains_or_is_held_out(few: NDArray[np.uint8], tmp_path: Path) -> None:
     tiny(run=tmp_path).fit(few)
-    with np.load(tmp_path / "images.npz") as arrays:
+    with np.load(tmp_path / "fit-1" / "images.npz") as arrays:
         train, valid, test = (arrays[f"{name}_images"][..., 0] for name in ("train", "valid", "test"))
     assert (len(train), len(valid)) == (54, 6)
     assert np.array_equal(valid, test)
@@ -243,9 +276,9 @@ def test_the_command_line_goes_on_where_an_interruption_stopped_it(
     with pytest.raises(KeyboardInterrupt):
         tiny(epochs=3, settings=often, run=tmp_path / "run").fit(few)
     monkeypatch.undo()
-    train_command(resume=tmp_path / "run", device="cpu")
+    train_command(resume=tmp_path / "run" / "fit-1", device="cpu")
     assert "list: order kept" in capsys.readouterr().out
-    assert np.array_equal(acn.load(tmp_path / "run").encode(few), whole.codes_)
+    assert np.array_equal(acn.load(tmp_path / "run" / "fit-1").encode(few), whole.codes_)
 
 
 def test_nothing_is_left_behind(few: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -422,7 +455,7 @@ def test_what_cannot_be_fitted_is_refused_in_words(few: NDArray[np.uint8]) -> No
         ({"recipe": "digit"}, few, UsageError, "there is no recipe 'digit'"),
         ({"settings": {"training.bach": 5}}, few, UsageError, "did you mean training.batch"),
         ({"settings": {"training.batch": 0}}, few, UsageError, "setting training.batch: .*found 0"),
-        ({"settings": {"model.name": "pixelcnn"}}, few, UsageError, "a PixelCNN has no codes"),
+        ({"settings": {"model.name": "pixelcnn"}}, few, UsageError, "the model pixelcnn does not read model.code_size"),
     ]
     for parameters, images, error, sentence in cases:
         with pytest.raises(error, match=sentence):

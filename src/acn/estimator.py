@@ -9,7 +9,7 @@ Letters: N images, F = H W C numbers of each (height, width, channels), D code s
 import json
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, Self, overload
@@ -26,13 +26,14 @@ from acn.data import ALL_BYTES, Collection, Images, assemble
 from acn.data.scale import PixelScale, image_shape, with_channels
 from acn.data.splits import complete_splits
 from acn.evaluation.evaluate import fit_priors
-from acn.files import write_atomically
+from acn.files import new_folder, write_atomically
 from acn.memory import nearest, squared_distances
 from acn.recipes import recipe as recipe_settings
 from acn.runs import Run, load_model
 from acn.trained import TrainedModel
 from acn.training.loop import begin, make_plan, train
 from acn.training.metrics import Metrics, Row
+from acn.training.opening import with_fewer_neighbours
 from acn.training.state import TrainingState
 
 Bytes = NDArray[np.uint8]
@@ -68,8 +69,9 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         max_minutes: a limit to the training; None for that of the recipe.
         settings: more settings by name, such as `{"training.batch": 128}`; the parameters above come before them.
             Networks run in float32 unless `training.precision` is set.
-        run: a folder, which must not hold a run yet, to train in and keep; every command of `acn` can go on with it.
-            There the test images are the held-out ones. None leaves nothing behind.
+        run: a folder for runs that are kept; every command of `acn` can go on with them. Each fit, those of a search
+            included, trains in a new folder of its own in there: `fit-1`, `fit-2` ... The test images of such a run are
+            the held-out ones. None leaves nothing behind.
         device: `cpu`, `cuda`, or `auto`: the GPU when there is one.
         random_state: of the weights, the order of images and all other draws. With an int, two fits on one machine are
             equal to the bit, unless a limit in minutes gives the clock a say.
@@ -82,6 +84,7 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         codes_: codes of the training images, float32 `[N, D]`.
         model_: the `acn.TrainedModel`, which works on pixel values; `model_.save_pretrained(folder)` keeps it.
         n_iter_: steps of the training.
+        run_: the folder of this fit in `run`; None where nothing was kept.
 
     A fitted estimator is pickled as arrays, JSON and safetensors; on a machine without a GPU it is restored on the CPU.
     """
@@ -120,7 +123,7 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
         Raises:
             ValueError: `X` or the shape or levels asked for are not usable.
-            UsageError: there is no such recipe, setting or value of a setting; or `run` holds a run already.
+            UsageError: there is no such recipe, setting or value of a setting.
             TrainingError: the loss is not finite.
             StorageError: the folder of the run cannot be written.
         """
@@ -129,9 +132,10 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         seed = int(check_random_state(self.random_state).randint(SEEDS))
         config = self._config(seed)
         collection = _collect(scale.pixels(rows).reshape(len(rows), *shape), config)
+        config = with_fewer_neighbours(config, len(collection.train))
         with self._folder() as folder:
             device = _device(self.device)
-            run, state = begin(folder, _with_fewer_neighbours(config, len(collection.train)), collection, device)
+            run, state = begin(folder, self._of_kept(config, folder), collection, device)
             if self.run is not None:
                 _write_splits(folder / ARRAYS, collection)
             _train(run, state, collection, bool(self.verbose))
@@ -139,6 +143,7 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         # Together and last, so that an interrupted fit leaves an earlier one whole.
         self._item_shape, self._scale = item or rows.shape[1:], scale
         self.image_shape_, self.model_, self.n_iter_ = shape, model, state.step
+        self.run_ = None if self.run is None else str(run.path)
         self.codes_ = self._encode(rows)
         return self
 
@@ -273,21 +278,32 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         return self.model_.encode(self._known(rows))
 
     def _config(self, seed: int) -> Config:
-        source = "X" if self.run is None else str((Path(self.run) / ARRAYS).absolute())
-        own = {"model.code_size": self.n_components, "data.source": source, "data.seed": seed, "training.seed": seed}
+        own = {"model.code_size": self.n_components, "data.source": "X", "data.seed": seed, "training.seed": seed}
         limits = {"training.epochs": self.epochs, "training.max_minutes": self.max_minutes}
         # The timing that `auto` asks for could make two fits differ.
         chosen = {"training.precision": "float32", **(self.settings or {}), **own}
         chosen |= {name: value for name, value in limits.items() if value is not None}
         return override(recipe_settings(self.recipe), [f"{name}={_text(value)}" for name, value in chosen.items()])
 
+    def _of_kept(self, config: Config, folder: Path) -> Config:
+        """Name the images in the run's own folder as its source, where the folder is kept."""
+        if self.run is None:
+            return config
+        data = config.data.model_copy(update={"source": str((folder / ARRAYS).absolute())})
+        return config.model_copy(update={"data": data})
+
     @contextmanager
     def _folder(self) -> Iterator[Path]:
-        if self.run is not None:
-            yield Path(self.run)
+        if self.run is None:
+            with TemporaryDirectory(prefix="acn-") as temporary:
+                yield Path(temporary)
             return
-        with TemporaryDirectory(prefix="acn-") as folder:
-            yield Path(folder)
+        folder = new_folder(Path(self.run), "fit")
+        try:
+            yield folder
+        finally:
+            with suppress(OSError):  # it holds a run, unless the fit was refused
+                folder.rmdir()
 
 
 def _text(value: object) -> str:
@@ -311,13 +327,6 @@ def _write_splits(path: Path, collection: Collection) -> None:
         f"{name}_images": images.values(range(len(images))) for name, images in collection.splits.items()
     }
     write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))
-
-
-def _with_fewer_neighbours(config: Config, images: int) -> Config:
-    wanted = config.memory.neighbours
-    if wanted == "all" or wanted < images:
-        return config
-    return config.model_copy(update={"memory": config.memory.model_copy(update={"neighbours": images - 1})})
 
 
 def _train(run: Run, state: TrainingState, collection: Collection, verbose: bool) -> None:

@@ -5,6 +5,7 @@ leaves such a file behind, unlocked, for `remove_leftovers` to find.
 """
 
 import errno
+import itertools
 import os
 import shutil
 import tempfile
@@ -65,6 +66,22 @@ def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def new_folder(parent: Path, stem: str) -> Path:
+    """Make the first of the folders STEM-1, STEM-2 ... in `parent` that is not there; no other process gets the same.
+
+    Raises:
+        StorageError: the disk is full, read-only or refuses access.
+    """
+    numbers = itertools.count(1)
+    with _refusals(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            with suppress(FileExistsError):
+                folder = parent / f"{stem}-{next(numbers)}"
+                folder.mkdir()
+                return folder
+
+
 def write_text_atomically(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to `path`, whole or not at all."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
@@ -91,7 +108,7 @@ def remove_leftovers(folder: Path) -> None:
 def storage_error(error: OSError, path: Path) -> StorageError:
     """Put a refusal of the disk into a sentence."""
     remedy = "free some space" if error.errno == errno.ENOSPC else "choose another folder or mend its permissions"
-    return StorageError(f"{path} could not be written ({error.strerror or error}); {remedy} and run the command again")
+    return StorageError(f"{path} could not be written ({error.strerror or error}); {remedy} and try again")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -25,7 +26,7 @@ from acn.cli.sample import sample
 from acn.cli.settings import settings
 from acn.cli.static_mnist import static_mnist
 from acn.cli.train import train
-from acn.errors import AcnError
+from acn.errors import AcnError, StorageError
 from acn.version import __version__
 
 app = typer.Typer(
@@ -84,7 +85,7 @@ def options(
 def main() -> None:
     """Run the command line; an error becomes one line on the error output, and an exit status."""
     try:
-        app()
+        _run()
     except AcnError as error:
         if os.environ.get("ACN_TRACEBACK"):
             raise
@@ -93,3 +94,33 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("acn: interrupted", err=True)
         sys.exit(INTERRUPTED)
+
+
+def _run() -> None:
+    """Run a command, and see that all it printed has arrived. A reader who closed the pipe has read enough.
+
+    Raises:
+        StorageError: the output goes to a file, and the disk refused.
+    """
+    try:
+        try:
+            app()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_output()
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is not None:  # no refusal of the output, which is open already
+            raise
+        _forget_output()
+        raise StorageError(
+            f"the output could not be written ({error.strerror or error}); send it to another place"
+        ) from error
+
+
+def _forget_output() -> None:
+    """Let what was not written go nowhere: Python would try again at its end, and complain."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
