@@ -89,7 +89,7 @@ def _training_step(network: nn.Module, precision: str) -> Callable[[], None]:
 
     def step() -> None:
         with autocast(DEVICE, precision):
-            logits = network(images, codes)
+            logits = network(images, codes).squeeze(-1)
         loss = functional.binary_cross_entropy_with_logits(logits.float(), images.float(), reduction="sum") / BATCH
         optimizer.zero_grad()
         loss.backward()

@@ -235,7 +235,8 @@ def test_a_refused_fit_leaves_no_folder(few: NDArray[np.uint8], tmp_path: Path) 
 
 def test_score_is_minus_the_list_cost(few: NDArray[np.uint8], tmp_path: Path) -> None:
     encoder = tiny(run=tmp_path).fit(few)
-    model, priors = acn.load(encoder.run_), load_priors(acn.load(encoder.run_).run)
+    model = acn.load(tmp_path / "fit-1")
+    priors = load_priors(model.run)
     images = Images(few[..., None], ALL_BYTES).with_palette(model.run.palette)
     posterior = posteriors(model.model, images, lambda _: None)
     seed = model.run.config.training.seed

@@ -205,7 +205,7 @@ def stored(tree: Mapping[str, Any]) -> Config:
         UsageError: naming the first setting that is wrong and why.
     """
     model = tree.get("model")
-    if isinstance(model, Mapping) and model.get("name", "acn") in FAMILIES:
+    if isinstance(model, Mapping) and isinstance(model.get("name", "acn"), str):
         tree = {**tree, "model": _of_family(model, model.get("name", "acn"))}
     return validated(tree)
 

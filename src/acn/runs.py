@@ -51,6 +51,7 @@ CONFIG, CHECKPOINT, METRICS = "config.json", "checkpoint.safetensors", "metrics.
 EVENTS, EVALUATION, CODES = "tensorboard", "evaluation.json", "codes.png"
 PRIOR, WEIGHTS, FROZEN = "prior.safetensors", "model.safetensors", "frozen.acnm"
 CARD, LOCK = "README.md", ".lock"
+LARGEST_FIGURE = 1e300  # in the log; what is larger, or no number, is damage
 
 
 @dataclass(frozen=True)
@@ -197,11 +198,10 @@ def open_images(run: Run, source: str | None = None) -> Collection:
     try:
         collection = open_collection(settings.model_copy(update={"source": place}))
     except DataError as error:
-        if source is not None or run.where is None or kept is not None:
+        if source is not None or kept is not None:
             raise
-        raise DataError(
-            f"the images of {run.path} are no more at {run.where}; name their new place as SOURCE after {run.path}"
-        ) from error
+        gone = f"the images of {run.path} are no more at {run.where}" if run.where is not None else str(error)
+        raise DataError(f"{gone}; if they moved, name their new place as SOURCE after {run.path}") from error
     check_images(run, collection)
     return collection
 
@@ -341,6 +341,9 @@ def read_metrics(run: Run) -> list[dict[str, Any]]:
 def _row(line: str) -> dict[str, Any] | None:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return row if isinstance(row, dict) and "step" in row else None
+    if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+        return None
+    numbers = [value for value in row.values() if value is not None]
+    return row if all(isinstance(value, int | float) and abs(value) < LARGEST_FIGURE for value in numbers) else None

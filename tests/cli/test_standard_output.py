@@ -15,7 +15,12 @@ from acn.cli.main import app, main
 GOLDEN = Path(__file__).parents[1] / "codec" / "golden"
 COMMANDS = [command.callback.__name__.replace("_", "-") for command in app.registered_commands if command.callback]
 FULL = "acn: the output could not be written (No space left on device); send it to another place\n"
-PRINTING = [("--version",), ("settings",), ("info", str(next(GOLDEN.glob("*.acn")))), *[(c, "--help") for c in COMMANDS]]
+PRINTING = [
+    ("--version",),
+    ("settings",),
+    ("info", str(next(GOLDEN.glob("*.acn")))),
+    *[(c, "--help") for c in COMMANDS],
+]
 
 needs_dev_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
 
@@ -47,7 +52,7 @@ def closed_pipe() -> TextIO:
 @needs_dev_full
 @pytest.mark.parametrize("arguments", PRINTING)
 def test_a_full_disk_is_a_sentence(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    with output(open("/dev/full", "w", encoding="utf-8")):  # noqa: SIM115 - closed by `output`
+    with output(open("/dev/full", "w", encoding="utf-8")):
         assert status(*arguments) == 1
     assert capsys.readouterr().err == FULL
 

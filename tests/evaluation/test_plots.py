@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from acn.evaluation import plots
-from acn.evaluation.plots import plot_codes
+from acn.evaluation.plots import plot_codes, plot_curves
 
 
 def codes(count: int, dimensions: int = 4) -> torch.Tensor:
@@ -80,3 +80,11 @@ def test_drawing_leaves_the_global_state_alone(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_curves_are_drawn_of_a_damaged_log(tmp_path: Path) -> None:
+    """Its rows may lack any figure."""
+    row = {"step": 20, "images": 2000, "total": 5.0, "reconstruction": 4.0, "kl": 1.0, "code_std": None}
+    rows = [row, *({key: value for key, value in row.items() if key != gone} for gone in row)]
+    plot_curves(rows, tmp_path / "curves.png")
+    assert picture(tmp_path / "curves.png").size

@@ -160,7 +160,7 @@ def fewer_neighbours(console: "Console", config: "Config", images: int) -> "Conf
     from acn.training.opening import with_fewer_neighbours
 
     fitting = with_fewer_neighbours(config, images)
-    if fitting != config and config.model.name == "acn":
+    if fitting != config and config.model.conditional:
         console.print(
             f"K = {config.memory.neighbours} is lowered to {fitting.memory.neighbours}: "
             f"there are only {images} training images",

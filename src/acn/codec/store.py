@@ -14,6 +14,7 @@ from acn.codec.loss import frozen_loss
 from acn.codec.modelfile import from_bytes, to_bytes
 from acn.errors import ArchiveError
 from acn.files import write_atomically
+from acn.models import exact_model
 from acn.runs import FROZEN, PRIOR, Run, load_model, load_priors
 
 EMBEDDED_PRECISIONS = (2, 3, 4, 5, 6)
@@ -26,14 +27,17 @@ def frozen_model(run: Run) -> FrozenModel:
 
     Raises:
         RunError: the run has no weights or no unconditional prior yet.
-        UsageError: its model is a baseline.
+        UsageError: its model has no form in exact integers.
         ArchiveError: the file is damaged.
         StorageError: the disk refused.
     """
     model = kept_model(run)
     if model is None:
+        network = exact_model(
+            load_model(run), "an archive"
+        )  # before the prior is asked for, which another may not have
         priors = load_priors(run)
-        model = freeze(load_model(run), run.palette, (priors.mixture, priors.codes))
+        model = freeze(network, run.palette, (priors.mixture, priors.codes))
         write_frozen(run.path / FROZEN, model)
     return model
 
@@ -84,8 +88,10 @@ def model_to_embed(run: Run, sample: Tensor, images: int, modes: Sequence[Mode])
 
     Raises:
         RunError: the run has no weights or no unconditional prior yet.
+        UsageError: its model has no form in exact integers.
     """
-    model, priors = load_model(run), load_priors(run)
+    model = exact_model(load_model(run), "an archive")
+    priors = load_priors(run)
     candidates: list[tuple[float, FrozenModel]] = []
     for precision in EMBEDDED_PRECISIONS:
         frozen = freeze(

@@ -81,6 +81,7 @@ def plot_curves(rows: list[dict[str, Any]], path: Path) -> None:
 
     figure = Figure(figsize=(9, 6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
+    rows = [row for row in rows if row.get("images") is not None]
     images = [row["images"] for row in rows]
     panels = (
         ("total", "reconstruction + KL"),
@@ -90,7 +91,7 @@ def plot_curves(rows: list[dict[str, Any]], path: Path) -> None:
     )
     for number, (key, label) in enumerate(panels, 1):
         axes = figure.add_subplot(2, 2, number)
-        values = [row[key] for row in rows]
+        values: list[Any] = [row.get(key) for row in rows]
         axes.plot(images, values, color=PALETTE[0], linewidth=1)
         # The first rows are far above all others, which they would press flat.
         later = [value for value in values[len(values) // 20 :] if value is not None]

@@ -32,8 +32,9 @@ def exact_model(model: Model, purpose: str) -> ExactModel:
         UsageError: they have not; the message says that `purpose` needs it.
     """
     if not (isinstance(model, ExactModel) and model.settings.exact):
+        found = "an ACN with other settings" if isinstance(model, ExactModel) else f"a {model.settings.label}"
         raise UsageError(
             f"{purpose} needs a model that has a form in exact integers: an ACN with model.prior=network and "
-            f"model.posterior=unit; found a {model.settings.label} of other settings; train such a model"
+            f"model.posterior=unit; found {found}; train such a model"
         )
     return model
