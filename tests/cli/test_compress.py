@@ -236,7 +236,9 @@ def test_a_model_is_trained_on_the_images_themselves(work: Path) -> None:
     trained = (work / "small.acn.run" / "checkpoint.safetensors").read_bytes()
     first = (work / "small.acn").read_bytes()
     assert "overwrite it by --force" in refused(acn(*command, cwd=work), 2)
-    assert acn(*command, "--force", cwd=work).returncode == 0  # its training is over: the same run makes the same archive
+    assert (
+        acn(*command, "--force", cwd=work).returncode == 0
+    )  # its training is over: the same run makes the same archive
     assert (work / "small.acn.run" / "checkpoint.safetensors").read_bytes() == trained
     assert (work / "small.acn").read_bytes() == first
     longer = acn("compress", "--train-minutes", "0.06", "scans", "small.acn", "--force", cwd=work)
