@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
-from acn.codec.bitsback import LARGEST_BATCH, Mode
+from acn.codec.batches import LARGEST_BATCH
+from acn.codec.bitsback import Mode
+from acn.codec.limits import enough_memory
 from acn.errors import ArchiveError, DataError
 
 MAGIC = b"\x89ACN\r\n\x1a\n"
@@ -27,7 +29,7 @@ BLOCK_SUBPIXELS = 2**26
 SUBPIXELS_PER_BYTE = 2**12
 LARGEST_HEADER = 2**26
 # Bytes of names and labels: what archives need, and no more than that is ever unpacked.
-NOTES_BYTES, NOTES_PER_BYTE, NOTES_PER_IMAGE = 2**20, 64, 256
+NOTES_BYTES, NOTES_PER_BYTE, NOTES_PER_IMAGE = 2**20, 64, 64
 LONGEST_NAME = 1000
 
 LARGEST_SPLITS = 16
@@ -74,7 +76,7 @@ class Header(Part):
     model: ModelFacts
     notes_bytes: int = Field(ge=0)
     notes_digest: str = Hexadecimal
-    blocks: list[BlockFacts]
+    blocks: Annotated[list[BlockFacts], FailFast()]
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,9 @@ class Archive:
         start = self._after_header + self.header.model.bytes
         packed = bytes(self.data[start : start + self.header.notes_bytes])
         _check(packed, self.header.notes_digest, "the table of names and labels")
-        return _unpack_notes(packed, self.images_by_split())
+        payload = sum(block.bytes for block in self.header.blocks)
+        with enough_memory("the table of names and labels"):
+            return _unpack_notes(packed, self.images_by_split(), payload)
 
     def payload(self, number: int) -> bytes:
         """Bytes of a block.
@@ -187,7 +191,7 @@ def write(
     if len(splits) > LARGEST_SPLITS or len({name for name, _ in splits}) != len(splits):
         raise DataError(f"expected at most {LARGEST_SPLITS} splits, each with a name of its own, found {len(splits)}")
     counts = [sum(block.images for block in blocks if block.split == split) for split in range(len(splits))]
-    notes = _pack_notes([notes for _, notes in splits], counts)
+    notes = _pack_notes([notes for _, notes in splits], counts, sum(len(block.data) for block in blocks))
     header = Header(
         program=program,
         batch=batch,
@@ -235,7 +239,8 @@ def read(data: Any) -> Archive:  # noqa: ANN401 - bytes or a memory map
     try:
         header = Header.model_validate_json(begin[_START.size :])
     except ValidationError as error:
-        raise ArchiveError(f"the header of the archive is not valid: {error.errors()[0]['msg']}") from error
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise ArchiveError(f"the header of the archive is not valid: {first['msg']}") from error
     return Archive(header, data, _starts(header, after, size))
 
 
@@ -272,28 +277,29 @@ def _check(data: bytes, digest: str, what: str) -> None:
         raise ArchiveError(f"{what} is damaged; get another copy of the archive")
 
 
-def _pack_notes(notes: Sequence[Notes], counts: list[int]) -> bytes:
+def _pack_notes(notes: Sequence[Notes], counts: list[int], payload: int) -> bytes:
     if all(note == Notes() for note in notes):
         return b""
     text = json.dumps([vars(note) for note in notes], separators=(",", ":"), ensure_ascii=False)
     written = text.encode("utf-8", "surrogateescape")
     packed = zlib.compress(written, 9)
     names = (name for note in notes for name in (*(note.files or ()), *(note.label_names or ())))
-    if len(written) > _most_text(packed, counts) or max(map(len, names), default=0) > LONGEST_NAME:
+    if len(written) > _most_text(packed, counts, payload) or max(map(len, names), default=0) > LONGEST_NAME:
         raise DataError("the names of the images are longer than an archive keeps; shorten them, or forget the order")
     return packed
 
 
-def _most_text(packed: bytes, counts: list[int]) -> int:
-    return NOTES_BYTES + NOTES_PER_BYTE * len(packed) + NOTES_PER_IMAGE * sum(counts)
+def _most_text(packed: bytes, counts: list[int], payload: int) -> int:
+    """Bytes that names and labels may unpack to, in an archive whose blocks have `payload` bytes."""
+    return NOTES_BYTES + NOTES_PER_BYTE * len(packed) + NOTES_PER_IMAGE * min(sum(counts), payload)
 
 
-def _unpack_notes(packed: bytes, counts: list[int]) -> list[Notes]:
+def _unpack_notes(packed: bytes, counts: list[int], payload: int) -> list[Notes]:
     if not packed:
         return [Notes()] * len(counts)
     try:
         inflate = zlib.decompressobj()
-        text = inflate.decompress(packed, _most_text(packed, counts))
+        text = inflate.decompress(packed, _most_text(packed, counts, payload))
         notes = [Notes(**entry) for entry in json.loads(text.decode("utf-8", "surrogateescape"))]
         fine = inflate.eof and len(notes) == len(counts) and all(map(_notes_fit, notes, counts))
     except (zlib.error, ValueError, TypeError, RecursionError):
