@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from acn.codec import archive as archive_module
 from acn.codec import archiver as archiver_module
+from acn.codec import limits
 from acn.codec import notes as notes_module
 from acn.codec.archive import Notes, read
 from acn.codec.archiver import compress, compress_splits, decompress, model_of, restore
@@ -399,13 +400,12 @@ def test_models_that_readers_refuse_are_not_written() -> None:
 
 
 def test_batches_are_smaller_where_images_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    from acn.codec import frozen
-
-    monkeypatch.setattr(frozen, "LARGEST_HELD", 3 * 4 * 4 * 20)
+    held = limits.demand(MODEL.facts).held
+    monkeypatch.setattr(limits, "HELD", 4 * held - 1)
     data = compress(IMAGES, MODEL)
     assert read(data).header.batch == 3
     np.testing.assert_array_equal(decompress(data), IMAGES[..., 0])
-    monkeypatch.setattr(frozen, "LARGEST_HELD", 2 * 4 * 4 * 20)
+    monkeypatch.setattr(limits, "HELD", 3 * held - 1)
     with pytest.raises(ArchiveError, match="too many to decode side by side"):
         decompress(data)
 

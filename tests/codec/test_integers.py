@@ -152,7 +152,7 @@ def test_every_value_is_an_integer_far_below_the_limit(shape: tuple[int, int, in
     with torch.inference_mode():
         model.network.encoder(images)
         model.network.decoder(images, (codes / 16).float())
-        model.given(codes)
+        model.prior_parameters(codes)
     assert len(seen) > 30
     assert max(seen) < 2**23
 

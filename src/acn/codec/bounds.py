@@ -36,7 +36,7 @@ def check_bounds(network: ExactModel, mixture: MixturePrior, reach: int, *, with
     if with_prior:
         _prior(cast(PriorNetwork, network.prior_network), codes)
     farthest = reach * ONE + mixture.means.abs().amax(-1)
-    _below(float((mixture.factors.abs().sum((-2, -1)) * farthest).max()), LARGEST)
+    _below(float((mixture.factors.abs().flatten(1).sum(1) * farthest).max()), LARGEST)
 
 
 def _encoder(encoder: Encoder) -> None:

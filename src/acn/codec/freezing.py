@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acn.codec.frozen import LARGEST_SHIFT, Facts, FrozenModel, Quantized, assemble
+from acn.codec.facts import Facts
+from acn.codec.frozen import LARGEST_SHIFT, FrozenModel, Quantized, assemble
 from acn.codec.integers import IntegerLayer, bias_of, layers_of, matrix_of
 from acn.codec.latents import LARGEST_REACH
 from acn.distributions import GaussianPrior

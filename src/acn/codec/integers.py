@@ -25,7 +25,7 @@ from acn.networks.depthwise import DepthwiseConv
 from acn.networks.geometry import Window
 from acn.networks.pixelcnn import GatedBlock, SeparableBlock, WindowConv
 
-# Patches of a convolution are gathered a few images at a time, so that they stay in the processor's cache.
+# Patches of a convolution are gathered a few places at a time, so that they stay in the processor's cache.
 PATCH_NUMBERS = 2**19
 # Outputs of layers are cut off at 1,024; those that go to the gates of the vertical stack, which end at 16, at 32.
 LIMIT = 2**10 * NETWORK_ONE
@@ -175,9 +175,12 @@ class IntegerConv(IntegerLayer):
         if rows == columns == 1:
             return super().forward(places).permute(0, 3, 1, 2)
         patches = places.unfold(1, rows, 1).unfold(2, columns, 1).movedim(3, -1)  # [B, H, W, rows, columns, I]
-        size = max(1, PATCH_NUMBERS // math.prod(patches.shape[1:]))
-        parts = [super(IntegerConv, self).forward(part.flatten(3)) for part in patches.split(size)]
-        return torch.cat(parts).permute(0, 3, 1, 2)
+        outputs = patches.new_empty(*patches.shape[:3], self.weight.shape[1], dtype=torch.float32)
+        first, flat = 0, outputs.flatten(0, 2)
+        for part in _parts(patches, places=3):
+            flat[first : first + len(part)] = super().forward(part)
+            first += len(part)
+        return outputs.permute(0, 3, 1, 2)
 
     def cell(self, outputs: slice = slice(None)) -> IntegerCell:
         """The layer at one place, for windows of one row; `outputs` picks some of them."""
@@ -216,6 +219,17 @@ class IntegerDepthwise(IntegerLayer):
             return self.rescaled((taps.to(self.weight.dtype) * self.weight).sum(1).add_(self.bias)).add_(base)
 
         return at
+
+
+def _parts(patches: Tensor, places: int) -> Iterator[Tensor]:
+    """Patches `[..., K]` of `places` leading dimensions, row by row as matrices `[n, K]` that fit the cache."""
+    numbers = math.prod(patches.shape[1:])
+    if places > 1 and numbers > PATCH_NUMBERS:
+        for part in patches:
+            yield from _parts(part, places - 1)
+        return
+    for part in patches.split(max(1, PATCH_NUMBERS // max(1, numbers))):
+        yield part.flatten(places).flatten(0, places - 1)
 
 
 def layers_of(network: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:

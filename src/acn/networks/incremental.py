@@ -8,6 +8,7 @@ Letters: B batch, C channels, H height, W width, P numbers per subpixel, F filte
 window.
 """
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -17,27 +18,29 @@ from torch.nn import functional
 from acn.distributions import Draw, Progress
 from acn.networks.pixelcnn import Block, Cell, GatedBlock, GatedPixelCNN, SeparableBlock
 
+Given = Callable[[int], Tensor]
+
 
 class CachedLayer:
     """One gated block, a row and then a pixel at a time.
 
     Args:
         block: whose weights are used.
-        given: what the codes add to its gates, `[B, 4F, 1 or H, 1 or W]`.
-        size: `(B, H, W)`.
+        given: from a row to what the codes add to its gates there, `[B, 4F, 1, 1 or W]`.
+        like: of the type of the features.
+        size: `(B, W)`.
         inputs: I, features of both stacks below.
     """
 
-    def __init__(self, block: Block, given: Tensor, size: tuple[int, int, int], inputs: int) -> None:
-        batch, height, width = size
-        self.block = block
-        self.given = given.expand(-1, -1, height, width)
+    def __init__(self, block: Block, given: Given, like: Tensor, size: tuple[int, int], inputs: int) -> None:
+        batch, width = size
+        self.block, self.given = block, given
         self.gate = block.arithmetic.gate
         self.horizontal, self.mix = block.horizontal.cell(), block.mix.cell()
         self.mix_base = self.mix.base()
         self.reach = block.horizontal.window.columns
-        self.rows = given.new_zeros(batch, inputs, block.vertical.window.rows, width)  # that the vertical stack reads
-        self.columns = given.new_zeros(batch, self.reach - 1 + width, inputs)  # of the current row, after R empty ones
+        self.rows = like.new_zeros(batch, inputs, block.vertical.window.rows, width)  # that the vertical stack reads
+        self.columns = like.new_zeros(batch, self.reach - 1 + width, inputs)  # of the current row, after R empty ones
 
     def next_row(self, row: int, vertical: Tensor) -> Tensor:
         """Advance the vertical stack to `row`, for which its input is `vertical` `[B, I, 1, W]`, and return its output.
@@ -48,7 +51,7 @@ class CachedLayer:
         left, right, _, _ = self.block.vertical.window.padding
         seen = self.block.vertical.convolve(functional.pad(self.rows, (left, right)))
         self.columns.zero_()
-        return self._next_row(vertical, seen, self.given[:, :, row : row + 1])
+        return self._next_row(vertical, seen, self.given(row).expand(-1, -1, -1, vertical.shape[3]))
 
     def remember(self, column: int, horizontal: Tensor) -> None:
         """Keep the input `[B, I]` of the horizontal stack at `column` for the columns to come."""
@@ -77,8 +80,8 @@ class CachedLayer:
 class CachedSeparableLayer(CachedLayer):
     """The same of a `SeparableBlock`."""
 
-    def __init__(self, block: SeparableBlock, given: Tensor, size: tuple[int, int, int], inputs: int) -> None:
-        super().__init__(block, given, size, inputs)
+    def __init__(self, block: SeparableBlock, given: Given, like: Tensor, size: tuple[int, int], inputs: int) -> None:
+        super().__init__(block, given, like, size, inputs)
         self.point = block.row.cell()
 
     def _next_row(self, vertical: Tensor, seen: Tensor, given: Tensor) -> Tensor:
@@ -97,10 +100,19 @@ def _by_column(row: Tensor) -> Tensor:
     return row[:, :, 0].permute(2, 0, 1).contiguous()
 
 
-def _cached(block: Block, given: Tensor, size: tuple[int, int, int], network: GatedPixelCNN) -> CachedLayer:
+def _given(block: Block, codes: Tensor, canvas: Tensor | None) -> Given:
+    """What the codes add, computed once; for every pixel it would fill the memory, so that it is painted by rows."""
+    if isinstance(block, GatedBlock) and block.paint is not None and canvas is not None:
+        return lambda row: block.given(codes, canvas[:, :, row : row + 1])
+    given = block.given(codes, canvas)
+    return lambda _: given
+
+
+def _cached(block: Block, given: Given, codes: Tensor, network: GatedPixelCNN) -> CachedLayer:
+    size = (len(codes), network.shape.width)
     if isinstance(block, SeparableBlock):
-        return CachedSeparableLayer(block, given, size, network.filters)
-    return CachedLayer(block, given, size, network.shape.channels if block.first else network.filters)
+        return CachedSeparableLayer(block, given, codes, size, network.filters)
+    return CachedLayer(block, given, codes, size, network.shape.channels if block.first else network.filters)
 
 
 class CachedDecoder:
@@ -117,11 +129,9 @@ class CachedDecoder:
         shape = network.shape
         self.network, self.shape = network, shape
         self.images = codes.new_zeros(len(codes), shape.channels, shape.height, shape.width)  # scaled to -1 ... 1
-        size = (len(codes), shape.height, shape.width)
-        self.layers = [
-            _cached(cast(Block, block), given, size, network)
-            for block, given in zip(network.blocks, network.given(codes), strict=True)
-        ]
+        canvas = network.canvas(codes) if network.canvas is not None else None
+        blocks = [cast(Block, block) for block in network.blocks]
+        self.layers = [_cached(block, _given(block, codes, canvas), codes, network) for block in blocks]
         self.head = network.head.cell()
         self.head_base = self.head.base()
         each = network.emission.size

@@ -28,7 +28,7 @@ class WindowConv(nn.Module):
         super().__init__()
         self.window = window
         self.conv = nn.Conv2d(inputs, outputs, (window.rows, window.columns))
-        blind = mask is not None and bool((mask == 0).any())
+        blind = mask is not None and (mask.is_meta or bool((mask == 0).any()))  # a sketch knows shapes alone
         self.register_buffer("mask", mask if blind else None, persistent=False)
 
     def weight(self) -> Tensor:
@@ -234,7 +234,7 @@ class GatedPixelCNN(nn.Module):
             _block(settings, code_size, channels, arithmetic, index) for index in range(settings.blocks + 1)
         )
         groups, head = feature_groups(filters, channels), feature_groups(settings.head, channels)
-        out = torch.arange(channels, device="cpu").repeat_interleave(self.emission.size)
+        out = torch.arange(channels).repeat_interleave(self.emission.size)
         point = Window(1, 1, 0)
         self.head = WindowConv(filters, settings.head, point, channel_mask(head, groups, strict=False))
         self.output = WindowConv(
