@@ -7,7 +7,7 @@ from collections.abc import Callable
 from acn.files import storage_error, write_text_atomically
 from acn.runs import EVENTS, METRICS, Run, read_metrics
 from acn.training.state import TrainingState
-from acn.training.step import Rates, StepReport
+from acn.training.step import Rates, StepReport, read
 
 Row = dict[str, float]
 LOG_STEPS = 20
@@ -39,12 +39,24 @@ class Metrics:
         self._events = SummaryWriter(str(run.path / EVENTS), purge_step=step)
 
     def record(self, state: TrainingState, report: StepReport, now: Rates, images: int, seconds: float) -> None:
-        """Take in the figures of one step that visited `images` images in `seconds`."""
+        """Take in the figures of one step that visited `images` images in `seconds`; read them when a row is complete.
+
+        Raises:
+            TrainingError: a step since the last row met figures that are not finite; see `acn.training.step.read`.
+        """
         self._pending.append((report, images, seconds))
         row = self._row(state, now) if state.step % LOG_STEPS == 0 else None
         self.watch(state, row)
         if row is not None:
             self._write(row)
+
+    def check(self) -> None:
+        """Read the figures that no row has taken yet.
+
+        Raises:
+            TrainingError: see `record`. What is saved after a check is sound.
+        """
+        read([report for report, _, _ in self._pending])
 
     def flush(self, state: TrainingState) -> None:
         """Write out the events. Steps short of a full row are not reported: the next row is of steps after them."""
@@ -56,8 +68,9 @@ class Metrics:
         reports = [report for report, _, _ in self._pending]
         images = sum(count for _, count, _ in self._pending)
         seconds = sum(duration for _, _, duration in self._pending)
+        figures = read(reports)
         self._pending.clear()
-        reconstruction, kl = _mean([r.reconstruction for r in reports]), _mean([r.kl for r in reports])
+        reconstruction, kl = _mean([f.reconstruction for f in figures]), _mean([f.kl for f in figures])
         return {
             "step": state.step,
             "epoch": state.epoch + state.position / len(state.memory.codes),
@@ -67,8 +80,8 @@ class Metrics:
             "kl": kl,
             "total": reconstruction + kl,
             "code_std": float(state.memory.codes.std(0).mean()) if state.model.code_size else math.nan,
-            "staleness": _mean([r.staleness for r in reports if not math.isnan(r.staleness)]),
-            "gradient_norm": _mean([r.gradient_norm for r in reports]),
+            "staleness": _mean([f.staleness for f in figures if not math.isnan(f.staleness)]),
+            "gradient_norm": _mean([f.gradient_norm for f in figures]),
             "learning_rate": now.learning_rate,
             "kl_weight": now.kl_weight,
             "images_per_second": images / seconds,
