@@ -71,7 +71,7 @@ class Images:
         return np.asarray(self.pixels[chosen if self.rows is None else self.rows[chosen]])
 
     def batch(self, indices: Indices, visit: int = 0) -> Tensor:
-        """Level indices 0 ... L - 1 of the images at `indices` [B], uint8 [B, C, H, W].
+        """Level indices 0 ... L - 1 of the images at `indices` [B], uint8 [B, C, H, W], channels last in memory.
 
         `visit` counts how often training has come by (the epoch); it matters only under dynamic binarization.
 
@@ -84,7 +84,7 @@ class Images:
         if self.binarizer is not None:
             # Keyed by the row of the pixels, so that an image keeps its bits in whatever selection it comes.
             levels = self.binarizer.bits(values, chosen if self.rows is None else self.rows[chosen], visit)
-        return torch.from_numpy(np.ascontiguousarray(levels.transpose(0, 3, 1, 2)))
+        return torch.from_numpy(levels).permute(0, 3, 1, 2)
 
     def take(self, rows: Rows) -> "Images":
         """Return the images at `rows` [n] as a split of its own; pixels are shared, labels and files follow."""

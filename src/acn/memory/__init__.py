@@ -2,7 +2,7 @@
 
 from acn.memory.associative import AssociativeMemory
 from acn.memory.improve import improve_tour
-from acn.memory.search import nearest, proven_share, squared_distances
+from acn.memory.search import nearest, nearly_nearest, proven_share, squared_distances
 from acn.memory.tours import EdgeCosts, greedy_tour, tour_cost
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "greedy_tour",
     "improve_tour",
     "nearest",
+    "nearly_nearest",
     "proven_share",
     "squared_distances",
     "tour_cost",
