@@ -7,7 +7,8 @@
     evaluation.json          the costs of the test split
     codes.png                the first two principal components of its codes
     prior.safetensors        the fitted unconditional prior, and the codes of the training images
-    frozen.acnm              the model in exact integers, once an archive has been made with it
+    frozen-IDENTITY.acnm     the model in exact integers, once an archive has been made with it; one for each time it
+                             was trained on in between (frozen.acnm in a published model, and in older runs)
     .lock                    held by the process that trains it
 
 Nothing here is pickled: tensors are safetensors, the rest is JSON.

@@ -95,6 +95,8 @@ def compress(
         data = compress_splits(splits, frozen, modes=modes, batch=batch, embed=model, verify=verify, stage=stage)
     write_atomically(out, lambda temporary: temporary.write_bytes(data))
     describe(Console(), out, data)
+    if not model:
+        errors.print(_needed(run, out), highlight=False, soft_wrap=True)
     for line in outcome(source, splits, len(data)):
         errors.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -122,6 +124,14 @@ def _say(console: "Console", lines: list[str], *, strict: bool) -> None:
         raise DataError(f"{' '.join(lines)} Remove that from the folder, or leave out --strict")
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _needed(run: "Run", out: Path) -> str:
+    """Say what decoding an archive without its model takes."""
+    from acn.codec.store import kept_file
+
+    needed = f"acn decompress {out} OUT --model {run.path}"
+    return f"The archive holds no model. Keep {kept_file(run)}, and restore the images by {needed}"
 
 
 def _through(run: "Run", folder: "dict[str, FolderImages]") -> "Splits":
