@@ -4,7 +4,7 @@ Letters: B batch, D code size, C channels, H height, W width, V levels, K compon
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acn.codec.bounds import check_bounds
-from acn.codec.facts import Facts, prior_shapes, sketch
-from acn.codec.integers import IntegerLayer, exact, layers_of, limit_vertical, matrix_of, replace
+from acn.codec.facts import MIXTURE, Facts, layers, sketch
+from acn.codec.integers import VERTICAL_LIMIT, IntegerLayer, exact, integer_layer
 from acn.codec.latents import PER_UNIT, POSTERIOR_REACH, Grid, MixturePrior
 from acn.codec.limits import demand
 from acn.codec.parallel import one_thread, side_by_side
@@ -24,6 +24,7 @@ from acn.exact.frequencies import intervals
 from acn.exact.tables import BITS, NETWORK_BITS, ONE
 from acn.models import ExactModel
 from acn.networks.incremental import generate
+from acn.networks.pixelcnn import Block, GatedPixelCNN
 from acn.networks.prior import PriorNetwork
 
 # Fractional bits that a weight may have.
@@ -53,13 +54,13 @@ class Quantized:
 
 @dataclass(frozen=True)
 class FrozenModel:
-    """Integer networks and priors; `tensors` are the integers that all of it is made of, in the order of the file."""
+    """Integer networks and priors; `tensors` are the integers that all of it is made of, by name."""
 
     facts: Facts
     grid: Grid
     network: ExactModel
     mixture: MixturePrior
-    tensors: tuple[Quantized, ...]
+    tensors: Mapping[str, Quantized]
 
     @property
     def device(self) -> torch.device:
@@ -152,41 +153,41 @@ def _parts(rows: Tensor, numbers: int) -> tuple[Tensor, ...]:
     return torch.split(rows, max(1, PASS_NUMBERS // numbers))
 
 
-Take = Callable[[tuple[int, ...]], Quantized]
-
-
-def assemble(facts: Facts, take: Take) -> FrozenModel:
+def assemble(facts: Facts, tensors: Mapping[str, Quantized]) -> FrozenModel:
     """Build a frozen model from integers.
 
     Args:
         facts: what it is.
-        take: gives the next integers, which must have the shape that it is called with.
+        tensors: its integers by name, of the names and shapes that `acn.codec.facts.shapes` gives.
 
     Raises:
-        RunError: integer arithmetic could overflow.
+        RunError: integer arithmetic could overflow, or a layer is not covered by the proof that it does not.
     """
-    network, tensors = sketch(facts), []
-
-    def next_tensor(shape: tuple[int, ...]) -> Quantized:
-        tensors.append(take(shape))
-        return tensors[-1]
-
-    for holder, name, layer in list(layers_of(network)):
-        inputs, outputs = matrix_of(layer).shape
-        weight, bias = next_tensor((inputs, outputs)), next_tensor((outputs,))
-        replace(holder, name, layer, weight.numbers, bias.with_bits(NETWORK_BITS), weight.shift)
-    limit_vertical(network.decoder.blocks)
-    logits, scores, means, factors = (next_tensor(shape).with_bits() for shape in prior_shapes(facts))
+    network = sketch(facts)
+    for path, layer in layers(network).items():
+        weight, bias = tensors[f"{path}.weight"], tensors[f"{path}.bias"]
+        exact_layer = integer_layer(layer, weight.numbers, bias.with_bits(NETWORK_BITS), weight.shift)
+        network.set_submodule(path, exact_layer)
+    limit_vertical(network.decoder)
+    logits, scores, means, factors = (tensors[name].with_bits() for name in MIXTURE)
     mixture = MixturePrior(logits, scores, means, _square(factors, facts))
     if bool((mixture.diagonals() < 0).any()):
         raise RunError("a width of the mixture is negative")
-    check_bounds(network, mixture, facts.reach, with_prior=facts.with_prior)
+    check_bounds(network, mixture, facts)
     _settle(network)
-    return FrozenModel(facts, Grid(facts.reach), network.eval(), mixture, tuple(tensors))
+    return FrozenModel(facts, Grid(facts.reach), network.eval(), mixture, tensors)
+
+
+def limit_vertical(decoder: GatedPixelCNN) -> None:
+    """Set the limit of the layers that go to the gates of the decoder's vertical stack."""
+    for block in decoder.blocks:
+        gating = cast(Block, block).vertical_gating
+        if gating is not None:
+            cast(IntegerLayer, gating).limit = VERTICAL_LIMIT
 
 
 def _settle(network: ExactModel) -> None:
-    for _, _, layer in layers_of(network):
+    for layer in layers(network).values():
         cast(IntegerLayer, layer).settle()
 
 

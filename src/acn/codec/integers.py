@@ -23,7 +23,7 @@ from acn.exact.tables import GATE_BITS, GATE_REACH, NETWORK_BITS, NETWORK_ONE, g
 from acn.networks.arithmetic import Floats
 from acn.networks.depthwise import DepthwiseConv
 from acn.networks.geometry import Window
-from acn.networks.pixelcnn import GatedBlock, SeparableBlock, WindowConv
+from acn.networks.pixelcnn import WindowConv
 
 # Patches of a convolution are gathered a few places at a time, so that they stay in the processor's cache.
 PATCH_NUMBERS = 2**19
@@ -232,13 +232,13 @@ def _parts(patches: Tensor, places: int) -> Iterator[Tensor]:
         yield part.flatten(places).flatten(0, places - 1)
 
 
-def layers_of(network: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
-    """All layers with weights, in the order of their definition: the module that holds each, its name there, itself."""
+def layers_of(network: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
+    """All layers with weights, and their paths below that of the network, in the order of their definition."""
     for name, layer in network.named_children():
         if isinstance(layer, WindowConv | DepthwiseConv | nn.Conv2d | nn.Linear | IntegerLayer):
-            yield network, name, layer
+            yield f"{path}.{name}", layer
         else:
-            yield from layers_of(layer)
+            yield from layers_of(layer, f"{path}.{name}")
 
 
 def matrix_of(layer: nn.Module) -> Tensor:
@@ -258,24 +258,14 @@ def bias_of(layer: nn.Module) -> Tensor:
     return cast(Tensor, layer.conv.bias if isinstance(layer, WindowConv) else layer.bias)
 
 
-def replace(holder: nn.Module, name: str, layer: nn.Module, weight: Tensor, bias: Tensor, shift: int) -> None:
-    """Put an integer layer in the place of `layer`, which `holder` calls `name`; for the rest see `IntegerLayer`."""
+def integer_layer(layer: nn.Module, weight: Tensor, bias: Tensor, shift: int) -> IntegerLayer:
+    """Return the integer layer that takes the place of `layer`; for the rest see `IntegerLayer`."""
     if isinstance(layer, nn.Linear):
-        setattr(holder, name, IntegerLayer(weight, bias, shift))
-        return
+        return IntegerLayer(weight, bias, shift)
     if isinstance(layer, DepthwiseConv):
-        setattr(holder, name, IntegerDepthwise(weight, bias, shift, layer.window))
-        return
+        return IntegerDepthwise(weight, bias, shift, layer.window)
     window = layer.window if isinstance(layer, WindowConv) else _window(cast(nn.Conv2d, layer))
-    setattr(holder, name, IntegerConv(weight, bias, shift, window))
-
-
-def limit_vertical(blocks: nn.ModuleList) -> None:
-    """Set the limit of the layers that go to the gates of the decoder's vertical stack."""
-    for block in blocks:
-        gating = block.above if isinstance(block, SeparableBlock) else cast(GatedBlock, block).vertical
-        if gating is not None:
-            cast(IntegerLayer, gating).limit = VERTICAL_LIMIT
+    return IntegerConv(weight, bias, shift, window)
 
 
 def _window(layer: nn.Conv2d) -> Window:

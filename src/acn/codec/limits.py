@@ -7,7 +7,7 @@ Letters: B batch, C channels, D code size, H height, W width, V levels, M compon
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from acn.codec.batches import batch_sizes
-from acn.codec.facts import Facts, prior_shapes, sketch
-from acn.codec.integers import bias_of, layers_of, matrix_of
+from acn.codec.facts import MIXTURE, Facts, layers, shapes, sketch
+from acn.codec.integers import layers_of, matrix_of
 from acn.codec.latents import LARGEST_REACH
 from acn.errors import ArchiveError
 
@@ -51,13 +51,13 @@ def memory(size: int) -> int:
 class Demand:
     """What a model asks of whoever decodes with it.
 
-    `shapes`: of all tensors, in the order of the file. `held`: numbers for each image that is decoded side by side with
-    others. `features`: most numbers of an image that a layer of the encoder reads or gives. `image_work`:
+    `shapes`: of all tensors by name, in the order of the file. `held`: numbers for each image that is decoded side by
+    side with others. `features`: most numbers of an image that a layer of the encoder reads or gives. `image_work`:
     multiplications for an image. `batch_work`: what the pixels of a batch count for besides, because they come one
     after the other.
     """
 
-    shapes: tuple[tuple[int, ...], ...]
+    shapes: Mapping[str, tuple[int, ...]]
     held: int
     features: int
     image_work: int
@@ -83,17 +83,14 @@ def demand(facts: Facts) -> Demand:
     shape, settings = facts.shape, facts.settings
     try:
         network = sketch(facts)
-        shapes = [
-            tuple(part.shape) for layer in layers_of(network) for part in (matrix_of(layer[2]), bias_of(layer[2]))
-        ]
+        tensors = shapes(network, facts)
         held, features, products = _traced(network, facts)
     except (RuntimeError, TypeError, OverflowError) as error:  # a product of sizes passes 2^63
         raise ArchiveError("the networks of the model in the archive are too large") from error
-    shapes += prior_shapes(facts)
     edges = settings.code_size * (settings.mixtures if facts.with_prior else 1)
-    mixture = sum(map(math.prod, shapes[-4:]))
+    mixture = sum(math.prod(tensors[name]) for name in MIXTURE)
     return Demand(
-        tuple(shapes),
+        tensors,
         held + 16 * shape.dimensions + 32 * edges,
         features,
         products + 2 * mixture + ENTRY * (shape.levels * shape.dimensions + 2 * facts.reach * edges),
@@ -120,8 +117,8 @@ def _traced(network: Any, facts: Facts) -> tuple[int, int, int]:  # noqa: ANN401
             held += read + output.shape[1] * output.shape[3]
             widest = max(widest, read)
 
-    encoder = {layer for _, _, layer in layers_of(network.encoder)}
-    for _, _, layer in layers_of(network):
+    encoder = {layer for _, layer in layers_of(network.encoder, "")}
+    for layer in layers(network).values():
         layer.register_forward_hook(trace)
     shape = facts.shape
     images = torch.empty(1, shape.channels, shape.height, shape.width, device="meta")
@@ -160,7 +157,7 @@ def check_model(facts: Facts, size: int) -> Demand:
     if layers > LARGEST_LAYERS:
         raise ArchiveError(too_many)
     found = demand(facts)
-    if sum(map(math.prod, found.shapes)) > NUMBERS_PER_BYTE * size:
+    if sum(map(math.prod, found.shapes.values())) > NUMBERS_PER_BYTE * size:
         raise ArchiveError(too_many)
     if not found.largest_batch or found.features > LARGEST_FEATURES:
         raise ArchiveError("the model in the archive is for images that are too large")

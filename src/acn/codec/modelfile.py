@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from acn.codec.facts import Facts
 from acn.codec.frozen import LARGEST_SHIFT, FrozenModel, Quantized, assemble
-from acn.codec.limits import NUMBERS_PER_BYTE, check_model, check_tables
+from acn.codec.limits import NUMBERS_PER_BYTE, check_model, check_tables, demand
 from acn.codec.stack import ExhaustedError, Stack, first_words
 from acn.config import ExactSettings, ImageShape
 from acn.errors import ArchiveError, RunError
@@ -39,7 +39,8 @@ def to_bytes(model: FrozenModel) -> bytes:
     """
     facts = json.dumps(_tree(model.facts), separators=(",", ":"), sort_keys=True).encode()
     stack, entries = Stack(first_words(FIRST_WORDS)), []
-    for tensor in reversed(model.tensors):
+    for name in reversed(list(demand(model.facts).shapes)):
+        tensor = model.tensors[name]
         largest = int(tensor.numbers.abs().max()) if tensor.numbers.numel() else 0
         if largest >= LARGEST_NUMBER:
             raise RunError(f"a weight is {largest} steps from zero, more than {LARGEST_NUMBER - 1}; train again")
@@ -48,7 +49,7 @@ def to_bytes(model: FrozenModel) -> bytes:
         entries.append(_TENSOR.pack(tensor.shift, largest, slope))
     payload = stack.words().astype("<u4").tobytes()
     written = _START.pack(MAGIC, VERSION, len(facts)) + facts + b"".join(reversed(entries)) + payload
-    numbers = sum(tensor.numbers.numel() for tensor in model.tensors)
+    numbers = sum(tensor.numbers.numel() for tensor in model.tensors.values())
     data = written + bytes(-(-max(0, numbers // NUMBERS_PER_BYTE + 4 - len(written)) // 4) * 4)
     try:
         check_model(model.facts, len(data))
@@ -73,8 +74,7 @@ def from_bytes(data: bytes) -> FrozenModel:
     words = np.frombuffer(rest, dtype="<u4", offset=len(shapes) * _TENSOR.size).astype(np.uint32)
     try:
         stack = Stack(np.trim_zeros(words, "b"))
-        numbers = _read(stack, entries, shapes)
-        model = assemble(facts, lambda _: next(numbers))
+        model = assemble(facts, dict(zip(shapes, _read(stack, entries, shapes.values()), strict=True)))
         if not np.array_equal(stack.words(), first_words(FIRST_WORDS)):
             raise ExhaustedError
     except (ExhaustedError, RunError) as error:
@@ -129,7 +129,7 @@ def _facts(data: bytes) -> tuple[Facts, bytes]:
     return facts, data[_START.size + length :]
 
 
-def _read(stack: Stack, entries: list[Any], shapes: Sequence[tuple[int, ...]]) -> Iterator[Quantized]:
+def _read(stack: Stack, entries: list[Any], shapes: Iterable[tuple[int, ...]]) -> Iterator[Quantized]:
     for (shift, largest, slope), shape in zip(entries, shapes, strict=True):
         if shift > LARGEST_SHIFT or largest >= LARGEST_NUMBER:
             raise ExhaustedError

@@ -98,6 +98,11 @@ class GatedBlock(nn.Module):
         for layer in (self.vertical.conv, self.horizontal.conv, self.down):
             _preserve_variance(layer, doubled=filters)
 
+    @property
+    def vertical_gating(self) -> WindowConv:
+        """The layer whose outputs go to the gates of the vertical stack."""
+        return self.vertical
+
     def given(self, codes: Tensor, canvas: Tensor | None) -> Tensor:
         """What the code adds to the gates' inputs: `[B, 4F, 1, 1]`, or `[B, 4F, H, W]` where the canvas is read."""
         condition: Tensor = self.condition(codes)[:, :, None, None]
@@ -141,6 +146,11 @@ class SeparableBlock(nn.Module):
         for layer in (self.above, self.row):
             if layer is not None:
                 _preserve_variance(layer.conv, doubled=filters)
+
+    @property
+    def vertical_gating(self) -> WindowConv | None:
+        """The layer whose outputs go to the gates of the vertical stack, if it has a use for that."""
+        return self.above
 
     def given(self, codes: Tensor, canvas: Tensor | None) -> Tensor:
         """What the code adds to the gates' inputs, `[B, 4F or 2F, 1, 1]`; only the first block reads the canvas."""
