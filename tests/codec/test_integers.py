@@ -190,7 +190,7 @@ def test_a_layer_that_the_proof_does_not_reach_is_refused(monkeypatch: pytest.Mo
     codes = torch.randn(20, 3)
     model = Forgetful(known.settings, known.shape)
     monkeypatch.setattr(facts_module, "ExactModel", Forgetful)
-    with pytest.raises(RunError, match="^the layer decoder.extra was not reached by the proof"):
+    with pytest.raises(RunError, match=r"^the layer decoder\.extra was not reached by the proof"):
         freeze(model, np.arange(5, dtype=np.uint8), (mixture(codes, 3, "full"), codes))
 
 
