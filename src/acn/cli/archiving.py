@@ -130,6 +130,7 @@ def _left_out(splits: "Folder") -> dict[str, int]:
         for name in files:
             if os.path.normpath(os.path.join(folder, name)) not in taken:
                 suffix = os.path.splitext(name)[1].lower()
+                suffix = repr(suffix) if suffix != suffix.strip() else suffix
                 found["hidden" if name.startswith(".") else suffix or "without a suffix"] += 1
     return found
 
