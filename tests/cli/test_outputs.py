@@ -123,7 +123,7 @@ def test_what_is_left_out_is_counted(work: Path, tmp_path: Path) -> None:  # noq
     run = str(work / "run")
     done = acn("compress", run, "mixed", "out.acn", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "5 files were left out: 2 .txt, 1 .png , 1 hidden, 1 without a suffix" in done.stderr
+    assert "5 files were left out: 2 .txt, 1 '.png ', 1 hidden, 1 without a suffix" in done.stderr
     assert "archive" in done.stderr
     assert "The archive is larger than its source: more images" in done.stderr
     before = sorted(tmp_path.iterdir())
