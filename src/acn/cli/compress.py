@@ -48,7 +48,7 @@ def compress(
         float | None,
         typer.Option(
             metavar="M",
-            click_type=minutes(),
+            parser=minutes,
             help="Train a small model on SOURCE itself for M minutes (M > 0).",
             show_default=False,
         ),
@@ -114,7 +114,7 @@ def _trained(source: str, split: str | None, folder: Path, limit: float, device:
     config = override(recipe("archive"), [f"data.source={source}", f"training.max_minutes={limit}"])
     collection = open_whole(config.data, split)
     config = fewer_neighbours(console, config, len(collection.train))
-    run, state = resume_or_begin(folder, config, collection, device)
+    run, state = resume_or_begin(folder, config, collection, device, "delete it to train again")
     train_on(console, run, collection, state, "the same command")
     fit_prior(run, load_model(run).to(device), collection)
     return run

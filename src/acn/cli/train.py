@@ -61,7 +61,7 @@ def train(
         float | None,
         typer.Option(
             metavar="M",
-            click_type=minutes(),
+            parser=minutes,
             help="Finish training, schedule and all, in M minutes (M > 0).",
             show_default=False,
         ),
@@ -98,9 +98,12 @@ def train_on(console: "Console", run: "Run", collection: "Collection", state: "T
         BusyError: another process trains this run.
         TrainingError, StorageError: see `acn.training.loop.train`.
     """
-    from acn.runs import held
+    from acn.errors import BusyError
+    from acn.runs import held, read_position
 
     with held(run.path):
+        if run.checkpoint.exists() and read_position(run).step != state.step:
+            raise BusyError(f"{run.path} was trained by another process in between; go on with: {to_go_on}")
         ending = _train(console, run, collection, state)
     if ending == "interrupted":
         console.print(f"Stopped at step {state.step:,} and saved. Go on with: {to_go_on}", soft_wrap=True)

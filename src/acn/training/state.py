@@ -112,7 +112,9 @@ def restore_state(run: Run, images: int, device: torch.device) -> TrainingState:
     state.average.n_averaged.copy_(tensors["averaged_steps"])
     _restore_optimizer(state, _under(tensors, "optimizer."))
     state.epoch, state.position, state.step, state.seconds = place.epoch, place.position, place.step, place.seconds
-    state.pending = [{key: math.nan if value is None else value for key, value in row.items()} for row in place.pending]
+    state.pending = [
+        {key: math.nan if value is None else value for key, value in row.model_dump().items()} for row in place.pending
+    ]
     return state
 
 
