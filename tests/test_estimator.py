@@ -33,7 +33,7 @@ from acn.evaluation import mixture
 from acn.evaluation.costs import posteriors, reconstruction
 from acn.evaluation.unconditional import expected_kl
 from acn.models.unconditional import unconditional_priors
-from acn.runs import load_priors
+from acn.runs import load_priors, open_images
 from acn.training.step import training_step
 
 TINY = {
@@ -191,18 +191,42 @@ def test_no_more_neighbours_than_there_are(fitted: acn.ACNEncoder, few: NDArray[
 
 def test_a_run_that_is_kept_is_the_estimator(few: NDArray[np.uint8], tmp_path: Path) -> None:
     encoder = tiny(run=tmp_path / "run").fit(few)
-    model = acn.load(tmp_path / "run")
+    model = acn.load(tmp_path / "run" / "fit-1")
+    assert encoder.run_ == tmp_path / "run" / "fit-1"
     assert np.array_equal(encoder.codes_, model.encode(few))
     assert np.array_equal(encoder.transform(few[:7]), model.encode(few[:7]))
     assert np.array_equal(encoder.score_samples(few), model.score_samples(few))
     assert np.array_equal(encoder.codes_, tiny().fit(few).codes_)  # as without a folder
-    with pytest.raises(UsageError, match="already holds a run"):
-        encoder.fit(few)
+    assert encoder.fit(few).run_ == tmp_path / "run" / "fit-2"
+    assert open_images(acn.load(encoder.run_).run).provenance == encoder.model_.run.provenance
+
+
+def test_a_search_in_two_processes_keeps_every_fit(few: NDArray[np.uint8], tmp_path: Path) -> None:
+    search = GridSearchCV(tiny(run=tmp_path / "run"), {"n_components": [2, 3]}, cv=2, n_jobs=2, refit=False)
+    search.fit(few)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    kept = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert kept == ["fit-1", "fit-2", "fit-3", "fit-4"]
+    sizes = [acn.load(tmp_path / "run" / name).model.code_size for name in kept]
+    assert sorted(sizes) == [2, 2, 3, 3]
+
+
+def test_a_fit_that_is_refused_leaves_no_folder(few: NDArray[np.uint8], tmp_path: Path) -> None:
+    for wrong in ({"settings": {"training.batch": 0}}, {"device": "abacus"}, {"device": 3}):
+        with pytest.raises(UsageError) as refused:
+            tiny(**{"run": tmp_path / "run", **wrong}).fit(few)
+        assert "--" not in str(refused.value)
+        assert "acn train" not in str(refused.value)
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="run must be a folder"):
+        tiny(run=tmp_path / "file").fit(few)
 
 
 def test_score_is_minus_the_list_cost(few: NDArray[np.uint8], tmp_path: Path) -> None:
     encoder = tiny(run=tmp_path).fit(few)
-    model, priors = acn.load(tmp_path), load_priors(acn.load(tmp_path).run)
+    model = acn.load(str(encoder.run_))
+    priors = load_priors(model.run)
     images = Images(few[..., None], ALL_BYTES).with_palette(model.run.palette)
     posterior = posteriors(model.model, images, lambda _: None)
     seed = model.run.config.training.seed
@@ -216,7 +240,7 @@ def test_score_is_minus_the_list_cost(few: NDArray[np.uint8], tmp_path: Path) ->
 
 def test_every_image_trains_or_is_held_out(few: NDArray[np.uint8], tmp_path: Path) -> None:
     tiny(run=tmp_path).fit(few)
-    with np.load(tmp_path / "images.npz") as arrays:
+    with np.load(tmp_path / "fit-1" / "images.npz") as arrays:
         train, valid, test = (arrays[f"{name}_images"][..., 0] for name in ("train", "valid", "test"))
     assert (len(train), len(valid)) == (54, 6)
     assert np.array_equal(valid, test)
@@ -243,9 +267,9 @@ def test_the_command_line_goes_on_where_an_interruption_stopped_it(
     with pytest.raises(KeyboardInterrupt):
         tiny(epochs=3, settings=often, run=tmp_path / "run").fit(few)
     monkeypatch.undo()
-    train_command(resume=tmp_path / "run", device="cpu")
+    train_command(resume=tmp_path / "run" / "fit-1", device="cpu")
     assert "list: order kept" in capsys.readouterr().out
-    assert np.array_equal(acn.load(tmp_path / "run").encode(few), whole.codes_)
+    assert np.array_equal(acn.load(tmp_path / "run" / "fit-1").encode(few), whole.codes_)
 
 
 def test_nothing_is_left_behind(few: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ Letters: N images, F = H W C numbers of each (height, width, channels), D code s
 
 import json
 import math
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,14 +26,16 @@ from acn.config import SEEDS, Config, override
 from acn.data import ALL_BYTES, Collection, Images, assemble
 from acn.data.scale import PixelScale, image_shape, with_channels
 from acn.data.splits import complete_splits
+from acn.errors import UsageError
 from acn.evaluation.evaluate import fit_priors
-from acn.files import write_atomically
+from acn.files import storage_error, write_atomically
 from acn.memory import nearest, squared_distances
 from acn.recipes import recipe as recipe_settings
-from acn.runs import Run, load_model
+from acn.runs import CONFIG, Run, load_model
 from acn.trained import TrainedModel
 from acn.training.loop import begin, make_plan, train
 from acn.training.metrics import Metrics, Row
+from acn.training.opening import with_fewer_neighbours
 from acn.training.state import TrainingState
 
 Bytes = NDArray[np.uint8]
@@ -68,8 +71,9 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         max_minutes: a limit to the training; None for that of the recipe.
         settings: more settings by name, such as `{"training.batch": 128}`; the parameters above come before them.
             Networks run in float32 unless `training.precision` is set.
-        run: a folder, which must not hold a run yet, to train in and keep; every command of `acn` can go on with it.
-            There the test images are the held-out ones. None leaves nothing behind.
+        run: a folder to keep what is trained: every fit makes a run of its own in it, `fit-1`, `fit-2`, ..., also where
+            a search fits in several processes. Every command of `acn` can go on with such a run, whose test images are
+            the held-out ones. None leaves nothing behind.
         device: `cpu`, `cuda`, or `auto`: the GPU when there is one.
         random_state: of the weights, the order of images and all other draws. With an int, two fits on one machine are
             equal to the bit, unless a limit in minutes gives the clock a say.
@@ -82,6 +86,7 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         codes_: codes of the training images, float32 `[N, D]`.
         model_: the `acn.TrainedModel`, which works on pixel values; `model_.save_pretrained(folder)` keeps it.
         n_iter_: steps of the training.
+        run_: the folder of this fit's run, None where nothing is kept.
 
     A fitted estimator is pickled as arrays, JSON and safetensors; on a machine without a GPU it is restored on the CPU.
     """
@@ -120,25 +125,26 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
         Raises:
             ValueError: `X` or the shape or levels asked for are not usable.
-            UsageError: there is no such recipe, setting or value of a setting; or `run` holds a run already.
+            UsageError: there is no such recipe, setting, value of a setting, or device.
             TrainingError: the loss is not finite.
             StorageError: the folder of the run cannot be written.
         """
         rows, item = self._rows(X, reset=True)
         shape, scale = image_shape(item or self.image_shape, rows.shape[1]), PixelScale.fit(rows, self.levels)
         seed = int(check_random_state(self.random_state).randint(SEEDS))
-        config = self._config(seed)
+        device, config = _device(self.device), self._config(seed)
         collection = _collect(scale.pixels(rows).reshape(len(rows), *shape), config)
         with self._folder() as folder:
-            device = _device(self.device)
-            run, state = begin(folder, _with_fewer_neighbours(config, len(collection.train)), collection, device)
             if self.run is not None:
                 _write_splits(folder / ARRAYS, collection)
+                config = override(config, [f"data.source={(folder / ARRAYS).absolute()}"])
+            run, state = begin(folder, with_fewer_neighbours(config, len(collection.train)), collection, device)
             _train(run, state, collection, bool(self.verbose))
             model = _evaluated(run, collection, device)
         # Together and last, so that an interrupted fit leaves an earlier one whole.
         self._item_shape, self._scale = item or rows.shape[1:], scale
         self.image_shape_, self.model_, self.n_iter_ = shape, model, state.step
+        self.run_ = None if self.run is None else folder
         self.codes_ = self._encode(rows)
         return self
 
@@ -273,8 +279,7 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         return self.model_.encode(self._known(rows))
 
     def _config(self, seed: int) -> Config:
-        source = "X" if self.run is None else str((Path(self.run) / ARRAYS).absolute())
-        own = {"model.code_size": self.n_components, "data.source": source, "data.seed": seed, "training.seed": seed}
+        own = {"model.code_size": self.n_components, "data.source": "X", "data.seed": seed, "training.seed": seed}
         limits = {"training.epochs": self.epochs, "training.max_minutes": self.max_minutes}
         # The timing that `auto` asks for could make two fits differ.
         chosen = {"training.precision": "float32", **(self.settings or {}), **own}
@@ -284,10 +289,15 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     @contextmanager
     def _folder(self) -> Iterator[Path]:
         if self.run is not None:
-            yield Path(self.run)
+            folder = _free_folder(Path(self.run))
+            try:
+                yield folder
+            finally:
+                if not (folder / CONFIG).exists():  # refused before anything was trained
+                    shutil.rmtree(folder)
             return
-        with TemporaryDirectory(prefix="acn-") as folder:
-            yield Path(folder)
+        with TemporaryDirectory(prefix="acn-") as temporary:
+            yield Path(temporary)
 
 
 def _text(value: object) -> str:
@@ -296,7 +306,29 @@ def _text(value: object) -> str:
 
 
 def _device(name: str) -> torch.device:
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    gpu = torch.cuda.is_available()
+    if name not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"device must be 'cpu', 'cuda' or 'auto', found {name!r}")
+    if name == "cuda" and not gpu:
+        raise UsageError("device='cuda' needs a GPU, and PyTorch finds none; use 'auto' or 'cpu'")
+    return torch.device("cuda" if gpu and name != "cpu" else "cpu")
+
+
+def _free_folder(parent: Path) -> Path:
+    """Make the first of fit-1, fit-2, ... that is not there, which no other process then takes."""
+    number = 1
+    while True:
+        folder = parent / f"fit-{number}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            if not parent.is_dir():
+                raise UsageError(f"run must be a folder, found the file {parent}") from None
+            number += 1
+        except OSError as error:
+            raise storage_error(error, folder) from error
+        else:
+            return folder
 
 
 def _collect(pixels: Bytes, config: Config) -> Collection:
@@ -311,13 +343,6 @@ def _write_splits(path: Path, collection: Collection) -> None:
         f"{name}_images": images.values(range(len(images))) for name, images in collection.splits.items()
     }
     write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))
-
-
-def _with_fewer_neighbours(config: Config, images: int) -> Config:
-    wanted = config.memory.neighbours
-    if wanted == "all" or wanted < images:
-        return config
-    return config.model_copy(update={"memory": config.memory.model_copy(update={"neighbours": images - 1})})
 
 
 def _train(run: Run, state: TrainingState, collection: Collection, verbose: bool) -> None:

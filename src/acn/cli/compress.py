@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from acn.cli.options import some_minutes
+from acn.cli.options import minutes
 from acn.cli.outputs import ForceOption, check_output
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def compress(
         float | None,
         typer.Option(
             metavar="M",
-            callback=some_minutes,
+            parser=minutes,
             help="Train a small model on SOURCE itself for M minutes (M > 0).",
             show_default=False,
         ),
@@ -162,7 +162,7 @@ def _trained(
     config = override(recipe("archive"), [f"data.source={source}", f"training.max_minutes={limit}"])
     collection = open_whole(config.data, split) if images is None else collection_of(images, config.data)
     config = fewer_neighbours(console, config, len(collection.train))
-    run, state = resume_or_begin(folder, config, collection, device)
+    run, state = resume_or_begin(folder, config, collection, device, "delete it to train again")
     train_on(console, run, collection, state, "the same command")
     fit_priors(run, load_model(run).to(device), collection)
     return run

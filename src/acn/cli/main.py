@@ -1,7 +1,11 @@
 """The command `acn`. Heavy libraries are imported by the commands that use them, so that help answers at once."""
 
+import errno
 import os
+import signal
 import sys
+import threading
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -83,8 +87,13 @@ def options(
 
 def main() -> None:
     """Run the command line; an error becomes one line on the error output, and an exit status."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
     try:
-        app()
+        try:
+            app()
+        finally:
+            _flush()
     except AcnError as error:
         if os.environ.get("ACN_TRACEBACK"):
             raise
@@ -93,3 +102,28 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("acn: interrupted", err=True)
         sys.exit(INTERRUPTED)
+    except OSError as error:
+        if os.environ.get("ACN_TRACEBACK") or error.filename is not None:
+            raise
+        _give_up_output()
+        if error.errno != errno.EPIPE:  # nobody reads on, which is nobody's mistake
+            typer.echo(
+                f"acn: the output could not be written ({error.strerror}); free some space or redirect it", err=True
+            )
+        sys.exit(1)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """End as an error does, so that what is half written is removed."""
+    sys.exit(128 + number)
+
+
+def _flush() -> None:
+    """Write out now what would fail, if it does, when it is too late for a sentence."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _give_up_output() -> None:
+    """Let the interpreter's last flush go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)

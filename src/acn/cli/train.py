@@ -12,7 +12,7 @@ import typer
 
 from acn.cli.drawing import SkipDamagedOption
 from acn.cli.evaluate import DeviceOption, evaluate_and_show
-from acn.cli.options import some_minutes
+from acn.cli.options import minutes
 from acn.families import family_names
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def train(
         float | None,
         typer.Option(
             metavar="M",
-            callback=some_minutes,
+            parser=minutes,
             help="Finish training, schedule and all, in M minutes (M > 0).",
             show_default=False,
         ),
@@ -109,9 +109,12 @@ def train_on(console: "Console", run: "Run", collection: "Collection", state: "T
         BusyError: another process trains this run.
         TrainingError, StorageError: see `acn.training.loop.train`.
     """
-    from acn.runs import held
+    from acn.errors import BusyError
+    from acn.runs import held, read_position
 
     with held(run.path):
+        if run.checkpoint.exists() and read_position(run).step != state.step:
+            raise BusyError(f"{run.path} was trained by another process in between; go on with: {to_go_on}")
         ending = _train(console, run, collection, state)
     if ending == "interrupted":
         console.print(f"Stopped at step {state.step:,} and saved. Go on with: {to_go_on}", soft_wrap=True)

@@ -108,7 +108,9 @@ def restore_state(run: Run, images: int, device: torch.device) -> TrainingState:
     state.memory.load_state_dict(_under(tensors, "memory."))
     _restore_optimizer(state, _under(tensors, "optimizer."))
     state.epoch, state.position, state.step, state.seconds = place.epoch, place.position, place.step, place.seconds
-    state.pending = [{key: math.nan if value is None else value for key, value in row.items()} for row in place.pending]
+    state.pending = [
+        {key: math.nan if value is None else value for key, value in row.model_dump().items()} for row in place.pending
+    ]
     return state
 
 
