@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from acn.config import ACNSettings, DecoderSettings, ImageShape
 from acn.emissions import Bernoulli, draw_levels
-from acn.networks.incremental import generate
+from acn.networks.decoder import generate
 from acn.networks.pixelcnn import GatedPixelCNN
 from acn.recipes import recipe
 from acn.training.step import autocast

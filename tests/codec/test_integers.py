@@ -22,9 +22,9 @@ from acn.config import ACNSettings, ImageShape
 from acn.errors import RunError
 from acn.models import ACN
 from acn.networks.arithmetic import FLOATS, Floats
+from acn.networks.gated import GatedBlock
 from acn.networks.geometry import Window
-from acn.networks.incremental import CachedDecoder
-from acn.networks.pixelcnn import GatedBlock
+from acn.networks.pixelcnn import CachedPixelCNN
 from tests.codec import reader
 from tests.codec.models import floating, mixture, random_levels, tiny
 
@@ -84,7 +84,7 @@ def test_scale(levels: int) -> None:
 
 
 def cached_logits(model: FrozenModel, images: Tensor, codes: Tensor) -> Tensor:
-    cached, shape = CachedDecoder(model.network.decoder, codes), model.facts.shape
+    cached, shape = CachedPixelCNN(model.network.decoder, codes), model.facts.shape
     found = torch.zeros(*images.shape, model.network.decoder.emission.size)
     for row, column, channel in itertools.product(range(shape.height), range(shape.width), range(shape.channels)):
         found[:, channel, row, column] = cached.numbers(row, column, channel).view(len(images), -1)

@@ -23,8 +23,7 @@ from acn.errors import RunError
 from acn.exact.frequencies import intervals
 from acn.exact.tables import BITS, NETWORK_BITS, ONE
 from acn.models import ExactModel
-from acn.networks.incremental import generate
-from acn.networks.pixelcnn import Block, GatedPixelCNN
+from acn.networks.decoder import generate
 from acn.networks.prior import PriorNetwork
 
 # Fractional bits that a weight may have.
@@ -168,7 +167,8 @@ def assemble(facts: Facts, tensors: Mapping[str, Quantized]) -> FrozenModel:
         weight, bias = tensors[f"{path}.weight"], tensors[f"{path}.bias"]
         exact_layer = integer_layer(layer, weight.numbers, bias.with_bits(NETWORK_BITS), weight.shift)
         network.set_submodule(path, exact_layer)
-    limit_vertical(network.decoder)
+    for layer in network.decoder.gating():
+        cast(IntegerLayer, layer).limit = VERTICAL_LIMIT
     logits, scores, means, factors = (tensors[name].with_bits() for name in MIXTURE)
     mixture = MixturePrior(logits, scores, means, _square(factors, facts))
     if bool((mixture.diagonals() < 0).any()):
@@ -176,14 +176,6 @@ def assemble(facts: Facts, tensors: Mapping[str, Quantized]) -> FrozenModel:
     check_bounds(network, mixture, facts)
     _settle(network)
     return FrozenModel(facts, Grid(facts.reach), network.eval(), mixture, tensors)
-
-
-def limit_vertical(decoder: GatedPixelCNN) -> None:
-    """Set the limit of the layers that go to the gates of the decoder's vertical stack."""
-    for block in decoder.blocks:
-        gating = cast(Block, block).vertical_gating
-        if gating is not None:
-            cast(IntegerLayer, gating).limit = VERTICAL_LIMIT
 
 
 def _settle(network: ExactModel) -> None:

@@ -23,7 +23,7 @@ from acn.exact.tables import GATE_BITS, GATE_REACH, NETWORK_BITS, NETWORK_ONE, g
 from acn.networks.arithmetic import Floats
 from acn.networks.depthwise import DepthwiseConv
 from acn.networks.geometry import Window
-from acn.networks.pixelcnn import WindowConv
+from acn.networks.windows import WindowConv
 
 # Patches of a convolution are gathered a few places at a time, so that they stay in the processor's cache.
 PATCH_NUMBERS = 2**19
