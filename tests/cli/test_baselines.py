@@ -56,7 +56,7 @@ def test_a_run_goes_on_as_the_model_that_it_is(work: Path) -> None:
 def test_images_are_sampled(work: Path, kind: str, size: int) -> None:
     drawn = []
     for seed in (1, 1, 2):
-        done = acn("sample", kind, "-n", "5", "--seed", str(seed), "-o", "drawn.npz", cwd=work)
+        done = acn("sample", kind, "-n", "5", "--seed", str(seed), "-o", "drawn.npz", "--force", cwd=work)
         assert done.returncode == 0, done.stderr
         with np.load(work / "drawn.npz", allow_pickle=False) as arrays:
             assert arrays["codes"].shape == (5, size)
