@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from acn.cli.check import check
 from acn.cli.compress import compress
 from acn.cli.daydream import daydream
 from acn.cli.decompress import decompress, verify
@@ -41,6 +42,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (
+    check,
     train,
     settings,
     evaluate,

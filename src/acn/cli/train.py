@@ -94,7 +94,7 @@ def train(
         run, collection, state = _resumed(resume, source, place)
     else:
         changes = [*(settings or []), *(["data.skip_damaged=true"] if skip_damaged else [])]
-        chosen = _configure(_base(source, recipe, config), source, model, changes, max_minutes)
+        chosen = configured(base_settings(source, recipe, config), source, model, changes, max_minutes)
         free = not any(setting.partition("=")[0].strip() == "memory.neighbours" for setting in changes)
         run, collection, state = _begun(chosen, out, place, console, lower=free)
     _describe(console, run, collection, state)
@@ -121,8 +121,8 @@ def train_on(console: "Console", run: "Run", collection: "Collection", state: "T
         raise typer.Exit(130)
 
 
-def _base(source: str | None, recipe: str | None, file: Path | None) -> "Config":
-    """The settings that others are changed from: those of a file, of a recipe, or of the default for the source."""
+def base_settings(source: str | None, recipe: str | None, file: Path | None) -> "Config":
+    """Return settings to be changed: those of a file, of a recipe, or of the default for the source."""
     from acn.config import read_config
     from acn.errors import UsageError
     from acn.recipes import default_recipe
@@ -133,9 +133,10 @@ def _base(source: str | None, recipe: str | None, file: Path | None) -> "Config"
     return read_config(file) if file is not None else by_name(recipe or default_recipe(source))
 
 
-def _configure(
+def configured(
     config: "Config", source: str | None, model: str | None, settings: list[str], max_minutes: float | None
 ) -> "Config":
+    """Return `config` changed by the options and settings of a command."""
     from acn.config import override
 
     given = [f"data.source={source}"] if source is not None else []

@@ -34,6 +34,20 @@ class Update:
     visited: Tensor
 
 
+def check_neighbours(settings: MemorySettings, rows: int) -> None:
+    """See that a memory of so many codes has the neighbours that the settings ask for.
+
+    Raises:
+        UsageError: K is larger than N - 1.
+    """
+    wanted = 1 if settings.neighbours == "all" else settings.neighbours
+    if wanted > rows - 1:
+        raise UsageError(
+            f"K = {wanted} neighbours were asked of a memory of {rows} codes; at most N - 1 = {max(rows - 1, 0)} "
+            "exist: lower memory.neighbours or give more images"
+        )
+
+
 class AssociativeMemory:
     """Codes of all training images, and the choice of a neighbour for each.
 
@@ -61,12 +75,7 @@ class AssociativeMemory:
     def __init__(
         self, rows: int, code_size: int, settings: MemorySettings, *, seed: int = 0, device: torch.device | str = "cpu"
     ) -> None:
-        wanted = 1 if settings.neighbours == "all" else settings.neighbours
-        if wanted > rows - 1:
-            raise UsageError(
-                f"K = {wanted} neighbours were asked of a memory of {rows} codes; at most N - 1 = {max(rows - 1, 0)} "
-                "exist: lower memory.neighbours or give more images"
-            )
+        check_neighbours(settings, rows)
         self.neighbours = rows - 1 if settings.neighbours == "all" else settings.neighbours
         self.unique = settings.unique
         generator = torch.Generator().manual_seed(seed)
