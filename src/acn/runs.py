@@ -76,7 +76,7 @@ class Run:
         Raises:
             RunError: the run's settings do not say it.
         """
-        if "palette" not in self.provenance:
+        if self.provenance.get("palette") is None:
             raise RunError(f"{self.path / CONFIG} has no palette; restore the file or train again")
         return np.array(self.provenance["palette"], dtype=np.uint8)
 
