@@ -8,14 +8,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from acn.errors import RunError, StorageError
-from acn.runs import Run, open_run, read_metrics
+from acn.families import FAMILIES
+from acn.runs import Run, read_metrics
 from acn.tensors import read_tensors
+from acn.training.opening import resume_or_begin
 from acn.training.state import restore_state
 from tests.training.conftest import TINY, Bench
 
@@ -33,8 +36,11 @@ VARIANTS = {
     "learned variances": ["model.posterior=learned", "training.epochs=1"],
     "Gated PixelVAE": ["model.name=pixelvae", "training.epochs=1"],
     "VAE": ["model.name=vae", "training.epochs=1"],
-    "Gated PixelCNN": ["model.name=pixelcnn", "memory.refresh=7", "training.epochs=1"],
+    "Gated PixelCNN": ["model.name=pixelcnn", "training.epochs=1"],
 }
+
+
+CLOCK = ("seconds", "images_per_second", "search_share")
 
 
 def tensors(run: Run) -> dict[str, Tensor]:
@@ -48,6 +54,11 @@ def assert_same(one: Run, other: Run) -> None:
     assert different == []
 
 
+def log(run: Run) -> list[dict[str, Any]]:
+    """Rows of the log, but for what the clock says."""
+    return [{key: value for key, value in row.items() if key not in CLOCK} for row in read_metrics(run)]
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_resumed_is_uninterrupted(bench: Bench, variant: str) -> None:
     settings = VARIANTS[variant]
@@ -59,6 +70,22 @@ def test_resumed_is_uninterrupted(bench: Bench, variant: str) -> None:
         state = bench.restore(parts)
     assert state.step == 15 * whole.config.training.epochs
     assert_same(whole, parts)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_log_of_a_resumed_run_is_that_of_an_uninterrupted_one(bench: Bench, family: str) -> None:
+    """Rows average twenty steps, of which some lie before an interruption."""
+    settings = (f"model.name={family}", "training.epochs=3")
+    whole, state = bench.begin("whole", *settings)
+    bench.train(whole, state)
+    parts, state = bench.begin("parts", *settings)
+    for until in (7, 19, 20, 33, None):
+        bench.train(parts, state, until=until)
+        state = bench.restore(parts)
+    assert [row["step"] for row in log(whole)] == [20, 40]
+    assert log(parts) == log(whole)
+    seconds = [[row["seconds"] for row in read_metrics(run)] for run in (whole, parts)]
+    assert all(0 < first < second for first, second in seconds)
 
 
 def test_dynamic_binarization_resumes_too(bench: Bench) -> None:
@@ -132,15 +159,17 @@ def test_a_full_disk_leaves_the_checkpoint_before(bench: Bench, monkeypatch: pyt
 
 @pytest.mark.slow
 def test_killed_at_random_moments_and_resumed_is_uninterrupted(bench: Bench) -> None:
-    whole, killed = bench.folder / "whole", bench.folder / "killed"
-    settings = [*TINY, "training.epochs=12", "training.checkpoint_seconds=0.05"]
-    options = [part for item in settings for part in ("--set", item)]
-    _finish(["train", "digits", "--out", str(whole), *options])
+    settings = ("training.epochs=12", "training.checkpoint_seconds=0.05")
+    whole, state = bench.begin("whole", *settings)
+    bench.train(whole, state)
+    folder, options = bench.folder / "killed", [part for item in (*TINY, *settings) for part in ("--set", item)]
     moments = random.Random(0)
     for _ in range(5):
-        _run_and_kill(_start_or_resume(killed, options), killed, moments.uniform(0.0, 0.5))
-    _finish(_start_or_resume(killed, options))
-    assert_same(open_run(whole), open_run(killed))
+        _run_and_kill(_start_or_resume(folder, options), folder, moments.uniform(0.0, 0.5))
+    killed, state = resume_or_begin(folder, whole.config, bench.collection, torch.device("cpu"))
+    bench.train(killed, state)
+    assert_same(whole, killed)
+    assert log(whole) == log(killed)
 
 
 def _start_or_resume(run: Path, options: list[str]) -> list[str]:
@@ -153,7 +182,9 @@ def _run_and_kill(arguments: list[str], run: Path, patience: float) -> None:
     """Start a training and kill it `patience` seconds after it is under way."""
     checkpoint = run / "checkpoint.safetensors"
     before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-    process = subprocess.Popen([sys.executable, "-m", "acn", *arguments], stdout=subprocess.DEVNULL)
+    # Sums in as many parts as here, and so to the same bits.
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen([sys.executable, "-m", "acn", *arguments], stdout=subprocess.DEVNULL, env=environment)
     limit = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < limit:
         if checkpoint.exists() and checkpoint.stat().st_mtime_ns != before:
@@ -163,11 +194,6 @@ def _run_and_kill(arguments: list[str], run: Path, patience: float) -> None:
     if process.poll() is None:
         os.kill(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def _finish(arguments: list[str]) -> None:
-    done = subprocess.run([sys.executable, "-m", "acn", *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.filterwarnings("ignore:for .* which is a no-op")  # so it is, on a device without data

@@ -1,12 +1,13 @@
 import pytest
 import torch
 
+from acn.config import override
 from acn.data import epoch_order
 from acn.errors import UsageError
 from acn.memory import AssociativeMemory
 from acn.runs import load_model
 from acn.training.loop import choose_precision, make_plan
-from acn.training.state import save_state
+from acn.training.state import new_state, save_state
 from acn.training.step import _descend, rates, read, training_step
 from tests.models.tiny import KINDS, kl_of
 from tests.training.conftest import Bench, acn_of
@@ -92,7 +93,9 @@ def test_both_precisions_train(bench: Bench, precision: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_weight_is_optimized_once_and_the_priors_at_its_own_rate(bench: Bench, kind: str) -> None:
-    _, state = bench.begin("run", *KINDS[kind], "training.prior_rate=0.25")
+    trains_prior = bench.config(*KINDS[kind]).model.trains_prior
+    _, state = bench.begin("run", *KINDS[kind], *(["training.prior_rate=0.25"] if trains_prior else []))
+    assert trains_prior == any(True for _ in state.model.prior_parameters())
     rates_of = {id(p): group["rate"] for group in state.optimizer.param_groups for p in group["params"]}
     assert sum(len(group["params"]) for group in state.optimizer.param_groups) == len(rates_of)
     prior = {id(weight) for weight in state.model.prior_parameters()}
@@ -126,7 +129,9 @@ def test_baselines_look_for_no_neighbour(bench: Bench, monkeypatch: pytest.Monke
 def test_more_neighbours_than_the_memory_holds_are_refused(bench: Bench) -> None:
     with pytest.raises(UsageError, match=r"lower memory\.neighbours or give more images"):
         bench.begin("run", "memory.neighbours=5000")
-    bench.begin("baseline", "memory.neighbours=5000", "model.name=vae")  # which asks for none
+    vae = override(bench.config("memory.neighbours=5000"), ["model.name=vae"])  # which asks for none
+    images = bench.collection
+    assert len(new_state(vae, images.shape, len(images.train), torch.device("cpu")).memory) == 1437
 
 
 def gradients(bench: Bench, name: str) -> list[torch.Tensor]:

@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict
 
 from acn.files import storage_error, write_text_atomically
 from acn.runs import EVENTS, METRICS, Run, check_there, read_metrics
@@ -59,8 +58,17 @@ class Metrics:
         """
         figures = read([report for report, _, _ in self._unread])
         for found, (report, images, seconds) in zip(figures, self._unread, strict=True):
-            spent = {"search_seconds": report.search_seconds, "images": images, "seconds": seconds}
-            state.pending.append({**asdict(found), **spent})
+            state.pending.append(
+                {
+                    "reconstruction": found.reconstruction,
+                    "kl": found.kl,
+                    "staleness": found.staleness,
+                    "gradient_norm": found.gradient_norm,
+                    "search_seconds": report.search_seconds,
+                    "images": images,
+                    "seconds": seconds,
+                }
+            )
         self._unread.clear()
 
     def flush(self, state: TrainingState) -> None:
