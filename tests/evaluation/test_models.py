@@ -15,12 +15,12 @@ from acn.config import Config
 from acn.data import Collection, open_collection
 from acn.distributions import DiagonalNormal
 from acn.evaluation import mixture
-from acn.evaluation.evaluate import COSTS, NEIGHBOUR_COSTS, UNCONDITIONAL, evaluate
+from acn.evaluation.evaluate import COSTS, NEIGHBOUR_COSTS, UNCONDITIONAL, evaluate, fit_prior
 from acn.evaluation.report import NAMES, html_report
 from acn.evaluation.table import cost_rows, cost_table, probe_table
 from acn.models import ACN, VAE, Model, PixelVAE
 from acn.progress import Advance
-from acn.runs import Run, load_model
+from acn.runs import Run, load_model, load_prior
 from acn.training.state import save_state
 from tests.evaluation.test_table import printed
 from tests.models.tiny import KINDS
@@ -93,6 +93,37 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def outcome(outcomes: dict[str, Outcome], kind: str) -> Outcome:
     return outcomes[kind]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["acn", "vae"])
+def test_the_mixture_is_fitted_to_the_training_images(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EM keeps the mean of what it is fitted to; codes of the splits lie far apart in units of their noise."""
+    monkeypatch.setattr(mixture, "SIZES", (1, 2))
+    monkeypatch.setattr(mixture, "LEAST_DRAWS", 500)
+    collection = few_digits()
+    run, state = Bench(tmp_path, collection).begin("far", *KINDS[kind])
+    encoder = state.averaged.get_submodule("encoder.code")
+    assert isinstance(encoder, torch.nn.Linear)
+    encoder.weight[:3].mul_(100)
+    save_state(run, state)
+    model = load_model(run)
+    means = {name: model.posterior(images.batch(range(len(images)))).mean for name, images in collection.splits.items()}
+    train, valid = means["train"].mean(0).double(), means["valid"].mean(0).double()
+    assert (train - valid).norm() > 2
+
+    def check() -> None:
+        fitted, codes = load_prior(run)
+        torch.testing.assert_close(fitted.weights @ fitted.means, train, atol=0.5, rtol=0)
+        torch.testing.assert_close(codes, means["train"], atol=1e-3, rtol=1e-4)
+
+    evaluate(run, collection, torch.device("cpu"), quiet)
+    check()
+    (run.path / "prior.safetensors").unlink()
+    fit_prior(run, model, collection)
+    check()
 
 
 def test_figures_are_there_or_none(outcome: Outcome, kind: str) -> None:

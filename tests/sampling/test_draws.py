@@ -89,3 +89,19 @@ def test_codes_come_from_the_prior_that_is_named(model: ACN) -> None:
     given = model.prior(torch.zeros(1, 3))
     mean = (given.log_weights.exp() * given.means).sum(-1)[0]
     torch.testing.assert_close(drawn.mean(0), mean, atol=0.1, rtol=0)
+
+
+@torch.no_grad()
+def test_associative_codes_are_draws_given_a_training_code_and_not_that_code(model: ACN) -> None:
+    count = 20_000
+    code = torch.full((1, 3), 50.0)
+    mixture = GaussianPrior(torch.ones(1), torch.zeros(1, 3), torch.ones(1, 3))
+    drawn = draw_codes(model, (mixture, code), "associative", count, torch.Generator().manual_seed(0)).double()
+    given = model.prior(code).to(torch.float64)
+    weights = given.log_weights.exp()
+    mean = (weights * given.means).sum(-1)[0]
+    variance = (weights * (given.scales.square() + given.means.square())).sum(-1)[0] - mean.square()
+    assert bool((variance > 0.1).all())
+    error = (variance / count).sqrt()
+    assert bool(((drawn.mean(0) - mean).abs() < 5 * error).all())
+    torch.testing.assert_close(drawn.var(0), variance, rtol=0.1, atol=0)
