@@ -322,6 +322,11 @@ def test_samples_come_in_the_form_of_the_training_images(few: NDArray[np.uint8],
     assert encoder.sample(2).shape == (2, 18)
     assert encoder.model_.run.shape.channels == 3
     assert np.array_equal(encoder.transform(colour.reshape(12, 2, 3, 3)), encoder.codes_)
+    grey = np.random.default_rng(1).integers(0, 4, (12, 2, 3))
+    in_colour = np.repeat(grey[..., None], 3, axis=3)
+    for method in (encoder.transform, encoder.score_samples):
+        assert np.array_equal(method(grey), method(in_colour))
+        assert np.array_equal(method(grey[..., None]), method(in_colour))
     drawn = tiny(levels=5).fit(real).sample(50)
     middles = np.linspace(real.min(), real.max(), 5)
     assert np.abs(drawn[..., None] - middles).min(-1).max() < 1e-12
@@ -459,6 +464,8 @@ def test_images_that_do_not_fit_are_refused(fitted: acn.ACNEncoder, few: NDArray
             method(few.reshape(60, 64)[:, :63])
         with pytest.raises(ValueError, match=r"images of \(4, 16\), but ACNEncoder knows \(8, 8, 1\)"):
             method(few.reshape(60, 4, 16))
+        with pytest.raises(ValueError, match=r"images of \(8, 8, 3\), but ACNEncoder knows \(8, 8, 1\)"):
+            method(np.repeat(few[..., None], 3, axis=3))
         with pytest.raises(ValueError, match="NaN"):
             method(np.full((2, 64), np.nan))
     for name in ("transform", "score_samples", "score", "kneighbors", "sample"):

@@ -262,11 +262,19 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         shape = None
         if getattr(X, "ndim", 2) in (3, 4):
             X = np.asarray(X)
+            X = X if reset else self._in_colour(X)
             shape = X.shape[1:]
-            if not reset and with_channels(shape) != self.image_shape_:
-                raise ValueError(f"X holds images of {shape}, but {type(self).__name__} knows {self.image_shape_}")
             X = X.reshape(len(X), math.prod(shape))
         return validate_data(self, X, reset=reset, ensure_min_samples=FEWEST_IMAGES if reset else 1), shape
+
+    def _in_colour(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Images `[N, H, W]` or `[N, H, W, C]` of the size that was fitted, grey ones in colour where it was colour."""
+        found, known = with_channels(images.shape[1:]), self.image_shape_
+        if found == known:
+            return images
+        if found == (*known[:2], 1):
+            return np.broadcast_to(images.reshape(len(images), *found), (len(images), *known))
+        raise ValueError(f"X holds images of {images.shape[1:]}, but {type(self).__name__} knows {known}")
 
     def _known(self, rows: NDArray[Any]) -> Bytes:
         """Images `[N, H, W, C]` in those pixel values that the model knows."""

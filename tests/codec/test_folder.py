@@ -216,7 +216,7 @@ def test_grey_files_in_a_colour_model_come_back_grey(tmp_path: Path) -> None:
 
 def test_colours_do_not_go_into_a_grey_model(tmp_path: Path) -> None:
     images = taken(filled(tmp_path, {"colour.png": png(noise(3))}))
-    with pytest.raises(DataError, match="the model knows images of"):
+    with pytest.raises(DataError, match="expected grey images, found colour in train; convert it to grey"):
         compress_splits({"train": images}, tiny((6, 5, 1, 256), palette=tuple(range(256))))
 
 
