@@ -324,14 +324,14 @@ def _device(name: str) -> torch.device:
 
 def _free_folder(parent: Path) -> Path:
     """Make the first of fit-1, fit-2, ... that is not there, which no other process then takes."""
+    if parent.exists() and not parent.is_dir():
+        raise UsageError(f"run must be a folder, found the file {parent}")
     number = 1
     while True:
         folder = parent / f"fit-{number}"
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
-            if not parent.is_dir():
-                raise UsageError(f"run must be a folder, found the file {parent}") from None
             number += 1
         except OSError as error:
             raise storage_error(error, folder) from error

@@ -165,7 +165,7 @@ def _slots(members: list[bytes], image: bytes) -> tuple[int, int]:
 def _encode_tour(block: Block, images: Tensor, order: Sequence[int]) -> None:
     steps = _steps(np.asarray(order, dtype=np.int64), batch_sizes(len(images), block.batch))
     batches = [images[torch.from_numpy(rows)] for rows in steps]
-    for batch, before in zip(reversed(batches), reversed([None, *batches[:-1]]), strict=True):
+    for batch, before in zip(reversed(batches), reversed([None, *batches][:-1]), strict=True):
         block.push(batch, None if before is None else before[: len(batch)])
 
 

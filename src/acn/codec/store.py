@@ -14,6 +14,7 @@ from acn.codec.loss import frozen_loss
 from acn.codec.modelfile import from_bytes, identity, to_bytes
 from acn.errors import ArchiveError
 from acn.files import write_atomically
+from acn.models import exact_model
 from acn.runs import FROZEN, PRIOR, Run, load_model, load_priors
 
 EMBEDDED_PRECISIONS = (2, 3, 4, 5, 6)
@@ -95,8 +96,9 @@ def _kept(run: Run) -> list[Path]:
 
 
 def _frozen_now(run: Run) -> FrozenModel:
+    model = exact_model(load_model(run), "an archive")  # before a prior is asked for, which would not help
     priors = load_priors(run)
-    return freeze(load_model(run), run.palette, (priors.mixture, priors.codes))
+    return freeze(model, run.palette, (priors.mixture, priors.codes))
 
 
 def _bytes(file: Path) -> bytes:
@@ -130,7 +132,8 @@ def model_to_embed(run: Run, sample: Tensor, images: int, modes: Sequence[Mode])
     Raises:
         RunError: the run has no weights or no unconditional prior yet.
     """
-    model, priors = load_model(run), load_priors(run)
+    model = exact_model(load_model(run), "an archive")
+    priors = load_priors(run)
     candidates: list[tuple[float, FrozenModel]] = []
     for precision in EMBEDDED_PRECISIONS:
         frozen = freeze(
