@@ -205,8 +205,9 @@ def stored(tree: Mapping[str, Any]) -> Config:
         UsageError: naming the first setting that is wrong and why.
     """
     model = tree.get("model")
-    if isinstance(model, Mapping) and model.get("name", "acn") in FAMILIES:
-        tree = {**tree, "model": _of_family(model, model.get("name", "acn"))}
+    name = model.get("name", "acn") if isinstance(model, Mapping) else None
+    if isinstance(name, str) and name in FAMILIES:
+        tree = {**tree, "model": _of_family(model, name)}
     return validated(tree)
 
 

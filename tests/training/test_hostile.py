@@ -157,7 +157,6 @@ def test_impossible_facts_are_named(run: Run, digits: Collection, case: str) -> 
         ("average.encoder.code.bias", None),
         ("memory.codes", torch.zeros(5, 3)),
         ("memory.visited", torch.zeros(1437)),
-        ("averaged_steps", torch.tensor([1])),
         ("more", torch.zeros(1)),
     ],
 )
