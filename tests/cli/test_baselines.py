@@ -144,7 +144,7 @@ def test_archives_need_an_acn(work: Path, kind: str, command: tuple[str, ...]) -
 @pytest.mark.parametrize(
     "command",
     [
-        ("encode", "pixelcnn", "digits"),
+        ("encode", "pixelcnn", "digits", "-o", "none.npz"),
         ("encode", "pixelcnn", "digits", "-o", "none.parquet"),
         ("neighbours", "pixelcnn"),
         ("export-projector", "pixelcnn"),
