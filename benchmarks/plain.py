@@ -90,7 +90,8 @@ def _training_step(network: nn.Module, precision: str) -> Callable[[], None]:
     def step() -> None:
         with autocast(DEVICE, precision):
             logits = network(images, codes)
-        loss = functional.binary_cross_entropy_with_logits(logits.float(), images.float(), reduction="sum") / BATCH
+        logits = logits.squeeze(-1).float()  # the one parameter of a binary value
+        loss = functional.binary_cross_entropy_with_logits(logits, images.float(), reduction="sum") / BATCH
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
