@@ -205,9 +205,10 @@ def stored(tree: Mapping[str, Any]) -> Config:
         UsageError: naming the first setting that is wrong and why.
     """
     model = tree.get("model")
-    name = model.get("name", "acn") if isinstance(model, Mapping) else None
-    if isinstance(name, str) and name in FAMILIES:
-        tree = {**tree, "model": _of_family(model, name)}
+    if isinstance(model, Mapping):
+        name = model.get("name", "acn")
+        if isinstance(name, str) and name in FAMILIES:
+            tree = {**tree, "model": _of_family(model, name)}
     return validated(tree)
 
 
