@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from acn.config import DecoderSettings
 from acn.emissions import Bernoulli, draw_levels
-from acn.networks.pixelcnn import GatedBlock, GatedPixelCNN, WindowConv
+from acn.networks.gated import GatedBlock
+from acn.networks.pixelcnn import GatedPixelCNN
+from acn.networks.windows import WindowConv
 
 
 class MaskedConv(nn.Conv2d):

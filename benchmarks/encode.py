@@ -90,7 +90,7 @@ def _calls(folder: Path, model: Model, images: Images) -> dict[str, Callable[[],
 
     @torch.inference_mode()
     def forward() -> None:
-        for rows in slices(len(images), images.shape):
+        for rows in slices(len(images), images.shape, DEVICE):
             model.posterior(levels[rows.start : rows.stop].to(DEVICE)).mean.cpu()
 
     def written(suffix: str) -> Callable[[], object]:

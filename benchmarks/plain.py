@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from acn.config import ACNSettings, DecoderSettings, ImageShape
 from acn.emissions import Bernoulli, draw_levels
-from acn.networks.incremental import generate
+from acn.networks.decoder import generate
 from acn.networks.pixelcnn import GatedPixelCNN
 from acn.recipes import recipe
 from acn.training.step import autocast
@@ -89,8 +89,9 @@ def _training_step(network: nn.Module, precision: str) -> Callable[[], None]:
 
     def step() -> None:
         with autocast(DEVICE, precision):
-            logits = network(images, codes).squeeze(-1)
-        loss = functional.binary_cross_entropy_with_logits(logits.float(), images.float(), reduction="sum") / BATCH
+            logits = network(images, codes)
+        logits = logits.squeeze(-1).float()  # the one parameter of a binary value
+        loss = functional.binary_cross_entropy_with_logits(logits, images.float(), reduction="sum") / BATCH
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

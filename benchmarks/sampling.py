@@ -7,7 +7,7 @@ import torch
 
 from acn.config import ACNSettings, ImageShape
 from acn.emissions import Bernoulli, draw_levels
-from acn.networks.incremental import generate
+from acn.networks.decoder import generate
 from acn.networks.pixelcnn import GatedPixelCNN
 from acn.recipes import recipe
 from benchmarks._timing import DEVICE, median_seconds

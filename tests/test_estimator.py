@@ -28,7 +28,7 @@ from acn.cli.train import train as train_command
 from acn.config import ACNSettings
 from acn.data import ALL_BYTES, Images
 from acn.data.scale import PixelScale
-from acn.errors import StorageError, UsageError
+from acn.errors import UsageError
 from acn.evaluation import mixture
 from acn.evaluation.costs import posteriors, reconstruction
 from acn.evaluation.unconditional import expected_kl
@@ -190,52 +190,43 @@ def test_no_more_neighbours_than_there_are(fitted: acn.ACNEncoder, few: NDArray[
 
 
 def test_a_run_that_is_kept_is_the_estimator(few: NDArray[np.uint8], tmp_path: Path) -> None:
-    encoder = tiny(run=tmp_path / "runs").fit(few)
-    assert encoder.run_ == str(tmp_path / "runs" / "fit-1")
-    model = acn.load(encoder.run_)
+    encoder = tiny(run=tmp_path / "run").fit(few)
+    model = acn.load(tmp_path / "run" / "fit-1")
+    assert encoder.run_ == tmp_path / "run" / "fit-1"
     assert np.array_equal(encoder.codes_, model.encode(few))
     assert np.array_equal(encoder.transform(few[:7]), model.encode(few[:7]))
     assert np.array_equal(encoder.score_samples(few), model.score_samples(few))
     assert np.array_equal(encoder.codes_, tiny().fit(few).codes_)  # as without a folder
-    assert tiny().fit(few).run_ is None
+    assert encoder.fit(few).run_ == tmp_path / "run" / "fit-2"
+    kept = open_images(acn.load(encoder.run_).run).provenance
+    assert kept == encoder.model_.run.provenance | {"source": str(tmp_path / "run" / "fit-2" / "images.npz")}
 
 
-def test_every_fit_has_a_run_of_its_own(few: NDArray[np.uint8], tmp_path: Path) -> None:
-    encoder = tiny(run=tmp_path).fit(few)
-    first = {path: path.read_bytes() for path in (tmp_path / "fit-1").iterdir() if path.is_file()}
-    assert encoder.fit(few[:50]).run_ == str(tmp_path / "fit-2")
-    assert np.array_equal(acn.load(tmp_path / "fit-2").encode(few[:50]), encoder.codes_)
-    assert {path: path.read_bytes() for path in (tmp_path / "fit-1").iterdir() if path.is_file()} == first
-    for number in (1, 2):  # commands find the images
-        run = acn.load(tmp_path / f"fit-{number}").run
-        assert len(open_images(run).train) == (54, 45)[number - 1]
-
-
-@pytest.mark.slow
-def test_fits_of_a_search_keep_their_runs(few: NDArray[np.uint8], tmp_path: Path) -> None:
-    """Two folds of two sizes, two at a time, and the best once more on all images."""
-    search = GridSearchCV(tiny(run=tmp_path), {"n_components": [2, 4]}, cv=KFold(2), n_jobs=2).fit(few.reshape(60, 64))
+def test_a_search_in_two_processes_keeps_every_fit(few: NDArray[np.uint8], tmp_path: Path) -> None:
+    search = GridSearchCV(tiny(run=tmp_path / "run"), {"n_components": [2, 3]}, cv=2, n_jobs=2, refit=False)
+    search.fit(few)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"fit-{number}" for number in range(1, 6)]
-    sizes = [acn.load(path).model.code_size for path in tmp_path.iterdir()]
-    assert sorted(sizes) == sorted([2, 2, 4, 4, search.best_params_["n_components"]])
-    assert search.best_estimator_.run_ == str(tmp_path / "fit-5")
+    kept = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert kept == ["fit-1", "fit-2", "fit-3", "fit-4"]
+    sizes = [acn.load(tmp_path / "run" / name).model.code_size for name in kept]
+    assert sorted(sizes) == [2, 2, 3, 3]
 
 
-def test_a_refused_fit_leaves_no_folder(few: NDArray[np.uint8], tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="at least 1"):
-        tiny(run=tmp_path, settings={"memory.neighbours": 0}).fit(few)
-    with pytest.raises(RuntimeError):
-        tiny(run=tmp_path, device="abacus").fit(few)
-    assert list(tmp_path.iterdir()) == []
+def test_a_fit_that_is_refused_leaves_no_folder(few: NDArray[np.uint8], tmp_path: Path) -> None:
+    for wrong in ({"settings": {"training.batch": 0}}, {"device": "abacus"}, {"device": 3}):
+        with pytest.raises(UsageError) as refused:
+            tiny(**{"run": tmp_path / "run", **wrong}).fit(few)
+        assert "--" not in str(refused.value)
+        assert "acn train" not in str(refused.value)
+    assert not (tmp_path / "run").exists()
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match=r"file could not be written .* try again"):
+    with pytest.raises(UsageError, match="run must be a folder, found the file"):
         tiny(run=tmp_path / "file").fit(few)
 
 
 def test_score_is_minus_the_list_cost(few: NDArray[np.uint8], tmp_path: Path) -> None:
     encoder = tiny(run=tmp_path).fit(few)
-    model = acn.load(tmp_path / "fit-1")
+    model = acn.load(str(encoder.run_))
     priors = load_priors(model.run)
     images = Images(few[..., None], ALL_BYTES).with_palette(model.run.palette)
     posterior = posteriors(model.model, images, lambda _: None)
@@ -332,6 +323,11 @@ def test_samples_come_in_the_form_of_the_training_images(few: NDArray[np.uint8],
     assert encoder.sample(2).shape == (2, 18)
     assert encoder.model_.run.shape.channels == 3
     assert np.array_equal(encoder.transform(colour.reshape(12, 2, 3, 3)), encoder.codes_)
+    grey = np.random.default_rng(1).integers(0, 4, (12, 2, 3))
+    in_colour = np.repeat(grey[..., None], 3, axis=3)
+    for method in (encoder.transform, encoder.score_samples):
+        assert np.array_equal(method(grey), method(in_colour))
+        assert np.array_equal(method(grey[..., None]), method(in_colour))
     drawn = tiny(levels=5).fit(real).sample(50)
     middles = np.linspace(real.min(), real.max(), 5)
     assert np.abs(drawn[..., None] - middles).min(-1).max() < 1e-12
@@ -469,6 +465,8 @@ def test_images_that_do_not_fit_are_refused(fitted: acn.ACNEncoder, few: NDArray
             method(few.reshape(60, 64)[:, :63])
         with pytest.raises(ValueError, match=r"images of \(4, 16\), but ACNEncoder knows \(8, 8, 1\)"):
             method(few.reshape(60, 4, 16))
+        with pytest.raises(ValueError, match=r"images of \(8, 8, 3\), but ACNEncoder knows \(8, 8, 1\)"):
+            method(np.repeat(few[..., None], 3, axis=3))
         with pytest.raises(ValueError, match="NaN"):
             method(np.full((2, 64), np.nan))
     for name in ("transform", "score_samples", "score", "kneighbors", "sample"):

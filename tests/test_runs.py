@@ -83,6 +83,19 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_pipe_receives_the_bytes_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.txt"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_text_atomically(pipe, "text")
+        assert os.read(reader, 100) == b"text"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
 def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").mkdir()
     with pytest.raises(StorageError, match="could not be written"):
@@ -140,31 +153,3 @@ def test_a_folder_that_cannot_be_held_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=r"file/run/\.lock could not be written"), held(tmp_path / "file" / "run"):
         pass
-
-
-WRITE = """
-import sys
-from pathlib import Path
-from acn.files import write_atomically
-def write(temporary):
-    temporary.write_text("half of it")
-    print(temporary.name, flush=True)
-    sys.stdin.readline()
-write_atomically(Path(sys.argv[1]) / "checkpoint.safetensors", write)
-"""
-
-
-def test_what_a_killed_process_was_writing_is_removed_by_the_next_holder(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", WRITE, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
-        assert writer.stdout is not None
-        leftover = tmp_path / writer.stdout.readline().strip()
-        with held(tmp_path):
-            assert leftover.read_text() == "half of it"  # its writer is at work
-        writer.kill()
-        writer.wait()
-        assert leftover.exists()
-        (tmp_path / ".acn-notes").mkdir()
-        with held(tmp_path):
-            assert not leftover.exists()
-    assert {path.name for path in tmp_path.iterdir()} == {".lock", ".acn-notes"}

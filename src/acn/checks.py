@@ -24,6 +24,20 @@ LARGEST_CONFIG = 2**20  # bytes; a true one has a few thousand
 FEW = 2**24
 
 
+class StepFigures(BaseModel):
+    """What the log's next row is to average of one step (see `acn.training.step.StepReport`); None stands for NaN."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+    reconstruction: float | None
+    kl: float | None
+    staleness: float | None
+    gradient_norm: float | None
+    search_seconds: float
+    images: int = Field(ge=1)
+    seconds: float = Field(gt=0)
+
+
 class Position(BaseModel):
     """How far a training has come: facts of its checkpoint (see `acn.training.state.TrainingState`)."""
 
@@ -33,7 +47,7 @@ class Position(BaseModel):
     position: int = Field(ge=0)
     step: int = Field(ge=0, lt=STEPS)
     seconds: float = Field(ge=0)
-    pending: list[dict[str, float | None]] = []
+    pending: list[StepFigures] = []
 
 
 class _Images(BaseModel):

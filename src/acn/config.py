@@ -205,8 +205,10 @@ def stored(tree: Mapping[str, Any]) -> Config:
         UsageError: naming the first setting that is wrong and why.
     """
     model = tree.get("model")
-    if isinstance(model, Mapping) and isinstance(model.get("name", "acn"), str):
-        tree = {**tree, "model": _of_family(model, model.get("name", "acn"))}
+    if isinstance(model, Mapping):
+        name = model.get("name", "acn")
+        if isinstance(name, str):  # an unknown one is refused there, with those that there are
+            tree = {**tree, "model": _of_family(model, name)}
     return validated(tree)
 
 
@@ -236,7 +238,7 @@ def described(config: Config) -> Iterator[tuple[str, object, str]]:
 def _of_family(model: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The settings `model` of one family as far as the family `name` reads them too; unknown ones stay."""
     if name not in FAMILIES:
-        raise UsageError(f"there is no model {name!r}; the models are {family_names()}")
+        raise UsageError(f"there is no model {shorten(repr(name))}; the models are {family_names()}")
     known = {key for family in FAMILIES.values() for key in family.model_fields}
     own = FAMILIES[name].model_fields
     kept = {key: value for key, value in model.items() if key in own or key not in known}

@@ -8,8 +8,9 @@ Letters: N images, F = H W C numbers of each (height, width, channels), D code s
 
 import json
 import math
+import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, Self, overload
@@ -25,11 +26,12 @@ from acn.config import SEEDS, Config, override
 from acn.data import ALL_BYTES, Collection, Images, assemble
 from acn.data.scale import PixelScale, image_shape, with_channels
 from acn.data.splits import complete_splits
+from acn.errors import UsageError
 from acn.evaluation.evaluate import fit_priors
-from acn.files import new_folder, write_atomically
+from acn.files import storage_error, write_atomically
 from acn.memory import nearest, squared_distances
 from acn.recipes import recipe as recipe_settings
-from acn.runs import Run, load_model
+from acn.runs import CONFIG, Run, load_model
 from acn.trained import TrainedModel
 from acn.training.loop import begin, make_plan, train
 from acn.training.metrics import Metrics, Row
@@ -69,8 +71,8 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         max_minutes: a limit to the training; None for that of the recipe.
         settings: more settings by name, such as `{"training.batch": 128}`; the parameters above come before them.
             Networks run in float32 unless `training.precision` is set.
-        run: a folder for runs that are kept; every command of `acn` can go on with them. Each fit, those of a search
-            included, trains in a new folder of its own in there: `fit-1`, `fit-2` ... The test images of such a run are
+        run: a folder to keep what is trained: every fit makes a run of its own in it, `fit-1`, `fit-2`, ..., also where
+            a search fits in several processes. Every command of `acn` can go on with such a run, whose test images are
             the held-out ones. None leaves nothing behind.
         device: `cpu`, `cuda`, or `auto`: the GPU when there is one.
         random_state: of the weights, the order of images and all other draws. With an int, two fits on one machine are
@@ -84,7 +86,7 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         codes_: codes of the training images, float32 `[N, D]`.
         model_: the `acn.TrainedModel`, which works on pixel values; `model_.save_pretrained(folder)` keeps it.
         n_iter_: steps of the training.
-        run_: the folder of this fit in `run`; None where nothing was kept.
+        run_: the folder of this fit's run, None where nothing is kept.
 
     A fitted estimator is pickled as arrays, JSON and safetensors; on a machine without a GPU it is restored on the CPU.
     """
@@ -123,27 +125,26 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
         Raises:
             ValueError: `X` or the shape or levels asked for are not usable.
-            UsageError: there is no such recipe, setting or value of a setting.
+            UsageError: there is no such recipe, setting, value of a setting, or device.
             TrainingError: the loss is not finite.
             StorageError: the folder of the run cannot be written.
         """
         rows, item = self._rows(X, reset=True)
         shape, scale = image_shape(item or self.image_shape, rows.shape[1]), PixelScale.fit(rows, self.levels)
         seed = int(check_random_state(self.random_state).randint(SEEDS))
-        config = self._config(seed)
+        device, config = _device(self.device), self._config(seed)
         collection = _collect(scale.pixels(rows).reshape(len(rows), *shape), config)
-        config = with_fewer_neighbours(config, len(collection.train))
         with self._folder() as folder:
-            device = _device(self.device)
-            run, state = begin(folder, self._of_kept(config, folder), collection, device)
             if self.run is not None:
                 _write_splits(folder / ARRAYS, collection)
+                config = override(config, [f"data.source={(folder / ARRAYS).absolute()}"])
+            run, state = begin(folder, with_fewer_neighbours(config, len(collection.train)), collection, device)
             _train(run, state, collection, bool(self.verbose))
             model = _evaluated(run, collection, device)
         # Together and last, so that an interrupted fit leaves an earlier one whole.
         self._item_shape, self._scale = item or rows.shape[1:], scale
         self.image_shape_, self.model_, self.n_iter_ = shape, model, state.step
-        self.run_ = None if self.run is None else str(run.path)
+        self.run_ = None if self.run is None else folder
         self.codes_ = self._encode(rows)
         return self
 
@@ -261,11 +262,19 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         shape = None
         if getattr(X, "ndim", 2) in (3, 4):
             X = np.asarray(X)
+            X = X if reset else self._in_colour(X)
             shape = X.shape[1:]
-            if not reset and with_channels(shape) != self.image_shape_:
-                raise ValueError(f"X holds images of {shape}, but {type(self).__name__} knows {self.image_shape_}")
             X = X.reshape(len(X), math.prod(shape))
         return validate_data(self, X, reset=reset, ensure_min_samples=FEWEST_IMAGES if reset else 1), shape
+
+    def _in_colour(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Images `[N, H, W]` or `[N, H, W, C]` of the size that was fitted, grey ones in colour where it was colour."""
+        found, known = with_channels(images.shape[1:]), self.image_shape_
+        if found == known:
+            return images
+        if found == (*known[:2], 1):
+            return np.broadcast_to(images.reshape(len(images), *found), (len(images), *known))
+        raise ValueError(f"X holds images of {images.shape[1:]}, but {type(self).__name__} knows {known}")
 
     def _known(self, rows: NDArray[Any]) -> Bytes:
         """Images `[N, H, W, C]` in those pixel values that the model knows."""
@@ -285,25 +294,18 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         chosen |= {name: value for name, value in limits.items() if value is not None}
         return override(recipe_settings(self.recipe), [f"{name}={_text(value)}" for name, value in chosen.items()])
 
-    def _of_kept(self, config: Config, folder: Path) -> Config:
-        """Name the images in the run's own folder as its source, where the folder is kept."""
-        if self.run is None:
-            return config
-        data = config.data.model_copy(update={"source": str((folder / ARRAYS).absolute())})
-        return config.model_copy(update={"data": data})
-
     @contextmanager
     def _folder(self) -> Iterator[Path]:
-        if self.run is None:
-            with TemporaryDirectory(prefix="acn-") as temporary:
-                yield Path(temporary)
+        if self.run is not None:
+            folder = _free_folder(Path(self.run))
+            try:
+                yield folder
+            finally:
+                if not (folder / CONFIG).exists():  # refused before anything was trained
+                    shutil.rmtree(folder)
             return
-        folder = new_folder(Path(self.run), "fit")
-        try:
-            yield folder
-        finally:
-            with suppress(OSError):  # it holds a run, unless the fit was refused
-                folder.rmdir()
+        with TemporaryDirectory(prefix="acn-") as temporary:
+            yield Path(temporary)
 
 
 def _text(value: object) -> str:
@@ -312,7 +314,29 @@ def _text(value: object) -> str:
 
 
 def _device(name: str) -> torch.device:
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    gpu = torch.cuda.is_available()
+    if name not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"device must be 'cpu', 'cuda' or 'auto', found {name!r}")
+    if name == "cuda" and not gpu:
+        raise UsageError("device='cuda' needs a GPU, and PyTorch finds none; use 'auto' or 'cpu'")
+    return torch.device("cuda" if gpu and name != "cpu" else "cpu")
+
+
+def _free_folder(parent: Path) -> Path:
+    """Make the first of fit-1, fit-2, ... that is not there, which no other process then takes."""
+    if parent.exists() and not parent.is_dir():
+        raise UsageError(f"run must be a folder, found the file {parent}")
+    number = 1
+    while True:
+        folder = parent / f"fit-{number}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise storage_error(error, folder) from error
+        else:
+            return folder
 
 
 def _collect(pixels: Bytes, config: Config) -> Collection:

@@ -5,7 +5,6 @@ leaves such a file behind, unlocked, for `remove_leftovers` to find.
 """
 
 import errno
-import itertools
 import os
 import shutil
 import tempfile
@@ -26,12 +25,16 @@ TEMPORARY = ".acn-"
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, flush it to the disk, and rename it into place.
 
-    An interruption at any moment leaves the earlier file, or none, but never a part of one.
+    An interruption at any moment leaves the earlier file, or none, but never a part of one. A device or a pipe, such as
+    /dev/stdout, receives the bytes of the file instead of giving way to it.
 
     Raises:
         StorageError: the disk is full, read-only or refuses access.
     """
     with _refusals(path):
+        if path.exists() and not path.is_file() and not path.is_dir():
+            _write_through(path, write)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix stays: some writers choose their format by it.
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{TEMPORARY}{path.stem[:64]}-", suffix=path.suffix)
@@ -64,22 +67,6 @@ def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None
             temporary.replace(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-
-
-def new_folder(parent: Path, stem: str) -> Path:
-    """Make the first of the folders STEM-1, STEM-2 ... in `parent` that is not there; no other process gets the same.
-
-    Raises:
-        StorageError: the disk is full, read-only or refuses access.
-    """
-    numbers = itertools.count(1)
-    with _refusals(parent):
-        parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            with suppress(FileExistsError):
-                folder = parent / f"{stem}-{next(numbers)}"
-                folder.mkdir()
-                return folder
 
 
 def write_text_atomically(path: Path, text: str) -> None:
@@ -117,6 +104,14 @@ def _refusals(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise storage_error(error, path) from error
+
+
+def _write_through(path: Path, write: Callable[[Path], object]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / f"file{path.suffix}"
+        write(temporary)
+        with temporary.open("rb") as source, path.open("wb") as stream:
+            shutil.copyfileobj(source, stream)
 
 
 def _lock(handle: int) -> None:

@@ -13,6 +13,7 @@ from acn.files import write_atomically, write_text_atomically
 
 # The projector refuses larger sprites, and slows down with more points than such a sprite holds.
 LARGEST_SPRITE = 8192
+FILES = ("tensors.tsv", "metadata.tsv", "sprite.png", "projector_config.pbtxt")
 
 
 def export_projector(folder: Path, split: EncodedSplit) -> int:
@@ -27,11 +28,12 @@ def export_projector(folder: Path, split: EncodedSplit) -> int:
     fitting = max(1, LARGEST_SPRITE // max(height, width)) ** 2
     rows = spread(len(split.images), fitting)
     lines = ("\t".join(f"{number:.6g}" for number in code) for code in split.codes[rows].tolist())
-    write_text_atomically(folder / "tensors.tsv", "\n".join(lines) + "\n")
-    write_text_atomically(folder / "metadata.tsv", _metadata(split, rows))
+    tensors, metadata, picture, configuration = (folder / name for name in FILES)
+    write_text_atomically(tensors, "\n".join(lines) + "\n")
+    write_text_atomically(metadata, _metadata(split, rows))
     sprite = _sprite(split.images.values(rows))
-    write_atomically(folder / "sprite.png", sprite.save)
-    write_text_atomically(folder / "projector_config.pbtxt", CONFIGURATION.format(width=width, height=height))
+    write_atomically(picture, sprite.save)
+    write_text_atomically(configuration, CONFIGURATION.format(width=width, height=height))
     return len(rows)
 
 

@@ -7,7 +7,8 @@
     evaluation.json          the costs of the test split
     codes.png                the first two principal components of its codes
     prior.safetensors        the fitted unconditional prior, and the codes of the training images
-    frozen.acnm              the model in exact integers, once an archive has been made with it
+    frozen-IDENTITY.acnm     the model in exact integers, once an archive has been made with it; one for each time it
+                             was trained on in between (frozen.acnm in a published model, and in older runs)
     .lock                    held by the process that trains it
 
 Nothing here is pickled: tensors are safetensors, the rest is JSON.
@@ -200,8 +201,10 @@ def open_images(run: Run, source: str | None = None) -> Collection:
     except DataError as error:
         if source is not None or kept is not None:
             raise
-        gone = f"the images of {run.path} are no more at {run.where}" if run.where is not None else str(error)
-        raise DataError(f"{gone}; if they moved, name their new place as SOURCE after {run.path}") from error
+        # A run of before there was `where` does not say whether its images were files at all.
+        known = run.where is not None
+        gone = f"the images of {run.path} are no more at {run.where};" if known else f"{error}; if they moved,"
+        raise DataError(f"{gone} name their new place as SOURCE after {run.path}") from error
     check_images(run, collection)
     return collection
 

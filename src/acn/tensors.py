@@ -38,7 +38,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
         RunError: a number is NaN or infinite; the earlier file stays.
         StorageError: the disk refused.
     """
-    packed = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # Sorted, as a reader gives them back: what is read and written again is the same file.
+    packed = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
     for name, tensor in packed.items():
         if not _finite(tensor):
             raise RunError(

@@ -7,7 +7,7 @@ import torch
 
 from acn.config import ACNSettings, DecoderSettings, ImageShape
 from acn.emissions import Bernoulli, draw_levels
-from acn.networks.incremental import generate
+from acn.networks.decoder import generate
 from acn.networks.pixelcnn import GatedPixelCNN
 from acn.recipes import recipe
 from benchmarks import _plain, plain

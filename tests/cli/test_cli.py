@@ -111,6 +111,58 @@ def test_images_that_moved_are_evaluated_where_they_are(tmp_path: Path) -> None:
     assert acn("evaluate", "runs/a", "b.npz", cwd=tmp_path).returncode == 0
 
 
+def test_a_run_goes_on_from_anywhere_and_after_its_images_moved(tmp_path: Path) -> None:
+    random, elsewhere = np.random.default_rng(0), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    np.savez(tmp_path / "a.npz", images=random.integers(0, 3, (40, 5, 4), dtype=np.uint8))
+    np.savez(elsewhere / "other.npz", images=random.integers(0, 3, (40, 5, 4), dtype=np.uint8))
+    assert acn("train", "a.npz", "--recipe", "digits", *SMALL, cwd=tmp_path).returncode == 0
+    for command in (("train", "--resume"), ("evaluate",), ("reconstruct",)):
+        done = acn(*command, "../runs/a", cwd=elsewhere)
+        assert done.returncode == 0, done.stderr
+    (tmp_path / "a.npz").rename(elsewhere / "b.npz")
+    sentence = refused(acn("train", "--resume", "runs/a", cwd=tmp_path), 1)
+    assert f"no more at {tmp_path / 'a.npz'}; name their new place as SOURCE" in sentence
+    assert acn("train", "elsewhere/b.npz", "--resume", "runs/a", cwd=tmp_path).returncode == 0
+    for command in (("train", "--resume"), ("evaluate",)):
+        assert "was trained on other images" in refused(acn(*command, "../runs/a", "other.npz", cwd=elsewhere), 1)
+
+
+def test_few_images_lower_k_and_say_so(tmp_path: Path) -> None:
+    np.savez(tmp_path / "four.npz", images=np.random.default_rng(0).integers(0, 3, (4, 5, 4), dtype=np.uint8))
+    options = [part for item in TINY if "neighbours" not in item for part in ("--set", item)]
+    done = acn("train", "four.npz", "--recipe", "digits", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("K = 80 is lowered to 1: there are only 2 training images\n")
+    settings = json.loads((tmp_path / "runs" / "four" / "config.json").read_text())["config"]
+    assert settings["memory"]["neighbours"] == 1
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "soon"])
+@pytest.mark.parametrize("command", [("train", "--max-minutes"), ("compress", "digits", "x.acn", "--train-minutes")])
+def test_no_time_is_refused_by_the_bound_that_help_names(tmp_path: Path, command: tuple[str, ...], value: str) -> None:
+    done = acn(*command[:-1], f"{command[-1]}={value}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"expected a number of minutes above 0, found '{value}'" in " ".join(done.stderr.split())
+    assert "(M > 0)" in " ".join(acn(command[0], "--help", cwd=tmp_path).stdout.split())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+@pytest.mark.parametrize("arguments", [("--version",), ("info",), ("verify",), ("--help",)])
+def test_output_that_cannot_be_written_is_a_sentence(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    golden = Path(__file__).parents[1] / "codec" / "golden" / "binary-list.acn"
+    command = [sys.executable, "-m", "acn", *arguments, *([str(golden)] if not arguments[0].startswith("--") else [])]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    expected = "acn: the output could not be written (No space left on device); free some space or redirect it\n"
+    assert (done.returncode, done.stderr) == (1, expected)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed:
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_nothing_is_pickled(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     run = trained[0]
     with safe_open(run / "checkpoint.safetensors", framework="pt") as file:
@@ -201,7 +253,7 @@ def test_images_without_labels_have_no_probe(tmp_path: Path) -> None:
         (("train", "--set", "training.batch=0"), 2, "training.batch"),
         (("train", "--resume", "nothing"), 1, "not a run folder"),
         (("train", "digits", "--resume", "nothing"), 1, "not a run folder"),
-        (("train", "--resume", "nothing", "--recipe", "digits"), 2, "with no options besides --device"),
+        (("train", "--recipe", "digits", "--resume", "nothing"), 2, "no options besides --device"),
         (("train", "--device", "abacus"), 2, "abacus"),
         (("train", "--device", "mps"), 2, "--device expects cpu, cuda or auto"),
         (("evaluate", "nothing"), 1, "not a run folder"),

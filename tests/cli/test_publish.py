@@ -10,13 +10,12 @@ from sklearn.datasets import load_digits
 
 import acn
 from acn import pretrained
-from acn.config import Config, override
 from acn.errors import RunError, UsageError
 from acn.pretrained import located
 from acn.runs import open_run
 from tests.cli.test_cli import SMALL, refused
 from tests.cli.test_compress import acn as command
-from tests.training.conftest import TINY
+from tests.training.conftest import tiny_settings
 
 FILES = {"README.md", "config.json", "frozen.acnm", "model.safetensors", "prior.safetensors"}
 
@@ -149,9 +148,11 @@ def test_a_model_is_published_into_a_new_folder_alone(work: Path, folder: str) -
 
 @pytest.mark.parametrize("settings", [("model.prior=width",), ("model.name=pixelcnn",)])
 def test_a_model_without_exact_integers_is_published_without_them(tmp_path: Path, settings: tuple[str, ...]) -> None:
-    (tmp_path / "tiny.json").write_text(override(override(Config(), TINY), settings).model_dump_json())
-    done = command("train", "--out", "run", "--config", "tiny.json", "--set", "training.epochs=1", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    tiny = tiny_settings("pixelcnn" if settings[0] == "model.name=pixelcnn" else "acn")
+    kept = [item for item in tiny if not item.startswith(("model.mixtures", "model.prior_hidden"))]
+    chosen = [part for item in (*kept, *settings, "training.epochs=1") for part in ("--set", item)]
+    trained = command("train", "--out", "run", *chosen, cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
     done = command("publish", "run", "model", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")

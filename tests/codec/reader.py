@@ -494,21 +494,55 @@ class Read:
     splits: list[str]
     notes: Any
     images: dict[str, NDArray[np.uint8]]
+    traits: dict[str, list[Json]]
+    planes: dict[str, list[tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None]]]
 
 
-def blocks(header: Json, data: bytes, start: int) -> Iterator[tuple[Any, bytes]]:
+def blocks(header: Json, data: bytes, start: int) -> Iterator[tuple[Any, bytes, bytes]]:
     for block in header["blocks"]:
         payload = data[start : start + block["bytes"]]
         assert hashlib.sha256(payload).hexdigest() == block["digest"]
-        yield block, payload
         start += block["bytes"]
+        beside = data[start : start + block["planes"]["bytes"]] if "planes" in block else b""
+        assert not beside or hashlib.sha256(beside).hexdigest() == block["planes"]["digest"]
+        yield block, payload, beside
+        start += len(beside)
     assert start == len(data)
 
 
+def traits_of(details: Json, split: int, count: int) -> list[Json]:
+    """Traits of each image of a split."""
+    if details is None:
+        return [{}] * count
+    found = details["splits"][split]
+    which = found.get("which") or [0] * count
+    assert len(which) == count
+    return [found["traits"][place] for place in which]
+
+
+def planes_of(
+    data: bytes, traits: list[Json], height: int, width: int, channels: int
+) -> Iterator[tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None]]:
+    """Transparency `[H, W]` and low bytes `[H, W, c]` of each image of a block."""
+    rest = zlib.decompress(data) if data else b""
+    for one in traits:
+        alpha, low = None, None
+        if one.get("alpha"):
+            alpha = np.frombuffer(rest[: height * width], np.uint8).reshape(height, width)
+            rest = rest[height * width :]
+        if one.get("deep"):
+            samples = one.get("channels", channels) + (alpha is not None)
+            low = np.frombuffer(rest[: height * width * samples], np.uint8).reshape(height, width, samples)
+            rest = rest[height * width * samples :]
+        yield alpha, low
+    assert not rest
+
+
 def read(data: bytes, model: bytes | None = None) -> Read:
-    """Images of each split, pixel values `[N, H, W, C]`, and the names and labels."""
+    """Images of each split, pixel values `[N, H, W, C]`, the names and labels, traits and planes."""
     magic, version, length = struct.unpack_from("<8sHI", data)
-    assert (magic, version) == (b"\x89ACN\r\n\x1a\n", 1)
+    assert magic == b"\x89ACN\r\n\x1a\n"
+    assert version in (1, 2)
     assert hashlib.sha256(data[: 14 + length]).digest() == data[14 + length : 46 + length]
     header, start = json.loads(data[14 : 14 + length]), 46 + length
     end = start + header["model"]["bytes"]
@@ -518,15 +552,26 @@ def read(data: bytes, model: bytes | None = None) -> Read:
     packed = data[end : end + header["notes_bytes"]]
     assert hashlib.sha256(packed).hexdigest() == header["notes_digest"]
     notes = json.loads(zlib.decompress(packed).decode("utf-8", "surrogateescape")) if packed else None
+    start, details = end + len(packed), None
+    assert ("details" in header) == (version == 2)
+    if version == 2:
+        beside = data[start : start + header["details"]["bytes"]]
+        assert hashlib.sha256(beside).hexdigest() == header["details"]["digest"]
+        start, details = start + len(beside), json.loads(zlib.decompress(beside))
     network = Model(embedded)
+    counts = [sum(b["images"] for b in header["blocks"] if b["split"] == s) for s in range(len(header["splits"]))]
+    traits = {name: traits_of(details, s, counts[s]) for s, name in enumerate(header["splits"])}
+    planes: dict[str, list[Any]] = {name: [] for name in header["splits"]}
     found: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in header["splits"]}
-    for block, payload in blocks(header, data, end + len(packed)):
+    for block, payload, beside in blocks(header, data, start):
         stack = Stack(list(struct.unpack(f"<{len(payload) // 4}I", payload)))
         levels = Block(network, stack).decode(block["mode"], block["images"], header["batch"])
         assert stack.closed() == first_words(block["first"])
         assert hashlib.sha256(levels.astype(np.uint8).tobytes()).hexdigest() == block["pixels"]
-        found[header["splits"][block["split"]]].append(
-            np.array(network.palette, np.uint8)[levels.transpose(0, 2, 3, 1)]
-        )
+        split = header["splits"][block["split"]]
+        mine = traits[split][len(planes[split]) :][: block["images"]]
+        planes[split] += planes_of(beside, mine, network.height, network.width, network.channels)
+        found[split].append(np.array(network.palette, np.uint8)[levels.transpose(0, 2, 3, 1)])
     none = np.zeros((0, network.height, network.width, network.channels), np.uint8)
-    return Read(header["splits"], notes, {name: np.concatenate([none, *parts]) for name, parts in found.items()})
+    images = {name: np.concatenate([none, *parts]) for name, parts in found.items()}
+    return Read(header["splits"], notes, images, traits, planes)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Json = Any
@@ -13,9 +13,9 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def with_header(header: Json, rest: bytes) -> bytes:
+def with_header(header: Json, rest: bytes, version: int = 1) -> bytes:
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    begin = struct.pack("<8sHI", b"\x89ACN\r\n\x1a\n", 1, len(text)) + text
+    begin = struct.pack("<8sHI", b"\x89ACN\r\n\x1a\n", version, len(text)) + text
     return begin + hashlib.sha256(begin).digest() + rest
 
 
@@ -27,24 +27,45 @@ class Parts:
     model: bytes
     notes: bytes
     blocks: list[bytes]
+    details: bytes = b""
+    planes: list[bytes] = field(default_factory=list)
+    version: int = 1
 
     @classmethod
     def of(cls, data: bytes) -> "Parts":
-        length = struct.unpack_from("<8sHI", data)[2]
+        _, version, length = struct.unpack_from("<8sHI", data)
         header, place = json.loads(data[14 : 14 + length]), 46 + length
-        pieces = []
-        for size in (header["model"]["bytes"], header["notes_bytes"], *(block["bytes"] for block in header["blocks"])):
-            pieces.append(data[place : place + size])
+
+        def take(size: int) -> bytes:
+            nonlocal place
             place += size
-        return cls(header, pieces[0], pieces[1], pieces[2:])
+            return data[place - size : place]
+
+        model, notes = take(header["model"]["bytes"]), take(header["notes_bytes"])
+        details = take(header.get("details", {"bytes": 0})["bytes"])
+        blocks, planes = [], []
+        for block in header["blocks"]:
+            blocks.append(take(block["bytes"]))
+            planes.append(take(block.get("planes", {"bytes": 0})["bytes"]))
+        return cls(header, model, notes, blocks, details, planes, version)
 
     def joined(self) -> bytes:
         header = self.header
         header["model"] |= {"bytes": len(self.model)} | ({"identity": digest(self.model)} if self.model else {})
         header |= {"notes_bytes": len(self.notes), "notes_digest": digest(self.notes)}
-        for facts, payload in zip(header["blocks"], self.blocks, strict=True):
+        put(header, "details", self.details)
+        planes = [*self.planes, *[b""] * (len(self.blocks) - len(self.planes))]
+        for facts, payload, beside in zip(header["blocks"], self.blocks, planes, strict=True):
             facts |= {"bytes": len(payload), "digest": digest(payload)}
-        return with_header(header, self.model + self.notes + b"".join(self.blocks))
+            put(facts, "planes", beside)
+        rest = [part for pair in zip(self.blocks, planes, strict=True) for part in pair]
+        return with_header(header, self.model + self.notes + self.details + b"".join(rest), self.version)
+
+
+def put(facts: dict[str, Any], key: str, data: bytes) -> None:
+    facts.pop(key, None)
+    if data:
+        facts[key] = {"bytes": len(data), "digest": digest(data)}
 
 
 def model_parts(data: bytes) -> tuple[dict[str, Any], bytes]:

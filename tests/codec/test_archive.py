@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from acn.codec import archive as archive_module
 from acn.codec import archiver as archiver_module
+from acn.codec import limits
 from acn.codec import notes as notes_module
 from acn.codec.archive import Notes, read
 from acn.codec.archiver import compress, compress_splits, decompress, model_of, restore
@@ -383,12 +384,12 @@ def test_a_bias_of_too_many_bits_and_a_negative_width_are_refused() -> None:
 
     from acn.codec.frozen import Quantized
 
-    fine = list(MODEL.tensors)
-    bias = [*fine[:1], Quantized(fine[1].numbers, 13), *fine[2:]]
-    factors = [*fine[:-1], Quantized(-fine[-1].numbers, fine[-1].shift)]
-    for tensors in (bias, factors):
+    fine = MODEL.tensors
+    bias = {"encoder.code.bias": Quantized(fine["encoder.code.bias"].numbers, 13)}
+    factors = {"mixture.factors": Quantized(-fine["mixture.factors"].numbers, fine["mixture.factors"].shift)}
+    for wrong in (bias, factors):
         with pytest.raises(ArchiveError, match="damaged"):
-            from_bytes(to_bytes(replace(MODEL, tensors=tuple(tensors))))
+            from_bytes(to_bytes(replace(MODEL, tensors={**fine, **wrong})))
 
 
 def test_models_that_readers_refuse_are_not_written() -> None:
@@ -399,13 +400,12 @@ def test_models_that_readers_refuse_are_not_written() -> None:
 
 
 def test_batches_are_smaller_where_images_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    from acn.codec import frozen
-
-    monkeypatch.setattr(frozen, "LARGEST_HELD", 3 * 4 * 4 * 20)
+    monkeypatch.setattr(limits, "HELD", 4 * limits.demand(MODEL.facts).held - 1)
     data = compress(IMAGES, MODEL)
     assert read(data).header.batch == 3
     np.testing.assert_array_equal(decompress(data), IMAGES[..., 0])
-    monkeypatch.setattr(frozen, "LARGEST_HELD", 2 * 4 * 4 * 20)
+    embedded = model_of(read(data))  # smaller than the model that was given: a list needs no prior network
+    monkeypatch.setattr(limits, "HELD", 3 * limits.demand(embedded.facts).held - 1)
     with pytest.raises(ArchiveError, match="too many to decode side by side"):
         decompress(data)
 
@@ -484,8 +484,8 @@ def test_limits_are_those_of_the_format() -> None:
     text = " ".join((REPOSITORY / "FORMAT.md").read_text(encoding="utf-8").split())
     assert (archive_module.BLOCK_IMAGES, archive_module.BLOCK_SUBPIXELS) == (2**16, 2**26)
     assert archive_module.LARGEST_HEADER == 2**26
-    assert "2^20 + 64 · notes_bytes + 256 · images" in text
-    assert (notes_module.NOTES_BYTES, notes_module.NOTES_PER_BYTE, notes_module.NOTES_PER_IMAGE) == (2**20, 64, 256)
+    assert "2^20 + 64 · notes_bytes + 64 · n" in text
+    assert (notes_module.NOTES_BYTES, notes_module.NOTES_PER_BYTE, notes_module.NOTES_PER_IMAGE) == (2**20, 64, 64)
 
 
 def test_digests_are_sha256() -> None:

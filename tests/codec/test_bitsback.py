@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acn.codec import bitsback
-from acn.codec.bitsback import Mode, batch_sizes, decode, encode
+from acn.codec.batches import batch_sizes
+from acn.codec.bitsback import Mode, decode, encode
+from acn.codec.coders import FrozenCoders
 from acn.codec.frozen import FrozenModel
 from acn.codec.stack import ExhaustedError, Stack, first_words
 from acn.codec.tours import find_tour
@@ -164,7 +166,9 @@ def test_code_length_is_what_the_frequencies_say(mode: Mode, batch: int, monkeyp
     words = 40
     ledger = Ledger(monkeypatch)
     stack = Stack(first_words(words))
-    bitsback._ENCODERS[mode](bitsback.Block(model, stack, batch, quiet), levels, list(range(60)))
+    channels, height, width = levels.shape[1:]
+    block = bitsback.Block(FrozenCoders(model, quiet), stack, batch, (channels, height, width))
+    bitsback._ENCODERS[mode](block, levels, list(range(60)))
     assert ledger.bits > 1000
     assert abs(length(stack.words()) - length(first_words(words)) - ledger.bits) < 2
 
@@ -239,20 +243,19 @@ def test_every_step_undoes_its_opposite_whatever_the_bits(which: tuple[int, int]
     words = random.integers(0, 2**32, 60, dtype=np.uint32)
     words[-2:] = slot, random.integers(1, 2**32, dtype=np.uint32)
     stack = Stack(words)
-    block = bitsback.Block(model, stack, 8, quiet)
-    numbers = block.pop_codes(levels)
-    block.push_codes(levels, numbers)
+    coders = FrozenCoders(model, quiet)
+    numbers = coders.posterior(levels).pop(stack)
+    coders.posterior(levels).push(stack, numbers)
     assert stack.words().tolist() == words.tolist()
-    block.push_under_mixture(numbers)
-    assert torch.equal(block.pop_under_mixture(3), numbers)
-    assert stack.words().tolist() == words.tolist()
-    context = model.encode(levels)
-    block.push_given(numbers, context)
-    assert torch.equal(block.pop_given(context), numbers)
-    assert stack.words().tolist() == words.tolist()
-    block.push_pixels(levels, numbers)
-    assert torch.equal(block.pop_pixels(numbers), levels)
-    assert stack.words().tolist() == words.tolist()
+    for coder, symbols in (
+        (coders.prior(3), numbers),
+        (coders.prior(3, levels.flip(0)), numbers),
+        (coders.likelihood(numbers), levels),
+    ):
+        coder.push(stack, symbols)
+        assert stack.words().tolist() != words.tolist()
+        assert torch.equal(coder.pop(stack), symbols)
+        assert stack.words().tolist() == words.tolist()
     left = sorted(image.numpy().tobytes() for image in levels)
     image = bitsback._pop_member(stack, left)
     bitsback._push_member(stack, left, image)

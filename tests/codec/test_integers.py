@@ -8,18 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from acn.codec import facts as facts_module
 from acn.codec import frozen as frozen_module
 from acn.codec import integers
-from acn.codec.bounds import _through
+from acn.codec.bounds import Bound
+from acn.codec.facts import layers
 from acn.codec.freezing import freeze
 from acn.codec.frozen import FrozenModel
 from acn.codec.integers import INTEGERS, LIMIT, VERTICAL_LIMIT, IntegerConv, IntegerLayer
 from acn.codec.loss import frozen_loss
 from acn.codec.modelfile import from_bytes, to_bytes
+from acn.config import ACNSettings, ImageShape
 from acn.errors import RunError
+from acn.models import ACN
+from acn.networks.arithmetic import FLOATS, Floats
+from acn.networks.gated import GatedBlock
 from acn.networks.geometry import Window
-from acn.networks.incremental import CachedDecoder
-from acn.networks.pixelcnn import GatedBlock
+from acn.networks.pixelcnn import CachedPixelCNN
 from tests.codec import reader
 from tests.codec.models import floating, mixture, random_levels, tiny
 
@@ -79,7 +84,7 @@ def test_scale(levels: int) -> None:
 
 
 def cached_logits(model: FrozenModel, images: Tensor, codes: Tensor) -> Tensor:
-    cached, shape = CachedDecoder(model.network.decoder, codes), model.facts.shape
+    cached, shape = CachedPixelCNN(model.network.decoder, codes), model.facts.shape
     found = torch.zeros(*images.shape, model.network.decoder.emission.size)
     for row, column, channel in itertools.product(range(shape.height), range(shape.width), range(shape.channels)):
         found[:, channel, row, column] = cached.numbers(row, column, channel).view(len(images), -1)
@@ -152,7 +157,7 @@ def test_every_value_is_an_integer_far_below_the_limit(shape: tuple[int, int, in
     with torch.inference_mode():
         model.network.encoder(images)
         model.network.decoder(images, (codes / 16).float())
-        model.given(codes)
+        model.prior_parameters(codes)
     assert len(seen) > 30
     assert max(seen) < 2**23
 
@@ -160,7 +165,7 @@ def test_every_value_is_an_integer_far_below_the_limit(shape: tuple[int, int, in
 @pytest.mark.parametrize("largest", [2**14, 2**17 - 1])
 def test_a_layer_stays_below_its_bound(largest: int) -> None:
     def layer_bound(layer: IntegerLayer, inputs: float) -> float:
-        _through(layer, inputs)
+        Bound(layer)(torch.full((1, 6), inputs))
         return layer.reached
 
     for seed in range(20):
@@ -170,6 +175,23 @@ def test_a_layer_stays_below_its_bound(largest: int) -> None:
         for x in (worst, -worst):
             assert float((x @ layer.weight + layer.bias).abs().max()) <= layer_bound(layer, 2.0**20)
             assert float(layer(x).abs().max()) <= LIMIT
+
+
+class Forgetful(ACN):
+    """An ACN with a layer that no pass goes through."""
+
+    def __init__(self, settings: ACNSettings, shape: ImageShape, arithmetic: Floats = FLOATS) -> None:
+        super().__init__(settings, shape, arithmetic)
+        self.decoder.extra = nn.Conv2d(1, 1, 1)
+
+
+def test_a_layer_that_the_proof_does_not_reach_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = floating()
+    codes = torch.randn(20, 3)
+    model = Forgetful(known.settings, known.shape)
+    monkeypatch.setattr(facts_module, "ExactModel", Forgetful)
+    with pytest.raises(RunError, match=r"^the layer decoder\.extra was not reached by the proof"):
+        freeze(model, np.arange(5, dtype=np.uint8), (mixture(codes, 3, "full"), codes))
 
 
 @pytest.mark.parametrize(
@@ -214,14 +236,14 @@ def test_weights_that_are_no_numbers_are_refused(wrong: float) -> None:
 
 def test_single_precision_changes_nothing() -> None:
     model = tiny((6, 5, 1, 5))
-    layers = [cast(IntegerLayer, layer) for _, _, layer in integers.layers_of(model.network)]
-    single = [layer for layer in layers if layer.weight.dtype == torch.float32]
+    exact_layers = [cast(IntegerLayer, layer) for layer in layers(model.network).values()]
+    single = [layer for layer in exact_layers if layer.weight.dtype == torch.float32]
     assert len(single) > 10
     assert all(layer.reached < 2**24 for layer in single)
     images = random_levels(model, 30)
     codes = model.encode(images)
     expected = model.pixel_slots(images, model.grid.nearest(codes))
-    for layer in layers:
+    for layer in exact_layers:
         layer.double()
     assert torch.equal(model.encode(images), codes)
     for found, wanted in zip(model.pixel_slots(images, model.grid.nearest(codes)), expected, strict=True):

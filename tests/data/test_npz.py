@@ -235,3 +235,16 @@ def test_nothing_is_left_open(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", ResourceWarning)
         read_npz(saved(tmp_path, compressed=True, images=random_images()))
+
+
+def test_names_of_files_are_read_where_they_are_names(tmp_path: Path) -> None:
+    pixels = np.zeros((2, 3, 3), np.uint8)
+    path = tmp_path / "named.npz"
+    np.savez(path, x_train=pixels, train_files=["a.png", "b/c.bmp"], test_images=pixels, test_files=np.array([1, 2]))
+    found = read_npz(path)
+    assert found["train"].files == ("a.png", "b/c.bmp")
+    assert found["test"].files is None
+    np.savez(path, images=pixels, files=["one.png"])
+    assert read_npz(path)["train"].files is None
+    np.savez(path, images=pixels, files=np.array(["a", None], dtype=object))
+    assert read_npz(path)["train"].files is None

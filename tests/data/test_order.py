@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -37,11 +39,27 @@ def test_batches_cover_the_order_with_the_last_one_partial() -> None:
     assert list(batches(order[:0], 4)) == []
 
 
+CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
+
+
 @pytest.mark.parametrize(("levels", "channels", "largest"), [(2, 1, 128), (256, 1, 64), (256, 3, 21)])
-def test_slices_are_bounded_and_cover_every_image_once(levels: int, channels: int, largest: int) -> None:
+def test_slices_are_few_alike_and_cover_every_image_once(levels: int, channels: int, largest: int) -> None:
     shape = ImageShape.model_validate({"height": 32, "width": 32, "channels": channels, "levels": levels})
-    cut = list(slices(300, shape))
-    assert [row for rows in cut for row in rows] == list(range(300))
-    assert max(map(len, cut)) == largest
+    for count in (0, 1, largest - 1, largest, largest + 1, 2 * largest, 300):
+        cut = list(slices(count, shape, CPU))
+        assert [row for rows in cut for row in rows] == list(range(count))
+        assert len(cut) == -(-count // largest)
+        lengths = {len(rows) for rows in cut}
+        assert max(lengths, default=0) <= largest
+        assert max(lengths, default=0) - min(lengths, default=0) <= 1
+    assert {len(rows) for rows in slices(8 * largest, shape, CPU)} == {largest}
     huge = ImageShape.model_validate({"height": 999, "width": 999, "channels": channels, "levels": levels})
-    assert [len(rows) for rows in slices(3, huge)] == [1, 1, 1]
+    assert [len(rows) for rows in slices(3, huge, CPU)] == [1, 1, 1]
+
+
+def test_a_gpu_takes_as_much_as_its_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = ImageShape(height=32, width=32, channels=3, levels=256)
+    for gigabytes, pieces in ((80, 1), (8, 4), (1, 7)):  # never less than a CPU
+        card = SimpleNamespace(total_memory=gigabytes * 2**30)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _, card=card: card)
+        assert len(list(slices(128, shape, GPU))) == pieces

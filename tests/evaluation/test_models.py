@@ -16,7 +16,7 @@ from acn.data import Collection, open_collection
 from acn.distributions import DiagonalNormal, quadrature_kl
 from acn.evaluation import mixture
 from acn.evaluation.costs import posteriors
-from acn.evaluation.evaluate import evaluate
+from acn.evaluation.evaluate import evaluate, fit_priors
 from acn.evaluation.figures import FIGURES, UNCONDITIONAL, figures
 from acn.evaluation.report import html_report
 from acn.evaluation.table import cost_rows, cost_table, probe_table
@@ -100,6 +100,37 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def outcome(outcomes: dict[str, Outcome], kind: str) -> Outcome:
     return outcomes[kind]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["acn", "vae"])
+def test_the_mixture_is_fitted_to_the_training_images(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EM keeps the mean of what it is fitted to; codes of the splits lie far apart in units of their noise."""
+    monkeypatch.setattr(mixture, "SIZES", (1, 2))
+    monkeypatch.setattr(mixture, "LEAST_DRAWS", 500)
+    collection = few_digits()
+    run, state = Bench(tmp_path, collection).begin("far", *KINDS[kind])
+    encoder = state.averaged.get_submodule("encoder.code")
+    assert isinstance(encoder, torch.nn.Linear)
+    encoder.weight[:3].mul_(100)
+    save_state(run, state)
+    model = load_model(run)
+    means = {name: model.posterior(images.batch(range(len(images)))).mean for name, images in collection.splits.items()}
+    train, valid = means["train"].mean(0).double(), means["valid"].mean(0).double()
+    assert (train - valid).norm() > 2
+
+    def check() -> None:
+        priors = load_priors(run)
+        torch.testing.assert_close(priors.mixture.weights @ priors.mixture.means, train, atol=0.5, rtol=0)
+        torch.testing.assert_close(priors.codes, means["train"], atol=1e-3, rtol=1e-4)
+
+    evaluate(run, collection, torch.device("cpu"), quiet)
+    check()
+    (run.path / "prior.safetensors").unlink()
+    fit_priors(run, model, collection)
+    check()
 
 
 def test_figures_are_there_or_absent(outcome: Outcome, kind: str) -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from acn.errors import TrainingError, UsageError
-from acn.memory import nearest, proven_share, search
+from acn.memory import nearest, nearly_nearest, proven_share, search, squared_distances
 
 
 def full_search(
@@ -59,6 +59,33 @@ def test_equals_the_full_search(monkeypatch: pytest.MonkeyPatch, name: str, k: i
     assert torch.equal(nearest(codes[rows], codes, k), full_search(codes[rows], codes, k))
     expected = full_search(codes[rows], codes, k, rows, blocked)
     assert torch.equal(nearest(codes[rows], codes, k, exclude=rows, blocked=blocked), expected)
+
+
+@pytest.mark.parametrize("k", [1, 5, 80])
+@pytest.mark.parametrize("name", COLLECTIONS)
+@pytest.mark.parametrize("entries", [2000, 2**20])
+def test_without_a_read_the_answer_is_as_near_as_float32_can_tell(
+    monkeypatch: pytest.MonkeyPatch, name: str, k: int, entries: int
+) -> None:
+    codes = COLLECTIONS[name]
+    monkeypatch.setattr(search, "_CPU_ENTRIES", entries)
+    rows = integers(len(codes), (6,), seed=1)
+    found = nearly_nearest(codes[rows], codes, k, exclude=rows)
+    expected = full_search(codes[rows], codes, k, rows)
+    if proven_share(codes[rows], codes, k, exclude=rows) == 1:
+        assert torch.equal(found, expected)
+    assert not bool((found == rows[:, None]).any())
+    assert all(len(set(near)) == k for near in found.tolist())
+    distances, exact = (squared_distances(codes[rows][:, None], codes[near]) for near in (found, expected))
+    assert bool((distances.diff(dim=1) >= 0).all())
+    longest = codes.double().square().sum(1).max()
+    smallest = 100 * torch.finfo(torch.float32).tiny  # below which products vanish
+    assert bool((distances - exact <= 1e-4 * longest + smallest).all())
+
+
+def test_more_queries_than_one_part_are_answered_without_a_read() -> None:
+    codes, rows = gaussian(300, 5), torch.arange(300)
+    assert torch.equal(nearly_nearest(codes, codes, 4, exclude=rows), full_search(codes, codes, 4, rows))
 
 
 @settings(max_examples=150, deadline=None)

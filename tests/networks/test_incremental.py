@@ -6,8 +6,8 @@ from torch import Tensor
 
 from acn.config import DecoderSettings, ImageShape
 from acn.distributions import PixelLikelihood
-from acn.networks.incremental import CachedDecoder, generate
-from acn.networks.pixelcnn import GatedPixelCNN
+from acn.networks.decoder import generate
+from acn.networks.pixelcnn import CachedPixelCNN, GatedPixelCNN
 
 
 def network(size: tuple[int, int], channels: int, levels: int, **settings: int) -> GatedPixelCNN:
@@ -19,7 +19,7 @@ def network(size: tuple[int, int], channels: int, levels: int, **settings: int) 
 
 def cached_logits(decoder: GatedPixelCNN, images: Tensor, codes: Tensor) -> Tensor:
     """Logits of every subpixel of given images, asked for one by one."""
-    cached, shape = CachedDecoder(decoder, codes), decoder.shape
+    cached, shape = CachedPixelCNN(decoder, codes), decoder.shape
     found = torch.zeros(*images.shape, decoder.emission.size, dtype=codes.dtype)
     for row in range(shape.height):
         for column in range(shape.width):

@@ -8,8 +8,9 @@ from torch import Tensor
 from acn.config import DecoderSettings, ImageShape
 from acn.distributions import PixelLikelihood
 from acn.networks.arithmetic import FLOATS
+from acn.networks.gated import GatedBlock
 from acn.networks.geometry import feature_groups
-from acn.networks.pixelcnn import Canvas, GatedBlock, GatedPixelCNN
+from acn.networks.pixelcnn import Canvas, GatedPixelCNN
 
 CODE_SIZE = 3
 

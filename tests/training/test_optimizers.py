@@ -65,7 +65,7 @@ def test_a_first_step_is_the_orthogonal_factor_of_the_gradient() -> None:
     gradient: Tensor = layer.weight.grad.flatten(1).double()  # type: ignore[union-attr]
     for group in optimizer.param_groups:
         group["lr"] = SETTINGS.learning_rate * group["rate"]
-    optimizer.step()
+    optimizer.step(torch.tensor(True))
     taken = (before - layer.weight.detach()).flatten(1).double() / (SETTINGS.learning_rate * SETTINGS.matrix_rate)
     left, sizes, right = torch.linalg.svd(gradient, full_matrices=False)
     inner = left.T @ taken @ right.T

@@ -3,12 +3,10 @@
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +16,10 @@ from torch import Tensor
 
 from acn.errors import RunError, StorageError
 from acn.families import FAMILIES
-from acn.runs import Run, read_metrics, write_settings
+from acn.runs import Run, read_metrics
 from acn.tensors import read_tensors
-from acn.training.loop import train
-from acn.training.metrics import Metrics
 from acn.training.opening import resume_or_begin
-from acn.training.state import TrainingState, restore_state
+from acn.training.state import restore_state
 from tests.training.conftest import TINY, Bench
 
 VARIANTS = {
@@ -235,26 +231,3 @@ def test_damaged_lines_of_the_log_are_left_out(bench: Bench, damage: bytes) -> N
     bench.train(run, bench.restore(run))
     steps = [json.loads(line)["step"] for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     assert steps == [20, 40, 60]
-
-
-@pytest.mark.parametrize("replaced", [False, True])
-@pytest.mark.parametrize("until", [4, 21])
-def test_a_run_that_is_removed_while_it_trains_ends_it(bench: Bench, until: int, replaced: bool) -> None:
-    """Before step 20 the first to notice is the checkpoint, after it the log."""
-    run, state = bench.begin(
-        "run", "training.epochs=3", "training.checkpoint_seconds=1e-9" if until < 20 else "training.batch=100"
-    )
-    other, _ = bench.begin("other")
-
-    def watch(now: TrainingState, _: object) -> None:
-        if now.step == until:
-            shutil.rmtree(run.path)
-            if replaced:
-                other.path.rename(run.path)
-                write_settings(replace(other, path=run.path, made={"date": "another day"}))
-
-    words = "run holds another run by now" if replaced else "run was removed or moved while it was in use"
-    with pytest.raises(RunError, match=words):
-        train(run, state, bench.collection.train, "float32", Metrics(run, 0, watch), lambda: False)
-    assert state.step < 45
-    assert {path.name for path in bench.folder.glob("run/*")} == ({"config.json"} if replaced else set())

@@ -1,16 +1,14 @@
-import math
-
 import pytest
 import torch
 
-from acn.config import SEEDS, override
+from acn.config import override
 from acn.data import epoch_order
-from acn.errors import TrainingError, UsageError
+from acn.errors import UsageError
 from acn.memory import AssociativeMemory
 from acn.runs import load_model
 from acn.training.loop import choose_precision, make_plan
 from acn.training.state import new_state, save_state
-from acn.training.step import _descend, rates, step_generator, training_step
+from acn.training.step import _descend, rates, read, training_step
 from tests.models.tiny import KINDS, kl_of
 from tests.training.conftest import Bench, acn_of
 
@@ -36,20 +34,6 @@ def test_memory_rows_are_dataset_indices(bench: Bench) -> None:
     images = bench.collection.train
     codes = state.model.posterior(images.batch(range(len(images)))).mean
     torch.testing.assert_close(state.memory.codes, codes, atol=1e-4, rtol=0)
-
-
-def test_a_loss_that_is_not_finite_stops_before_the_update(bench: Bench) -> None:
-    run, state = bench.begin("run")
-    bench.train(run, state, until=2)
-    with torch.no_grad():
-        acn_of(state).decoder.output.conv.weight.fill_(math.inf)
-    before = {name: tensor.clone() for name, tensor in state.tensors().items() if not name.startswith("memory.")}
-    rows = epoch_order(len(bench.collection.train), 0, 0)[:10]
-    batch = (rows, bench.collection.train.batch(rows))
-    with pytest.raises(TrainingError, match="stopped at step 2 before the update"):
-        training_step(state, run.config, batch, rates(run.config, 2, 0.1), "float32")
-    after = state.tensors()
-    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_average_is_the_polyak_average(bench: Bench) -> None:
@@ -102,8 +86,9 @@ def test_both_precisions_train(bench: Bench, precision: str) -> None:
     report = training_step(
         state, run.config, (rows, bench.collection.train.batch(rows)), rates(run.config, 0, 0), precision
     )
-    assert report.reconstruction > 0
-    assert report.kl > 0
+    (figures,) = read([report])
+    assert figures.reconstruction > 0
+    assert figures.kl > 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -176,18 +161,14 @@ def test_sliced_gradients_are_those_of_the_whole_loss(bench: Bench, monkeypatch:
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
-def test_every_seed_has_draws_of_its_own_at_every_step() -> None:
-    for seed, step in ((0, 0), (0, 2**40 - 1), (SEEDS - 1, 2**40 - 1)):
-        assert step_generator(seed, step).initial_seed() == seed * 2**40 + step
-
-
 def test_a_step_of_training_drops_out_and_passes_that_are_reported_do_not(bench: Bench) -> None:
     rows = epoch_order(len(bench.collection.train), 0, 0)[:20]
     batch = (rows, bench.collection.train.batch(rows))
     paid = {}
     for share in (0.0, 0.5):
         run, state = bench.begin(f"run {share}", f"model.decoder.dropout={share}")
-        paid[share] = training_step(state, run.config, batch, rates(run.config, 0, 0.0), "float32").reconstruction
+        report = training_step(state, run.config, batch, rates(run.config, 0, 0.0), "float32")
+        paid[share] = read([report])[0].reconstruction
         save_state(run, state)
         likelihood = load_model(run).likelihood(torch.zeros(20, state.model.code_size))
         assert torch.equal(likelihood.log_prob(batch[1]), likelihood.log_prob(batch[1]))

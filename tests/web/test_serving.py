@@ -124,7 +124,10 @@ def test_a_baseline_is_refused(tmp_path: Path) -> None:
     with command(str(run.path), "--port", "0", cwd=tmp_path) as process:
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 2, errors
-    assert errors.splitlines()[1:] == ["acn: the explorer needs the prior given a neighbour, which a VAE has not"]
+    assert errors.splitlines()[1:] == [
+        "acn: the explorer needs a prior conditioned on a neighbour, which a variational autoencoder does not have; "
+        "use an ACN run"
+    ]
 
 
 def test_the_usual_port_may_be_taken() -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from acn.cli.options import some_minutes
+from acn.cli.options import minutes
 from acn.cli.outputs import ForceOption, check_output
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def compress(
         float | None,
         typer.Option(
             metavar="M",
-            callback=some_minutes,
+            parser=minutes,
             help="Train a small model on SOURCE itself for M minutes (M > 0).",
             show_default=False,
         ),
@@ -95,6 +95,8 @@ def compress(
         data = compress_splits(splits, frozen, modes=modes, batch=batch, embed=model, verify=verify, stage=stage)
     write_atomically(out, lambda temporary: temporary.write_bytes(data))
     describe(Console(), out, data)
+    if not model:
+        errors.print(_needed(run, out), highlight=False, soft_wrap=True)
     for line in outcome(source, splits, len(data)):
         errors.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -122,6 +124,14 @@ def _say(console: "Console", lines: list[str], *, strict: bool) -> None:
         raise DataError(f"{' '.join(lines)} Remove that from the folder, or leave out --strict")
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _needed(run: "Run", out: Path) -> str:
+    """Say what decoding an archive without its model takes."""
+    from acn.codec.store import kept_file
+
+    needed = f"acn decompress {out} OUT --model {run.path}"
+    return f"The archive holds no model. Keep {kept_file(run)}, and restore the images by {needed}"
 
 
 def _through(run: "Run", folder: "dict[str, FolderImages]") -> "Splits":
@@ -152,7 +162,7 @@ def _trained(
     config = override(recipe("archive"), [f"data.source={source}", f"training.max_minutes={limit}"])
     collection = open_whole(config.data, split) if images is None else collection_of(images, config.data)
     config = fewer_neighbours(console, config, len(collection.train))
-    run, state = resume_or_begin(folder, config, collection, device)
+    run, state = resume_or_begin(folder, config, collection, device, "delete it to train again")
     train_on(console, run, collection, state, "the same command")
     fit_priors(run, load_model(run).to(device), collection)
     return run

@@ -13,8 +13,10 @@ from acn.cli.drawing import (
     announce,
     deliver,
     images_of,
+    picture_path,
     sampler,
 )
+from acn.cli.outputs import ForceOption
 
 
 def daydream(
@@ -25,6 +27,7 @@ def daydream(
     temperature: TemperatureOption = 1.0,
     seed: SeedOption = 0,
     out: OutOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Encode an image, draw a code near its code, draw an image, encode that, and so on: a row for each start.
 
@@ -34,12 +37,12 @@ def daydream(
     from acn.runs import open_run
     from acn.sampling.pictures import grid, near_square, save_animation, to_pictures
 
+    path = picture_path(run, "daydreams.png", out, source, force=force, animation=True)
     opened = open_run(run)
     images = images_of(opened, source)
     starts = images.batch(spread(len(images), count))
     with sampler(opened, seed, temperature, len(starts) * steps) as drawing:
         pictures = to_pictures(drawing.daydream(starts, steps), opened.palette)
-    path = out or run / "daydreams.png"
     deliver(path, grid(pictures, first_column=True), daydreams=pictures)
     if path.suffix != ".npz":
         shape = near_square(len(starts))

@@ -75,11 +75,12 @@ def _opened(file: Path, run: Path | None, device: str) -> "tuple[Archive, Frozen
     from acn.cli.info import contents
     from acn.codec.archive import read
     from acn.codec.archiver import model_of
-    from acn.codec.store import frozen_model
+    from acn.codec.store import wanted_model
     from acn.runs import open_run
 
     archive = read(contents(file))
-    given = None if run is None or archive.header.model.bytes else frozen_model(open_run(run))
+    facts = archive.header.model
+    given = None if run is None or facts.bytes else wanted_model(open_run(run), facts.identity)
     return archive, model_of(archive, given).to(find_device(device))
 
 

@@ -42,6 +42,26 @@ TemperatureOption = Annotated[
 ]
 
 
+def picture_path(
+    run: Path, name: str, out: Path | None, source: str | None = None, *, force: bool, animation: bool = False
+) -> Path:
+    """Where a picture goes: `out`, checked before anything is drawn, or `name` in the run's folder where that is None.
+
+    `animation`: another file of that name, with the suffix .gif, goes beside it unless `out` is an .npz.
+
+    Raises:
+        UsageError: `out` exists and may not be overwritten, or is what the command reads.
+    """
+    from acn.cli.outputs import check_output
+
+    if out is None:
+        return run / name
+    check_output(out, force=force, sources=[source], run=run)
+    if animation and out.suffix != ".npz":
+        check_output(out.with_suffix(".gif"), force=force, sources=[source], run=run)
+    return out
+
+
 def images_of(run: "Run", source: str | None) -> "Images":
     """Return the run's test split, or that of `source`, or else all images of `source`.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from acn.cli.drawing import RunArgument, SkipDamagedOption, announce, say
+from acn.cli.outputs import ForceOption, check_output
 
 if TYPE_CHECKING:
     from acn.data import ImageFiles, Images, Reading
@@ -20,6 +21,7 @@ def encode(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="Images, as for acn train.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help=".npz or .parquet.")] = Path("codes.npz"),
     skip_damaged: SkipDamagedOption = False,
+    force: ForceOption = False,
 ) -> None:
     """Write the code of every image with its index, file name and label.
 
@@ -35,6 +37,7 @@ def encode(
 
     if out.suffix not in (".npz", ".parquet"):
         raise UsageError(f"-o expects a name that ends in .npz or .parquet, found {out}")
+    check_output(out, force=force, sources=[source], run=run)
     opened = open_run(run)
     model = load_model(opened).with_codes("encoding").to(find_device("auto"))
     with stages(Console(stderr=True)) as stage:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from acn.cli.outputs import ForceOption, check_output
+
 if TYPE_CHECKING:
     import torch
 
@@ -28,6 +30,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    force: ForceOption = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Print every cost of the run's test split, and draw its codes."""
@@ -35,6 +38,8 @@ def evaluate(
     from acn.cli.drawing import say
     from acn.runs import check_trained_here, open_images, open_run
 
+    for path in (json, json.with_suffix(".png")) if json is not None else ():
+        check_output(path, force=force, sources=[source], run=run)
     opened = open_run(run)
     check_trained_here(opened)
     collection = open_images(opened, source)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from acn.cli.drawing import RunArgument, SourceArgument, announce, images_of
+from acn.cli.outputs import ForceOption, check_output
 
 
 def export_projector(
@@ -14,6 +15,7 @@ def export_projector(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="[default: RUN/projector]", show_default=False)
     ] = None,
+    force: ForceOption = False,
 ) -> None:
     """Write codes, labels and a sprite of the images; tensorboard --logdir FOLDER shows them under Projector."""
     from rich.console import Console
@@ -22,9 +24,12 @@ def export_projector(
     from acn.cli.progress import stages
     from acn.evaluation.costs import encode
     from acn.exports import EncodedSplit
+    from acn.projector import FILES
     from acn.projector import export_projector as export
     from acn.runs import load_model, open_run
 
+    for path in [out / name for name in FILES] if out is not None else []:
+        check_output(path, force=force, sources=[source], run=run)
     opened = open_run(run)
     images = images_of(opened, source)
     model = load_model(opened).with_codes("the projector").to(find_device("auto"))

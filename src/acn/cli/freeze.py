@@ -20,9 +20,9 @@ def freeze(
     from acn.cli.drawing import images_of
     from acn.codec.loss import frozen_loss
     from acn.codec.modelfile import identity, to_bytes
-    from acn.codec.store import frozen_model
+    from acn.codec.store import frozen_model, kept_file
     from acn.data import spread
-    from acn.runs import FROZEN, load_model, load_priors, open_run
+    from acn.runs import load_model, load_priors, open_run
 
     opened, place = open_run(run), find_device(device)
     frozen = frozen_model(opened)
@@ -44,4 +44,4 @@ def freeze(
     console.print(table)
     data = to_bytes(frozen)
     console.print(f"model {identity(data)[:16]}, {len(data):,} bytes", highlight=False)
-    announce(opened.path / FROZEN)
+    announce(kept_file(opened) or opened.path)

@@ -12,8 +12,10 @@ from acn.cli.drawing import (
     TemperatureOption,
     deliver,
     images_of,
+    picture_path,
     sampler,
 )
+from acn.cli.outputs import ForceOption
 
 
 def interpolate(
@@ -24,6 +26,7 @@ def interpolate(
     temperature: TemperatureOption = 1.0,
     seed: SeedOption = 0,
     out: OutOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Draw images at evenly spaced codes between those of two images, a row for each pair."""
     from acn.data import spread
@@ -31,6 +34,7 @@ def interpolate(
     from acn.runs import open_run
     from acn.sampling.pictures import grid, to_pictures
 
+    path = picture_path(run, "interpolations.png", out, source, force=force)
     opened = open_run(run)
     images = images_of(opened, source)
     pairs = min(count, len(images) // 2)
@@ -41,4 +45,4 @@ def interpolate(
     first, second = images.batch(ends[:pairs]), images.batch(ends[pairs:])
     with sampler(opened, seed, temperature, pairs * steps) as drawing:
         pictures = to_pictures(drawing.interpolate(first, second, steps), opened.palette)
-    deliver(out or run / "interpolations.png", grid(pictures), interpolations=pictures)
+    deliver(path, grid(pictures), interpolations=pictures)

@@ -1,12 +1,16 @@
 """The command `acn`. Heavy libraries are imported by the commands that use them, so that help answers at once."""
 
+import errno
 import os
+import signal
 import sys
-from contextlib import suppress
+import threading
+from types import FrameType
 from typing import Annotated
 
 import typer
 
+from acn.cli.check import check
 from acn.cli.compress import compress
 from acn.cli.daydream import daydream
 from acn.cli.decompress import decompress, verify
@@ -26,7 +30,7 @@ from acn.cli.sample import sample
 from acn.cli.settings import settings
 from acn.cli.static_mnist import static_mnist
 from acn.cli.train import train
-from acn.errors import AcnError, StorageError
+from acn.errors import AcnError
 from acn.version import __version__
 
 app = typer.Typer(
@@ -38,6 +42,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (
+    check,
     train,
     settings,
     evaluate,
@@ -84,8 +89,13 @@ def options(
 
 def main() -> None:
     """Run the command line; an error becomes one line on the error output, and an exit status."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
     try:
-        _run()
+        try:
+            app()
+        finally:
+            _flush()
     except AcnError as error:
         if os.environ.get("ACN_TRACEBACK"):
             raise
@@ -94,33 +104,28 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("acn: interrupted", err=True)
         sys.exit(INTERRUPTED)
-
-
-def _run() -> None:
-    """Run a command, and see that all it printed has arrived. A reader who closed the pipe has read enough.
-
-    Raises:
-        StorageError: the output goes to a file, and the disk refused.
-    """
-    try:
-        try:
-            app()
-        finally:
-            if sys.stdout is not None:
-                sys.stdout.flush()
-    except BrokenPipeError:
-        _forget_output()
-        sys.exit(1)
     except OSError as error:
-        if error.filename is not None:  # no refusal of the output, which is open already
+        if os.environ.get("ACN_TRACEBACK") or error.filename is not None:
             raise
-        _forget_output()
-        raise StorageError(
-            f"the output could not be written ({error.strerror or error}); send it to another place"
-        ) from error
+        _give_up_output()
+        if error.errno != errno.EPIPE:  # nobody reads on, which is nobody's mistake
+            typer.echo(
+                f"acn: the output could not be written ({error.strerror}); free some space or redirect it", err=True
+            )
+        sys.exit(1)
 
 
-def _forget_output() -> None:
-    """Let what was not written go nowhere: Python would try again at its end, and complain."""
-    with suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """End as an error does, so that what is half written is removed."""
+    sys.exit(128 + number)
+
+
+def _flush() -> None:
+    """Write out now what would fail, if it does, when it is too late for a sentence."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _give_up_output() -> None:
+    """Let the interpreter's last flush go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)

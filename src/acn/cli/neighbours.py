@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from acn.cli.drawing import OutOption, RunArgument, SourceArgument, deliver, images_of
+from acn.cli.drawing import OutOption, RunArgument, SourceArgument, deliver, images_of, picture_path
+from acn.cli.outputs import ForceOption
 
 # Of a split, evenly spaced, among which neighbours are sought: pixels of more would fill the memory.
 MOST_IMAGES = 20_000
@@ -16,6 +17,7 @@ def neighbours(
     count: Annotated[int, typer.Option("-n", min=1, help="How many images.")] = 10,
     near: Annotated[int, typer.Option("--near", min=1, help="Neighbours of each.")] = 10,
     out: OutOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Draw images in the first column, and beside each its nearest: above by code, below by pixels."""
     import torch
@@ -29,6 +31,7 @@ def neighbours(
     from acn.runs import load_model, open_run
     from acn.sampling.pictures import grid, to_pictures
 
+    path = picture_path(run, "neighbours.png", out, source, force=force)
     opened = open_run(run)
     images = images_of(opened, source)
     images = images.take(spread(len(images), MOST_IMAGES))
@@ -42,7 +45,7 @@ def neighbours(
     shown = torch.stack([torch.cat([rows[:, None], each], dim=1) for each in found], dim=1).flatten(0, 1)
     pictures = to_pictures(levels[shown], opened.palette)
     deliver(
-        out or run / "neighbours.png",
+        path,
         grid(pictures, first_column=True),
         images=pictures[::2, 0],
         by_code=pictures[::2, 1:],

@@ -1,14 +1,16 @@
-"""Checks of options that several commands share."""
+"""Values of options that several commands share."""
+
+import math
 
 import typer
 
 
-def some_minutes(value: float | None) -> float | None:
-    """See that a time, where one is given, is more than none.
-
-    Raises:
-        BadParameter: it is not.
-    """
-    if value is not None and not value > 0:
-        raise typer.BadParameter(f"expected more than 0 minutes, found {value:g}")
+def minutes(text: str) -> float:
+    """Read some time, in minutes: more than none, and not for ever."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise typer.BadParameter(f"expected a number of minutes above 0, found {text!r}")
     return value

@@ -20,7 +20,7 @@ def publish(
     """Write what using a model takes, without its training state: weights, priors, exact integers, and a card."""
     import shutil
 
-    from acn.codec.store import frozen_model
+    from acn.codec.store import frozen_model, kept_file
     from acn.errors import UsageError
     from acn.evaluation.card import model_card
     from acn.files import write_folder_atomically
@@ -35,11 +35,12 @@ def publish(
     frozen = model.run.config.model.exact
     if frozen:
         frozen_model(model.run)
+    integers = kept_file(model.run)
 
     def write(temporary: Path) -> None:
         model.save_pretrained(temporary)
-        if frozen:
-            shutil.copyfile(model.run.path / FROZEN, temporary / FROZEN)
+        if frozen and integers is not None:
+            shutil.copyfile(integers, temporary / FROZEN)
         (temporary / CARD).write_text(card, encoding="utf-8")
 
     write_folder_atomically(folder, write)

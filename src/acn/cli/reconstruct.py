@@ -12,8 +12,10 @@ from acn.cli.drawing import (
     TemperatureOption,
     deliver,
     images_of,
+    picture_path,
     sampler,
 )
+from acn.cli.outputs import ForceOption
 
 
 def reconstruct(
@@ -24,6 +26,7 @@ def reconstruct(
     temperature: TemperatureOption = 1.0,
     seed: SeedOption = 0,
     out: OutOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Draw originals in the first column, and beside each several images with the same code: its mean, not a sample."""
     import torch
@@ -32,6 +35,7 @@ def reconstruct(
     from acn.runs import open_run
     from acn.sampling.pictures import grid, to_pictures
 
+    path = picture_path(run, "reconstructions.png", out, source, force=force)
     opened = open_run(run)
     images = images_of(opened, source)
     originals = images.batch(spread(len(images), count))
@@ -39,7 +43,7 @@ def reconstruct(
         drawn = drawing.reconstruct(originals, copies)
     pictures = to_pictures(torch.cat([originals[:, None], drawn], dim=1), opened.palette)
     deliver(
-        out or run / "reconstructions.png",
+        path,
         grid(pictures, first_column=True),
         originals=pictures[:, 0],
         reconstructions=pictures[:, 1:],

@@ -10,6 +10,7 @@ from acn.cli.daydream import daydream
 from acn.cli.drawing import TrainingArgument, announce
 from acn.cli.interpolate import interpolate
 from acn.cli.neighbours import neighbours
+from acn.cli.outputs import ForceOption, check_output
 from acn.cli.reconstruct import reconstruct
 from acn.cli.sample import sample
 
@@ -29,6 +30,7 @@ def report(
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="[default: report.html in RUN]", show_default=False),
     ] = None,
+    force: ForceOption = False,
 ) -> None:
     """Write one HTML file with costs, curves, pictures, settings and provenance; pictures that lack are drawn first."""
     from acn.evaluation.plots import plot_curves
@@ -36,6 +38,8 @@ def report(
     from acn.files import write_text_atomically
     from acn.runs import check_trained_here, open_run, read_figures, read_metrics
 
+    if out is not None:
+        check_output(out, force=force, run=run)
     opened = open_run(run)
     check_trained_here(opened)
     figures = read_figures(opened)

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from acn.cli.drawing import OutOption, RunArgument, SeedOption, TemperatureOption, deliver, sampler
+from acn.cli.drawing import OutOption, RunArgument, SeedOption, TemperatureOption, deliver, picture_path, sampler
+from acn.cli.outputs import ForceOption
 from acn.families import PriorName
 
 
@@ -20,16 +21,18 @@ def sample(
     temperature: TemperatureOption = 1.0,
     seed: SeedOption = 0,
     out: OutOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Draw new images: codes from the unconditional prior, pixels from the decoder."""
     from acn.runs import open_run
     from acn.sampling.draws import draw_codes, priors_of
     from acn.sampling.pictures import grid, near_square, to_pictures
 
+    path = picture_path(run, "samples.png", out, force=force)
     opened = open_run(run)
     with sampler(opened, seed, temperature, count) as drawing:
         known = priors_of(opened, drawing.model)
         codes = draw_codes(drawing.model, known, count, drawing.generator, prior)
         pictures = to_pictures(drawing.decode(codes), opened.palette)
     picture = grid(pictures.reshape(*near_square(count), *pictures.shape[1:]))
-    deliver(out or run / "samples.png", picture, images=pictures, codes=codes.numpy())
+    deliver(path, picture, images=pictures, codes=codes.numpy())

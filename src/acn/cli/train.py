@@ -12,7 +12,7 @@ import typer
 
 from acn.cli.drawing import SkipDamagedOption
 from acn.cli.evaluate import DeviceOption, evaluate_and_show
-from acn.cli.options import some_minutes
+from acn.cli.options import minutes
 from acn.families import family_names
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def train(
         float | None,
         typer.Option(
             metavar="M",
-            callback=some_minutes,
+            parser=minutes,
             help="Finish training, schedule and all, in M minutes (M > 0).",
             show_default=False,
         ),
@@ -94,7 +94,7 @@ def train(
         run, collection, state = _resumed(resume, source, place)
     else:
         changes = [*(settings or []), *(["data.skip_damaged=true"] if skip_damaged else [])]
-        chosen = _configure(_base(source, recipe, config), source, model, changes, max_minutes)
+        chosen = configured(base_settings(source, recipe, config), source, model, changes, max_minutes)
         free = not any(setting.partition("=")[0].strip() == "memory.neighbours" for setting in changes)
         run, collection, state = _begun(chosen, out, place, console, lower=free)
     _describe(console, run, collection, state)
@@ -109,17 +109,20 @@ def train_on(console: "Console", run: "Run", collection: "Collection", state: "T
         BusyError: another process trains this run.
         TrainingError, StorageError: see `acn.training.loop.train`.
     """
-    from acn.runs import held
+    from acn.errors import BusyError
+    from acn.runs import held, read_position
 
     with held(run.path):
+        if run.checkpoint.exists() and read_position(run).step != state.step:
+            raise BusyError(f"{run.path} was trained by another process in between; go on with: {to_go_on}")
         ending = _train(console, run, collection, state)
     if ending == "interrupted":
         console.print(f"Stopped at step {state.step:,} and saved. Go on with: {to_go_on}", soft_wrap=True)
         raise typer.Exit(130)
 
 
-def _base(source: str | None, recipe: str | None, file: Path | None) -> "Config":
-    """The settings that others are changed from: those of a file, of a recipe, or of the default for the source."""
+def base_settings(source: str | None, recipe: str | None, file: Path | None) -> "Config":
+    """Return settings to be changed: those of a file, of a recipe, or of the default for the source."""
     from acn.config import read_config
     from acn.errors import UsageError
     from acn.recipes import default_recipe
@@ -130,9 +133,10 @@ def _base(source: str | None, recipe: str | None, file: Path | None) -> "Config"
     return read_config(file) if file is not None else by_name(recipe or default_recipe(source))
 
 
-def _configure(
+def configured(
     config: "Config", source: str | None, model: str | None, settings: list[str], max_minutes: float | None
 ) -> "Config":
+    """Return `config` changed by the options and settings of a command."""
     from acn.config import override
 
     given = [f"data.source={source}"] if source is not None else []

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import FailFast, Field, ValidationError
 
-from acn.codec.bitsback import LARGEST_BATCH, Mode
+from acn.codec.batches import LARGEST_BATCH
+from acn.codec.bitsback import Mode
+from acn.codec.limits import enough_memory
 from acn.codec.notes import Notes as Notes
 from acn.codec.notes import Part, pack_details, pack_notes, unpack_notes, with_details
 from acn.errors import ArchiveError, DataError
@@ -80,7 +82,7 @@ class Header(Part):
     notes_bytes: int = Field(ge=0)
     notes_digest: str = Hexadecimal
     details: Stretch | None = None
-    blocks: list[BlockFacts]
+    blocks: Annotated[list[BlockFacts], FailFast()]
 
 
 @dataclass(frozen=True)
@@ -129,12 +131,15 @@ class Archive:
         start, counts = self._after_header + self.header.model.bytes, self.images_by_split()
         packed = bytes(self.data[start : start + self.header.notes_bytes])
         _check(packed, self.header.notes_digest, "the table of names and labels")
-        notes, details = unpack_notes(packed, counts), self.header.details
-        if details is None:
-            return notes
-        packed = bytes(self.data[start + len(packed) : start + len(packed) + details.bytes])
-        _check(packed, details.digest, "the table of details")
-        return with_details(notes, packed, counts)
+        details, payload = self.header.details, sum(block.bytes for block in self.header.blocks)
+        worth = min(sum(counts), payload)
+        with enough_memory("the table of names and labels"):
+            notes = unpack_notes(packed, counts, worth)
+            if details is None:
+                return notes
+            packed = bytes(self.data[start + len(packed) : start + len(packed) + details.bytes])
+            _check(packed, details.digest, "the table of details")
+            return with_details(notes, packed, counts, worth)
 
     def payload(self, number: int) -> bytes:
         """Bytes of a block.
@@ -209,8 +214,9 @@ def write(
     if len(splits) > LARGEST_SPLITS or len({name for name, _ in splits}) != len(splits):
         raise DataError(f"expected at most {LARGEST_SPLITS} splits, each with a name of its own, found {len(splits)}")
     counts = [sum(block.images for block in blocks if block.split == split) for split in range(len(splits))]
-    notes = pack_notes([notes for _, notes in splits], counts)
-    details = pack_details([notes for _, notes in splits], counts)
+    worth = min(sum(counts), sum(len(block.data) for block in blocks))
+    notes = pack_notes([notes for _, notes in splits], worth)
+    details = pack_details([notes for _, notes in splits], counts, worth)
     header = Header(
         program=program,
         batch=batch,
@@ -261,7 +267,8 @@ def read(data: Any) -> Archive:  # noqa: ANN401 - bytes or a memory map
     try:
         header = Header.model_validate_json(begin[_START.size :])
     except ValidationError as error:
-        raise ArchiveError(f"the header of the archive is not valid: {error.errors()[0]['msg']}") from error
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise ArchiveError(f"the header of the archive is not valid: {first['msg']}") from error
     if (header.details is not None) != (version == DETAILED_VERSION):
         raise ArchiveError(f"the header of the archive contradicts its version {version} about details")
     return Archive(header, data, _starts(header, after, size))

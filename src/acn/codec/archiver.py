@@ -26,7 +26,8 @@ from acn.codec.archive import (
 from acn.codec.bitsback import Mode
 from acn.codec.folder import FolderImages
 from acn.codec.freezing import without_prior
-from acn.codec.frozen import FrozenModel, largest_batch
+from acn.codec.frozen import FrozenModel
+from acn.codec.limits import Allowance, check_archive, demand, enough_memory
 from acn.codec.modelfile import from_bytes, identity, to_bytes
 from acn.codec.notes import Notes
 from acn.codec.planes import Planes, pack_planes, unpack_planes
@@ -81,9 +82,12 @@ def decompress(data: bytes, model: FrozenModel | Freezable | None = None) -> NDA
     archive = read(data)
     refuse_planes(archive, "arrays of bytes")
     frozen = model_of(archive, model if model is None or isinstance(model, FrozenModel) else model.freeze())
-    shape = frozen.facts.shape
-    blocks = [restore(archive, frozen, number) for number in range(len(archive.header.blocks))]
-    values = np.concatenate([np.empty((0, shape.height, shape.width, shape.channels), np.uint8), *blocks])
+    shape, first = frozen.facts.shape, 0
+    with enough_memory("the images of the archive"):
+        values = np.empty((sum(archive.images_by_split()), shape.height, shape.width, shape.channels), np.uint8)
+    for number, block in enumerate(archive.header.blocks):
+        values[first : first + block.images] = restore(archive, frozen, number)
+        first += block.images
     return values[..., 0] if shape.channels == 1 else values
 
 
@@ -118,7 +122,7 @@ def compress_splits(
     keep = tuple(modes) == ("list",)
     if not keep:
         _refuse_to_forget(splits)
-    batch = min(batch, largest_batch(model.facts))
+    batch = min(batch, demand(model.facts).largest_batch)
     readable = {name: _through(model, images, name) for name, images in splits.items()}
     candidates = [_Coder(model, mode, batch, embed).candidate(readable, stage) for mode in modes]
     best = min(candidates, key=lambda candidate: candidate.bytes)
@@ -160,17 +164,16 @@ def model_of(archive: Archive, model: FrozenModel | None = None) -> FrozenModel:
     """
     embedded = archive.model_bytes()
     if embedded is not None:
-        model = from_bytes(embedded)
+        with enough_memory("the model of the archive"):
+            model = from_bytes(embedded)
     wanted = archive.header.model.identity
     if model is None:
         raise ArchiveError(f"the archive holds no model: name the run that made it (model {wanted[:16]})")
     found = identity(embedded if embedded is not None else to_bytes(model))
     if found != wanted:
         raise ArchiveError(f"the archive was made with another model: expected {wanted[:16]}, found {found[:16]}")
-    if model.facts.shape.dimensions != archive.header.model.dimensions:
-        raise ArchiveError("the header of the archive contradicts its model about the size of the images")
-    if archive.header.batch > largest_batch(model.facts):
-        raise ArchiveError(f"{archive.header.batch} images of this size are too many to decode side by side")
+    header, images = archive.header, [block.images for block in archive.header.blocks]
+    check_archive(model.facts, header.model.dimensions, header.batch, images, len(archive.data))
     return model
 
 
@@ -186,12 +189,13 @@ def restore(
     if facts.mode == "tour" and not model.facts.with_prior:
         raise ArchiveError(f"{archive.name_of(number)} is a tour, for which its model lacks a part; get another copy")
     block = Payload(facts.split, facts.images, facts.mode, archive.payload(number), facts.first, facts.pixels)
+    name = archive.name_of(number)
     try:
-        levels = _decoded(model, block, archive.header.batch, progress)
+        with enough_memory(name):
+            levels = _decoded(model, block, archive.header.batch, progress)
+            return to_values(levels, np.array(model.facts.palette, dtype=np.uint8))
     except ExhaustedError as error:
-        name = archive.name_of(number)
         raise ArchiveError(f"{name} does not decode to the images it was made of; get another copy") from error
-    return to_values(levels, np.array(model.facts.palette, dtype=np.uint8))
 
 
 @dataclass(frozen=True)
@@ -214,24 +218,25 @@ class _Coder:
 
     def candidate(self, splits: Splits, stage: Stage) -> _Candidate:
         """Code all splits."""
-        blocks = [
-            self._coded(images, rows, split, stage(f"{self.mode}: {name}", len(rows)))
-            for split, (name, images) in enumerate(splits.items())
-            for rows in _block_rows(len(images), self.model.facts.shape.dimensions)
-        ]
         # An archive without its model refers to that of the run: the receiver has it with all its parts.
         needed = without_prior(self.model) if self.embed and self.mode != "tour" else self.model
-        data = to_bytes(needed)
+        data, blocks = to_bytes(needed), []
+        allowance = Allowance(needed.facts, self.batch, len(data) if self.embed else 0)
+        for split, (name, images) in enumerate(splits.items()):
+            for rows in _block_rows(len(images), self.model.facts.shape.dimensions):
+                advance, least = stage(f"{self.mode}: {name}", len(rows)), allowance.least(len(rows))
+                blocks.append(self._coded(images, rows, split, least, advance))
+                allowance.spend(len(rows), len(blocks[-1].data))
         payload = sum(len(block.data) + len(block.planes) for block in blocks)
         return _Candidate(blocks, data, payload + (len(data) if self.embed else 0))
 
     def _coded(
-        self, images: Images | FolderImages, rows: range, split: int, progress: Callable[[float], None]
+        self, images: Images | FolderImages, rows: range, split: int, least: int, progress: Callable[[float], None]
     ) -> Payload:
         levels = images.batch(rows)
         planes = pack_planes(images.planes(rows)) if isinstance(images, FolderImages) else b""
         order = find_tour(self.model, levels) if self.mode == "tour" else list(range(len(levels)))
-        least = least_bytes(len(levels), self.model.facts.shape.dimensions)
+        least = max(least, least_bytes(len(levels), self.model.facts.shape.dimensions))
         words, first = bitsback.encode(self.model, levels, self.mode, self.batch, order, least, progress)
         digest = _pixel_digest(_in_order(levels, self.mode, order))
         return Payload(split, len(levels), self.mode, words.astype("<u4").tobytes(), first, digest, planes)

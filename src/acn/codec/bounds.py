@@ -1,16 +1,23 @@
-"""Proof that no sum of the integer networks leaves exact arithmetic, whatever the image and the code."""
+"""Proof that no sum of the integer networks leaves exact arithmetic, whatever the image and the code.
 
+The largest magnitudes that can arise are sent through the networks' own passes: every layer is replaced by one that
+maps the largest magnitude of its inputs to that of its outputs, and everything between layers is done with magnitudes
+(`Magnitudes`). So a layer or a connection that is added to a network is in the proof without being named here.
+"""
+
+from dataclasses import replace
 from typing import cast
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from acn.codec.facts import Facts, layers, sketch
 from acn.codec.integers import IntegerLayer
 from acn.codec.latents import MixturePrior
 from acn.errors import RunError
 from acn.exact.tables import NETWORK_ONE, ONE
 from acn.models import ExactModel
-from acn.networks.encoder import Encoder
-from acn.networks.pixelcnn import Block, GatedBlock, GatedPixelCNN, SeparableBlock
+from acn.networks.arithmetic import Floats
 from acn.networks.prior import PriorNetwork
 
 # float64 is exact below LARGEST; activations are float32, which is exact below LARGEST_ACTIVATION.
@@ -18,82 +25,73 @@ LARGEST = 2.0**53
 LARGEST_ACTIVATION = 2.0**24
 
 
-def check_bounds(network: ExactModel, mixture: MixturePrior, reach: int, *, with_prior: bool) -> None:
-    """Follow the largest magnitude that can arise through every layer of integer networks, and note it in the layers.
+def check_bounds(network: ExactModel, mixture: MixturePrior, facts: Facts) -> None:
+    """Find the largest sum that can arise in every layer of integer networks, and note it in the layers.
 
     Args:
         network: with integer layers.
         mixture: the unconditional prior.
-        reach: codes lie within -reach ... reach.
-        with_prior: the networks include the prior given a neighbour.
+        facts: of both.
 
     Raises:
-        RunError: a sum could pass 2^53, or an activation 2^24.
+        RunError: a sum could pass 2^53, or an activation 2^24; or a layer was not reached.
     """
-    codes = float(reach * NETWORK_ONE)
-    _encoder(network.encoder)
-    _decoder(network.decoder, codes)
-    if with_prior:
-        _prior(cast(PriorNetwork, network.prior_network), codes)
-    farthest = reach * ONE + mixture.means.abs().amax(-1)
-    _below(float((mixture.factors.abs().sum((-2, -1)) * farthest).max()), LARGEST)
+    # Of a single pixel: magnitudes are the same at every place.
+    bounding = sketch(replace(facts, shape=facts.shape.model_copy(update={"height": 1, "width": 1})), Magnitudes())
+    for path, layer in zip(layers(bounding), layers(network).values(), strict=True):
+        bounding.set_submodule(path, Bound(cast(IntegerLayer, layer)))
+    image = torch.zeros(1, facts.shape.channels, 1, 1, dtype=torch.float64)
+    codes = torch.full((1, facts.settings.code_size), float(facts.reach * NETWORK_ONE), dtype=torch.float64)
+    with torch.no_grad():
+        bounding.eval().encoder(image)
+        bounding.decoder(image, codes)
+        if facts.with_prior:
+            cast(PriorNetwork, bounding.prior_network).parameters_of(codes)
+    for path, layer in layers(network).items():
+        if not cast(IntegerLayer, layer).reached < torch.inf:
+            raise RunError(f"the layer {path} was not reached by the proof that its sums are exact")
+    farthest = facts.reach * ONE + mixture.means.abs().amax(-1)
+    _below(float((mixture.factors.abs().flatten(1).sum(1) * farthest).max()), LARGEST)
 
 
-def _encoder(encoder: Encoder) -> None:
-    bound = float(NETWORK_ONE)
-    for layer in encoder.features:
-        if isinstance(layer, IntegerLayer):
-            bound = _through(layer, bound)
-    _through(encoder.code, bound)
+class Magnitudes(Floats):
+    """What the networks do besides sums of products, with the largest magnitudes that can arise."""
+
+    def scale(self, levels: Tensor, count: int, like: Tensor) -> Tensor:
+        """Level indices are scaled to -1 ... 1."""
+        return torch.full_like(levels, NETWORK_ONE)
+
+    def gate(self, features: Tensor) -> Tensor:
+        """The index of its table is at most twice the features; its values are at most 1."""
+        _below(2 * float(features.max()), LARGEST_ACTIVATION)
+        return torch.full_like(features[:, : features.shape[1] // 2], NETWORK_ONE)
+
+    def tanh(self, features: Tensor) -> Tensor:
+        """The index of its table is twice the features; its values are at most 1."""
+        _below(2 * float(features.max()), LARGEST_ACTIVATION)
+        return torch.full_like(features, NETWORK_ONE)
 
 
-def _decoder(decoder: GatedPixelCNN, codes: float) -> None:
-    canvas = 0.0
-    if decoder.canvas is not None:
-        canvas = _through(decoder.canvas.cells, _through(decoder.canvas.hidden, codes))
-    vertical = horizontal = float(NETWORK_ONE)
-    for module in decoder.blocks:
-        block = cast(Block, module)
-        given = _through(block.condition, codes)
-        if isinstance(block, SeparableBlock):
-            above, row = _separable(block, vertical, horizontal)
-        else:
-            above, row = _gated(block, vertical, horizontal)
-            given += _through(block.paint, canvas) if block.paint is not None else 0
-        _below(2 * (max(row, above) + given), LARGEST_ACTIVATION)  # twice, for the gate's table
-        mixed = _through(block.mix, NETWORK_ONE)
-        vertical, horizontal = (NETWORK_ONE, mixed) if block.first else (vertical + NETWORK_ONE, horizontal + mixed)
-        _below(max(vertical, horizontal), LARGEST_ACTIVATION)
-    _through(decoder.output, _through(decoder.head, horizontal))
+class Bound(nn.Module):
+    """Stands for an integer layer: from the largest magnitude of the inputs to that of the outputs, at one place."""
 
+    def __init__(self, layer: IntegerLayer) -> None:
+        super().__init__()
+        self.layer = layer
 
-def _gated(block: GatedBlock, vertical: float, horizontal: float) -> tuple[float, float]:
-    """What goes to the gates of both stacks, besides what the code adds."""
-    above = _through(block.vertical, vertical)
-    return above, _through(block.horizontal, horizontal) + _through(block.down, above)
+    @property
+    def weight(self) -> Tensor:
+        """Weights, by which networks know the type of their numbers."""
+        return self.layer.weight
 
-
-def _separable(block: SeparableBlock, vertical: float, horizontal: float) -> tuple[float, float]:
-    seen = _through(block.vertical, vertical)
-    around = _below(_through(block.horizontal, horizontal) + seen, LARGEST_ACTIVATION)
-    above = 0.0 if block.above is None else _through(block.above, seen)
-    return above, _through(block.row, around)
-
-
-def _prior(prior: PriorNetwork, codes: float) -> None:
-    inputs = codes
-    for layer in prior.hidden:
-        _through(layer, inputs)
-        inputs = max(codes, float(NETWORK_ONE))
-    _through(prior.output, NETWORK_ONE if len(prior.hidden) else codes)
-
-
-def _through(layer: nn.Module, bound: float) -> float:
-    """Largest magnitude of the outputs of a layer whose inputs are at most `bound`."""
-    integer = cast(IntegerLayer, layer)
-    sums = integer.weight.double().abs().sum(0) * bound + integer.bias.double().abs()
-    integer.reached = _below(float(sums.max()) if sums.numel() else 0.0, LARGEST)
-    return float(min(integer.reached * 2.0**-integer.shift + 1, integer.limit))
+    def forward(self, magnitudes: Tensor) -> Tensor:
+        """Map `[1, I]` to `[1, O]`, or `[1, I, H, W]` to `[1, O, 1, 1]`."""
+        largest = _below(float(magnitudes.max()) if magnitudes.numel() else 0.0, LARGEST_ACTIVATION)
+        sums = self.layer.weight.double().abs().sum(0) * largest + self.layer.bias.double().abs()
+        self.layer.reached = _below(float(sums.max()) if sums.numel() else 0.0, LARGEST)
+        outputs = min(self.layer.reached * 2.0**-self.layer.shift + 1, self.layer.limit)
+        places = (1,) * (magnitudes.ndim - 2)
+        return torch.full((1, len(sums), *places), float(outputs), dtype=torch.float64)
 
 
 def _below(magnitude: float, limit: float) -> float:

@@ -17,6 +17,7 @@ from acn.codec.notes import Notes, Traits
 from acn.codec.planes import Planes
 from acn.config import ImageShape
 from acn.data import read_ahead
+from acn.data.collection import check_known
 from acn.data.labels import Labels
 from acn.data.originals import Frame, Original, read_original, upright
 from acn.data.palette import ALL_BYTES, Bytes, level_table, to_levels
@@ -87,8 +88,7 @@ class FolderImages:
         found = self.shape
         if found == shape and np.array_equal(palette, self.palette):
             return self
-        if (found.height, found.width) != (shape.height, shape.width) or found.channels > shape.channels:
-            raise DataError(f"the model knows images of {shape}, found {found} in {name}")
+        check_known(found, shape, name)
         grey = self.shape.channels == 1 < shape.channels
         traits = tuple(replace(one, channels=1) for one in self.traits) if grey else self.traits
         seen = replace(self, shape=shape, palette=palette, traits=traits)

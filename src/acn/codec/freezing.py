@@ -1,7 +1,8 @@
 """From a trained model in floating point to one in exact integers."""
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -10,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acn.codec.frozen import LARGEST_SHIFT, Facts, FrozenModel, Quantized, assemble
-from acn.codec.integers import IntegerLayer, bias_of, layers_of, matrix_of
+from acn.codec.facts import MIXTURE, Facts, layers
+from acn.codec.frozen import LARGEST_SHIFT, FrozenModel, Quantized, assemble
+from acn.codec.integers import IntegerLayer, bias_of, matrix_of
 from acn.codec.latents import LARGEST_REACH
 from acn.distributions import GaussianPrior
 from acn.errors import RunError
@@ -65,48 +67,54 @@ def freeze(
         mixture.components,
         mixture.covariance,
     )
-    fewer: dict[int, int] = {}
+    fewer: Counter[str] = Counter()
     for _ in range(ROUNDS):
-        rounded = _rounded(network, mixture, precision, fewer, with_prior=with_prior)
-        frozen = assemble(facts, lambda _, tensors=rounded: next(tensors))  # type: ignore[misc]
+        tensors = _rounded_layers(network, precision, fewer) | _rounded_mixture(mixture)
+        frozen = assemble(facts, tensors if with_prior else _without_prior(tensors))
         tight = _tight(frozen.network)
         if not tight:
             break
-        fewer = {number: fewer.get(number, 0) + tight.get(number, 0) for number in fewer.keys() | tight.keys()}
+        fewer += Counter(tight)
     return frozen
 
 
-def _tight(network: ExactModel) -> dict[int, int]:
-    """Bits by which layers, by their number, are too precise for float32, where they are few."""
+def _tight(network: ExactModel) -> dict[str, int]:
+    """Bits by which layers, by their path, are too precise for float32, where they are few."""
     over = {
-        number: math.ceil(math.log2(max(1.0, cast(IntegerLayer, layer).reached / (2.0**24 - 1))))
-        for number, (_, _, layer) in enumerate(layers_of(network))
+        path: math.ceil(math.log2(max(1.0, cast(IntegerLayer, layer).reached / (2.0**24 - 1))))
+        for path, layer in layers(network).items()
     }
-    return {number: bits for number, bits in over.items() if 0 < bits <= SPARE_BITS}
+    return {path: bits for path, bits in over.items() if 0 < bits <= SPARE_BITS}
 
 
-def _rounded(
-    model: ExactModel, mixture: GaussianPrior, precision: int, fewer: dict[int, int], *, with_prior: bool
-) -> Iterator[Quantized]:
-    parts = [model.encoder, *([model.prior_network] if with_prior else []), model.decoder]
-    for number, (_, _, layer) in enumerate(found for part in parts for found in layers_of(part)):
+def _rounded_layers(model: ExactModel, precision: int, fewer: Mapping[str, int]) -> dict[str, Quantized]:
+    tensors: dict[str, Quantized] = {}
+    for path, layer in layers(model).items():
         matrix = matrix_of(layer).detach()
         size = float(matrix.double().square().mean().sqrt())
         if not math.isfinite(size):
             raise RunError("the model's weights are not finite: the run has diverged; train again")
-        shift = precision - fewer.get(number, 0) - round(math.log2(size or 1))
-        yield quantize(matrix, min(LARGEST_SHIFT, max(0, shift)))
-        yield quantize(bias_of(layer), NETWORK_BITS)
+        shift = precision - fewer.get(path, 0) - round(math.log2(size or 1))
+        tensors[f"{path}.weight"] = quantize(matrix, min(LARGEST_SHIFT, max(0, shift)))
+        tensors[f"{path}.bias"] = quantize(bias_of(layer), NETWORK_BITS)
+    return tensors
+
+
+def _rounded_mixture(mixture: GaussianPrior) -> dict[str, Quantized]:
     full = mixture.covariance == "full"
     factors = quantize(mixture.factors, FACTOR_SHIFT)
     rounded = factors.numbers.double() * 2.0**-FACTOR_SHIFT
     diagonal = rounded.diagonal(dim1=-2, dim2=-1) if full else rounded
     weights = mixture.weights.double().log().clamp(min=-SMALLEST_LOG_WEIGHT)
-    yield quantize(weights, SCORE_SHIFT)
-    yield quantize(weights + diagonal.clamp(min=2.0**-FACTOR_SHIFT).log().sum(-1), SCORE_SHIFT)
-    yield quantize(mixture.means, MEAN_SHIFT)
+    scores = weights + diagonal.clamp(min=2.0**-FACTOR_SHIFT).log().sum(-1)
     rows, columns = torch.triu_indices(*factors.numbers.shape[-2:]) if full else (None, None)
-    yield Quantized(factors.numbers[:, rows, columns], FACTOR_SHIFT) if full else factors
+    tensors = (
+        quantize(weights, SCORE_SHIFT),
+        quantize(scores, SCORE_SHIFT),
+        quantize(mixture.means, MEAN_SHIFT),
+        Quantized(factors.numbers[:, rows, columns], FACTOR_SHIFT) if full else factors,
+    )
+    return dict(zip(MIXTURE, tensors, strict=True))
 
 
 def quantize(values: Tensor, shift: int) -> Quantized:
@@ -118,7 +126,8 @@ def without_prior(model: FrozenModel) -> FrozenModel:
     """The same model without the prior network, which only the mode `tour` needs."""
     if not model.facts.with_prior:
         return model
-    before = 2 * len(list(layers_of(model.network.encoder)))  # weights and bias of each layer
-    after = before + 2 * len(list(layers_of(model.network.prior_network)))
-    kept = iter(model.tensors[:before] + model.tensors[after:])
-    return assemble(replace(model.facts, with_prior=False), lambda _: next(kept))
+    return assemble(replace(model.facts, with_prior=False), _without_prior(model.tensors))
+
+
+def _without_prior(tensors: Mapping[str, Quantized]) -> dict[str, Quantized]:
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith("prior_network.")}

@@ -4,26 +4,26 @@ Letters: B batch, D code size, C channels, H height, W width, V levels, K compon
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from acn.codec.bounds import check_bounds
-from acn.codec.integers import INTEGERS, IntegerLayer, exact, layers_of, limit_vertical, matrix_of, replace
-from acn.codec.latents import PER_UNIT, POSTERIOR_REACH, Below, Grid, MixturePrior, given_neighbour
+from acn.codec.facts import MIXTURE, Facts, layers, sketch
+from acn.codec.integers import VERTICAL_LIMIT, IntegerLayer, exact, integer_layer
+from acn.codec.latents import PER_UNIT, POSTERIOR_REACH, Grid, MixturePrior
+from acn.codec.limits import demand
 from acn.codec.parallel import one_thread, side_by_side
-from acn.config import ExactSettings, ImageShape
-from acn.distributions import Covariance
 from acn.errors import RunError
 from acn.exact.frequencies import intervals
 from acn.exact.tables import BITS, NETWORK_BITS, ONE
 from acn.models import ExactModel
-from acn.networks.incremental import generate
+from acn.networks.decoder import generate
 from acn.networks.prior import PriorNetwork
 
 # Fractional bits that a weight may have.
@@ -31,13 +31,11 @@ LARGEST_SHIFT = 24
 SCALE = 2 ** (BITS - NETWORK_BITS)
 # Numbers of a pass over whole images that are held at a time: what fits the processor's cache is fastest.
 PASS_NUMBERS = 2**19
-# Numbers that are held side by side for the images of a batch, as `largest_batch` counts them.
-LARGEST_HELD = 2**27
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """Integers that stand for themselves times 2^-`shift`, int64."""
+    """Integers that stand for themselves times 2^-`shift`, int32 or int64."""
 
     numbers: Tensor
     shift: int
@@ -54,46 +52,14 @@ class Quantized:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is known of a frozen model besides its integers: `components` is K, `reach` that of the grid."""
-
-    settings: ExactSettings
-    shape: ImageShape
-    palette: tuple[int, ...]
-    reach: int
-    with_prior: bool
-    components: int
-    covariance: Covariance
-
-
-def largest_batch(facts: Facts) -> int:
-    """Images that can be decoded side by side, so that a batch holds at most `LARGEST_HELD` numbers; 0 if not even
-    one can.
-    """
-    shape, settings = facts.shape, facts.settings
-    height, width = shape.height, shape.width
-    inputs: int = shape.channels
-    widest = 0  # patches of one image in the encoder, which takes images in smaller parts
-    for stage in settings.encoder.stages:
-        for filters in stage:
-            widest, inputs = max(widest, 9 * inputs * height * width), filters
-        height, width = (height + 1) // 2, (width + 1) // 2
-    gates = 4 * settings.decoder.filters * shape.height * shape.width
-    size = settings.code_size
-    edges = 2 * facts.reach * size * (settings.mixtures if facts.with_prior else 1)
-    held = max(gates, shape.dimensions, edges, size * facts.components)
-    return LARGEST_HELD // held if widest <= LARGEST_HELD else 0
-
-
-@dataclass(frozen=True)
 class FrozenModel:
-    """Integer networks and priors; `tensors` are the integers that all of it is made of, in the order of the file."""
+    """Integer networks and priors; `tensors` are the integers that all of it is made of, by name."""
 
     facts: Facts
     grid: Grid
     network: ExactModel
     mixture: MixturePrior
-    tensors: tuple[Quantized, ...]
+    tensors: Mapping[str, Quantized]
 
     @property
     def device(self) -> torch.device:
@@ -102,6 +68,8 @@ class FrozenModel:
 
     def to(self, device: torch.device) -> "FrozenModel":
         """The same model, computing on `device`."""
+        if device == self.device:
+            return self
         prior = MixturePrior(*(tensor.to(device) for tensor in vars(self.mixture).values()))
         network = copy.deepcopy(self.network).to(device)
         _settle(network)
@@ -116,7 +84,8 @@ class FrozenModel:
             return codes
 
         with exact():
-            codes = torch.cat(side_by_side(encoded, self._parts(images), self.device))
+            features = demand(self.facts).features
+            codes = torch.cat(side_by_side(encoded, _parts(images, features), self.device, max(PASS_NUMBERS, features)))
         limit = (self.grid.reach - POSTERIOR_REACH // PER_UNIT) * ONE
         return torch.clamp(codes.double() * SCALE, -limit, limit)
 
@@ -135,9 +104,12 @@ class FrozenModel:
             start, size = intervals(self._slots(logits), levels)
             return start.cpu(), size.cpu()
 
-        parts = list(zip(self._parts(images), self._parts(numbers, images), strict=True))
+        shape = self.facts.shape
+        widest = max(4 * self.facts.settings.decoder.filters, shape.channels * shape.levels)
+        widest *= shape.height * shape.width
+        parts = list(zip(_parts(images, widest), _parts(numbers, widest), strict=True))
         with exact():
-            starts, sizes = zip(*side_by_side(slots, parts, self.device), strict=True)
+            starts, sizes = zip(*side_by_side(slots, parts, self.device, max(PASS_NUMBERS, widest)), strict=True)
         return torch.cat(starts), torch.cat(sizes)
 
     @torch.inference_mode()
@@ -158,16 +130,13 @@ class FrozenModel:
         with exact(), one_thread():
             return generate(self.network.decoder, self.network_codes(numbers), draw, progress).cpu()
 
-    @torch.inference_mode()
-    def given(self, contexts: Tensor) -> Below:
-        """Distribution function of codes given the codes `contexts` `[B, D]` (12 fractional bits) of neighbours."""
-        return given_neighbour(self.prior_parameters(contexts))
-
     def prior_parameters(self, contexts: Tensor) -> tuple[Tensor, ...]:
         """Logits, means and widths `[B, D, M]` of the prior given codes `[B, D]`, all with 12 fractional bits."""
+        network = cast(PriorNetwork, self.network.prior_network)
+        parts = (contexts / SCALE).float().split(1024)
         with exact():
-            found = cast(PriorNetwork, self.network.prior_network).parameters_of((contexts / SCALE).float())
-        return tuple(parameter.double() * SCALE for parameter in found)
+            found = zip(*(network.parameters_of(part) for part in parts), strict=True)
+            return tuple(torch.cat(parameters).double() * SCALE for parameters in found)
 
     def network_codes(self, numbers: Tensor) -> Tensor:
         """Codes as the networks read them (8 fractional bits, float32), of numbers `[B, D]` on the grid."""
@@ -177,69 +146,46 @@ class FrozenModel:
     def _slots(self, numbers: Tensor) -> Tensor:
         return self.network.decoder.emission.slots(numbers.double() * SCALE)
 
-    def _parts(self, rows: Tensor, images: Tensor | None = None) -> tuple[Tensor, ...]:
-        shape = self.facts.shape
-        widest = max(4 * self.facts.settings.decoder.filters, shape.channels * shape.levels)
-        size = max(1, PASS_NUMBERS // (widest * shape.height * shape.width))
-        return tuple(torch.split(rows, size))
+
+def _parts(rows: Tensor, numbers: int) -> tuple[Tensor, ...]:
+    """Rows of images, so many together that with `numbers` for each they fit the cache."""
+    return torch.split(rows, max(1, PASS_NUMBERS // numbers))
 
 
-Take = Callable[[tuple[int, ...]], Quantized]
-
-
-def sketch(facts: Facts) -> ExactModel:
-    """The networks of a frozen model without any numbers: shapes alone, on torch's `meta` device."""
-    with torch.device("meta"):
-        network = ExactModel(facts.settings, facts.shape, INTEGERS)
-    if not facts.with_prior:
-        network.prior_network = nn.Identity()  # type: ignore[assignment]
-    return network
-
-
-def prior_shapes(facts: Facts) -> list[tuple[int, ...]]:
-    """Shapes of the mixture's logits, scores, means and factors; of full factors the upper triangles are kept."""
-    k, d = facts.components, facts.settings.code_size
-    return [(k,), (k,), (k, d), (k, d * (d + 1) // 2 if facts.covariance == "full" else d)]
-
-
-def assemble(facts: Facts, take: Take) -> FrozenModel:
+def assemble(facts: Facts, tensors: Mapping[str, Quantized]) -> FrozenModel:
     """Build a frozen model from integers.
 
     Args:
         facts: what it is.
-        take: gives the next integers, which must have the shape that it is called with.
+        tensors: its integers by name, of the names and shapes that `acn.codec.facts.shapes` gives.
 
     Raises:
-        RunError: integer arithmetic could overflow.
+        RunError: integer arithmetic could overflow, or a layer is not covered by the proof that it does not.
     """
-    network, tensors = sketch(facts), []
-
-    def next_tensor(shape: tuple[int, ...]) -> Quantized:
-        tensors.append(take(shape))
-        return tensors[-1]
-
-    for holder, name, layer in list(layers_of(network)):
-        inputs, outputs = matrix_of(layer).shape
-        weight, bias = next_tensor((inputs, outputs)), next_tensor((outputs,))
-        replace(holder, name, layer, weight.numbers, bias.with_bits(NETWORK_BITS), weight.shift)
-    limit_vertical(network.decoder.blocks)
-    logits, scores, means, factors = (next_tensor(shape).with_bits() for shape in prior_shapes(facts))
+    network = sketch(facts)
+    for path, layer in layers(network).items():
+        weight, bias = tensors[f"{path}.weight"], tensors[f"{path}.bias"]
+        exact_layer = integer_layer(layer, weight.numbers, bias.with_bits(NETWORK_BITS), weight.shift)
+        network.set_submodule(path, exact_layer)
+    for layer in network.decoder.gating():
+        cast(IntegerLayer, layer).limit = VERTICAL_LIMIT
+    logits, scores, means, factors = (tensors[name].with_bits() for name in MIXTURE)
     mixture = MixturePrior(logits, scores, means, _square(factors, facts))
-    if bool((mixture.factors.diagonal(dim1=-2, dim2=-1) < 0).any()):
+    if bool((mixture.diagonals() < 0).any()):
         raise RunError("a width of the mixture is negative")
-    check_bounds(network, mixture, facts.reach, with_prior=facts.with_prior)
+    check_bounds(network, mixture, facts)
     _settle(network)
-    return FrozenModel(facts, Grid(facts.reach), network.eval(), mixture, tuple(tensors))
+    return FrozenModel(facts, Grid(facts.reach), network.eval(), mixture, tensors)
 
 
 def _settle(network: ExactModel) -> None:
-    for _, _, layer in layers_of(network):
+    for layer in layers(network).values():
         cast(IntegerLayer, layer).settle()
 
 
 def _square(factors: Tensor, facts: Facts) -> Tensor:
     if facts.covariance == "diag":
-        return torch.diag_embed(factors)
+        return factors
     size = facts.settings.code_size
     square = torch.zeros(facts.components, size, size, dtype=torch.float64)
     rows, columns = torch.triu_indices(size, size)

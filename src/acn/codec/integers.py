@@ -23,9 +23,9 @@ from acn.exact.tables import GATE_BITS, GATE_REACH, NETWORK_BITS, NETWORK_ONE, g
 from acn.networks.arithmetic import Floats
 from acn.networks.depthwise import DepthwiseConv
 from acn.networks.geometry import Window
-from acn.networks.pixelcnn import GatedBlock, SeparableBlock, WindowConv
+from acn.networks.windows import WindowConv
 
-# Patches of a convolution are gathered a few images at a time, so that they stay in the processor's cache.
+# Patches of a convolution are gathered a few places at a time, so that they stay in the processor's cache.
 PATCH_NUMBERS = 2**19
 # Outputs of layers are cut off at 1,024; those that go to the gates of the vertical stack, which end at 16, at 32.
 LIMIT = 2**10 * NETWORK_ONE
@@ -175,9 +175,12 @@ class IntegerConv(IntegerLayer):
         if rows == columns == 1:
             return super().forward(places).permute(0, 3, 1, 2)
         patches = places.unfold(1, rows, 1).unfold(2, columns, 1).movedim(3, -1)  # [B, H, W, rows, columns, I]
-        size = max(1, PATCH_NUMBERS // math.prod(patches.shape[1:]))
-        parts = [super(IntegerConv, self).forward(part.flatten(3)) for part in patches.split(size)]
-        return torch.cat(parts).permute(0, 3, 1, 2)
+        outputs = patches.new_empty(*patches.shape[:3], self.weight.shape[1], dtype=torch.float32)
+        first, flat = 0, outputs.flatten(0, 2)
+        for part in _parts(patches, places=3):
+            flat[first : first + len(part)] = super().forward(part)
+            first += len(part)
+        return outputs.permute(0, 3, 1, 2)
 
     def cell(self, outputs: slice = slice(None)) -> IntegerCell:
         """The layer at one place, for windows of one row; `outputs` picks some of them."""
@@ -218,13 +221,24 @@ class IntegerDepthwise(IntegerLayer):
         return at
 
 
-def layers_of(network: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
-    """All layers with weights, in the order of their definition: the module that holds each, its name there, itself."""
+def _parts(patches: Tensor, places: int) -> Iterator[Tensor]:
+    """Patches `[..., K]` of `places` leading dimensions, row by row as matrices `[n, K]` that fit the cache."""
+    numbers = math.prod(patches.shape[1:])
+    if places > 1 and numbers > PATCH_NUMBERS:
+        for part in patches:
+            yield from _parts(part, places - 1)
+        return
+    for part in patches.split(max(1, PATCH_NUMBERS // max(1, numbers))):
+        yield part.flatten(places).flatten(0, places - 1)
+
+
+def layers_of(network: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
+    """All layers with weights, and their paths below that of the network, in the order of their definition."""
     for name, layer in network.named_children():
         if isinstance(layer, WindowConv | DepthwiseConv | nn.Conv2d | nn.Linear | IntegerLayer):
-            yield network, name, layer
+            yield f"{path}.{name}", layer
         else:
-            yield from layers_of(layer)
+            yield from layers_of(layer, f"{path}.{name}")
 
 
 def matrix_of(layer: nn.Module) -> Tensor:
@@ -244,24 +258,14 @@ def bias_of(layer: nn.Module) -> Tensor:
     return cast(Tensor, layer.conv.bias if isinstance(layer, WindowConv) else layer.bias)
 
 
-def replace(holder: nn.Module, name: str, layer: nn.Module, weight: Tensor, bias: Tensor, shift: int) -> None:
-    """Put an integer layer in the place of `layer`, which `holder` calls `name`; for the rest see `IntegerLayer`."""
+def integer_layer(layer: nn.Module, weight: Tensor, bias: Tensor, shift: int) -> IntegerLayer:
+    """Return the integer layer that takes the place of `layer`; for the rest see `IntegerLayer`."""
     if isinstance(layer, nn.Linear):
-        setattr(holder, name, IntegerLayer(weight, bias, shift))
-        return
+        return IntegerLayer(weight, bias, shift)
     if isinstance(layer, DepthwiseConv):
-        setattr(holder, name, IntegerDepthwise(weight, bias, shift, layer.window))
-        return
+        return IntegerDepthwise(weight, bias, shift, layer.window)
     window = layer.window if isinstance(layer, WindowConv) else _window(cast(nn.Conv2d, layer))
-    setattr(holder, name, IntegerConv(weight, bias, shift, window))
-
-
-def limit_vertical(blocks: nn.ModuleList) -> None:
-    """Set the limit of the layers that go to the gates of the decoder's vertical stack."""
-    for block in blocks:
-        gating = block.above if isinstance(block, SeparableBlock) else cast(GatedBlock, block).vertical
-        if gating is not None:
-            cast(IntegerLayer, gating).limit = VERTICAL_LIMIT
+    return IntegerConv(weight, bias, shift, window)
 
 
 def _window(layer: nn.Conv2d) -> Window:

@@ -90,7 +90,7 @@ class MixturePrior:
     P_de of a code is standard normal given the dimensions before e: no square root or division is left to do.
 
     `logits` `[K]`: of the weights. `scores` `[K]`: log weight plus log determinant of P. `means` `[K, D]`, `factors`
-    (P) `[K, D, D]`. All with 12 fractional bits, float64.
+    (P) `[K, D, D]`, or `[K, D]` where P is diagonal. All with 12 fractional bits, float64.
     """
 
     logits: Tensor
@@ -98,13 +98,24 @@ class MixturePrior:
     means: Tensor
     factors: Tensor
 
+    @property
+    def full(self) -> bool:
+        """Whether dimensions depend on one another within a component."""
+        return self.factors.ndim > self.means.ndim
+
+    def diagonals(self) -> Tensor:
+        """Of the factors, `[K, D]`."""
+        return self.factors.diagonal(dim1=-2, dim2=-1) if self.full else self.factors
+
     def components(self) -> Tensor:
         """Cumulative slots of the components, int64 `[K + 1]`."""
         return of_logits(self.logits)
 
     def responsibilities(self, z: Tensor) -> Tensor:
         """Cumulative slots `[B, K + 1]` of the component given the values `z` `[B, D]`: any will do, near ones pay."""
-        residuals = round_shift(torch.einsum("bkd,kde->bke", z[:, None] - self.means, self.factors), BITS)
+        apart = z[:, None] - self.means
+        products = torch.einsum("bkd,kde->bke", apart, self.factors) if self.full else apart * self.factors
+        residuals = round_shift(products, BITS)
         squares = residuals.clamp(-FARTHEST, FARTHEST).square().sum(-1)
         return of_logits(self.scores - round_shift(squares, BITS + 1))
 
@@ -113,9 +124,13 @@ class MixturePrior:
 
         Of the values `z` `[B, D]` only the dimensions before are read.
         """
-        means, factors = self.means[component], self.factors[component]
-        before = ((z - means)[:, :dimension] * factors[:, :dimension, dimension]).sum(-1, keepdim=True)
-        mean, factor = means[:, dimension, None], factors[:, dimension, dimension, None]
+        mean = self.means[component, dimension, None]
+        if not self.full:
+            factor, before = self.factors[component, dimension, None], torch.zeros_like(mean)
+        else:
+            factor = self.factors[component, dimension, dimension, None]
+            apart = z[:, :dimension] - self.means[component, :dimension]
+            before = (apart * self.factors[component, :dimension, dimension]).sum(-1, keepdim=True)
         return lambda edges: normal_distribution(round_shift((edges - mean) * factor + before, BITS))
 
 

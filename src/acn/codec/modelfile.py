@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,18 +15,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from acn.codec.frozen import (
-    LARGEST_SHIFT,
-    Facts,
-    FrozenModel,
-    Quantized,
-    assemble,
-    largest_batch,
-    prior_shapes,
-    sketch,
-)
-from acn.codec.integers import bias_of, layers_of, matrix_of
-from acn.codec.latents import LARGEST_REACH
+from acn.codec.facts import Facts
+from acn.codec.frozen import LARGEST_SHIFT, FrozenModel, Quantized, assemble
+from acn.codec.limits import NUMBERS_PER_BYTE, check_model, check_tables, demand
 from acn.codec.stack import ExhaustedError, Stack, first_words
 from acn.config import ExactSettings, ImageShape
 from acn.errors import ArchiveError, RunError
@@ -38,12 +29,6 @@ _START = struct.Struct("<4sHI")  # magic, version, length of the facts
 _TENSOR = struct.Struct("<BIH")  # shift, largest magnitude, slope
 LARGEST_NUMBER = 2**17
 FIRST_WORDS = 2
-# A number takes a bit or two; a file that speaks of more numbers than this for each of its bytes is not one of ours.
-NUMBERS_PER_BYTE = 64
-LARGEST_LAYERS = 1024
-LARGEST_DIMENSIONS = 2**22
-LARGEST_CODE = 2**11
-LARGEST_COMPONENTS = 2**16
 
 
 def to_bytes(model: FrozenModel) -> bytes:
@@ -54,7 +39,8 @@ def to_bytes(model: FrozenModel) -> bytes:
     """
     facts = json.dumps(_tree(model.facts), separators=(",", ":"), sort_keys=True).encode()
     stack, entries = Stack(first_words(FIRST_WORDS)), []
-    for tensor in reversed(model.tensors):
+    for name in reversed(list(demand(model.facts).shapes)):
+        tensor = model.tensors[name]
         largest = int(tensor.numbers.abs().max()) if tensor.numbers.numel() else 0
         if largest >= LARGEST_NUMBER:
             raise RunError(f"a weight is {largest} steps from zero, more than {LARGEST_NUMBER - 1}; train again")
@@ -63,10 +49,11 @@ def to_bytes(model: FrozenModel) -> bytes:
         entries.append(_TENSOR.pack(tensor.shift, largest, slope))
     payload = stack.words().astype("<u4").tobytes()
     written = _START.pack(MAGIC, VERSION, len(facts)) + facts + b"".join(reversed(entries)) + payload
-    numbers = sum(tensor.numbers.numel() for tensor in model.tensors)
+    numbers = sum(tensor.numbers.numel() for tensor in model.tensors.values())
     data = written + bytes(-(-max(0, numbers // NUMBERS_PER_BYTE + 4 - len(written)) // 4) * 4)
     try:
-        _shapes(model.facts, len(data))
+        check_model(model.facts, len(data))
+        check_tables((largest for _, largest, _ in map(_TENSOR.unpack, entries)), len(data))
     except ArchiveError as error:
         raise RunError(f"the model cannot be put into an archive: {error}") from error
     return data
@@ -79,15 +66,15 @@ def from_bytes(data: bytes) -> FrozenModel:
         ArchiveError: the bytes are no model, of a later version, or damaged.
     """
     facts, rest = _facts(data)
-    shapes = _shapes(facts, len(data))
+    shapes = check_model(facts, len(data)).shapes
     if len(rest) < len(shapes) * _TENSOR.size + 4 or (len(rest) - len(shapes) * _TENSOR.size) % 4:
         raise ArchiveError("the model in the archive is cut short")
     entries = [_TENSOR.unpack_from(rest, number * _TENSOR.size) for number in range(len(shapes))]
+    check_tables((largest for _, largest, _ in entries), len(data))
     words = np.frombuffer(rest, dtype="<u4", offset=len(shapes) * _TENSOR.size).astype(np.uint32)
     try:
         stack = Stack(np.trim_zeros(words, "b"))
-        numbers = _read(stack, entries, shapes)
-        model = assemble(facts, lambda _: next(numbers))
+        model = assemble(facts, dict(zip(shapes, _read(stack, entries, shapes.values()), strict=True)))
         if not np.array_equal(stack.words(), first_words(FIRST_WORDS)):
             raise ExhaustedError
     except (ExhaustedError, RunError) as error:
@@ -142,68 +129,13 @@ def _facts(data: bytes) -> tuple[Facts, bytes]:
     return facts, data[_START.size + length :]
 
 
-def _shapes(facts: Facts, size: int) -> list[tuple[int, ...]]:
-    """Shapes of all tensors, having checked that `size` bytes can hold them."""
-    shape, palette = facts.shape, facts.palette
-    settings = facts.settings
-    sane = (
-        settings.exact
-        and shape.dimensions <= LARGEST_DIMENSIONS
-        and 8 < facts.reach <= LARGEST_REACH
-        and settings.code_size <= LARGEST_CODE
-        and 1 <= facts.components <= LARGEST_COMPONENTS
-        and facts.covariance in ("full", "diag")
-        and len(palette) == shape.levels
-        and list(palette) == sorted(set(palette))
-        and 0 <= palette[0] <= palette[-1] <= 255
-    )
-    if not sane:
-        raise ArchiveError("the facts about the model in the archive contradict one another")
-    if not largest_batch(facts):
-        raise ArchiveError("the model in the archive is for images that are too large")
-    too_many = f"the model in the archive would hold more numbers than its {size} bytes can"
-    if _fewest_numbers(settings) > size * NUMBERS_PER_BYTE:
-        raise ArchiveError(too_many)
-    shapes: list[tuple[int, ...]] = []
-    try:
-        for _, _, layer in layers_of(sketch(facts)):
-            shapes += [tuple(matrix_of(layer).shape), tuple(bias_of(layer).shape)]
-    except (RuntimeError, TypeError, OverflowError) as error:  # a product of sizes passes 2^63
-        raise ArchiveError(too_many) from error
-    shapes += prior_shapes(facts)
-    if sum(math.prod(shape) for shape in shapes) > size * NUMBERS_PER_BYTE:
-        raise ArchiveError(too_many)
-    return shapes
-
-
-def _fewest_numbers(settings: ExactSettings) -> float:
-    """Numbers that networks have at least; without end where they have too many layers.
-
-    What is cheap to say before the networks are sketched: the sketch holds masks of these sizes.
-    """
-    encoder, decoder, hidden = settings.encoder, settings.decoder, settings.prior_hidden
-    convolutions = [filters for stage in encoder.stages for filters in stage]
-    if len(convolutions) + len(hidden) + decoder.blocks > LARGEST_LAYERS:
-        return math.inf
-    return max(
-        (decoder.blocks + 1) * decoder.filters**2,
-        decoder.filters * decoder.head,
-        decoder.kernel**2,
-        decoder.first_kernel**2,
-        decoder.canvas,
-        encoder.hidden,
-        settings.mixtures,
-        sum(convolutions),
-        sum(hidden),
-    )
-
-
-def _read(stack: Stack, entries: list[Any], shapes: list[tuple[int, ...]]) -> Iterator[Quantized]:
+def _read(stack: Stack, entries: list[Any], shapes: Iterable[tuple[int, ...]]) -> Iterator[Quantized]:
     for (shift, largest, slope), shape in zip(entries, shapes, strict=True):
         if shift > LARGEST_SHIFT or largest >= LARGEST_NUMBER:
             raise ExhaustedError
         symbols = stack.pop_table(math.prod(shape), _slots(largest, slope))
-        yield Quantized(torch.from_numpy(symbols - largest).view(shape), shift)
+        symbols -= largest
+        yield Quantized(torch.from_numpy(symbols).int().view(shape), shift)
 
 
 def _slope(numbers: Tensor) -> int:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from acn.errors import ArchiveError, DataError
 
 # Bytes of text: what archives need, and no more than that is ever unpacked.
-NOTES_BYTES, NOTES_PER_BYTE, NOTES_PER_IMAGE = 2**20, 64, 256
+NOTES_BYTES, NOTES_PER_BYTE, NOTES_PER_IMAGE = 2**20, 64, 64
 LONGEST_NAME = 1000
 LARGEST_PROFILES = 2**16
 LONGEST_TIME = 2**40
@@ -97,7 +97,7 @@ class Details(Part):
     splits: list[WrittenSplit]
 
 
-def pack_notes(notes: Sequence[Notes], counts: Sequence[int]) -> bytes:
+def pack_notes(notes: Sequence[Notes], worth: int) -> bytes:
     """Names and labels of each split, compressed.
 
     Raises:
@@ -107,14 +107,14 @@ def pack_notes(notes: Sequence[Notes], counts: Sequence[int]) -> bytes:
     if all(value is None for entry in kept for value in entry.values()):
         return b""
     text = json.dumps(kept, separators=(",", ":"), ensure_ascii=False)
-    packed = _packed(text.encode("utf-8", "surrogateescape"), counts)
+    packed = _packed(text.encode("utf-8", "surrogateescape"), worth)
     names = (name for note in notes for name in (*(note.files or ()), *(note.label_names or ())))
     if max(map(len, names), default=0) > LONGEST_NAME:
         raise _too_long()
     return packed
 
 
-def unpack_notes(packed: bytes, counts: Sequence[int]) -> list[Notes]:
+def unpack_notes(packed: bytes, counts: Sequence[int], worth: int) -> list[Notes]:
     """Names and labels of each split.
 
     Raises:
@@ -123,7 +123,7 @@ def unpack_notes(packed: bytes, counts: Sequence[int]) -> list[Notes]:
     if not packed:
         return [Notes()] * len(counts)
     try:
-        text = _unpacked(packed, counts)
+        text = _unpacked(packed, worth)
         entries = json.loads(text.decode("utf-8", "surrogateescape"))
         notes = [Notes(**entry) for entry in entries]
         fine = len(notes) == len(counts) and all(map(_notes_fit, notes, counts))
@@ -135,7 +135,7 @@ def unpack_notes(packed: bytes, counts: Sequence[int]) -> list[Notes]:
     return notes
 
 
-def pack_details(notes: Sequence[Notes], counts: Sequence[int]) -> bytes:
+def pack_details(notes: Sequence[Notes], counts: Sequence[int], worth: int) -> bytes:
     """Traits and times of each split, compressed; nothing where there are none.
 
     Raises:
@@ -146,17 +146,17 @@ def pack_details(notes: Sequence[Notes], counts: Sequence[int]) -> bytes:
     profiles: dict[bytes, int] = {}
     splits = [_written(note, profiles) for note in notes]
     details = Details(profiles=[base64.b64encode(icc).decode() for icc in profiles], splits=splits)
-    return _packed(details.model_dump_json(exclude_defaults=True).encode(), counts)
+    return _packed(details.model_dump_json(exclude_defaults=True).encode(), worth)
 
 
-def with_details(notes: Sequence[Notes], packed: bytes, counts: Sequence[int]) -> list[Notes]:
+def with_details(notes: Sequence[Notes], packed: bytes, counts: Sequence[int], worth: int) -> list[Notes]:
     """Notes with the traits and times that `pack_details` wrote.
 
     Raises:
         ArchiveError: they do not fit the images.
     """
     try:
-        details = Details.model_validate_json(_unpacked(packed, counts))
+        details = Details.model_validate_json(_unpacked(packed, worth))
         profiles = [base64.b64decode(text, validate=True) for text in details.profiles]
         if len(details.splits) != len(counts):
             raise ValueError
@@ -197,23 +197,24 @@ def _read(note: Notes, split: WrittenSplit, count: int, profiles: Sequence[bytes
     return replace(note, traits=traits, modified=split.modified)
 
 
-def _packed(text: bytes, counts: Sequence[int]) -> bytes:
+def _packed(text: bytes, worth: int) -> bytes:
     packed = zlib.compress(text, 9)
-    if len(text) > _most_text(packed, counts):
+    if len(text) > _most_text(packed, worth):
         raise _too_long()
     return packed
 
 
-def _unpacked(packed: bytes, counts: Sequence[int]) -> bytes:
+def _unpacked(packed: bytes, worth: int) -> bytes:
     inflate = zlib.decompressobj()
-    text = inflate.decompress(packed, _most_text(packed, counts))
+    text = inflate.decompress(packed, _most_text(packed, worth))
     if not inflate.eof:
         raise ValueError("longer than archives keep")
     return text
 
 
-def _most_text(packed: bytes, counts: Sequence[int]) -> int:
-    return NOTES_BYTES + NOTES_PER_BYTE * len(packed) + NOTES_PER_IMAGE * sum(counts)
+def _most_text(packed: bytes, worth: int) -> int:
+    """Bytes that a table may unpack to; `worth`: images, or bytes of their blocks if fewer."""
+    return NOTES_BYTES + NOTES_PER_BYTE * len(packed) + NOTES_PER_IMAGE * worth
 
 
 def _too_long() -> DataError:

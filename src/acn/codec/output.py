@@ -48,9 +48,19 @@ def write_npz(path: Path, archive: Archive, notes: Sequence[Notes], blocks: Bloc
                     named = np.asarray(note.label_names)[labels] if note.label_names is not None else labels
                     _member(file, f"{keys[split]}labels", named)
                 if note.files is not None:
-                    _member(file, f"{keys[split]}files", np.asarray(note.files)[rows])
+                    _member(file, f"{keys[split]}files", np.asarray(_different_names(note, note.files))[rows])
 
     write_atomically(path, write)
+
+
+def _different_names(note: Notes, files: Sequence[str]) -> list[str]:
+    """Names of images, those of further frames with their number."""
+    names, number = [], 1
+    for row, name in enumerate(files):
+        number = number + 1 if note.traits_of(row).follows else 1
+        stem, suffix = os.path.splitext(name)
+        names.append(name if number == 1 else f"{stem} ({number}){suffix}")
+    return names
 
 
 def write_folder(

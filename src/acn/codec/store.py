@@ -11,19 +11,21 @@ from acn.codec.bitsback import Mode
 from acn.codec.freezing import freeze
 from acn.codec.frozen import FrozenModel
 from acn.codec.loss import frozen_loss
-from acn.codec.modelfile import from_bytes, to_bytes
+from acn.codec.modelfile import from_bytes, identity, to_bytes
 from acn.errors import ArchiveError
 from acn.files import write_atomically
 from acn.models import exact_model
 from acn.runs import FROZEN, PRIOR, Run, load_model, load_priors
 
 EMBEDDED_PRECISIONS = (2, 3, 4, 5, 6)
+SHOWN = 16  # hexadecimal digits of an identity
 
 
 def frozen_model(run: Run) -> FrozenModel:
-    """The integer model of a run, from the file that is written the first time.
+    """The integer model of a run's present weights, from its file, which is written the first time.
 
-    It is kept because floating-point logarithms, which have a part in the rounding, may differ between machines.
+    It is kept because floating-point logarithms, which have a part in the rounding, may differ between machines. Each
+    such model has a file of its own, since archives may depend on it after the run has been trained on.
 
     Raises:
         RunError: the run has no weights or no unconditional prior yet.
@@ -33,26 +35,77 @@ def frozen_model(run: Run) -> FrozenModel:
     """
     model = kept_model(run)
     if model is None:
-        network = exact_model(
-            load_model(run), "an archive"
-        )  # before the prior is asked for, which another may not have
-        priors = load_priors(run)
-        model = freeze(network, run.palette, (priors.mixture, priors.codes))
-        write_frozen(run.path / FROZEN, model)
+        model = _frozen_now(run)
+        data = to_bytes(model)
+        write_atomically(run.path / named(identity(data)), lambda temporary: temporary.write_bytes(data))
     return model
 
 
 def kept_model(run: Run) -> FrozenModel | None:
-    """The integer model that lies in the run's folder, None where there is none or it is older than the weights.
+    """The integer model of a run's present weights as it lies in the run's folder, None where there is none.
 
     Raises:
         ArchiveError: the file is damaged.
     """
-    file = run.path / FROZEN
+    file = kept_file(run)
+    return None if file is None else read_frozen(file)
+
+
+def kept_file(run: Run) -> Path | None:
+    """The file of the integer model of a run's present weights, None where all are older than these."""
     # Weights without a checkpoint never change, and their files may have been copied in any order.
     sources = [run.checkpoint, run.path / PRIOR] if run.checkpoint.exists() else []
     newest = max((path.stat().st_mtime for path in sources if path.exists()), default=0.0)
-    return read_frozen(file) if file.exists() and file.stat().st_mtime >= newest else None
+    files = _kept(run)
+    return files[-1] if files and files[-1].stat().st_mtime >= newest else None
+
+
+def wanted_model(run: Run, wanted: str) -> FrozenModel:
+    """The integer model of a run that has the identity `wanted`, of present or of earlier weights. Writes nothing.
+
+    Raises:
+        ArchiveError: the run has none of this identity, or its file is damaged.
+        RunError: the run has no weights or no unconditional prior yet.
+    """
+    found: list[str] = []
+    for file in reversed(_kept(run)):
+        data = _bytes(file)
+        found.append(identity(data)[:SHOWN])
+        if identity(data) == wanted:
+            return from_bytes(data)
+    if kept_file(run) is None:
+        model = _frozen_now(run)
+        found.append(identity(to_bytes(model))[:SHOWN])
+        if identity(to_bytes(model)) == wanted:
+            return model
+    raise ArchiveError(
+        f"the archive was made with another model: expected {wanted[:SHOWN]}, found {', '.join(found)} in {run.path}; "
+        f"restore {named(wanted)} there, or name the run that made the archive"
+    )
+
+
+def named(found: str) -> str:
+    """Name of the file of an integer model with the identity `found`."""
+    return f"frozen-{found[:SHOWN]}.acnm"
+
+
+def _kept(run: Run) -> list[Path]:
+    """Files of the integer models of a run, the newest last."""
+    files = [run.path / FROZEN, *run.path.glob("frozen-*.acnm")]
+    return sorted((file for file in files if file.exists()), key=lambda file: file.stat().st_mtime)
+
+
+def _frozen_now(run: Run) -> FrozenModel:
+    model = exact_model(load_model(run), "an archive")  # before a prior is asked for, which would not help
+    priors = load_priors(run)
+    return freeze(model, run.palette, (priors.mixture, priors.codes))
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ArchiveError(f"{file} could not be read: {error.strerror}") from error
 
 
 def read_frozen(file: Path) -> FrozenModel:
@@ -62,19 +115,9 @@ def read_frozen(file: Path) -> FrozenModel:
         ArchiveError: the file is damaged or no frozen model.
     """
     try:
-        return from_bytes(file.read_bytes())
-    except (ArchiveError, OSError) as error:
+        return from_bytes(_bytes(file))
+    except ArchiveError as error:
         raise ArchiveError(f"{file}: {error}; delete it to have it made again") from error
-
-
-def write_frozen(file: Path, model: FrozenModel) -> None:
-    """Write a frozen model, whole or not at all.
-
-    Raises:
-        StorageError: the disk refused.
-    """
-    data = to_bytes(model)
-    write_atomically(file, lambda temporary: temporary.write_bytes(data))
 
 
 def model_to_embed(run: Run, sample: Tensor, images: int, modes: Sequence[Mode]) -> FrozenModel:
@@ -88,7 +131,6 @@ def model_to_embed(run: Run, sample: Tensor, images: int, modes: Sequence[Mode])
 
     Raises:
         RunError: the run has no weights or no unconditional prior yet.
-        UsageError: its model has no form in exact integers.
     """
     model = exact_model(load_model(run), "an archive")
     priors = load_priors(run)

@@ -4,6 +4,7 @@ from acn.data.ahead import read_ahead
 from acn.data.arrays import as_pixels
 from acn.data.assembly import assemble
 from acn.data.collection import Collection, Images
+from acn.data.inspection import Inspection, inspect
 from acn.data.order import batches, epoch_order, slices, spread
 from acn.data.palette import ALL_BYTES, find_palette, to_values
 from acn.data.reading import Reading
@@ -15,12 +16,14 @@ __all__ = [
     "Collection",
     "ImageFiles",
     "Images",
+    "Inspection",
     "Reading",
     "as_pixels",
     "assemble",
     "batches",
     "epoch_order",
     "find_palette",
+    "inspect",
     "located",
     "open_collection",
     "open_files",

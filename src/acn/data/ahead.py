@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -10,21 +10,26 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def read_ahead(read: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def read_ahead(read: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
     """Yield `read(item)` for each of `items` in order; at most a few results per processor exist at a time.
+
+    Who stops early closes the iterator, which then waits for no more than the items that are being read.
 
     Raises:
         Exception: what `read` raised, at the place of its item.
     """
     workers = max(1, reading_threads() // 2)  # the networks want the other processors
     waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
+    pool = ThreadPoolExecutor(workers)
+    try:
         for item in items:
             waiting.append(pool.submit(read, item))
             if len(waiting) > workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def reading_threads() -> int:

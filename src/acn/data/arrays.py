@@ -55,16 +55,25 @@ def pixel_shape(shape: tuple[int, ...], where: str) -> tuple[int, int, int, int]
     return shape[0], shape[1], shape[2], shape[3]
 
 
+def check_channels(found: int, known: int, name: str) -> None:
+    """See that images of `found` channels can be given `known` ones.
+
+    Raises:
+        DataError: they are in colour, and one channel is wanted.
+    """
+    if found > known:
+        raise DataError(
+            f"expected grey images, found colour in {name}; convert it to grey, or take a model of colour images"
+        )
+
+
 def to_channels(pixels: Bytes, channels: int, name: str) -> Bytes:
     """Give pixels uint8 [..., C] so many channels: grey becomes colour, as a view; colour never becomes grey.
 
     Raises:
         DataError: they are in colour, and one channel is wanted.
     """
-    if pixels.shape[-1] > channels:
-        raise DataError(
-            f"expected grey images, found colour in {name}; convert it to grey, or take a model of colour images"
-        )
+    check_channels(pixels.shape[-1], channels, name)
     return np.broadcast_to(pixels, (*pixels.shape[:-1], channels))
 
 

@@ -29,8 +29,7 @@ def assemble(name: str, given: Mapping[str, Images], settings: DataSettings, rea
     palette = find_palette(images.pixels for images in given.values())
     splits = complete_splits({split: images.with_palette(palette) for split, images in given.items()}, settings)
     fingerprint = fingerprint_pixels(splits)
-    if settings.binarize != "none":
-        splits = _binarized(splits, settings)
+    splits = binarized(splits, settings)
     train = splits["train"]
     return Collection(
         name=name,
@@ -59,15 +58,22 @@ def _in_one_size(given: Mapping[str, Images]) -> dict[str, Images]:
     }
 
 
-def _binarized(splits: Mapping[str, Images], settings: DataSettings) -> dict[str, Images]:
+def binarized(splits: dict[str, Images], settings: DataSettings) -> dict[str, Images]:
+    """Binarize the splits, one of them called `train`, if the settings say so.
+
+    Raises:
+        UsageError: they have two levels already.
+    """
+    if settings.binarize == "none":
+        return splits
     palette = splits["train"].palette
     if len(palette) == 2:
         found = f"{settings.source!r} with the values {palette[0]} and {palette[1]} only"
         raise UsageError(f"binarize={settings.binarize} expects grey images, found {found}; set data.binarize=none")
     ends = np.array([0, palette[-1]], dtype=np.uint8)
 
-    def binarized(split: str, images: Images) -> Images:
+    def drawn(split: str, images: Images) -> Images:
         redraw = settings.binarize == "dynamic" and split == "train"
         return replace(images, palette=ends, binarizer=Binarizer(palette, settings.seed, split, redraw))
 
-    return {split: binarized(split, images) for split, images in splits.items()}
+    return {split: drawn(split, images) for split, images in splits.items()}

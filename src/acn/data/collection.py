@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acn.config import ImageShape
-from acn.data.arrays import to_channels
+from acn.data.arrays import check_channels, to_channels
 from acn.data.binarize import Binarizer
 from acn.data.palette import Bytes, level_table, to_levels
 from acn.data.reading import NOTHING, Reading
@@ -71,7 +71,7 @@ class Images:
         return np.asarray(self.pixels[chosen if self.rows is None else self.rows[chosen]])
 
     def batch(self, indices: Indices, visit: int = 0) -> Tensor:
-        """Level indices 0 ... L - 1 of the images at `indices` [B], uint8 [B, C, H, W].
+        """Level indices 0 ... L - 1 of the images at `indices` [B], uint8 [B, C, H, W], channels last in memory.
 
         `visit` counts how often training has come by (the epoch); it matters only under dynamic binarization.
 
@@ -84,7 +84,7 @@ class Images:
         if self.binarizer is not None:
             # Keyed by the row of the pixels, so that an image keeps its bits in whatever selection it comes.
             levels = self.binarizer.bits(values, chosen if self.rows is None else self.rows[chosen], visit)
-        return torch.from_numpy(np.ascontiguousarray(levels.transpose(0, 3, 1, 2)))
+        return torch.from_numpy(levels).permute(0, 3, 1, 2)
 
     def take(self, rows: Rows) -> "Images":
         """Return the images at `rows` [n] as a split of its own; pixels are shared, labels and files follow."""
@@ -107,12 +107,7 @@ class Images:
         Raises:
             DataError: they are of another size, or in colour where the model knows grey; `name` says which they are.
         """
-        found = self.pixels.shape[1:3]
-        if found != (shape.height, shape.width):
-            raise DataError(
-                f"expected images of {shape.width}x{shape.height} pixels, found {found[1]}x{found[0]} in {name}; "
-                "resize or crop them"
-            )
+        check_known(self.shape, shape, name)
         read = self if self.binarizer is not None else self.with_palette(palette)
         return replace(read, pixels=to_channels(self.pixels, shape.channels, name))
 
@@ -123,6 +118,20 @@ class Images:
     @cached_property
     def _table(self) -> NDArray[np.int16]:
         return level_table(self.palette if self.binarizer is None else self.binarizer.palette)
+
+
+def check_known(found: ImageShape, known: ImageShape, name: str) -> None:
+    """See that a model of `known` images takes those of the shape `found`, whose place is `name`.
+
+    Raises:
+        DataError: they are of another size, or in colour where the model knows grey.
+    """
+    if (found.height, found.width) != (known.height, known.width):
+        raise DataError(
+            f"expected images of {known.width}x{known.height} pixels, found {found.width}x{found.height} in {name}; "
+            "resize or crop them"
+        )
+    check_channels(found.channels, known.channels, name)
 
 
 class Source(NamedTuple):

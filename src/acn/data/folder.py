@@ -14,6 +14,7 @@ from acn.data.pictures import Pictures
 from acn.data.reading import Reading
 from acn.data.split_names import find_splits
 from acn.data.undecoded import ImageFiles
+from acn.data.unread import Unread
 from acn.errors import DataError
 
 
@@ -83,16 +84,17 @@ def list_folder(
     return images, Reading(left_out=listing.left_out, damaged=damaged)
 
 
-def folder_pictures(root: Path, settings: DataSettings) -> tuple[dict[str, Pictures], Reading]:
-    """Return the image files of each split, unread, and what else lies there.
+def unread_folder(root: Path, settings: DataSettings) -> Unread:
+    """Return the image files below `root`, unread, with their labels and what else lies there.
 
     Raises:
         DataError: see `list_folder`.
     """
     listing = list_images(root)
-    splits, _ = _by_split(root, listing.files)
+    splits, depth = _by_split(root, listing.files)
+    label_names, labels = _labels(splits, depth)
     pictures = {split: _pictures(root, files, settings) for split, files in splits.items()}
-    return pictures, Reading(left_out=listing.left_out)
+    return Unread(root.resolve().name, pictures, labels, label_names, Reading(left_out=listing.left_out))
 
 
 def _by_split(root: Path, files: list[str]) -> tuple[dict[str, list[str]], int]:

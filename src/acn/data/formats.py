@@ -8,7 +8,7 @@ from functools import cache
 from io import BytesIO
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from acn.errors import DataError
 
@@ -36,7 +36,10 @@ class DamagedImageError(DataError):
     """A file is no image, or a damaged one. `name`: of the file; `reason`: what the decoder said."""
 
     def __init__(self, name: str, reason: object) -> None:
-        self.name, self.reason = name, str(reason).strip() or type(reason).__name__
+        # Pillow would name an object of Python's.
+        unknown = isinstance(reason, UnidentifiedImageError)
+        self.name = name
+        self.reason = "its format is unknown" if unknown else str(reason).strip() or type(reason).__name__
         super().__init__(
             f"expected an image, found a file that cannot be decoded: {name} ({self.reason}); "
             "repair or remove it, or leave it out by --skip-damaged"

@@ -14,6 +14,7 @@ from acn.data.labels import Labels
 from acn.data.palette import ALL_BYTES
 from acn.data.pictures import Pictures
 from acn.data.split_names import find_splits
+from acn.data.unread import Unread
 from acn.errors import DataError, MissingExtraError
 
 
@@ -49,6 +50,24 @@ def read_hub(name: str, settings: DataSettings | None = None) -> Source:
         for split, rows in splits.items()
     }
     return Source(name, found, decoded.reading)
+
+
+def unread_hub(name: str, settings: DataSettings) -> Unread:
+    """Return the images of the dataset OWNER/NAME, unread, with their labels.
+
+    Raises:
+        MissingExtraError, DataError: see `read_hub`.
+    """
+    splits = _by_split(name, _load(name))
+    images, column = _columns(name, splits["train"])
+    pictures = {
+        split: _pictures(f"{name} {split}", rows, images, settings.largest_megapixels) for split, rows in splits.items()
+    }
+    if column is None:
+        return Unread(name, pictures, {})
+    found = {split: _labels(list(rows[column])) for split, rows in splits.items()}
+    labels = {split: numbers for split, numbers in found.items() if numbers is not None}
+    return Unread(name, pictures, labels, tuple(splits["train"].features[column].names))
 
 
 def _at(values: list[int | None], rows: Rows) -> list[int | None]:

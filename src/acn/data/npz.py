@@ -45,13 +45,20 @@ def read_npz(path: Path) -> dict[str, Images]:
         keys = find_keys(members, str(path))
         pixels = {split: _pixels(path, archive, members[key.images]) for split, key in keys.items()}
         names, labels = _labels(path, archive, members, keys)
+        files = {
+            split: _files(path, archive, members[key.files], len(pixels[split]))
+            for split, key in keys.items()
+            if key.files is not None
+        }
     for split, column in labels.items():
         if len(column) != len(pixels[split]):
             found = f"{len(column)} labels for {len(pixels[split])} images"
             raise DataError(
                 f"{path}, {keys[split].labels}: expected one label per image, found {found}; make them equal"
             )
-    return {split: Images(array, ALL_BYTES, labels.get(split), names) for split, array in pixels.items()}
+    return {
+        split: Images(array, ALL_BYTES, labels.get(split), names, files.get(split)) for split, array in pixels.items()
+    }
 
 
 @contextmanager
@@ -123,6 +130,18 @@ def _stream(member: IO[bytes], header: Header, shape: tuple[int, int, int, int],
 def _rest(member: IO[bytes], header: Header) -> NDArray[Any]:
     flat = np.frombuffer(member.read(), dtype=header.dtype)
     return flat.reshape(header.shape, order="F" if header.fortran else "C")
+
+
+def _files(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, count: int) -> tuple[str, ...] | None:
+    """Names of `count` images; None where the array is something else that happens to be called so."""
+    with archive.open(info) as member:
+        try:
+            header = _header(member, info, str(path))
+        except DataError:
+            return None
+        if header.dtype.kind not in "US" or header.shape != (count,):
+            return None
+        return tuple(str(name) for name in _rest(member, header).astype(str))
 
 
 def _labels(

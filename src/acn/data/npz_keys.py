@@ -10,10 +10,11 @@ UNSPLIT = (("images", "labels"), ("x", "y"))
 
 
 class Keys(NamedTuple):
-    """Names of the two arrays of a split; labels may be absent."""
+    """Names of the arrays of a split; labels, and names of files, may be absent."""
 
     images: str
     labels: str | None
+    files: str | None = None
 
 
 def find_keys(names: Iterable[str], where: str) -> dict[str, Keys]:
@@ -28,9 +29,13 @@ def find_keys(names: Iterable[str], where: str) -> dict[str, Keys]:
             raise DataError(f"{where}: the arrays {other} and {name} differ in case alone; rename one of them")
     found: dict[str, Keys] = {}
     for split, prefixes in NAMES.items():
-        pairs = [(f"{prefix}_images", f"{prefix}_labels") for prefix in prefixes]
-        pairs += [(f"x_{prefix}", f"y_{prefix}") for prefix in prefixes]
-        present = [Keys(known[images], known.get(labels)) for images, labels in pairs if images in known]
+        named = [(f"{prefix}_images", f"{prefix}_labels", f"{prefix}_files") for prefix in prefixes]
+        named += [(f"x_{prefix}", f"y_{prefix}", f"{prefix}_files") for prefix in prefixes]
+        present = [
+            Keys(known[images], known.get(labels), known.get(files))
+            for images, labels, files in named
+            if images in known
+        ]
         if len(present) > 1:
             raise DataError(
                 f"{where}: {present[0].images} and {present[1].images} are both the {split} split; remove one"
@@ -49,7 +54,7 @@ def find_keys(names: Iterable[str], where: str) -> dict[str, Keys]:
 def _unsplit(known: dict[str, str]) -> dict[str, Keys]:
     for images, labels in UNSPLIT:
         if images in known:
-            return {"train": Keys(known[images], known.get(labels))}
+            return {"train": Keys(known[images], known.get(labels), known.get("files"))}
     if len(known) == 1:
         return {"train": Keys(next(iter(known.values())), None)}
     return {}

@@ -30,7 +30,15 @@ def find_palette(arrays: Iterable[Bytes]) -> Bytes:
     Raises:
         DataError: every pixel of every image has the same value.
     """
-    values = _distinct(arrays)
+    return palette_of(_distinct(arrays))
+
+
+def palette_of(values: Bytes) -> Bytes:
+    """Palette, as that of `find_palette`, of images that have these distinct `values`, sorted, uint8 [V].
+
+    Raises:
+        DataError: there is only one.
+    """
     if len(values) < 2:
         raise DataError(
             f"expected images that differ, found the pixel value {values[0]} everywhere in the collection; "

@@ -83,17 +83,23 @@ def survey(pictures: Pictures) -> tuple[int, int, int]:
     """
     channels = 1
     first: tuple[int, int] | None = None
-    for index, (size, found) in enumerate(_each(pictures, _header)):
+    for index, (size, found) in enumerate(each(pictures, _header)):
         first = first or size
         if size != first:
-            raise DataError(
-                f"expected images of one size, found {first[0]}x{first[1]} pixels in {pictures.names[0]} and "
-                f"{size[0]}x{size[1]} in {pictures.names[index]}; resize or crop them to one size"
-            )
+            raise sizes_differ((pictures.names[0], first), (pictures.names[index], size))
         channels = max(channels, found)
     if first is None:
         raise DataError("expected at least one image, found none; add images")
     return first[1], first[0], channels
+
+
+def sizes_differ(*found: tuple[str, tuple[int, int]]) -> DataError:
+    """Return an error about two images, each given by its name, width and height, that should be of one size."""
+    (name, size), (other, another) = found
+    return DataError(
+        f"expected images of one size, found {size[0]}x{size[1]} pixels in {name} and {another[0]}x{another[1]} in "
+        f"{other}; resize or crop them to one size"
+    )
 
 
 def decode(
@@ -152,7 +158,7 @@ def find_damaged(pictures: Pictures) -> dict[int, DamagedImageError]:
     Raises:
         DataError: a file has too many pixels, or values of no fixed range.
     """
-    return {row: error for row, error in enumerate(_each(pictures, _damage)) if error is not None}
+    return {row: error for row, error in enumerate(each(pictures, _damage)) if error is not None}
 
 
 def all_damaged(errors: Sequence[DamagedImageError], images: int) -> DataError:
@@ -166,7 +172,7 @@ def all_damaged(errors: Sequence[DamagedImageError], images: int) -> DataError:
     )
 
 
-def _each(pictures: Pictures, work: Callable[[Pictures, int], Result]) -> Iterator[Result]:
+def each(pictures: Pictures, work: Callable[[Pictures, int], Result]) -> Iterator[Result]:
     """Do the work for all pictures by a few threads; results in order."""
     with ThreadPoolExecutor(reading_threads()) as pool:
         for start in range(0, len(pictures), SURVEY_ROWS):

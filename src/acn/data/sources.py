@@ -2,26 +2,31 @@
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from acn.config import DataSettings, ImageShape
 from acn.data.assembly import assemble
 from acn.data.collection import Collection, Images, Source
-from acn.data.folder import list_folder, read_folder
-from acn.data.hub import read_hub
+from acn.data.folder import list_folder, read_folder, unread_folder
+from acn.data.hub import read_hub, unread_hub
 from acn.data.npz import read_npz
 from acn.data.order import spread
 from acn.data.palette import ALL_BYTES, Bytes
 from acn.data.reading import Reading
 from acn.data.static_mnist import ARCHIVE
 from acn.data.undecoded import ImageFiles
+from acn.data.unread import Unread
 from acn.errors import DataError, MissingExtraError
 
 # Images by which the unconditional prior's size is chosen where nothing is held out.
 WHOLE_SAMPLE = 2000
 KINDS = "SOURCE may be digits, an .npz file, a folder of images, or hub:OWNER/NAME"
+
+Found = TypeVar("Found", Source, Unread)
 
 
 def open_collection(settings: DataSettings) -> Collection:
@@ -68,22 +73,39 @@ def open_source(settings: DataSettings) -> Source:
         DataError: there is no such source, or its images or labels are not usable.
         MissingExtraError: the source needs a library that is not installed.
     """
+    return _open(settings, read_folder, read_hub)
+
+
+def open_unread(settings: DataSettings) -> Source | Unread:
+    """Open a source as `open_source` does, but no image file of a folder or of the hub is read yet.
+
+    Raises:
+        DataError: there is no such source, or what is known by then is not usable.
+        MissingExtraError: the source needs a library that is not installed.
+    """
+    return _open(settings, unread_folder, unread_hub)
+
+
+def _open(
+    settings: DataSettings, folder: Callable[[Path, DataSettings], Found], hub: Callable[[str, DataSettings], Found]
+) -> Found | Source:
+    """Find what the source is, and open it by the function for its kind."""
     source = settings.source
     if source == "digits":
         return Source(source, {"train": _digits()})
     if source.startswith("hub:"):
-        return read_hub(source.removeprefix("hub:"), settings)
+        return hub(source.removeprefix("hub:"), settings)
     path = _existing(source)
     if path is None:
         if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", source) and not source.lower().endswith(".npz"):
-            return _hub_or_typo(source, settings)
+            return _hub_or_typo(source, settings, hub)
         looked = " and ".join(str(path) for path in _candidates(source)) or "no place, since the name is empty"
         remedy = "make it by acn static-mnist" if source == ARCHIVE else KINDS
         raise DataError(
             f"there is no file or folder {source!r}; looked for {looked}; {remedy} (or one in the folder ACN_DATA)"
         )
     if path.is_dir():
-        return read_folder(path, settings)
+        return folder(path, settings)
     if path.suffix.lower() == ".npz":
         return Source(path.stem, read_npz(path))
     raise DataError(f"expected a source of images, found the file {path}; {KINDS}")
@@ -116,9 +138,9 @@ def located(source: str) -> str | None:
     return None if path is None else str(path.absolute())
 
 
-def _hub_or_typo(source: str, settings: DataSettings) -> Source:
+def _hub_or_typo(source: str, settings: DataSettings, hub: Callable[[str, DataSettings], Found]) -> Found:
     try:
-        return read_hub(source, settings)
+        return hub(source, settings)
     except (DataError, MissingExtraError) as error:
         raise DataError(f"there is no file or folder {source!r}, and as a dataset of the hub: {error}") from error
 

@@ -63,13 +63,13 @@ class ImageFiles:
         return Reading(converted=count(kind for kinds in self._converted.values() for kind in kinds))
 
     def batch(self, indices: Indices) -> Tensor:
-        """Level indices 0 ... L - 1 of the images at `indices` [B], uint8 [B, C, H, W].
+        """Level indices 0 ... L - 1 of the images at `indices` [B], uint8 [B, C, H, W], channels last in memory.
 
         Raises:
             DataError: see `values`; or a pixel has a value that is not in the palette.
         """
         levels = to_levels(self.values(indices), self._table, lambda place: self.files[int(indices[place])])
-        return torch.from_numpy(np.ascontiguousarray(levels.transpose(0, 3, 1, 2)))
+        return torch.from_numpy(levels).permute(0, 3, 1, 2)
 
     def png(self, index: int) -> bytes | None:
         """Return the file of the image at `index` as it is when it is a PNG of which nothing was converted, else None.

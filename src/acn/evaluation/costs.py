@@ -25,9 +25,9 @@ def posteriors(model: Model, images: Images | ImageFiles, progress: Progress) ->
     Raises:
         DataError: a file is damaged or not of the size of the others, or has pixel values that are not in the palette.
     """
-    parts = []
-    for batch in read_ahead(images.batch, slices(len(images), images.shape)):
-        parts.append(model.posterior(batch.to(device_of(model))).map(Tensor.cpu))
+    parts, device = [], device_of(model)
+    for batch in read_ahead(images.batch, slices(len(images), images.shape, device)):
+        parts.append(model.posterior(batch.to(device)).map(Tensor.cpu))
         progress(len(batch))
     return concatenate(parts)
 
@@ -41,10 +41,10 @@ def encode(model: Model, images: Images | ImageFiles, progress: Progress) -> Ten
 def reconstruction(model: Model, images: Images, posterior: Posterior, seed: int, progress: Progress) -> Tensor:
     """-log r(x given z) of every image, float64 `[N]`, one z drawn from each posterior by a generator with `seed`."""
     z = posterior.sample(torch.Generator().manual_seed(seed))
-    costs = []
-    for rows in slices(len(images), images.shape):
-        likelihood = model.likelihood(z[rows.start : rows.stop].to(device_of(model)))
-        costs.append(-likelihood.log_prob(images.batch(rows).to(device_of(model))).double().cpu())
+    costs, device = [], device_of(model)
+    for rows in slices(len(images), images.shape, device):
+        likelihood = model.likelihood(z[rows.start : rows.stop].to(device))
+        costs.append(-likelihood.log_prob(images.batch(rows).to(device)).double().cpu())
         progress(len(rows))
     return torch.cat(costs)
 

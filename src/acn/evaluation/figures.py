@@ -4,7 +4,6 @@ Tables, reports, cards and the pages of `acn reproduce` are made from `FIGURES`,
 here and the code that computes it, in `acn.evaluation.evaluate` or `acn.evaluation.probe`.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -107,10 +106,16 @@ def figures(unit: Unit) -> list[Figure]:
     return [figure for figure in FIGURES.values() if figure.unit == unit]
 
 
-def unconditional_kl(values: Mapping[str, float]) -> float | None:
-    """KL to the unconditional prior that the run chose: what `list` adds to the reconstruction; None without codes."""
-    coded = any(key.startswith(UNCONDITIONAL) for key in values)
-    return values["list"] - values["reconstruction"] if coded else None
+def unconditional_kl(evaluation: Evaluation) -> float | None:
+    """KL to the unconditional prior that the run chose: what `list` adds to the reconstruction; None without codes.
+
+    Evaluations of before a run chose one took the smallest.
+    """
+    if evaluation.prior is not None:
+        return evaluation.values[f"{UNCONDITIONAL}{evaluation.prior}"]
+    return min(
+        (kl for key, kl in evaluation.values.items() if key in FIGURES and key.startswith(UNCONDITIONAL)), default=None
+    )
 
 
 def papers_images(evaluation: Evaluation) -> bool:

@@ -6,15 +6,46 @@ Letters: N rows, codes of size D, B images of a batch, K neighbours.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from acn.config import MemorySettings
-from acn.errors import RunError, TrainingError, UsageError
-from acn.memory.search import nearest, squared_distances
+from acn.errors import RunError, UsageError
+from acn.memory.search import nearest, nearly_nearest, squared_distances
 
 _STATE = ("codes", "used", "asked", "visited")
+
+
+@dataclass(frozen=True)
+class Update:
+    """What `AssociativeMemory.update` did, and what `undo` needs.
+
+    `sound`: `[]` bool, whether it wrote. `staleness`: `[]`, mean Euclidean distance between stored and fresh code over
+    the rows that had been written before, NaN where there is none. `rows` `[B]`, with the `codes` `[B, D]` and steps
+    `visited` `[B]` that were stored there before.
+    """
+
+    sound: Tensor
+    staleness: Tensor
+    rows: Tensor
+    codes: Tensor
+    visited: Tensor
+
+
+def check_neighbours(settings: MemorySettings, rows: int) -> None:
+    """See that a memory of so many codes has the neighbours that the settings ask for.
+
+    Raises:
+        UsageError: K is larger than N - 1.
+    """
+    wanted = 1 if settings.neighbours == "all" else settings.neighbours
+    if wanted > rows - 1:
+        raise UsageError(
+            f"K = {wanted} neighbours were asked of a memory of {rows} codes; at most N - 1 = {max(rows - 1, 0)} "
+            "exist: lower memory.neighbours or give more images"
+        )
 
 
 class AssociativeMemory:
@@ -44,12 +75,7 @@ class AssociativeMemory:
     def __init__(
         self, rows: int, code_size: int, settings: MemorySettings, *, seed: int = 0, device: torch.device | str = "cpu"
     ) -> None:
-        wanted = 1 if settings.neighbours == "all" else settings.neighbours
-        if wanted > rows - 1:
-            raise UsageError(
-                f"K = {wanted} neighbours were asked of a memory of {rows} codes; at most N - 1 = {max(rows - 1, 0)} "
-                "exist: lower memory.neighbours or give more images"
-            )
+        check_neighbours(settings, rows)
         self.neighbours = rows - 1 if settings.neighbours == "all" else settings.neighbours
         self.unique = settings.unique
         generator = torch.Generator().manual_seed(seed)
@@ -61,41 +87,46 @@ class AssociativeMemory:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def update(self, rows: Tensor, codes: Tensor, step: int) -> float:
-        """Write fresh `codes` `[B, D]` into the distinct `rows` `[B]` at `step`.
+    def update(self, rows: Tensor, codes: Tensor, step: int, *, sound: Tensor) -> Update:
+        """Write fresh `codes` `[B, D]` into the distinct `rows` `[B]` at `step`, and read nothing from the device.
 
-        Returns:
-            The staleness: mean Euclidean distance between stored and fresh code over the rows that had been written
-            before, NaN where there is none.
-
-        Raises:
-            TrainingError: a code is not finite; nothing is written then.
+        Where `sound` `[]` is false, or a code is not finite or too long for its square to be, nothing is written.
         """
-        fresh = codes.detach().to(self.codes)
-        if not bool(fresh.isfinite().all()):
-            raise TrainingError(f"a code is not finite (NaN or infinite) at step {step}; the memory was left as it was")
-        known = self.visited[rows] >= 0
-        moved = squared_distances(self.codes[rows], fresh).sqrt()[known]
-        self.codes[rows] = fresh
-        self.visited[rows] = step
-        return float(moved.mean()) if len(moved) else float("nan")
+        fresh, stored, visited = codes.detach().to(self.codes), self.codes[rows], self.visited[rows]
+        sound = sound & fresh.square().sum(1).isfinite().all()
+        known = visited >= 0
+        moved = squared_distances(stored, fresh).sqrt().where(known, 0.0)
+        self.codes[rows] = torch.where(sound, fresh, stored)
+        self.visited[rows] = torch.where(sound, step, visited)
+        return Update(sound, moved.sum() / known.sum(), rows, stored, visited)
 
-    def pick(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+    def undo(self, update: Update, picked: Tensor | None, *, unless: Tensor) -> None:
+        """Unless `unless` `[]` is true, go back to before `update`, and before its rows `picked` their neighbours."""
+        rows = update.rows
+        self.codes[rows] = torch.where(unless, self.codes[rows], update.codes)
+        self.visited[rows] = torch.where(unless, self.visited[rows], update.visited)
+        if self.unique and picked is not None:
+            self.asked[rows] = self.used[picked] = unless.expand(len(rows))
+
+    def pick(self, rows: Tensor, uniforms: Tensor) -> Tensor:
         """Return `[B]` int64: for each of `rows` `[B]` one of the K nearest other rows, drawn uniformly.
 
+        `uniforms` `[B]`, float64 in [0, 1), says which: the number of a row decides for that row alone. The nearest are
+        those of `nearly_nearest`, and nothing is read from the device.
+
         In unique mode the K nearest are taken among the rows not used in this pass (all that are left, where fewer
-        are), one image of the batch after the other.
+        are), one image of the batch after the other, by the host.
 
         Raises:
             UsageError: in unique mode, a row asks twice in one pass.
         """
         if self.unique:
-            return self._pick_unique(rows, generator)
+            return self._pick_unique(rows, uniforms)
+        drawn = (uniforms * self.neighbours).long()
         if self.neighbours == len(self) - 1:
-            other = self._draw(len(self) - 1, len(rows), generator)
-            return other + (other >= rows).long()
-        near = nearest(self.codes[rows], self.codes, self.neighbours, exclude=rows)
-        return near.gather(1, self._draw(self.neighbours, len(rows), generator)[:, None])[:, 0]
+            return drawn + (drawn >= rows).long()
+        near = nearly_nearest(self.codes[rows], self.codes, self.neighbours, exclude=rows)
+        return near.gather(1, drawn[:, None])[:, 0]
 
     def start_pass(self) -> None:
         """Begin a pass through the data: every row may serve and ask again."""
@@ -124,14 +155,14 @@ class AssociativeMemory:
         for name in _STATE:
             getattr(self, name).copy_(state[name])
 
-    def _pick_unique(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+    def _pick_unique(self, rows: Tensor, uniforms: Tensor) -> Tensor:
         self._check_asking(rows)
         left = len(self) - int(self.used.sum())
         ahead = self.neighbours + len(rows) - 1  # even if the images before take rows, K of these are left for the last
         if left > ahead:
             ranked = nearest(self.codes[rows], self.codes, ahead, exclude=rows, blocked=self.used)
         picks = torch.empty_like(rows)
-        for i, row in enumerate(rows.tolist()):
+        for i, (row, uniform) in enumerate(zip(rows.tolist(), uniforms.tolist(), strict=True)):
             forced = self._forced(row) if left - i <= 2 else None
             if forced is not None:
                 choices = forced
@@ -139,7 +170,7 @@ class AssociativeMemory:
                 choices = ranked[i][~self.used[ranked[i]]][: self.neighbours]
             else:
                 choices = self._nearest_unused(row)
-            picks[i] = choices[self._draw(len(choices), 1, generator)[0]]
+            picks[i] = choices[int(uniform * len(choices))]
             self.used[picks[i]] = True
             self.asked[row] = True
         return picks
@@ -168,7 +199,3 @@ class AssociativeMemory:
         raise UsageError(
             f"row {row} asked twice for a unique neighbour in one pass; call start_pass() before each pass"
         )
-
-    def _draw(self, choices: int, count: int, generator: torch.Generator) -> Tensor:
-        drawn = torch.randint(choices, (count,), generator=generator, device=generator.device)
-        return drawn.to(self.codes.device)

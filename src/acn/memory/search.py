@@ -5,10 +5,14 @@ float64 distances order the candidates, and a bound on the rounding error of the
 belong to the answer. Where the proof fails (equal codes, or codes far from the origin) the query is answered again, by
 exact distances to every code that the bound does not rule out. So the answer is always that of the full search.
 
+The host reads the proof from the device, which a training step must not wait for: `nearly_nearest` does without it.
+
 Letters: B queries, N codes of size D, k neighbours, P pairs of a query and a code.
 """
 
 import math
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -54,12 +58,29 @@ def nearest(
         TrainingError: a query or a code is not finite.
     """
     _check_count(k, len(queries), len(codes), exclude, blocked)
-    step = 1024 if codes.is_cuda else 128
     found = torch.empty(len(queries), k, dtype=torch.long, device=codes.device)
-    for start in range(0, len(queries), step):
-        part = slice(start, start + step)
+    for part in _parts(queries):
         found[part] = _nearest(queries[part], codes, k, None if exclude is None else exclude[part], blocked)[0]
     return found
+
+
+def nearly_nearest(queries: Tensor, codes: Tensor, k: int, *, exclude: Tensor) -> Tensor:
+    """Return what `nearest` does, but for codes whose distances differ by less than float32 products can tell.
+
+    Of such codes, equal ones for instance, any may be returned. In exchange, nothing is read from the device.
+
+    Args:
+        queries: `[B, D]` floats, B at least 1.
+        codes: `[N, D]` floats on the same device; squared norms are finite in float32.
+        k: neighbours wanted per query, at most N - 1.
+        exclude: `[B]` a row per query that is never returned: the query's own.
+
+    Returns:
+        `[B, k]` int64 rows of `codes`, nearest first.
+    """
+    with torch.autocast(codes.device.type, enabled=False):
+        found = [_search(queries[part], codes, k, exclude[part], None).rows for part in _parts(queries)]
+    return torch.cat(found)
 
 
 def proven_share(queries: Tensor, codes: Tensor, k: int, *, exclude: Tensor | None = None) -> float:
@@ -72,12 +93,31 @@ def _nearest(
 ) -> tuple[Tensor, Tensor]:
     """Return the answer `[B, k]` and which queries `[B]` were proven at once."""
     with torch.autocast(codes.device.type, enabled=False):
-        return _search(queries, codes, k, exclude, blocked)
+        found = _search(queries, codes, k, exclude, blocked)
+        if not bool(found.finite):
+            raise TrainingError("the neighbour search met a code that is not finite (NaN, infinite or beyond 1e19)")
+        doubtful = (~found.proven).nonzero()[:, 0]
+        if len(doubtful):
+            own = None if exclude is None else exclude[doubtful]
+            bound = found.bound[doubtful]
+            found.rows[doubtful] = _within(queries[doubtful], codes, k, bound, own, blocked)
+    return found.rows, found.proven
 
 
-def _search(
-    queries: Tensor, codes: Tensor, k: int, exclude: Tensor | None, blocked: Tensor | None
-) -> tuple[Tensor, Tensor]:
+class _Found(NamedTuple):
+    """The k nearest candidates of each query.
+
+    `rows` `[B, k]`, nearest first; the k-th squared distance `bound` `[B]`, which that of the answer does not exceed;
+    `proven` `[B]` where no other code is nearer; `finite` `[]` whether all that was compared is.
+    """
+
+    rows: Tensor
+    bound: Tensor
+    proven: Tensor
+    finite: Tensor
+
+
+def _search(queries: Tensor, codes: Tensor, k: int, exclude: Tensor | None, blocked: Tensor | None) -> _Found:
     approximate, rows, longest = _candidates(queries, codes, k + 1 + _MARGIN, blocked)
     norms = queries.double().square().sum(1)  # [B]
     delta = _rounding(norms, longest, codes.shape[1], _epsilon())
@@ -86,22 +126,18 @@ def _search(
         last.fill_(torch.inf)  # no code is outside
     rows, order = rows.sort(1)
     distances = _candidate_distances(queries, codes, rows)
-    distances[approximate.gather(1, order) == torch.inf] = torch.inf  # blocked
+    distances = distances.masked_fill(approximate.gather(1, order) == torch.inf, torch.inf)  # blocked
     if exclude is not None:
-        distances[rows == exclude[:, None]] = torch.inf
+        distances = distances.masked_fill(rows == exclude[:, None], torch.inf)
     distances, order = distances.sort(dim=1, stable=True)
     found = rows.gather(1, order)[:, :k]
-    bound = distances[:, k - 1]  # upper bound on the distance of the k-th neighbour
-    proven = bound < last + norms - delta
-    doubtful = (~proven).nonzero()[:, 0]
-    if len(doubtful):
-        own = None if exclude is None else exclude[doubtful]
-        found[doubtful] = _within(queries[doubtful], codes, k, bound[doubtful], own, blocked)
-    return found, proven
+    bound = distances[:, k - 1]
+    finite = (longest < torch.inf) & queries.isfinite().all()
+    return _Found(found, bound, bound < last + norms - delta, finite)
 
 
-def _candidates(queries: Tensor, codes: Tensor, count: int, blocked: Tensor | None) -> tuple[Tensor, Tensor, float]:
-    """Return the smallest values of |c|^2 - 2 q.c, their rows (both `[B, count]` or fewer) and the largest |c|."""
+def _candidates(queries: Tensor, codes: Tensor, count: int, blocked: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the smallest values of |c|^2 - 2 q.c, their rows (both `[B, count]` or fewer) and the largest |c| `[]`."""
     width = _width(queries)
     doubled = queries.float() * -2
     values, rows, longest = [], [], []
@@ -115,10 +151,7 @@ def _candidates(queries: Tensor, codes: Tensor, count: int, blocked: Tensor | No
         values.append(value)
         rows.append(column + start)
     value, order = _topk(torch.cat(values, 1), count)
-    largest = float(torch.stack(longest).amax())
-    if not (largest < torch.inf and bool(doubled.isfinite().all())):
-        raise TrainingError("the neighbour search met a code that is not finite (NaN, infinite or beyond 1e19)")
-    return value, torch.cat(rows, 1).gather(1, order), largest**0.5
+    return value, torch.cat(rows, 1).gather(1, order), torch.stack(longest).amax().double().sqrt()
 
 
 def _smallest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -155,7 +188,7 @@ def _within(
     for start in range(0, len(codes), width):
         chunk = codes[start : start + width].double()
         squares = chunk.square().sum(1)
-        delta = _rounding(norms, float(squares.amax()) ** 0.5, codes.shape[1], torch.finfo(torch.float64).eps)
+        delta = _rounding(norms, squares.amax().sqrt(), codes.shape[1], torch.finfo(torch.float64).eps)
         scores = torch.addmm(squares, exact, chunk.T, alpha=-2)
         possible = scores <= (bound + delta - norms)[:, None]
         if blocked is not None:
@@ -193,7 +226,7 @@ def _pair_distances(queries: Tensor, codes: Tensor, query: Tensor, row: Tensor) 
     return torch.cat([squared_distances(queries[q], codes[r]) for q, r in pieces])
 
 
-def _rounding(norms: Tensor, longest: float, size: int, epsilon: float) -> Tensor:
+def _rounding(norms: Tensor, longest: Tensor, size: int, epsilon: float) -> Tensor:
     """Bound `[B]` the error of |c|^2 - 2 q.c, summed in any order, together with that of the exact distance.
 
     Standard bound: a sum of n products errs by at most n u sum|products| with u = epsilon / 2; all products together
@@ -206,6 +239,12 @@ def _epsilon() -> float:
     """Relative spacing of float32 products, which torch may be told to compute with as little as 8 bits."""
     exact = torch.get_float32_matmul_precision() == "highest"
     return torch.finfo(torch.float32 if exact else torch.bfloat16).eps
+
+
+def _parts(queries: Tensor) -> Iterator[slice]:
+    step = 1024 if queries.is_cuda else 128
+    for start in range(0, len(queries), step):
+        yield slice(start, start + step)
 
 
 def _width(queries: Tensor) -> int:

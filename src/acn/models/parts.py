@@ -7,8 +7,7 @@ from torch import Tensor
 
 from acn.config import ACNSettings, PixelVAESettings
 from acn.distributions import DiagonalNormal, PixelLikelihood, Posterior, UnitNormal
-from acn.networks.incremental import generate
-from acn.networks.pixelcnn import GatedPixelCNN
+from acn.networks.decoder import Decoder, generate
 from acn.networks.prior import RAW_ONE, widths
 
 
@@ -25,7 +24,7 @@ def posterior_of(encoded: Tensor, code_size: int) -> Posterior:
     return DiagonalNormal(means, widths(raw + RAW_ONE))
 
 
-def autoregressive(decoder: GatedPixelCNN, codes: Tensor) -> PixelLikelihood:
+def autoregressive(decoder: Decoder, codes: Tensor) -> PixelLikelihood:
     """Distribution over images for each of the codes `[B, D]`, subpixel given subpixels before it."""
     return PixelLikelihood(
         emission=decoder.emission,

@@ -67,6 +67,8 @@ class DepthwiseConv(nn.Module):
 
     def convolve(self, padded: Tensor) -> Tensor:
         """Map `[B, F, H + rows - 1, W + columns - 1]` to `[B, F, H, W]`."""
+        if not padded.is_cpu:
+            return functional.conv2d(padded, self.weight.to(padded.dtype), groups=len(self.weight))
         return cast(Tensor, _Depthwise.apply(padded, self.weight))  # type: ignore[no-untyped-call]
 
     def matrix(self) -> Tensor:

@@ -68,8 +68,5 @@ def channel_mask(out_groups: Tensor, in_groups: Tensor, *, strict: bool) -> Tens
 
 
 def feature_groups(features: int, channels: int) -> Tensor:
-    """Divide `features` into `channels` groups of (almost) equal size: `[features]`, values 0 ... channels - 1.
-
-    On the CPU, even where the networks themselves are only sketched on torch's `meta` device.
-    """
-    return torch.arange(features, device="cpu") * channels // features
+    """Divide `features` into `channels` groups of (almost) equal size: `[features]`, values 0 ... channels - 1."""
+    return torch.arange(features) * channels // features

@@ -115,7 +115,7 @@ def _rate(result: Result) -> float:
 
 # What is made of an evaluation beside its figures.
 DERIVED: dict[str, Measure] = {
-    "kl_unconditional": Measure("KL, unconditional", lambda result: unconditional_kl(result.evaluation.values)),
+    "kl_unconditional": Measure("KL, unconditional", lambda result: unconditional_kl(result.evaluation)),
     "list_bits": Measure("list, bits / dim", bits("list"), BITS_DIGITS),
     "probe": Measure("probe %", accuracy("codes")),
     "staleness": Measure("staleness", staleness),

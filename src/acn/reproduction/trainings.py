@@ -52,7 +52,7 @@ class Workshop:
         if not (path / CONFIG).exists():
             return None
         run = open_run(path)
-        check_same(run, training.config, self.collection)
+        check_same(run, training.config, self.collection, "move it away, or choose another folder by --runs")
         return run
 
     def finished(self, training: Training) -> Result | None:

@@ -3,7 +3,9 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +13,7 @@ import torch
 from torch import Tensor
 
 from acn.config import Config
-from acn.data import Collection, Images, batches, epoch_order, located, slices, spread
+from acn.data import Collection, Images, batches, epoch_order, located, read_ahead, slices, spread
 from acn.models import device_of
 from acn.provenance import provenance
 from acn.runs import Run, create_run, held, read_position
@@ -89,7 +91,8 @@ def train(
         stopped: asked after every step.
 
     Raises:
-        TrainingError: the loss is not finite; the last checkpoint is intact.
+        TrainingError: the loss, its gradient or a code is not finite; the last checkpoint is intact.
+        DataError: an image cannot be read.
         RunError: the run's folder was removed, or holds another run by now.
         StorageError: a checkpoint could not be written; the one before is intact.
     """
@@ -97,21 +100,30 @@ def train(
     device = device_of(state.model)
     saved = clock = time.monotonic()
     ending: Ending = "finished"
-    for rows in _remaining(state, config, len(images), plan):
-        pixels = images.batch(rows, state.epoch).to(device)
-        _refresh(state, config, images, precision)
-        now = rates(config, state.step, plan.progress(state.step, state.seconds))
-        report = training_step(state, config, (rows.to(device), pixels), now, precision)
-        _advance(state, len(rows), len(images))
-        begun, clock = clock, time.monotonic()
-        state.seconds += clock - begun
-        metrics.record(state, report, now, len(rows), clock - begun)
-        if clock - saved > config.training.checkpoint_seconds:
-            save_state(run, state)
-            saved = clock
-        if stopped():
-            ending = "interrupted"
-            break
+    with closing(read_ahead(partial(_read, images, device), _visits(state, config, len(images)))) as batches_ahead:
+        for batch in batches_ahead:
+            progress = plan.progress(state.step, state.seconds)
+            if progress >= 1:
+                break
+            if state.position == 0:
+                state.memory.start_pass()
+            now = rates(config, state.step, progress)
+            report = training_step(state, config, batch, now, precision)
+            _advance(state, len(batch[0]), len(images))
+            _refresh(state, config, images, precision)
+            begun, clock = clock, time.monotonic()
+            state.seconds += clock - begun
+            metrics.record(state, report, now, len(batch[0]), clock - begun)
+            if config.memory.unique:  # its passes are counted by the host, which must not begin one after a bad step
+                metrics.check(state)
+            if clock - saved > config.training.checkpoint_seconds:
+                metrics.check(state)
+                save_state(run, state)
+                saved = clock
+            if stopped():
+                ending = "interrupted"
+                break
+    metrics.check(state)
     metrics.flush(state)
     save_state(run, state)
     return ending
@@ -126,7 +138,7 @@ def choose_precision(config: Config, state: TrainingState, images: Images) -> st
     if config.training.precision != "auto":
         return config.training.precision
     device = device_of(state.model)
-    size = len(next(iter(slices(min(config.training.batch, len(images)), images.shape))))
+    size = len(next(iter(slices(min(config.training.batch, len(images)), images.shape, device))))
     sample = images.batch(spread(len(images), size)).to(device)
     seconds = {"float32": math.inf, "bfloat16": math.inf}
     for _ in range(4):  # in turns, so that what else the machine does hits both
@@ -144,16 +156,23 @@ def _time_pass(state: TrainingState, images: Tensor, precision: str) -> float:
     return time.perf_counter() - begin
 
 
-def _remaining(state: TrainingState, config: Config, images: int, plan: Plan) -> Iterator[Tensor]:
-    """Rows of every batch that is still to come; the position in `state` says where the last sitting ended."""
-    while plan.progress(state.step, state.seconds) < 1:
-        order = epoch_order(images, state.epoch, config.training.seed)
-        if state.position == 0:
-            state.memory.start_pass()
-        for rows in batches(order[state.position :], config.training.batch):
-            yield rows
-            if plan.progress(state.step, state.seconds) >= 1:
-                return
+def _visits(state: TrainingState, config: Config, images: int) -> Iterator[tuple[int, Tensor]]:
+    """Epoch and rows of every batch that is still to come; the state says where the last sitting ended."""
+    first, position = state.epoch, state.position
+    for epoch in range(first, config.training.epochs):
+        order = epoch_order(images, epoch, config.training.seed)
+        for rows in batches(order[position if epoch == first else 0 :], config.training.batch):
+            yield epoch, rows
+
+
+def _read(images: Images, device: torch.device, visit: tuple[int, Tensor]) -> tuple[Tensor, Tensor]:
+    """Rows and images of a batch, on the way to the device."""
+    epoch, rows = visit
+    return _moved(rows, device), _moved(images.batch(rows, epoch), device)
+
+
+def _moved(tensor: Tensor, device: torch.device) -> Tensor:
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def _advance(state: TrainingState, visited: int, images: int) -> None:
@@ -165,11 +184,14 @@ def _advance(state: TrainingState, visited: int, images: int) -> None:
 
 @torch.no_grad()
 def _refresh(state: TrainingState, config: Config, images: Images, precision: str) -> None:
-    """Encode afresh the codes that have waited longest (the parallel worker of Graves et al. 2018, section 3)."""
+    """Encode afresh the codes that have waited longest (the parallel worker of Graves et al. 2018, section 3).
+
+    What the step just taken left in `state.sound` decides whether they are written.
+    """
     if not (config.memory.refresh and state.model.conditional):
         return
     rows = state.memory.stalest(config.memory.refresh)
     pixels = images.batch(rows.cpu(), state.epoch).to(rows.device)
     with autocast(rows.device, precision):
         codes = state.model.posterior(pixels).mean
-    state.memory.update(rows, codes, state.step)
+    state.sound = state.memory.update(rows, codes, state.step, sound=state.sound).sound

@@ -3,12 +3,11 @@
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict
 
 from acn.files import storage_error, write_text_atomically
 from acn.runs import EVENTS, METRICS, Run, check_there, read_metrics
 from acn.training.state import TrainingState
-from acn.training.step import Rates, StepReport
+from acn.training.step import Rates, StepReport, read
 
 Row = dict[str, float]
 LOG_STEPS = 20
@@ -33,18 +32,44 @@ class Metrics:
 
         self.run, self.path = run, run.path / METRICS
         self.watch = watch
+        self._unread: list[tuple[StepReport, int, float]] = []
         if self.path.exists():
             kept = [row for row in read_metrics(run) if row["step"] <= step]
             write_text_atomically(self.path, "".join(json.dumps(row) + "\n" for row in kept))
         self._events = SummaryWriter(str(run.path / EVENTS), purge_step=step)
 
     def record(self, state: TrainingState, report: StepReport, now: Rates, images: int, seconds: float) -> None:
-        """Take in the figures of one step that visited `images` images in `seconds`."""
-        state.pending.append({**asdict(report), "images": images, "seconds": seconds})
+        """Take in the figures of one step that visited `images` images in `seconds`; read them when a row is complete.
+
+        Raises:
+            TrainingError: a step since the last row met figures that are not finite; see `acn.training.step.read`.
+        """
+        self._unread.append((report, images, seconds))
         row = self._row(state, now) if state.step % LOG_STEPS == 0 else None
         self.watch(state, row)
         if row is not None:
             self._write(row)
+
+    def check(self, state: TrainingState) -> None:
+        """Read the figures of the steps since the last time, and note them in `state.pending`.
+
+        Raises:
+            TrainingError: see `record`. What is saved after a check is sound.
+        """
+        figures = read([report for report, _, _ in self._unread])
+        for found, (report, images, seconds) in zip(figures, self._unread, strict=True):
+            state.pending.append(
+                {
+                    "reconstruction": found.reconstruction,
+                    "kl": found.kl,
+                    "staleness": found.staleness,
+                    "gradient_norm": found.gradient_norm,
+                    "search_seconds": report.search_seconds,
+                    "images": images,
+                    "seconds": seconds,
+                }
+            )
+        self._unread.clear()
 
     def flush(self, state: TrainingState) -> None:
         """Write out the events. Steps short of a full row wait in `state.pending` for the next sitting."""
@@ -52,6 +77,7 @@ class Metrics:
         self._events.close()
 
     def _row(self, state: TrainingState, now: Rates) -> Row:
+        self.check(state)
         steps = {key: [step[key] for step in state.pending] for key in state.pending[0]}
         seconds = sum(steps["seconds"])
         state.pending.clear()

@@ -16,14 +16,16 @@ from acn.training.state import TrainingState, new_state, restore_state
 
 # The precision is settled on the machine that begins the run, and images may move.
 MAY_DIFFER = ("training.precision", "data.source")
+REMEDY = "move it away, or choose another folder"
 
 
 def resume_or_begin(
-    path: Path, config: Config, collection: Collection, device: torch.device
+    path: Path, config: Config, collection: Collection, device: torch.device, remedy: str = REMEDY
 ) -> tuple[Run, TrainingState]:
     """Go on with the run in the folder `path` at its last checkpoint, or begin it where there is none.
 
-    A run that was killed before its first checkpoint starts afresh.
+    A run that was killed before its first checkpoint starts afresh. `remedy` says what to do about a run that is
+    another.
 
     Raises:
         RunError: the folder holds a run with other settings or on other images, or a damaged one, or a model alone.
@@ -35,13 +37,13 @@ def resume_or_begin(
     with held(path):
         run, images = open_run(path), len(collection.train)
         check_trained_here(run)
-        check_same(run, config, collection)
+        check_same(run, config, collection, remedy)
         if run.checkpoint.exists():
             return run, restore_state(run, images, device)
         return run, new_state(run.config, run.shape, images, device)
 
 
-def check_same(run: Run, config: Config, collection: Collection) -> None:
+def check_same(run: Run, config: Config, collection: Collection, remedy: str = REMEDY) -> None:
     """See that a run has the settings `config` and the images of `collection`, wherever these lie.
 
     Raises:
@@ -51,8 +53,7 @@ def check_same(run: Run, config: Config, collection: Collection) -> None:
     for key, value in wanted.items():
         if found[key] != value and key not in MAY_DIFFER:
             raise RunError(
-                f"{run.path} was trained with {key}={json.dumps(found[key])}, expected {json.dumps(value)}; "
-                "move it away, or choose another folder"
+                f"{run.path} was trained with {key}={json.dumps(found[key])}, expected {json.dumps(value)}; {remedy}"
             )
     check_images(run, collection)
 

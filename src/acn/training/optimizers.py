@@ -43,15 +43,40 @@ class MuonAndAdam:
         for parameter in self.state:
             parameter.grad = None if set_to_none or parameter.grad is None else parameter.grad.zero_()
 
-    def step(self) -> None:
-        """Take a step by the gradients of all parameters."""
+    def step(self, sound: Tensor) -> None:
+        """Take a step by the gradients of all parameters where `sound` `[]` is true; see `step_if`."""
         for parameter, view in self.matrices.items():
             view.grad = None if parameter.grad is None else _by_rows(parameter, parameter.grad).reshape(view.shape)
-        self.muon.step()
-        self.adam.step()
+        step_if(sound, self.muon)
+        step_if(sound, self.adam)
 
 
 Optimizer = torch.optim.Optimizer | MuonAndAdam
+
+
+@torch.no_grad()
+def step_if(sound: Tensor, optimizer: Optimizer) -> None:
+    """Take a step where `sound` `[]` is true, else leave weights and moments as they are.
+
+    Nothing is read from the device. Fused Adam does so by itself; what another optimizer changed is put back.
+    """
+    if isinstance(optimizer, MuonAndAdam):
+        optimizer.step(sound)
+    elif isinstance(optimizer, torch.optim.Adam):
+        optimizer.found_inf = (~sound).float()  # type: ignore[attr-defined]
+        optimizer.step()
+    else:
+        before = {tensor: tensor.clone() for tensor in _changing(optimizer)}
+        optimizer.step()
+        for tensor in _changing(optimizer):
+            tensor.copy_(torch.where(sound, tensor, before.get(tensor, 0)))  # moments begin at zero
+
+
+def _changing(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """Weights, and what the optimizer keeps on their device."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    kept = [(weight.device, tensor) for weight in weights for tensor in optimizer.state[weight].values()]
+    return weights + [tensor for device, tensor in kept if tensor.device == device]
 
 
 def build_optimizer(model: Model, settings: TrainingSettings) -> Optimizer:
@@ -87,7 +112,7 @@ def _kept_dimensions(shape: tuple[int, ...], settings: TrainingSettings) -> dict
     parameter = nn.Parameter(torch.zeros(shape))
     parameter.grad = torch.zeros(shape)
     optimizer = _optimizer([{"params": [parameter], "rate": 1.0}], settings)
-    optimizer.step()
+    step_if(torch.tensor(True), optimizer)
     return {key: torch.as_tensor(value).ndim for key, value in optimizer.state[parameter].items()}
 
 

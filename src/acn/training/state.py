@@ -1,13 +1,13 @@
 """Everything that must survive a restart, listed once."""
 
+import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from acn.checks import position_of, skeleton, weights_of
 from acn.config import Config, ImageShape, MemorySettings
@@ -21,27 +21,25 @@ from acn.training.optimizers import Optimizer, build_optimizer, kept_shapes
 
 @dataclass
 class TrainingState:
-    """Weights, average, optimizer, memory, and the position in the data.
+    """Weights, their average, optimizer, memory, and the position in the data.
 
-    There is no state of random generators: every draw is made from a generator seeded by (seed, step), so the step is
-    the state. `position` counts the images already visited in `epoch`; `seconds` the time spent training, over all
-    sittings. `pending` are the figures of the steps since the last row of the log, which the next row is to average.
+    There is no state of random generators: every draw is a function of (seed, step, row), so the step is the state.
+    `position` counts the images already visited in `epoch`; `seconds` the time spent training, over all sittings.
+    `sound`, on the device, is true until a loss, its gradient or a code is not finite; from then on no step changes the
+    weights, average, optimizer or memory. Only sound states are saved. `pending` are the figures of the steps since the
+    last row of the log, which the next row is to average.
     """
 
     model: Model
-    average: AveragedModel
+    averaged: Model
     optimizer: Optimizer
     memory: AssociativeMemory
+    sound: Tensor
     epoch: int = 0
     position: int = 0
     step: int = 0
     seconds: float = 0.0
     pending: list[dict[str, float]] = field(default_factory=list)
-
-    @property
-    def averaged(self) -> Model:
-        """The model with averaged weights."""
-        return cast(Model, self.average.module)
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors of the state, by name."""
@@ -50,7 +48,6 @@ class TrainingState:
             **{f"average.{name}": tensor for name, tensor in self.averaged.state_dict().items()},
             **{f"memory.{name}": tensor for name, tensor in self.memory.state_dict().items()},
             **{f"optimizer.{name}": tensor for name, tensor in _optimizer_tensors(self)},
-            "averaged_steps": self.average.n_averaged,
         }
 
     def facts(self) -> dict[str, Any]:
@@ -74,8 +71,8 @@ def new_state(config: Config, shape: ImageShape, images: int, device: torch.devi
     settings = config.memory if model.conditional else MemorySettings(neighbours=1)
     memory = AssociativeMemory(images, model.code_size, settings, seed=seed, device=device)
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = AveragedModel(model, multi_avg_fn=_polyak(config.training.average_decay))
-    return TrainingState(model, average, build_optimizer(model, config.training), memory)
+    sound = torch.ones((), dtype=torch.bool, device=device)
+    return TrainingState(model, copy.deepcopy(model), build_optimizer(model, config.training), memory, sound)
 
 
 def save_state(run: Run, state: TrainingState) -> None:
@@ -109,10 +106,11 @@ def restore_state(run: Run, images: int, device: torch.device) -> TrainingState:
     state.model.load_state_dict(_under(tensors, "model."))
     state.averaged.load_state_dict(_under(tensors, "average."))
     state.memory.load_state_dict(_under(tensors, "memory."))
-    state.average.n_averaged.copy_(tensors["averaged_steps"])
     _restore_optimizer(state, _under(tensors, "optimizer."))
     state.epoch, state.position, state.step, state.seconds = place.epoch, place.position, place.step, place.seconds
-    state.pending = [{key: math.nan if value is None else value for key, value in row.items()} for row in place.pending]
+    state.pending = [
+        {key: math.nan if value is None else value for key, value in row.model_dump().items()} for row in place.pending
+    ]
     return state
 
 
@@ -121,25 +119,15 @@ def _expected(run: Run, images: int, found: dict[str, Layout], *, begun: bool) -
     model = skeleton(run.config.model, run.shape, run.checkpoint, found)
     weights, kind = weights_of(model), "float32"
     kept = kept_shapes(model, run.config.training) if begun else {}
+    earlier = {name: found[name] for name in ("averaged_steps",) if name in found}  # of checkpoints of before
     return {
         **{f"{part}.{name}": entry for part in ("model", "average") for name, entry in weights.items()},
         **{f"optimizer.{name}": (kind, shape) for name, shape in kept.items()},
         "memory.codes": (kind, (images, model.code_size)),
         **{f"memory.{name}": ("bool", (images,)) for name in ("used", "asked")},
         "memory.visited": ("int64", (images,)),
-        "averaged_steps": ("int64", ()),
+        **earlier,
     }
-
-
-def _polyak(decay: float) -> Any:  # noqa: ANN401 - the type that torch declares for it names private classes
-    """Average with `decay`, less in the first steps, so that the first weights do not linger in a short training."""
-
-    @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
-        steps = int(count)
-        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + steps) / (10 + steps)))
-
-    return update
 
 
 def _optimizer_tensors(state: TrainingState) -> Iterator[tuple[str, Tensor]]:

@@ -1,34 +1,77 @@
-"""One step of Algorithm 1 (Graves et al. 2018): encode, remember, associate, pay, descend."""
+"""One step of Algorithm 1 (Graves et al. 2018): encode, remember, associate, pay, descend.
+
+A step reads nothing from the device, so that the host can prepare the next one while the device computes this one.
+Whether its figures are finite is decided on the device too: a step whose figures are not, and all that follow it,
+change nothing, and `read` raises when it comes to it.
+"""
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from acn.config import Config
 from acn.data import slices
+from acn.data.keyed import normals, philox_key, uniforms
 from acn.distributions import Cost, kl
 from acn.errors import TrainingError
-from acn.models import Model
+from acn.models import Model, device_of
+from acn.training.optimizers import step_if
 from acn.training.state import TrainingState
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """What a step cost: nats per image, before the update, and how long the neighbour search took.
+    """What a step leaves to be read later: its `figures` `[6]` on the device, in the order of `StepFigures`.
 
-    `staleness` is the mean distance between stored codes and fresh ones, NaN while none of the batch was stored before.
+    `step`: its number. `search_seconds`: how long the neighbour search took, on a GPU only until it was under way.
+    """
+
+    step: int
+    figures: Tensor
+    search_seconds: float
+
+
+@dataclass(frozen=True)
+class StepFigures:
+    """What a step cost: nats per image, before the update.
+
+    `loss`: with the step's weight of the KL. `staleness`: mean distance between stored codes and fresh ones, NaN while
+    none of the batch was stored before. `codes`: 1 where all codes were finite, else 0.
     """
 
     reconstruction: float
     kl: float
-    staleness: float
+    loss: float
     gradient_norm: float
-    search_seconds: float
+    staleness: float
+    codes: float
+
+
+def read(reports: Sequence[StepReport]) -> list[StepFigures]:
+    """Return the figures of several steps, in one read of the device.
+
+    Raises:
+        TrainingError: a code, the loss or its gradient is not finite; the state is then as it was before that step.
+    """
+    figures = [StepFigures(*row) for row in torch.stack([r.figures for r in reports]).tolist()] if reports else []
+    for report, found in zip(reports, figures, strict=True):
+        if not found.codes:
+            raise TrainingError(
+                f"a code is not finite (NaN, infinite or beyond 1e19) at step {report.step}; the memory was left as it "
+                "was"
+            )
+        if not (math.isfinite(found.loss) and math.isfinite(found.gradient_norm)):
+            raise TrainingError(
+                f"training stopped at step {report.step} before the update: the loss is {found.loss}, its gradient's "
+                f"norm {found.gradient_norm}; the last checkpoint is intact; "
+                "train again with a lower training.learning_rate, or with training.precision=float32"
+            )
+    return figures
 
 
 @dataclass(frozen=True)
@@ -48,21 +91,24 @@ def rates(config: Config, step: int, progress: float) -> Rates:
     return Rates(settings.learning_rate * warm * cosine, settings.kl_floor + (1 - settings.kl_floor) * ramp)
 
 
-def step_generator(seed: int, step: int) -> torch.Generator:
-    """Return the source of every random draw of one step, a function of (seed, step) alone."""
-    return torch.Generator().manual_seed((seed << 40) + step)
-
-
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
     """Run network passes in bfloat16 where `precision` says so."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
+def _dropout(model: Model, seed: int, step: int) -> AbstractContextManager[None]:
+    """Let dropout, where `model` has any, draw as (seed, step) says, and nothing else of the program.
+
+    It draws for a pass as a whole: what it leaves out, unlike all other draws, depends on how a batch is cut.
+    """
+    drops = any(isinstance(module, nn.Dropout2d) and module.p > 0 for module in model.modules())
+    return _dropping(device_of(model), seed, step) if drops else nullcontext()
+
+
 @contextmanager
-def _dropout_from(generator: torch.Generator, device: torch.device) -> Iterator[None]:
-    """Let dropout, which knows no generators, draw as `generator` says, and nothing else of the program."""
+def _dropping(device: torch.device, seed: int, step: int) -> Iterator[None]:
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        torch.manual_seed(int(philox_key("dropout", seed, step)[0]) >> 1)
         yield
 
 
@@ -71,50 +117,58 @@ def training_step(
 ) -> StepReport:
     """Take one step of Algorithm 1.
 
+    Every draw is a function of (seed, step, row), so that it depends neither on the rest of the batch nor on where the
+    batch is computed; dropout alone is not (see `_dropout`).
+
     Args:
-        state: changed in place.
+        state: changed in place, but for its counts, while its figures are finite; see `read`.
         config: settings of the run.
         batch: rows of the images in the memory `[B]`, and the images as level indices `[B, C, H, W]`.
         now: learning rate and KL weight of this step.
         precision: `float32` or `bfloat16`.
-
-    Raises:
-        TrainingError: the loss or its gradient is not finite; weights and optimizer are then as they were before.
     """
     rows, images = batch
-    generator = step_generator(config.training.seed, state.step)
+    seed, step, memory = config.training.seed, state.step, state.memory
     with autocast(images.device, precision):
         posterior = state.model.posterior(images)
     codes = posterior.mean.detach()
-    staleness = state.memory.update(rows, codes, state.step)
+    update = memory.update(rows, codes, step, sound=state.sound)
     begin = time.perf_counter()
-    context = state.memory.codes[state.memory.pick(rows, generator)] if state.model.conditional else None
+    picked = None
+    if state.model.conditional:
+        picked = memory.pick(rows, uniforms(rows, 1, "neighbour", seed, step)[:, 0])
+    context = None if picked is None else memory.codes[picked]
     search_seconds = time.perf_counter() - begin
     state.optimizer.zero_grad(set_to_none=True)
-    z = posterior.sample(generator)
+    z = posterior.at(normals(rows, codes.shape[1], "posterior", seed, step).to(codes.dtype))
     cost = kl(posterior, state.model.prior(context), z, nodes=config.training.kl_nodes)
-    with _dropout_from(generator, images.device):
+    with _dropout(state.model, seed, step):
         paid = _descend(state.model, images, z, cost, now.kl_weight, precision)
-    loss = float((paid.reconstruction + now.kl_weight * paid.kl).mean())
-    norm = _update(state, config, now, loss)
-    means = torch.stack([paid.reconstruction.mean(), paid.kl.mean()]).tolist()
-    return StepReport(means[0], means[1], staleness, norm, search_seconds)
+    loss = (paid.reconstruction + now.kl_weight * paid.kl).mean()
+    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.training.clip or math.inf)
+    state.sound = update.sound & loss.isfinite() & norm.isfinite()
+    memory.undo(update, picked, unless=state.sound)
+    _update(state, config, now)
+    figures = (paid.reconstruction.mean(), paid.kl.mean(), loss, norm, update.staleness, update.sound)
+    return StepReport(step, torch.stack([figure.float() for figure in figures]), search_seconds)
 
 
-def _update(state: TrainingState, config: Config, now: Rates, loss: float) -> float:
-    """Change weights, optimizer and average by the gradient that has been gathered, and return the gradient's norm."""
-    norm = float(torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.training.clip or math.inf))
-    if not (math.isfinite(loss) and math.isfinite(norm)):
-        raise TrainingError(
-            f"training stopped at step {state.step} before the update: the loss is {loss}, its gradient's norm "
-            f"{norm}; the last checkpoint is intact; "
-            "train again with a lower training.learning_rate, or with training.precision=float32"
-        )
+def _update(state: TrainingState, config: Config, now: Rates) -> None:
+    """Change weights, optimizer and average by the gradient that has been gathered, if the state is sound."""
     for group in state.optimizer.param_groups:
         group["lr"] = now.learning_rate * group["rate"]
-    state.optimizer.step()
-    state.average.update_parameters(state.model)
-    return norm
+    step_if(state.sound, state.optimizer)
+    _average(state, config.training.average_decay)
+
+
+@torch.no_grad()
+def _average(state: TrainingState, decay: float) -> None:
+    """Move the average by its `decay`, less in the first steps: the first weights must not linger in a short run."""
+    kept = min(decay, (1 + state.step) / (10 + state.step)) if state.step else 0.0
+    averaged: list[Tensor] = list(state.averaged.parameters())
+    pairs = zip(averaged, state.model.parameters(), strict=True)
+    weights = [torch.where(state.sound, weight, average) for average, weight in pairs]
+    torch._foreach_lerp_(averaged, weights, 1 - kept)
 
 
 def _descend(model: Model, images: Tensor, z: Tensor, kl: Tensor, kl_weight: float, precision: str) -> Cost:
@@ -124,7 +178,7 @@ def _descend(model: Model, images: Tensor, z: Tensor, kl: Tensor, kl_weight: flo
     """
     gathered = z.detach().requires_grad_()
     reconstruction = []
-    for rows in slices(len(images), model.shape):
+    for rows in slices(len(images), model.shape, images.device):
         some = slice(rows.start, rows.stop)
         with autocast(images.device, precision):
             paid = -model.likelihood(gathered[some]).log_prob(images[some])

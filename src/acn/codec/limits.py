@@ -1,0 +1,235 @@
+"""What decoding may hold and compute, known from facts and header before anything is built (FORMAT.md, "Limits").
+
+Readers refuse what goes beyond, and writers ask the same functions before they write. So the memory of a reader stays
+below `memory`, whatever the file.
+
+Letters: B batch, C channels, D code size, H height, W width, V levels, M components of the prior network.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from acn.codec.batches import batch_sizes
+from acn.codec.facts import MIXTURE, Facts, layers, shapes, sketch
+from acn.codec.integers import layers_of, matrix_of
+from acn.codec.latents import LARGEST_REACH
+from acn.errors import ArchiveError
+
+# A number takes a bit or two; a file that speaks of more numbers than this for each of its bytes is not one of ours.
+NUMBERS_PER_BYTE = 16
+# Steps between the smallest and the largest number of a tensor, all tensors together: they share the slots.
+SYMBOLS, SYMBOLS_PER_BYTE = 2**20, 64
+LARGEST_LAYERS = 1024
+LARGEST_DIMENSIONS = 2**22
+LARGEST_CODE = 2**11
+LARGEST_MIXTURES = 2**11
+LARGEST_COMPONENTS = 2**16
+# Numbers of one image that any layer of the encoder reads or gives.
+LARGEST_FEATURES = 2**25
+# Numbers that are held for the images that are decoded side by side.
+HELD = 2**28
+# Multiplications that an archive may ask for, and how many a layer of a single pixel, or a table's entry, counts for.
+WORK, WORK_PER_BYTE = 2**43, 2**30
+PIXEL_LAYER, ENTRY = 2**21, 2**10
+# Bytes that reading takes at most, besides the images that it gives back.
+MEMORY, MEMORY_PER_BYTE = 2**31, 2**10
+
+
+def memory(size: int) -> int:
+    """Bytes that reading a file of `size` bytes takes at most, besides the images that it gives back."""
+    return MEMORY + MEMORY_PER_BYTE * size
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a model asks of whoever decodes with it.
+
+    `shapes`: of all tensors by name, in the order of the file. `held`: numbers for each image that is decoded side by
+    side with others. `features`: most numbers of an image that a layer of the encoder reads or gives. `image_work`:
+    multiplications for an image. `batch_work`: what the pixels of a batch count for besides, because they come one
+    after the other.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    held: int
+    features: int
+    image_work: int
+    batch_work: int
+
+    @property
+    def largest_batch(self) -> int:
+        """Images that can be decoded side by side; 0 if not even one can."""
+        return HELD // self.held
+
+    def work(self, images: int, batch: int) -> int:
+        """Multiplications for a block of `images`, of which `batch` are decoded side by side."""
+        return images * self.image_work + len(batch_sizes(images, batch)) * self.batch_work
+
+
+@lru_cache(maxsize=64)
+def demand(facts: Facts) -> Demand:
+    """Find what a model asks for, by sending a sketch of an image through a sketch of its networks.
+
+    Raises:
+        ArchiveError: more than there are numbers for.
+    """
+    shape, settings = facts.shape, facts.settings
+    try:
+        network = sketch(facts)
+        tensors = shapes(network, facts)
+        held, features, products = _traced(network, facts)
+    except (RuntimeError, TypeError, OverflowError) as error:  # a product of sizes passes 2^63
+        raise ArchiveError("the networks of the model in the archive are too large") from error
+    edges = settings.code_size * (settings.mixtures if facts.with_prior else 1)
+    mixture = sum(math.prod(tensors[name]) for name in MIXTURE)
+    return Demand(
+        tensors,
+        held + 16 * shape.dimensions + 32 * edges,
+        features,
+        products + 2 * mixture + ENTRY * (shape.levels * shape.dimensions + 2 * facts.reach * edges),
+        PIXEL_LAYER * (settings.decoder.blocks + 1) * shape.dimensions,
+    )
+
+
+@torch.no_grad()
+def _traced(network: Any, facts: Facts) -> tuple[int, int, int]:  # noqa: ANN401 - an ACN, whose parts are sketches
+    """Numbers that the decoder holds for an image, the most features of the encoder, and products of all layers."""
+    held = features = products = widest = 0
+
+    def trace(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal held, features, products, widest
+        products += matrix_of(layer).numel() * (output.numel() // matrix_of(layer).shape[1])
+        if layer in encoder:
+            features = max(features, inputs[0].numel(), output.numel())
+        elif isinstance(layer, nn.Linear):
+            held += 2 * output.numel()
+        else:  # as rows of the image, and the columns beside it that the window reaches
+            window = getattr(layer, "window", None)
+            rows, columns = (window.rows, window.columns) if window else (1, 1)
+            read = inputs[0].shape[1] * rows * (inputs[0].shape[3] + columns)
+            held += read + output.shape[1] * output.shape[3]
+            widest = max(widest, read)
+
+    encoder = {layer for _, layer in layers_of(network.encoder, "")}
+    for layer in layers(network).values():
+        layer.register_forward_hook(trace)
+    shape = facts.shape
+    images = torch.empty(1, shape.channels, shape.height, shape.width, device="meta")
+    codes = torch.empty(1, facts.settings.code_size, device="meta")
+    network.encoder(images)
+    network.decoder(images, codes)
+    if facts.with_prior:
+        network.prior_network.parameters_of(codes)
+    canvas = 3 * facts.settings.decoder.canvas * shape.height * shape.width
+    return held + 2 * widest + canvas, features, products
+
+
+def check_model(facts: Facts, size: int) -> Demand:
+    """See that a model of `size` bytes keeps to the limits; return what it asks for.
+
+    Raises:
+        ArchiveError: it does not.
+    """
+    settings, shape, palette = facts.settings, facts.shape, facts.palette
+    sane = (
+        settings.exact
+        and shape.dimensions <= LARGEST_DIMENSIONS
+        and 8 < facts.reach <= LARGEST_REACH
+        and settings.code_size <= LARGEST_CODE
+        and settings.mixtures <= LARGEST_MIXTURES
+        and 1 <= facts.components <= LARGEST_COMPONENTS
+        and facts.covariance in ("full", "diag")
+        and len(palette) == shape.levels
+        and list(palette) == sorted(set(palette))
+        and 0 <= palette[0] <= palette[-1] <= 255
+    )
+    if not sane:
+        raise ArchiveError("the facts about the model in the archive contradict one another")
+    too_many = f"the model in the archive would hold more numbers than its {size} bytes can"
+    layers = sum(map(len, settings.encoder.stages)) + len(settings.prior_hidden) + settings.decoder.blocks
+    if layers > LARGEST_LAYERS:
+        raise ArchiveError(too_many)
+    found = demand(facts)
+    if sum(map(math.prod, found.shapes.values())) > NUMBERS_PER_BYTE * size:
+        raise ArchiveError(too_many)
+    if not found.largest_batch or found.features > LARGEST_FEATURES:
+        raise ArchiveError("the model in the archive is for images that are too large")
+    return found
+
+
+def check_tables(largest: Iterable[int], size: int) -> None:
+    """See that `size` bytes may hold tensors with these largest magnitudes.
+
+    Raises:
+        ArchiveError: they may not.
+    """
+    if sum(2 * magnitude + 1 for magnitude in largest) > SYMBOLS + SYMBOLS_PER_BYTE * size:
+        raise ArchiveError(f"the numbers of the model in the archive are larger than its {size} bytes can hold")
+
+
+def check_archive(facts: Facts, dimensions: int, batch: int, blocks: Sequence[int], size: int) -> None:
+    """See that an archive of `size` bytes keeps to the limits with its model.
+
+    Args:
+        facts: of the model.
+        dimensions: subpixels of an image, by the archive's header.
+        batch: images that are decoded side by side.
+        blocks: number of images of each block.
+        size: bytes of the archive.
+
+    Raises:
+        ArchiveError: it does not.
+    """
+    if facts.shape.dimensions != dimensions:
+        raise ArchiveError("the header of the archive contradicts its model about the size of the images")
+    asked = demand(facts)
+    if batch > asked.largest_batch:
+        raise ArchiveError(f"{batch} images of this size are too many to decode side by side")
+    if sum(asked.work(images, batch) for images in blocks) > WORK + WORK_PER_BYTE * size:
+        raise ArchiveError(f"the images of the archive would take longer to decode than its {size} bytes are worth")
+
+
+class Allowance:
+    """What the blocks of an archive that is being written must have in bytes, so that readers take them.
+
+    Args:
+        facts: of the model.
+        batch: images that are decoded side by side.
+        size: bytes of the archive besides those of its blocks, or fewer.
+    """
+
+    def __init__(self, facts: Facts, batch: int, size: int) -> None:
+        self._asked, self._batch = demand(facts), batch
+        self._left = WORK + WORK_PER_BYTE * size
+
+    def least(self, images: int) -> int:
+        """Bytes that the next block needs."""
+        return max(0, -(-(self._asked.work(images, self._batch) - self._left) // WORK_PER_BYTE))
+
+    def spend(self, images: int, size: int) -> None:
+        """Note that a block of `size` bytes was written."""
+        self._left += WORK_PER_BYTE * size - self._asked.work(images, self._batch)
+
+
+@contextmanager
+def enough_memory(what: str) -> Iterator[None]:
+    """Say in a sentence that the machine has not the memory that `what` takes.
+
+    Raises:
+        ArchiveError: an allocator refused.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "alloc" in str(error):
+            raise ArchiveError(
+                f"{what} takes more memory than this machine has left: close other programs, or use a larger machine"
+            ) from error
+        raise

@@ -1,0 +1,114 @@
+"""One look at every image of a source, of which a few bytes are kept.
+
+Letters: H height, W width, C channels (1 or 3).
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acn.data.collection import Images, Source
+from acn.data.formats import DamagedImageError
+from acn.data.labels import Labels
+from acn.data.originals import conversions, pixels_of_original, read_original
+from acn.data.palette import Bytes
+from acn.data.pictures import Pictures, each, source_of
+from acn.data.storage import chunk_rows
+from acn.data.unread import Unread
+from acn.errors import DataError
+
+DIGEST_BYTES = 16
+SLICE = 1 << 20  # pixels whose values are noted at once: as indices they take eight times as much memory
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What is kept of one image.
+
+    `height`, `width`: when upright. `kind`: format and mode of a file. `converted`: as `Reading` counts it. `values`:
+    bool [256], which values its pixels have. `digest`: equal for equal pixels, also where one is grey in colour.
+    """
+
+    height: int
+    width: int
+    channels: int
+    kind: str
+    converted: tuple[str, ...]
+    values: NDArray[np.bool_]
+    digest: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One split to look at, once: `looks` has a look at every image in turn, or the error of one that has none.
+
+    `labels`: int64 [n], None where images have none; `label_names`: the text of each class, where classes have one.
+    """
+
+    count: int
+    name_of: Callable[[int], str]
+    looks: Iterator[Look | DataError]
+    labels: Labels | None
+    label_names: tuple[str, ...] | None
+
+
+def parts_of(source: Source | Unread) -> dict[str, Part]:
+    """Return the splits of a source, to look at."""
+    if isinstance(source, Unread):
+        return {
+            split: Part(
+                len(pictures),
+                pictures.names.__getitem__,
+                each(pictures, _file),
+                source.labels.get(split),
+                source.label_names,
+            )
+            for split, pictures in source.pictures.items()
+        }
+    return {
+        split: Part(len(images), _naming(split, images), _array(images), images.labels, images.label_names)
+        for split, images in source.splits.items()
+    }
+
+
+def look_at(pixels: Bytes, kind: str, converted: tuple[str, ...] = ()) -> Look:
+    """Keep a few bytes of pixels uint8 [H, W, C]."""
+    height, width, channels = pixels.shape
+    grey = channels == 3 and bool((pixels[..., 1:] == pixels[..., :1]).all())
+    shown = np.ascontiguousarray(pixels[..., :1] if grey else pixels)
+    values = np.zeros(256, dtype=np.bool_)
+    flat = shown.reshape(-1)
+    for start in range(0, len(flat), SLICE):
+        values[flat[start : start + SLICE]] = True
+    digest = hashlib.blake2b(f"{shown.shape}".encode(), digest_size=DIGEST_BYTES)
+    digest.update(shown.data)
+    return Look(height, width, channels, kind, converted, values, digest.digest())
+
+
+def _file(pictures: Pictures, index: int) -> Look | DataError:
+    name = pictures.names[index]
+    try:
+        source = BytesIO(source_of(pictures, index))
+        original = read_original(source, name, exact=False, largest_megapixels=pictures.largest_megapixels)
+    except DamagedImageError as error:
+        return DamagedImageError(name, error.reason)  # not the one that was raised, which holds on to the file's bytes
+    except DataError as error:
+        return error.with_traceback(None)
+    kind = f"{original.format} {original.mode}" + (" of 16 bits" if original.deep else "")
+    return look_at(pixels_of_original(original), kind, conversions(original))
+
+
+def _array(images: Images) -> Iterator[Look]:
+    kind = "grey" if images.shape.channels == 1 else "colour"
+    step = chunk_rows(images.pixels[0].size)
+    for start in range(0, len(images), step):
+        for pixels in images.values(range(start, min(start + step, len(images)))):
+            yield look_at(pixels, kind)
+
+
+def _naming(split: str, images: Images) -> Callable[[int], str]:
+    return images.name_of if images.files is not None else lambda row: f"{split} image {row}"

@@ -1,0 +1,71 @@
+"""Convolutions over causal windows, whole and at one place.
+
+Letters: B batch, H height, W width, I inputs, O outputs.
+"""
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from acn.networks.geometry import Window
+
+
+class WindowConv(nn.Module):
+    """Convolution over a causal `Window`; `mask` `[outputs, inputs]` applies to the cell itself, the last tap."""
+
+    mask: Tensor | None
+
+    def __init__(self, inputs: int, outputs: int, window: Window, mask: Tensor | None = None) -> None:
+        super().__init__()
+        self.window = window
+        self.conv = nn.Conv2d(inputs, outputs, (window.rows, window.columns))
+        blind = mask is not None and (mask.is_meta or bool((mask == 0).any()))  # a sketch knows shapes alone
+        self.register_buffer("mask", mask if blind else None, persistent=False)
+
+    def weight(self) -> Tensor:
+        """Weights `[outputs, inputs, rows, columns]` with what must not be seen set to zero."""
+        weight = self.conv.weight
+        if self.mask is None:
+            return weight
+        own = weight[..., -1:] * self.mask[:, :, None, None].to(weight.device)
+        return torch.cat([weight[..., :-1], own], dim=-1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map `[B, inputs, H, W]` to `[B, outputs, H, W]`."""
+        return self.convolve(functional.pad(features, self.window.padding))
+
+    def convolve(self, padded: Tensor) -> Tensor:
+        """Map `[B, inputs, H + rows - 1, W + columns - 1]` to `[B, outputs, H, W]`."""
+        return functional.conv2d(padded, self.weight(), self.conv.bias)
+
+    def cell(self, outputs: slice = slice(None)) -> "Cell":
+        """The layer at one place, for windows of one row; `outputs` picks some of them."""
+        weight = self.weight()[outputs, :, 0]  # [O, I, columns]
+        return Cell(weight.permute(2, 1, 0).flatten(0, 1).contiguous(), cast(Tensor, self.conv.bias)[outputs])
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A layer at one place: `weight` `[taps x I, O]`, `bias` `[O]`."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def base(self, added: Tensor | None = None) -> Tensor:
+        """What a call starts from: the bias, and what is `added` to the output `[..., O]`."""
+        return self.bias if added is None else added + self.bias
+
+    def __call__(self, base: Tensor, taps: Tensor) -> Tensor:
+        """Map the cells that are read, `[B, taps, I]`, to `[B, O]`."""
+        return torch.addmm(base, taps.flatten(1), self.weight)
+
+
+def preserve_variance(layer: nn.Conv2d, *, doubled: int) -> None:
+    """Draw weights that keep the variance of their input, twice as large for the first outputs (see `Floats.gate`)."""
+    nn.init.normal_(layer.weight, std=layer.weight[0].numel() ** -0.5)
+    nn.init.zeros_(cast(Tensor, layer.bias))
+    with torch.no_grad():
+        layer.weight[:doubled] *= 2

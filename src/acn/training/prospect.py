@@ -1,0 +1,59 @@
+"""What training on a source would be, by an inspection of it: the run that would begin, or why none would."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from acn.config import Config, ImageShape
+from acn.data import Inspection
+from acn.memory import check_neighbours
+from acn.models import build
+from acn.training.opening import with_fewer_neighbours
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """A run that could begin.
+
+    `images`: of each split; those in `drawn` the source does not bring. `neighbours`: K, None where the model asks for
+    none.
+    """
+
+    images: dict[str, int]
+    drawn: tuple[str, ...]
+    shape: ImageShape
+    neighbours: int | str | None
+    weights: int
+
+    def facts(self) -> dict[str, Any]:
+        """All of it as JSON."""
+        return {
+            "images": self.images,
+            "drawn": list(self.drawn),
+            "shape": self.shape.model_dump(),
+            "neighbours": self.neighbours,
+            "weights": self.weights,
+        }
+
+
+def foresee(config: Config, inspection: Inspection, *, lower: bool) -> Prospect:
+    """Say what a training by the settings would begin with; with `lower`, with as small a K as few images ask for.
+
+    Raises:
+        DataError, UsageError: it would be refused.
+    """
+    splits = inspection.as_trained(config.data)
+    count, shape = len(splits["train"]), splits["train"].shape
+    with torch.device("meta"):
+        model = build(config.model, shape)
+    memory = (with_fewer_neighbours(config, count) if lower else config).memory
+    if model.conditional:
+        check_neighbours(memory, count)
+    return Prospect(
+        images={split: len(images) for split, images in splits.items()},
+        drawn=tuple(split for split in splits if split not in inspection.splits),
+        shape=shape,
+        neighbours=memory.neighbours if model.conditional else None,
+        weights=sum(parameter.numel() for parameter in model.parameters()),
+    )

@@ -1,0 +1,437 @@
+"""Files of many kinds through an archive and back: to the bit, or refused by name before anything is coded."""
+
+import os
+import unicodedata
+import zlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from acn.codec import archiver
+from acn.codec import output as output_module
+from acn.codec.archive import read
+from acn.codec.archiver import compress, compress_splits, decompress, model_of, planes_of, restore
+from acn.codec.folder import FolderImages, survey
+from acn.codec.frozen import FrozenModel
+from acn.codec.naming import folded, restored_names
+from acn.codec.notes import Notes
+from acn.codec.output import write_folder
+from acn.data.originals import Original, read_original
+from acn.errors import ArchiveError, DataError
+from tests.codec import reader
+from tests.codec.models import tiny
+from tests.codec.surgery import Parts
+from tests.kinds import Kind, Samples, kinds, noise, orientation, png, refused, saved, tiff
+
+MODEL = tiny((6, 5, 3, 256), palette=tuple(range(256)))
+KINDS = list(kinds())
+FRAMES = sum(len(kind.frames) for kind in KINDS)
+
+
+def taken(folder: Path) -> FolderImages:
+    files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return survey({"train": [folder / file for file in files]}, {"train": files}, {"train": (None, None)})["train"]
+
+
+def filled(folder: Path, files: Mapping[str, bytes]) -> Path:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def model_for(images: FolderImages) -> FrozenModel:
+    shape = images.shape
+    return tiny((shape.height, shape.width, shape.channels, 256), palette=tuple(range(256)))
+
+
+def through(folder: Path, out: Path, model: FrozenModel | None = None) -> bytes:
+    """Compress a folder, restore it to `out`, and return the archive."""
+    images = taken(folder)
+    model = model or model_for(images)
+    data = compress_splits({"train": images}, model, batch=16)
+    archive = read(data)
+    notes = archive.notes()
+    found = model_of(archive)
+    blocks = ((number, restore(archive, found, number)) for number in range(len(archive.header.blocks)))
+    assert not write_folder(out, archive, notes, blocks, lambda number: planes_of(archive, notes, found, number))
+    return data
+
+
+def content(original: Original) -> list[tuple[object, ...]]:
+    """All that must come back of a file."""
+    return [
+        (
+            frame.colours.shape,
+            frame.colours.tobytes(),
+            None if frame.alpha is None else frame.alpha.tobytes(),
+            None if frame.low is None else frame.low.tobytes(),
+            round(frame.duration or 0) if original.count > 1 else 0,
+            original.orientation,
+            original.icc,
+        )
+        for frame in original.frames
+    ]
+
+
+def assert_restored(before: Path, after: Path) -> None:
+    found, wanted = read_original(after, after.name), read_original(before, before.name)
+    assert content(found) == content(wanted)
+    assert int(after.stat().st_mtime) == int(before.stat().st_mtime)
+
+
+RENAMED = {
+    "tiff 3 60 16.tiff": "tiff 3 60 16.png",
+    "tiff 4 60 16.tiff": "tiff 4 60 16.png",
+    "tiff 3 62 16.tiff": "tiff 3 62 16.png",
+    "tiff 4 62 16.tiff": "tiff 4 62 16.png",
+    "moving grey.gif": "moving grey.png",
+    "moving.webp": "moving.webp.png",  # moving.png is there too
+    "photo.JPG": "photo.png",
+} | {f"turned {value}.tif": f"turned {value}.tif.png" for value in range(1, 9)}
+
+
+def test_files_of_all_kinds_come_back_to_the_bit(tmp_path: Path) -> None:
+    of_one_size = [kind for kind in KINDS if kind.frames[0].shape[:2] == (6, 5)]
+    assert len(of_one_size) > 60
+    folder = filled(tmp_path / "in", {kind.name: kind.data for kind in of_one_size})
+    turned = {f"turned {value}.{suffix}" for value in range(5, 9) for suffix in ("png", "tif")} | {"photo.JPG"}
+    for name in turned:  # upright they have another size
+        (folder / name).unlink()
+    for number, path in enumerate(sorted(folder.iterdir())):
+        os.utime(path, (10**9 + number, 10**9 + number))
+    through(folder, tmp_path / "out", MODEL)
+    wanted = {kind.name: RENAMED.get(kind.name, kind.name) for kind in of_one_size if kind.name not in turned}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(wanted.values())
+    for before, after in wanted.items():
+        assert_restored(folder / before, tmp_path / "out" / after)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_each_kind_alone(kind: Kind, tmp_path: Path) -> None:
+    folder = filled(tmp_path / "in", {kind.name: kind.data})
+    through(folder, tmp_path / "out")
+    (after,) = (tmp_path / "out").iterdir()
+    assert_restored(folder / kind.name, after)
+
+
+@pytest.mark.parametrize(("name", "data", "words"), list(refused()), ids=[name for name, _, _ in refused()])
+def test_what_is_not_kept_is_refused_before_anything_is_coded(
+    name: str, data: bytes, words: str, tmp_path: Path
+) -> None:
+    folder = filled(tmp_path, {"a.png": png(noise(3)), name: data})
+    with pytest.raises(DataError, match=name) as caught:
+        taken(folder)
+    assert words in str(caught.value)
+
+
+samples = st.builds(
+    lambda channels, deep, seed, few: noise(channels, seed, bits=16 if deep else few),
+    st.sampled_from([1, 2, 3, 4]),
+    st.booleans(),
+    st.integers(0, 2**31),
+    st.integers(1, 8),
+)
+name = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\\\0"), min_size=1, max_size=20)
+
+
+def file_of(pixels: Samples, suffix: str) -> bytes | None:
+    """A file of these samples, or None where the format has none."""
+    deep, channels = pixels.dtype == np.uint16, pixels.shape[2]
+    if suffix.lower() in (".tif", ".tiff"):
+        return None if channels == 2 else tiff([pixels])
+    if suffix.lower() == ".bmp":
+        return None if deep or channels in (2, 4) else saved(pixels, "BMP")
+    return png(pixels)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    files=st.dictionaries(
+        st.tuples(name, st.sampled_from(["", ".png", ".PNG", ".bmp", ".tif", ".jpg", ".odd"])),
+        samples,
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_any_files_of_any_names(
+    files: dict[tuple[str, str], Samples], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Restored under names of their own that all differ, with every bit and their time."""
+    place = tmp_path_factory.mktemp("any")
+    made = {f"{stem}{suffix}": file_of(pixels, suffix) for (stem, suffix), pixels in files.items()}
+    made = {file: data for file, data in made.items() if data is not None and file not in (".", "..")}
+    if not made:
+        return
+    folder = filled(place / "in", {file: data for file, data in made.items() if data is not None})
+    through(folder, place / "out", MODEL)
+    after = sorted(place.joinpath("out").iterdir())
+    assert len(after) == len(made)
+    for before in folder.iterdir():
+        kept = place / "out" / before.name
+        if kept.suffix.lower() in (".png", ".bmp"):
+            assert_restored(before, kept)
+    contents = sorted(repr(content(read_original(path, path.name))) for path in folder.iterdir())
+    assert sorted(repr(content(read_original(path, path.name))) for path in after) == contents
+
+
+def test_both_decoders_know_transparency_and_low_bytes(tmp_path: Path) -> None:
+    chosen = ("png rgba 16.png", "png la.png", "moving grey.gif", "png l.png", "turned 3.png", "profile.png")
+    folder = filled(tmp_path / "in", {kind.name: kind.data for kind in KINDS if kind.name in chosen})
+    data = through(folder, tmp_path / "out", MODEL)
+    found = reader.read(data)
+    archive = read(data)
+    notes, model = archive.notes(), model_of(archive)
+    np.testing.assert_array_equal(found.images["train"], restore(archive, model, 0))
+    planes = planes_of(archive, notes, model, 0)
+    assert len(found.planes["train"]) == len(planes) == 8
+    for (alpha, low), mine in zip(found.planes["train"], planes, strict=True):
+        for theirs, ours in ((alpha, mine.alpha), (low, mine.low)):
+            assert (theirs is None) == (ours is None)
+            if ours is not None:
+                np.testing.assert_array_equal(theirs, ours)
+    assert [one["orientation"] for one in found.traits["train"] if "orientation" in one] == [3]
+    assert sum("profile" in one for one in found.traits["train"]) == 1
+    assert sum(one.get("follows", False) for one in found.traits["train"]) == 2
+
+
+def test_an_archive_without_extras_is_of_the_first_version(tmp_path: Path) -> None:
+    data = through(filled(tmp_path / "in", {"a.png": png(noise(1))}), tmp_path / "out")
+    assert data[8:10] == b"\2\0"  # the time of a file is an extra
+    assert compress(noise(1)[None], tiny((6, 5, 1, 256), palette=tuple(range(256))))[8:10] == b"\1\0"
+
+
+def test_grey_files_in_a_colour_model_come_back_grey(tmp_path: Path) -> None:
+    folder = filled(tmp_path / "in", {"grey.png": png(noise(1)), "colour.png": png(noise(3))})
+    through(folder, tmp_path / "out")
+    with Image.open(tmp_path / "out" / "grey.png") as picture:
+        assert picture.mode == "L"
+
+
+def test_colours_do_not_go_into_a_grey_model(tmp_path: Path) -> None:
+    images = taken(filled(tmp_path, {"colour.png": png(noise(3))}))
+    with pytest.raises(DataError, match="expected grey images, found colour in train; convert it to grey"):
+        compress_splits({"train": images}, tiny((6, 5, 1, 256), palette=tuple(range(256))))
+
+
+def test_values_that_the_model_does_not_know_are_refused_before_coding(tmp_path: Path) -> None:
+    images = taken(filled(tmp_path, {"a.png": png(noise(1, bits=1)), "b.png": png(noise(1))}))
+    with pytest.raises(DataError, match=r"b.png"):
+        images.through(images.shape.model_copy(update={"levels": 2}), np.array([0, 1], np.uint8), "train")
+
+
+def test_a_file_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:
+    images = taken(filled(tmp_path, {"a.png": png(noise(4))}))
+    filled(tmp_path, {"a.png": png(noise(3))})
+    with pytest.raises(DataError, match=r"a.png changed while it was compressed"):
+        images.batch([0])
+
+
+@pytest.mark.parametrize("mode", ["set", "tour"])
+def test_transparency_is_not_forgotten_with_the_order(mode: str, tmp_path: Path) -> None:
+    images = taken(filled(tmp_path, {"a.png": png(noise(4))}))
+    with pytest.raises(DataError, match=r"a.png has transparency, which an archive keeps in the mode list alone"):
+        compress_splits({"train": images}, MODEL, modes=[mode])  # type: ignore[list-item]
+
+
+def test_arrays_would_lose_transparency(tmp_path: Path) -> None:
+    data = through(filled(tmp_path / "in", {"a.png": png(noise(4))}), tmp_path / "out")
+    with pytest.raises(ArchiveError, match="restore it into a folder"):
+        decompress(data)
+
+
+def detailed(tmp_path: Path) -> bytes:
+    files = {"a.png": png(noise(4, 1)), "b.png": png(noise(4, 2, bits=16)), "c.tif": tiff([noise(3), noise(3, 1)])}
+    return through(filled(tmp_path / "in", files), tmp_path / "out", MODEL)
+
+
+def everything(data: bytes) -> None:
+    archive = read(data)
+    notes, model = archive.notes(), model_of(archive)
+    for number in range(len(archive.header.blocks)):
+        planes_of(archive, notes, model, number)
+
+
+def test_damage_to_planes_and_details_is_named(tmp_path: Path) -> None:
+    data = detailed(tmp_path)
+    everything(data)
+    parts = Parts.of(data)
+    damaged = bytearray(data)
+    damaged[-3] ^= 1
+    with pytest.raises(ArchiveError, match="transparency or low bytes of block 1 of 1"):
+        everything(bytes(damaged))
+    damaged = bytearray(data)
+    damaged[data.index(parts.details) + 3] ^= 1
+    with pytest.raises(ArchiveError, match="the table of details is damaged"):
+        everything(bytes(damaged))
+
+
+def test_every_truncation_is_refused(tmp_path: Path) -> None:
+    data = detailed(tmp_path)
+    for length in range(0, len(data), 7):
+        with pytest.raises(ArchiveError):
+            read(data[:length])
+
+
+def test_planes_of_other_images_are_refused(tmp_path: Path) -> None:
+    data = detailed(tmp_path)
+    for planes in (
+        b"",
+        b"no zlib",
+        zlib.compress(b""),
+        zlib.compress(bytes(10**7)),
+        zlib.compress(bytes(179)),
+        zlib.compress(bytes(181)),
+    ):
+        parts = Parts.of(data)
+        parts.planes[0] = planes
+        with pytest.raises(ArchiveError) as caught:
+            everything(parts.joined())
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"profiles":[],"splits":[]}',
+        b'{"profiles":[],"splits":[{"traits":[]}]}',
+        b'{"profiles":[],"splits":[{"traits":[{}],"which":[0]}]}',
+        b'{"profiles":[],"splits":[{"traits":[{}],"which":[0,0,0,1]}]}',
+        b'{"profiles":[],"splits":[{"traits":[{}],"which":[0,0,0,-1]}]}',
+        b'{"profiles":[],"splits":[{"traits":[{}],"modified":[0]}]}',
+        b'{"profiles":[],"splits":[{"traits":[{}],"modified":[0,0,0,1e99]}]}',
+        b'{"profiles":[],"splits":[{"traits":[{"profile":0}]}]}',
+        b'{"profiles":["?"],"splits":[{"traits":[{"profile":0}]}]}',
+        b'{"profiles":[],"splits":[{"traits":[{"follows":true}]}]}',
+        b'{"profiles":[],"splits":[{"traits":[{},{"follows":true}],"which":[0,1,0,0]}]}',
+        b'{"profiles":[],"splits":[{"traits":[{"orientation":9}]}]}',
+        b'{"profiles":[],"splits":[{"traits":[{"channels":2}]}]}',
+        b'{"profiles":[],"splits":[{"traits":[{"duration":-1}]}]}',
+        b'{"profiles":[],"splits":[{"traits":[{"dpi":[1,NaN]}]}]}',
+        b'{"profiles":[],"splits":[{"traits":[{"colour":1}]}]}',
+        b"[" * 10**5,
+        b" " * 2**26,
+    ],
+)
+def test_details_that_do_not_fit(text: bytes, tmp_path: Path) -> None:
+    parts = Parts.of(detailed(tmp_path))
+    parts.details = zlib.compress(text)
+    with pytest.raises(ArchiveError, match="details of the images do not fit"):
+        everything(parts.joined())
+
+
+def test_details_belong_to_the_later_version(tmp_path: Path) -> None:
+    data = detailed(tmp_path)
+    parts = Parts.of(data)
+    parts.version = 1
+    with pytest.raises(ArchiveError, match="contradicts its version 1"):
+        read(parts.joined())
+    parts = Parts.of(data)
+    parts.details = b""
+    with pytest.raises(ArchiveError, match="contradicts"):
+        read(parts.joined())
+
+
+def test_a_file_of_which_frames_are_lost_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archiver, "BLOCK_IMAGES", 2)
+    files = {"a.png": png(noise(3)), "b.tif": tiff([noise(3, 1), noise(3, 2), noise(3, 3)])}
+    images = taken(filled(tmp_path / "in", files))
+    archive = read(compress_splits({"train": images}, MODEL))
+    model = model_of(archive)
+    lacking = write_folder(tmp_path / "out", archive, archive.notes(), [(0, restore(archive, model, 0))])
+    assert lacking == ["b.tif"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+NAMES = {
+    ("a.jpg", "a.png"): ["a.jpg.png", "a.png"],
+    ("a.jpg", "a.jpg.png", "a.png"): ["a.jpg (2).png", "a.jpg.png", "a.png"],
+    ("a.bmp", "a.png/b.png"): ["a.bmp", "a.png/b.png"],
+    ("a.jpg", "a.png/b.png"): ["a.jpg.png", "a.png/b.png"],
+    ("A.png", "a.png"): ["A.png", "a.png"],
+    ("..png", "...", "x"): ["..png.png", "....png", "x.png"],
+    ("photo.PNG", "scan.TIF", "p.jpeg"): ["photo.PNG", "scan.TIF", "p.png"],
+    ("a" * 251 + ".jpg",): ["a" * 251 + ".png"],
+}
+
+
+def named(files: tuple[str, ...], folds: bool = False) -> list[str]:
+    notes = [Notes(files=list(files))]
+    return restored_names(["train"], notes, [len(files)], (6, 5, 1), folded if folds else str)[0]
+
+
+@pytest.mark.parametrize("files", NAMES, ids=str)
+def test_names_of_restored_files(files: tuple[str, ...]) -> None:
+    assert named(files) == NAMES[files]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [("a\\b.png",), ("a" * 256 + ".png",), ("x/../y.png",), ("a.png", "a.png")],
+    ids=["backslash", "long", "parent", "twice"],
+)
+def test_names_that_cannot_be_restored_are_refused(files: tuple[str, ...]) -> None:
+    with pytest.raises(ArchiveError):
+        named(files)
+
+
+def test_names_that_grow_too_long_are_refused() -> None:
+    with pytest.raises(ArchiveError, match="more than a file system keeps"):
+        named(("a" * 251 + ".jpg", "a" * 251 + ".png"))
+
+
+def test_names_on_file_systems_without_case() -> None:
+    composed, apart = unicodedata.normalize("NFC", "é.png"), unicodedata.normalize("NFD", "é.png")
+    files = ("A.png", "a.png", "b.jpg", "B.PNG", composed, apart, "ß.png", "SS.png")
+    found = named(files, folds=True)
+    assert len({folded(name) for name in found}) == len(files)
+    assert found[:4] == ["A.png", "a (2).png", "b.jpg.png", "B.PNG"]
+
+
+def test_a_file_system_without_case_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = filled(tmp_path / "in", {"A.png": png(noise(3)), "a.png": png(noise(3, 1))})
+    assert not output_module._folds(tmp_path)
+    monkeypatch.setattr(output_module, "_folds", lambda _: True)
+    through(folder, tmp_path / "out", MODEL)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"A.png", "a (2).png"}
+
+
+@pytest.mark.parametrize("labels", [["", "b"], ["a", "b/c"]])
+def test_labels_that_are_no_folders(labels: list[str]) -> None:
+    notes = [Notes(labels=[0, 1], label_names=labels)]
+    found = restored_names(["train"], notes, [2], (6, 5, 1))[0]
+    assert found == [f"{label}/{row:06}.png".lstrip("/") for row, label in enumerate(labels)]
+    with pytest.raises(ArchiveError):
+        restored_names(["train"], [replace(notes[0], label_names=["..", "b"])], [2], (6, 5, 1))
+
+
+def test_traits_are_shared_and_profiles_written_once(tmp_path: Path) -> None:
+    profile = next(kind for kind in KINDS if kind.name == "profile.png").data
+    data = through(filled(tmp_path / "in", {f"{n}.png": profile for n in range(30)}), tmp_path / "out", MODEL)
+    archive = read(data)
+    assert len(set(archive.notes()[0].traits or ())) == 1
+    assert archive.header.details is not None
+    assert archive.header.details.bytes < 1000
+
+
+def test_orientations_are_put_back(tmp_path: Path) -> None:
+    square = noise(3, size=(5, 5))
+    files = {
+        f"{value}.{suffix}": saved(square, form, exif=orientation(value), **options)
+        for value in range(1, 9)
+        for suffix, form, options in (("png", "PNG", {}), ("tif", "TIFF", {}), ("webp", "WEBP", {"lossless": True}))
+    }
+    folder = filled(tmp_path / "in", files)
+    through(folder, tmp_path / "out")
+    for name in files:
+        assert_restored(folder / name, tmp_path / "out" / name)
+        assert read_original(tmp_path / "out" / name, name).orientation == int(name[0])

@@ -1,0 +1,98 @@
+"""Integer models stay beside their run under their identities: archives depend on them after it was trained on."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from acn.codec import store
+from acn.codec.modelfile import identity, to_bytes
+from acn.codec.store import frozen_model, kept_file, kept_model, named, wanted_model
+from acn.data import Collection
+from acn.distributions import GaussianPrior
+from acn.errors import ArchiveError
+from acn.runs import FROZEN, PRIOR, Run, StoredPriors, save_priors
+from acn.training.state import TrainingState, save_state
+from tests.training.conftest import Bench, acn_of
+
+HOUR = 3600
+
+
+@pytest.fixture
+def trained(tmp_path: Path, digits: Collection) -> tuple[Run, TrainingState]:
+    run, state = Bench(tmp_path, digits).begin("run")
+    save_state(run, state)
+    mixture = GaussianPrior(torch.ones(1).double(), torch.zeros(1, 3).double(), torch.ones(1, 3).double())
+    save_priors(run, StoredPriors(mixture, torch.randn(20, 3)))
+    return run, state
+
+
+@pytest.fixture(scope="module")
+def digits() -> Collection:
+    from acn.config import Config
+    from acn.data import open_collection
+
+    return open_collection(Config().data)
+
+
+def train_on(run: Run, state: TrainingState) -> None:
+    """Change the weights, an hour later."""
+    with torch.no_grad():
+        acn_of(state, averaged=True).encoder.code.weight.mul_(1.5)
+    save_state(run, state)
+    written = run.checkpoint.stat().st_mtime + HOUR
+    for file in (run.checkpoint, run.path / PRIOR):
+        os.utime(file, (written, written))
+
+
+def listing(run: Run) -> dict[str, tuple[int, int]]:
+    return {path.name: (path.stat().st_mtime_ns, path.stat().st_size) for path in run.path.iterdir()}
+
+
+def test_models_of_earlier_weights_are_kept(trained: tuple[Run, TrainingState]) -> None:
+    run, state = trained
+    first = identity(to_bytes(frozen_model(run)))
+    assert (run.path / named(first)).exists()
+    assert kept_file(run) == run.path / named(first)
+    train_on(run, state)
+    assert kept_model(run) is None
+    second = identity(to_bytes(frozen_model(run)))
+    os.utime(run.path / named(second), (written := run.checkpoint.stat().st_mtime + 1, written))
+    assert second != first
+    for wanted in (first, second):
+        assert identity(to_bytes(wanted_model(run, wanted))) == wanted
+    assert identity(to_bytes(frozen_model(run))) == second
+
+
+def test_reading_writes_nothing(trained: tuple[Run, TrainingState], monkeypatch: pytest.MonkeyPatch) -> None:
+    run, state = trained
+    first = identity(to_bytes(frozen_model(run)))
+    train_on(run, state)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("written")
+
+    monkeypatch.setattr(store, "write_atomically", refuse)
+    before = listing(run)
+    assert identity(to_bytes(wanted_model(run, first))) == first
+    with pytest.raises(
+        ArchiveError, match=f"expected {'0' * 16}, found .*{first[:16]}.* restore frozen-{'0' * 16}.acnm"
+    ):
+        wanted_model(run, "0" * 64)
+    assert listing(run) == before
+    # The present weights, which were never frozen before, serve as well.
+    present = identity(to_bytes(store._frozen_now(run)))
+    assert identity(to_bytes(wanted_model(run, present))) == present
+    assert listing(run) == before
+
+
+def test_the_file_of_older_runs_is_found(trained: tuple[Run, TrainingState]) -> None:
+    run, _ = trained
+    first = identity(to_bytes(frozen_model(run)))
+    (run.path / named(first)).rename(run.path / FROZEN)
+    assert kept_file(run) == run.path / FROZEN
+    assert identity(to_bytes(wanted_model(run, first))) == first
+    (run.path / FROZEN).write_bytes(b"ACNM")
+    with pytest.raises(ArchiveError, match="delete it to have it made again"):
+        frozen_model(run)

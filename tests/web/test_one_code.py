@@ -1,0 +1,121 @@
+"""One file, one code: on the command line, from its pixels in Python, and dropped into the explorer."""
+
+import asyncio
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps
+
+import acn
+from acn.cli.compress import compress
+from acn.cli.decompress import decompress
+from acn.cli.encode import write_codes
+from acn.data import Collection
+from acn.errors import DataError
+from acn.runs import Run, load_model
+from acn.web.studio import Studio
+from acn.web.uploads import read_upload
+from tests.web.conftest import make_run, write_images
+
+SIDEWAYS, MIRRORED = 6, 2
+
+
+def noise(*shape: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def photo(kind: str) -> bytes:
+    """Return a file whose upright image is 6 high and 5 wide."""
+    picture, options = {
+        "turned": (Image.fromarray(noise(5, 6, 3)), {"format": "JPEG", "exif": _turned(SIDEWAYS)}),
+        "mirrored": (Image.fromarray(noise(6, 5, 3)), {"format": "PNG", "exif": _turned(MIRRORED)}),
+        "transparent": (Image.fromarray(noise(6, 5, 4)), {"format": "PNG"}),
+        "turned and transparent": (Image.fromarray(noise(5, 6, 4)), {"format": "PNG", "exif": _turned(SIDEWAYS)}),
+        "grey and transparent": (Image.fromarray(noise(6, 5, 2), "LA"), {"format": "PNG"}),
+        "palette": (Image.fromarray(noise(6, 5, 3)).quantize(9), {"format": "PNG", "transparency": 3}),
+        "grey": (Image.fromarray(noise(6, 5)), {"format": "PNG"}),
+        "plain": (Image.fromarray(noise(6, 5, 3)), {"format": "BMP"}),
+    }[kind]
+    stream = io.BytesIO()
+    picture.save(stream, **options)  # type: ignore[arg-type]
+    return stream.getvalue()
+
+
+def _turned(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    return exif
+
+
+def by_pillow(data: bytes) -> NDArray[np.uint8]:
+    """Return pixels `[H, W, 3]` as Pillow alone turns them and lays them on black."""
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGBA")
+    return np.asarray(Image.alpha_composite(Image.new("RGBA", upright.size, (0, 0, 0, 255)), upright))[..., :3]
+
+
+def code_of_source(run: Run, source: Path, out: Path) -> NDArray[np.float32]:
+    write_codes(run, load_model(run), str(source), out, lambda *_: lambda _: None)
+    codes: NDArray[np.float32] = np.load(out)["codes"]
+    return codes
+
+
+def code_of_upload(run: Run, data: bytes) -> NDArray[np.float32]:
+    studio = Studio(load_model(run))
+    try:
+        return asyncio.run(studio.encode(read_upload(data, run.shape, run.palette).levels)).numpy()
+    finally:
+        studio.close()
+
+
+KINDS = ["turned", "mirrored", "transparent", "turned and transparent", "grey and transparent", "palette", "grey"]
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "plain"])
+def test_one_file_has_one_code(kind: str, colour_run: tuple[Run, Collection], tmp_path: Path) -> None:
+    run, data = colour_run[0], photo(kind)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a").write_bytes(data)
+    code = acn.load(run.path).encode(by_pillow(data)[None])[0]
+    np.testing.assert_array_equal(code_of_source(run, tmp_path / "photos", tmp_path / "codes.npz")[0], code)
+    np.testing.assert_array_equal(code_of_upload(run, data), code)
+
+
+def test_grey_images_are_accepted_by_a_model_of_colour_everywhere(
+    colour_run: tuple[Run, Collection], tmp_path: Path
+) -> None:
+    run, pixels = colour_run[0], noise(3, 6, 5)
+    (tmp_path / "grey").mkdir()
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / "grey" / f"{number}.png")
+    np.savez(tmp_path / "grey.npz", images=pixels)
+    model = acn.load(run.path)
+    codes = model.encode(np.repeat(pixels[..., None], 3, axis=3))
+    np.testing.assert_array_equal(model.encode(pixels), codes)
+    for source in (tmp_path / "grey", tmp_path / "grey.npz"):
+        np.testing.assert_array_equal(code_of_source(run, source, tmp_path / f"{source.name}-codes.npz"), codes)
+        archive, back = tmp_path / f"{source.name}.acn", tmp_path / f"{source.name}-back"
+        compress([str(run.path), str(source), str(archive)])
+        decompress(archive, back)
+        restored = [np.asarray(Image.open(file).convert("RGB")) for file in sorted(back.iterdir())]
+        np.testing.assert_array_equal(restored, np.repeat(pixels[..., None], 3, axis=3))
+
+
+def test_colour_images_are_refused_by_a_model_of_grey_in_one_sentence(tmp_path: Path) -> None:
+    run, _ = make_run(tmp_path / "run", f"data.source={write_images(tmp_path / 'images.npz', noise(60, 6, 5))}")
+    pixels = noise(3, 6, 5, 3)
+    (tmp_path / "colour").mkdir()
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / "colour" / f"{number}.png")
+    np.savez(tmp_path / "colour.npz", images=pixels)
+    words = "expected grey images, found colour in .*; convert it to grey, or take a model of colour images"
+    with pytest.raises(DataError, match=words):
+        acn.load(run.path).encode(pixels)
+    for source in (tmp_path / "colour", tmp_path / "colour.npz"):
+        with pytest.raises(DataError, match=words):
+            code_of_source(run, source, tmp_path / "codes.npz")
+        with pytest.raises(DataError, match=words):
+            compress([str(run.path), str(source), str(tmp_path / "a.acn")])
+        assert not (tmp_path / "a.acn").exists()
