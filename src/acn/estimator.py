@@ -11,6 +11,7 @@ import math
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, Self, overload
@@ -137,7 +138,9 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         with self._folder() as folder:
             if self.run is not None:
                 _write_splits(folder / ARRAYS, collection)
-                config = override(config, [f"data.source={(folder / ARRAYS).absolute()}"])
+                source = str((folder / ARRAYS).absolute())
+                config = override(config, [f"data.source={source}"])
+                collection = replace(collection, provenance=collection.provenance | {"source": source})
             run, state = begin(folder, with_fewer_neighbours(config, len(collection.train)), collection, device)
             _train(run, state, collection, bool(self.verbose))
             model = _evaluated(run, collection, device)
