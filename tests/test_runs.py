@@ -83,17 +83,15 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_pipe_receives_the_bytes_and_stays(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe.txt"
-    os.mkfifo(pipe)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        write_text_atomically(pipe, "text")
-        assert os.read(reader, 100) == b"text"
-    finally:
-        os.close(reader)
-    assert stat.S_ISFIFO(pipe.stat().st_mode)
-    assert list(tmp_path.iterdir()) == [pipe]
+def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for path in (tmp_path / "pipe", tmp_path / "link", Path("/dev/stdout"), Path("/dev/null")):
+        before = os.lstat(path)
+        with pytest.raises(StorageError, match="is a device or a pipe, which no file may replace"):
+            write_text_atomically(path, "text")
+        assert os.lstat(path)[:2] == before[:2]  # mode and inode
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:

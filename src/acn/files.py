@@ -20,21 +20,21 @@ except ImportError:  # Windows, which lets nobody delete a file that is open, so
     fcntl = None  # type: ignore[assignment]
 
 TEMPORARY = ".acn-"
+DEVICES = Path("/dev")
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, flush it to the disk, and rename it into place.
 
-    An interruption at any moment leaves the earlier file, or none, but never a part of one. A device or a pipe, such as
-    /dev/stdout, receives the bytes of the file instead of giving way to it.
+    An interruption at any moment leaves the earlier file, or none, but never a part of one.
 
     Raises:
-        StorageError: the disk is full, read-only or refuses access.
+        StorageError: the disk is full, read-only or refuses access; or `path` is a device or a pipe.
     """
+    # Root could rename a file over /dev/full, or over the link /dev/stdout.
+    if path.parent.resolve() == DEVICES or (path.exists() and not path.is_file() and not path.is_dir()):
+        raise StorageError(f"{path} is a device or a pipe, which no file may replace; choose another name")
     with _refusals(path):
-        if path.exists() and not path.is_file() and not path.is_dir():
-            _write_through(path, write)
-            return
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix stays: some writers choose their format by it.
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{TEMPORARY}{path.stem[:64]}-", suffix=path.suffix)
@@ -104,14 +104,6 @@ def _refusals(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise storage_error(error, path) from error
-
-
-def _write_through(path: Path, write: Callable[[Path], object]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        temporary = Path(folder) / f"file{path.suffix}"
-        write(temporary)
-        with temporary.open("rb") as source, path.open("wb") as stream:
-            shutil.copyfileobj(source, stream)
 
 
 def _lock(handle: int) -> None:

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from tests.test_runs import holder
-from tests.training.conftest import TINY
+from tests.training.conftest import TINY, long_training
 
 SMALL = [part for item in TINY for part in ("--set", item)]
 
@@ -189,17 +188,7 @@ def test_two_processes_do_not_train_one_run(trained: tuple[Path, subprocess.Comp
 
 
 def test_ctrl_c_saves_and_says_how_to_resume(tmp_path: Path) -> None:
-    arguments = ["train", "digits", "--out", "run", *SMALL, "--set", "training.epochs=100000"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "acn", *arguments],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    metrics, limit = tmp_path / "run" / "metrics.jsonl", time.monotonic() + 60
-    while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < limit:
-        time.sleep(0.05)
+    process = long_training(tmp_path)
     os.kill(process.pid, signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +35,22 @@ def tiny_settings(name: str) -> tuple[str, ...]:
     """Those of `TINY` that the family `name` reads."""
     read = {path for path, _, _ in described(override(Config(), [f"model.name={name}"]))}
     return tuple(item for item in TINY if item.split("=")[0] in read)
+
+
+def long_training(folder: Path) -> subprocess.Popen[str]:
+    """Start a training of hours in `folder`/run by the command line, and wait until it is under way."""
+    options = [part for item in [*TINY, "training.epochs=100000"] for part in ("--set", item)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "acn", "train", "digits", "--out", "run", *options],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    metrics, limit = folder / "run" / "metrics.jsonl", time.monotonic() + 120
+    while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < limit:
+        time.sleep(0.05)
+    return process
 
 
 @dataclass(frozen=True)

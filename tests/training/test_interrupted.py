@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from acn.errors import BusyError, RunError
 from acn.files import write_atomically
 from acn.runs import Run, check_there, create_run, held, open_run
 from acn.training.opening import resume_or_begin
-from tests.training.conftest import TINY, Bench
+from tests.training.conftest import Bench, long_training
 
 CLOCK = ("seconds", "images_per_second", "search_share")
 
@@ -150,28 +149,12 @@ def test_one_function_begins_and_goes_on(bench: Bench) -> None:
     assert open_run(path) == run
 
 
-def _training(folder: Path) -> subprocess.Popen[str]:
-    """Start a long training in `folder`/run, and wait until it is under way."""
-    options = [part for item in [*TINY, "training.epochs=100000"] for part in ("--set", item)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "acn", "train", "digits", "--out", "run", *options],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    metrics, limit = folder / "run" / "metrics.jsonl", time.monotonic() + 120
-    while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < limit:
-        time.sleep(0.05)
-    return process
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("signals", "status"), [([signal.SIGTERM], 130), ([signal.SIGINT] * 2, 130), ([signal.SIGTERM] * 2, 130)]
 )
 def test_signals_end_a_training_cleanly(tmp_path: Path, signals: list[signal.Signals], status: int) -> None:
-    process = _training(tmp_path)
+    process = long_training(tmp_path)
     for number in signals:
         os.kill(process.pid, number)
     _, errors = process.communicate(timeout=60)
@@ -183,7 +166,7 @@ def test_signals_end_a_training_cleanly(tmp_path: Path, signals: list[signal.Sig
 
 @pytest.mark.slow
 def test_a_folder_removed_under_the_command_is_a_sentence(tmp_path: Path) -> None:
-    process = _training(tmp_path)
+    process = long_training(tmp_path)
     shutil.rmtree(tmp_path / "run")
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (

@@ -1,11 +1,16 @@
 """Runs with tiny untrained networks: what the explorer shows is the same for good and for bad models."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import uvicorn
 from numpy.typing import NDArray
+from starlette.types import ASGIApp
 
 from acn.config import override
 from acn.data import Collection, open_collection
@@ -17,6 +22,7 @@ from acn.runs import WEIGHTS, Run, StoredPriors, create_run, load_model, save_pr
 from acn.tensors import write_tensors
 from acn.web.atlas import Atlas, open_atlas
 from acn.web.explorer import Load, Progress
+from acn.web.server import configured, listen
 from tests.training.conftest import TINY
 
 
@@ -69,3 +75,17 @@ def colour_run(tmp_path: Path) -> tuple[Run, Collection]:
     """Return a run on colour images that are not square and have no labels."""
     images = np.random.default_rng(0).integers(0, 256, (60, 6, 5, 3), dtype=np.uint8)
     return make_run(tmp_path / "colour", f"data.source={write_images(tmp_path / 'colour.npz', images)}")
+
+
+@contextmanager
+def served(app: ASGIApp) -> Iterator[int]:
+    """Serve on a thread of this process as `acn explore` does, and yield the port."""
+    with listen("127.0.0.1", 0) as listening:
+        server = uvicorn.Server(configured(app))
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join()

@@ -7,12 +7,11 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 
 import pytest
-import uvicorn
 from starlette.responses import StreamingResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from acn.data import Collection
 from acn.runs import Run
@@ -20,26 +19,12 @@ from acn.web import connection, routes
 from acn.web.guard import HEADERS
 from acn.web.once import Once
 from acn.web.routes import MOST_LANDING
-from acn.web.server import Backstage, configured, front, listen
+from acn.web.server import Backstage, front
 from acn.web.uploads import MOST_BYTES
-from tests.web.conftest import loads
+from tests.web.conftest import loads, served
 from tests.web.test_uploads import encoded, noise
 
 PATIENCE = 20.0  # seconds after which a test gives up
-
-
-@contextmanager
-def served(app: ASGIApp) -> Iterator[int]:
-    """Serve on a thread of this process as `acn explore` does, and yield the port."""
-    with listen("127.0.0.1", 0) as listening:
-        server = uvicorn.Server(configured(app))
-        thread = threading.Thread(target=server.run, args=([listening],))
-        thread.start()
-        try:
-            yield listening.getsockname()[1]
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 @pytest.fixture(scope="module")

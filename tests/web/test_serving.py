@@ -7,17 +7,15 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import uvicorn
 
 from acn.data import Collection
 from acn.errors import UsageError
@@ -29,7 +27,7 @@ from acn.web.guard import is_own
 from acn.web.routes import build_api
 from acn.web.server import address, listen
 from acn.web.studio import MOST_WAITING, BusyError, Studio
-from tests.web.conftest import loads, make_run, write_images
+from tests.web.conftest import loads, make_run, served, write_images
 
 
 def wait_until(ready: Callable[[], bool], seconds: float = 20) -> None:
@@ -152,28 +150,9 @@ def test_names_that_are_its_own() -> None:
     assert not is_own("[evil]", {"box"})
 
 
-@contextmanager
-def served(explorer: Explorer) -> Iterator[int]:
-    """Serve on a thread of this process and yield the port."""
-    with listen("127.0.0.1", 0) as listening:
-        server = uvicorn.Server(
-            uvicorn.Config(
-                build_api(explorer), lifespan="off", log_level="error", http="h11", timeout_graceful_shutdown=1
-            )
-        )
-        thread = threading.Thread(target=server.run, args=([listening],))
-        thread.start()
-        try:
-            yield listening.getsockname()[1]
-        finally:
-            server.should_exit = True
-            thread.join()
-            explorer.close()
-
-
 def test_nothing_is_drawn_for_a_browser_that_has_gone(digits_run: tuple[Run, Collection]) -> None:
     explorer = Explorer(loads(*digits_run))
-    with served(explorer) as port:
+    with closing(explorer), served(build_api(explorer)) as port:
         browsers = [socket.create_connection(("127.0.0.1", port)) for _ in range(5)]
         for row, browser in enumerate(browsers):
             browser.sendall(f"GET /item/{row}/dream?steps=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from acn.cli.options import minutes
+from acn.cli.options import minutes_option
 from acn.cli.outputs import ForceOption, check_output
 
 if TYPE_CHECKING:
@@ -47,15 +47,7 @@ def compress(
     batch: Annotated[
         int, typer.Option(min=1, max=4096, help="Images decoded side by side: more are faster, a few bytes dearer.")
     ] = 256,
-    train_minutes: Annotated[
-        float | None,
-        typer.Option(
-            metavar="M",
-            parser=minutes,
-            help="Train a small model on SOURCE itself for M minutes (M > 0).",
-            show_default=False,
-        ),
-    ] = None,
+    train_minutes: Annotated[float | None, minutes_option("Train a small model on SOURCE itself for M minutes")] = None,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Decode everything before writing.")] = True,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop if files would be left out, or something in them would be dropped.")

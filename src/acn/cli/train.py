@@ -12,7 +12,7 @@ import typer
 
 from acn.cli.drawing import SkipDamagedOption
 from acn.cli.evaluate import DeviceOption, evaluate_and_show
-from acn.cli.options import minutes
+from acn.cli.options import minutes_option
 from acn.families import family_names
 
 if TYPE_CHECKING:
@@ -65,15 +65,7 @@ def train(
             "--set", metavar="KEY=VALUE", help="Change a setting, such as memory.neighbours=10.", show_default=False
         ),
     ] = None,
-    max_minutes: Annotated[
-        float | None,
-        typer.Option(
-            metavar="M",
-            parser=minutes,
-            help="Finish training, schedule and all, in M minutes (M > 0).",
-            show_default=False,
-        ),
-    ] = None,
+    max_minutes: Annotated[float | None, minutes_option("Finish training, schedule and all, in M minutes")] = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.", show_default=False)
     ] = None,
