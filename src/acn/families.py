@@ -163,4 +163,4 @@ def family_names(*, conditional: bool = False) -> str:
 
 def code_size(settings: ModelSettings) -> int:
     """D, 0 for a model without codes."""
-    return 0 if isinstance(settings, PixelCNNSettings) else settings.code_size
+    return getattr(settings, "code_size", 0)

@@ -121,14 +121,15 @@ def test_codes_go_to_a_file(work: Path) -> None:
         ),
         (
             ("sample", "{kind}", "--prior", "associative"),
-            "a {name} has no associative prior; its unconditional priors are ",
+            "the {name} has no associative prior; choose from: {priors}",
         ),
     ],
 )
 def test_what_needs_a_neighbour_is_refused(work: Path, kind: str, command: tuple[str, ...], sentence: str) -> None:
     files = set(work.rglob("*"))
     said = refused(acn(*(part.format(kind=kind) for part in command), cwd=work), 2)
-    assert said.startswith(f"acn: {sentence.format(name=NAMES[kind])}")
+    priors = "mixture, own" if kind != "pixelcnn" else "own"
+    assert said == f"acn: {sentence.format(name=NAMES[kind], priors=priors)}\n"
     assert set(work.rglob("*")) == files
 
 
@@ -153,7 +154,9 @@ def test_archives_need_an_acn(work: Path, kind: str, command: tuple[str, ...]) -
     ],
 )
 def test_what_needs_codes_is_refused(work: Path, command: tuple[str, ...]) -> None:
+    purposes = {"neighbours": "the search by code", "export-projector": "the projector"}
     files = set(work.rglob("*"))
     sentence = refused(acn(*command, cwd=work), 2)
-    assert "needs codes, which a Gated PixelCNN does not have; use another run" in sentence
+    purpose = purposes.get(command[0], "encoding")
+    assert sentence == f"acn: {purpose} needs codes, which a Gated PixelCNN does not have; use another run\n"
     assert set(work.rglob("*")) == files

@@ -106,5 +106,7 @@ def test_codes_come_from_the_prior_that_is_named(model: ACN) -> None:
 def test_a_prior_that_the_model_lacks_is_refused(model: ACN) -> None:
     mixture = GaussianPrior(torch.ones(1), torch.zeros(1, 3), torch.ones(1, 3))
     priors = StoredPriors(mixture, torch.zeros(2, 3), "mixture")
-    with pytest.raises(UsageError, match="has no own prior; its unconditional priors are mixture and associative"):
+    with pytest.raises(
+        UsageError, match="the Associative Compression Network has no own prior; choose from: mixture, associative"
+    ):
         draw_codes(model, priors, 1, torch.Generator(), "own")

@@ -30,12 +30,13 @@ def unconditional_priors(model: Model, mixture: GaussianPrior, codes: Tensor) ->
 
     Args:
         model: trained.
-        mixture: fitted to its training codes.
+        mixture: fitted to its training codes; none of the priors of a model without codes.
         codes: of the training images, `[N, D]`.
     """
+    fitted: dict[PriorName, Prior] = {"mixture": mixture} if model.code_size else {}
     if model.conditional:
-        return {"mixture": mixture, "associative": AssociativePrior(lambda near: priors_given(model, near), codes)}
-    return {"mixture": mixture, "own": model.prior().cpu()}
+        return fitted | {"associative": AssociativePrior(lambda near: priors_given(model, near), codes)}
+    return fitted | {"own": model.prior().cpu()}
 
 
 class AssociativePrior:

@@ -59,7 +59,7 @@ class Sampler:
         Raises:
             UsageError: the model has no codes.
         """
-        codes: Tensor = self.model.with_codes("this").posterior(images.to(device_of(self.model))).mean
+        codes: Tensor = self.model.with_codes("encoding").posterior(images.to(device_of(self.model))).mean
         return codes.cpu()
 
     def reconstruct(self, images: Tensor, copies: int) -> Tensor:
@@ -124,6 +124,6 @@ def draw_codes(
     known = unconditional_priors(model, priors.mixture, priors.codes)
     chosen = name or priors.chosen
     if chosen not in known:
-        label, names = model.settings.label, " and ".join(known)
-        raise UsageError(f"a {label} has no {chosen} prior; its unconditional priors are {names}")
+        label, names = model.settings.label, ", ".join(known)
+        raise UsageError(f"the {label} has no {chosen} prior; choose from: {names}")
     return known[chosen].sample(generator, (count,))
