@@ -201,7 +201,7 @@ def open_images(run: Run, source: str | None = None) -> Collection:
     except DataError as error:
         if source is not None or kept is not None:
             raise
-        # A run of before there was `where` does not say whether its images were files at all.
+        # A run from before there was `where` does not say whether its images were files at all.
         known = run.where is not None
         gone = f"the images of {run.path} are no more at {run.where};" if known else f"{error}; if they moved,"
         raise DataError(f"{gone} name their new place as SOURCE after {run.path}") from error

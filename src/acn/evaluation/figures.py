@@ -109,7 +109,7 @@ def figures(unit: Unit) -> list[Figure]:
 def unconditional_kl(evaluation: Evaluation) -> float | None:
     """KL to the unconditional prior that the run chose: what `list` adds to the reconstruction; None without codes.
 
-    Evaluations of before a run chose one took the smallest.
+    Evaluations from before a run chose one took the smallest.
     """
     if evaluation.prior is not None:
         return evaluation.values[f"{UNCONDITIONAL}{evaluation.prior}"]

@@ -119,7 +119,7 @@ def _expected(run: Run, images: int, found: dict[str, Layout], *, begun: bool) -
     model = skeleton(run.config.model, run.shape, run.checkpoint, found)
     weights, kind = weights_of(model), "float32"
     kept = kept_shapes(model, run.config.training) if begun else {}
-    earlier = {name: found[name] for name in ("averaged_steps",) if name in found}  # of checkpoints of before
+    earlier = {name: found[name] for name in ("averaged_steps",) if name in found}  # in checkpoints of earlier versions
     return {
         **{f"{part}.{name}": entry for part in ("model", "average") for name, entry in weights.items()},
         **{f"optimizer.{name}": (kind, shape) for name, shape in kept.items()},
