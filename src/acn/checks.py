@@ -169,7 +169,7 @@ def check_mixture(file: Path, mixture: GaussianPrior) -> None:
 
 
 def chosen_prior(file: Path, facts: Mapping[str, Any]) -> PriorName:
-    """The unconditional prior that the file `file` says to be the run's; the mixture in files from before there was one.
+    """The unconditional prior that `file` says is the run's; the mixture in files from before there was one.
 
     Raises:
         RunError: there is no prior of this name.
