@@ -8,7 +8,7 @@
     codes.png                the first two principal components of its codes
     prior.safetensors        the fitted unconditional prior, and the codes of the training images
     frozen-IDENTITY.acnm     the model in exact integers, once an archive has been made with it; one for each time it
-                             was trained on in between (frozen.acnm in a published model, and in older runs)
+                             was trained on in between (frozen.acnm in older runs)
     .lock                    held by the process that trains it
 
 Nothing here is pickled: tensors are safetensors, the rest is JSON.
@@ -264,6 +264,11 @@ def _is_model_alone(run: Run) -> bool:
     return (run.path / WEIGHTS).exists() and not run.checkpoint.exists()
 
 
+def integer_files(run: Run) -> list[Path]:
+    """Files of the models in exact integers that lie in the folder of a run, of present and of earlier weights."""
+    return [file for file in (run.path / FROZEN, *run.path.glob("frozen-*.acnm")) if file.exists()]
+
+
 def save_model(run: Run, model: Model, priors: StoredPriors) -> None:
     """Write what using a model takes, and nothing of its training, to the folder of `run`.
 
@@ -276,7 +281,8 @@ def save_model(run: Run, model: Model, priors: StoredPriors) -> None:
     if run.checkpoint.exists():
         raise UsageError(f"{run.path} holds a training: choose another folder for the model alone")
     write_settings(replace(run, where=None))
-    (run.path / FROZEN).unlink(missing_ok=True)  # made of other weights
+    for file in integer_files(run):  # made of other weights
+        file.unlink()
     write_tensors(run.path / WEIGHTS, model.state_dict(), {})
     save_priors(run, priors)
 

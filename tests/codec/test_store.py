@@ -1,5 +1,6 @@
 """Integer models stay beside their run under their identities: archives depend on them after it was trained on."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -96,3 +97,14 @@ def test_the_file_of_older_runs_is_found(trained: tuple[Run, TrainingState]) -> 
     (run.path / FROZEN).write_bytes(b"ACNM")
     with pytest.raises(ArchiveError, match="delete it to have it made again"):
         frozen_model(run)
+
+
+def test_a_file_whose_bytes_changed_is_refused(trained: tuple[Run, TrainingState]) -> None:
+    run, _ = trained
+    model = frozen_model(run)
+    file = run.path / named(identity(to_bytes(model)))
+    # Another reach of the grid makes another model, which is as whole as the first.
+    facts = dataclasses.replace(model.facts, reach=model.facts.reach + 1)
+    file.write_bytes(to_bytes(dataclasses.replace(model, facts=facts)))
+    with pytest.raises(ArchiveError, match="its bytes are not those that its name stands for"):
+        kept_model(run)

@@ -20,11 +20,12 @@ def publish(
     """Write what using a model takes, without its training state: weights, priors, exact integers, and a card."""
     import shutil
 
-    from acn.codec.store import frozen_model, kept_file
+    from acn.codec.modelfile import identity
+    from acn.codec.store import frozen_model, kept_file, named
     from acn.errors import UsageError
     from acn.evaluation.card import model_card
     from acn.files import write_folder_atomically
-    from acn.runs import CARD, FROZEN, check_trained_here, read_figures
+    from acn.runs import CARD, check_trained_here, read_figures
     from acn.trained import load
 
     if folder.exists():
@@ -40,7 +41,7 @@ def publish(
     def write(temporary: Path) -> None:
         model.save_pretrained(temporary)
         if frozen and integers is not None:
-            shutil.copyfile(integers, temporary / FROZEN)
+            shutil.copyfile(integers, temporary / named(identity(integers.read_bytes())))
         (temporary / CARD).write_text(card, encoding="utf-8")
 
     write_folder_atomically(folder, write)

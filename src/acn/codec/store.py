@@ -15,7 +15,7 @@ from acn.codec.modelfile import from_bytes, identity, to_bytes
 from acn.errors import ArchiveError
 from acn.files import write_atomically
 from acn.models import exact_model
-from acn.runs import FROZEN, PRIOR, Run, load_model, load_priors
+from acn.runs import FROZEN, PRIOR, Run, integer_files, load_model, load_priors
 
 EMBEDDED_PRECISIONS = (2, 3, 4, 5, 6)
 SHOWN = 16  # hexadecimal digits of an identity
@@ -91,8 +91,7 @@ def named(found: str) -> str:
 
 def _kept(run: Run) -> list[Path]:
     """Files of the integer models of a run, the newest last."""
-    files = [run.path / FROZEN, *run.path.glob("frozen-*.acnm")]
-    return sorted((file for file in files if file.exists()), key=lambda file: file.stat().st_mtime)
+    return sorted(integer_files(run), key=lambda file: file.stat().st_mtime)
 
 
 def _frozen_now(run: Run) -> FrozenModel:
@@ -109,13 +108,16 @@ def _bytes(file: Path) -> bytes:
 
 
 def read_frozen(file: Path) -> FrozenModel:
-    """Read a frozen model.
+    """Read a frozen model, whose name says which it is; `frozen.acnm`, as older runs have it, does not.
 
     Raises:
         ArchiveError: the file is damaged or no frozen model.
     """
     try:
-        return from_bytes(_bytes(file))
+        data = _bytes(file)
+        if file.name not in (FROZEN, named(identity(data))):
+            raise ArchiveError("its bytes are not those that its name stands for")
+        return from_bytes(data)
     except ArchiveError as error:
         raise ArchiveError(f"{file}: {error}; delete it to have it made again") from error
 
