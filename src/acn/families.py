@@ -7,12 +7,15 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from acn.settings import Only, Settings, setting
+from acn.errors import UsageError
+from acn.settings import ImageShape, Only, Settings, setting
 
 # Names of the unconditional priors that a trained model can have (`acn.models.unconditional`).
 PriorName = Literal["mixture", "associative", "own"]
 
 NETWORK = Only("model.prior", "network", "model.prior=network")
+GATED = Only("model.decoder.kind", "gated", "model.decoder.kind=gated")
+LOCAL = Only("model.decoder.kind", "local", "model.decoder.kind=local")
 
 
 # Layers have at most so many features, and networks so many layers: beyond is a slip of the keyboard, or an attack.
@@ -37,28 +40,63 @@ class EncoderSettings(Settings):
 
 
 class DecoderSettings(Settings):
-    """Gated PixelCNN: residual blocks that see earlier subpixels alone. The paper has neither canvas nor separable."""
+    """Residual blocks that see earlier subpixels alone: all of them (gated), or those in a window (local).
 
+    Gated is the decoder of Graves et al. 2018, who have neither canvas nor separable; local that of Chen et al. 2017.
+    """
+
+    kind: Literal["gated", "local"] = setting(
+        "gated", "gated sees all earlier pixels, local a window of them, so that the code has to hold the rest"
+    )
     filters: int = setting(64, "features of each block", ge=3, le=WIDEST)
     blocks: int = setting(10, "residual blocks", ge=1, le=DEEPEST)
-    kernel: int = setting(5, "width of the blocks' receptive fields, odd", ge=3, le=WIDEST)
+    kernel: int = setting(5, "width of the blocks' receptive fields, odd", only=GATED, ge=3, le=WIDEST)
     first_kernel: int = setting(
-        7, "width of the receptive field of the layer that reads the image, odd", ge=3, le=WIDEST
+        7, "width of the receptive field of the layer that reads the image, odd", only=GATED, ge=3, le=WIDEST
     )
+    window: str = setting(
+        "9x4",
+        "WIDTHxROWS of a local decoder: rows directly above, and (WIDTH - 1) / 2 pixels to the left, rounded up; "
+        "0x0 for none, so that pixels are independent given the code",
+        only=LOCAL,
+        pattern=r"^[0-9]{1,4}x[0-9]{1,4}$",
+    )
+    grey: bool = setting(False, "the window shows the grey of colour images, so that colour is in the code", only=LOCAL)
     head: int = setting(128, "features of the 1x1 layer before the output", ge=3, le=WIDEST)
     canvas: int = setting(8, "features per pixel of a picture rendered from the code, 0 for none", ge=0, le=WIDEST)
     separable: bool = setting(
-        False, "blocks convolve every feature on its own, then mix features: wide kernels and many features are cheap"
+        False,
+        "blocks convolve every feature on its own, then mix features: wide kernels and many features are cheap",
+        only=GATED,
     )
     dropout: float = setting(
         0.0, "share of the features after each gate that a step leaves out; helps where images are few", ge=0, lt=1
     )
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Width of the window, and rows above."""
+        width, rows = map(int, self.window.split("x"))
+        return width, rows
 
     @model_validator(mode="after")
     def _kernels_are_odd(self) -> Self:
         if self.kernel % 2 == 0 or self.first_kernel % 2 == 0:
             raise ValueError(f"kernel and first_kernel must be odd, found {self.kernel} and {self.first_kernel}")
         return self
+
+    def check_fit(self, shape: ImageShape) -> None:
+        """See that the window of a local decoder fits the images.
+
+        Raises:
+            UsageError: it is wider than two images, or higher than one.
+        """
+        width, rows = self.extent
+        if self.kind == "local" and (width >= 2 * shape.width or rows >= shape.height):
+            raise UsageError(
+                f"the window {self.window} does not fit images of {shape.height} x {shape.width}: expected at most "
+                f"{2 * shape.width - 1}x{shape.height - 1}; set model.decoder.window"
+            )
 
 
 CodeSize = Annotated[int, Field(ge=1, le=WIDEST, description="D, numbers per code")]
@@ -112,7 +150,7 @@ class ACNSettings(Family):
     @property
     def exact(self) -> bool:
         """With the paper's prior and posterior."""
-        return (self.prior, self.posterior) == ("network", "unit")
+        return (self.prior, self.posterior, self.decoder.grey) == ("network", "unit", False)
 
 
 class PixelVAESettings(Family):

@@ -24,7 +24,6 @@ from acn.models import ACN
 from acn.networks.arithmetic import FLOATS, Floats
 from acn.networks.gated import GatedBlock
 from acn.networks.geometry import Window
-from acn.networks.pixelcnn import CachedPixelCNN
 from tests.codec import reader
 from tests.codec.models import floating, mixture, random_levels, tiny
 
@@ -84,7 +83,7 @@ def test_scale(levels: int) -> None:
 
 
 def cached_logits(model: FrozenModel, images: Tensor, codes: Tensor) -> Tensor:
-    cached, shape = CachedPixelCNN(model.network.decoder, codes), model.facts.shape
+    cached, shape = model.network.decoder.begin(codes), model.facts.shape
     found = torch.zeros(*images.shape, model.network.decoder.emission.size)
     for row, column, channel in itertools.product(range(shape.height), range(shape.width), range(shape.channels)):
         found[:, channel, row, column] = cached.numbers(row, column, channel).view(len(images), -1)
@@ -97,6 +96,8 @@ def cached_logits(model: FrozenModel, images: Tensor, codes: Tensor) -> Tensor:
     ("shape", "decoder"),
     [
         ((4, 5, 1, 2), {"canvas": 0}),
+        ((5, 6, 1, 2), {"kind": "local", "window": "5x3"}),
+        ((4, 5, 3, 5), {"kind": "local", "window": "3x2", "canvas": 0}),
         ((1, 6, 3, 5), {"kernel": 5, "blocks": 2}),
         ((6, 1, 1, 5), {"first_kernel": 3}),
         ((3, 4, 3, 2), {"canvas": 3, "filters": 7}),

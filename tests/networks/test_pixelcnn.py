@@ -8,9 +8,10 @@ from torch import Tensor
 from acn.config import DecoderSettings, ImageShape
 from acn.distributions import PixelLikelihood
 from acn.networks.arithmetic import FLOATS
+from acn.networks.canvas import Canvas
 from acn.networks.gated import GatedBlock
 from acn.networks.geometry import feature_groups
-from acn.networks.pixelcnn import Canvas, GatedPixelCNN
+from acn.networks.pixelcnn import GatedPixelCNN
 
 CODE_SIZE = 3
 

@@ -101,9 +101,12 @@ def _tree(facts: Facts) -> dict[str, Any]:
 
 def _described(settings: ExactSettings) -> dict[str, Any]:
     """The settings that a frozen model can differ in; a key that came later stands only where it says something."""
-    tree = settings.model_dump(mode="json", exclude={"prior": True, "posterior": True, "decoder": {"dropout"}})
+    tree = settings.model_dump(mode="json", exclude={"prior": True, "posterior": True, "decoder": {"dropout", "grey"}})
     if not settings.decoder.separable:
         del tree["decoder"]["separable"]
+    unread = {"gated": ("kind", "window"), "local": ("kernel", "first_kernel")}
+    for key in unread[settings.decoder.kind]:
+        del tree["decoder"][key]
     return tree
 
 

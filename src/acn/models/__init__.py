@@ -1,6 +1,6 @@
 """Models: each a small file that states only what differs."""
 
-from acn.config import ImageShape, ModelSettings
+from acn.config import DecoderSettings, ImageShape, ModelSettings
 from acn.errors import UsageError
 from acn.models.acn import ACN
 from acn.models.model import Model, device_of
@@ -21,7 +21,13 @@ MODELS: dict[str, type[ACN] | type[PixelCNN] | type[PixelVAE] | type[VAE]] = {
 
 
 def build(settings: ModelSettings, shape: ImageShape) -> Model:
-    """Return the model that `settings` name, with fresh weights drawn from torch's global generator."""
+    """Return the model that `settings` name, with fresh weights drawn from torch's global generator.
+
+    Raises:
+        UsageError: the window of its decoder does not fit the images.
+    """
+    if isinstance(decoder := getattr(settings, "decoder", None), DecoderSettings):
+        decoder.check_fit(shape)
     return MODELS[settings.name](settings, shape)  # type: ignore[arg-type]  # each gets the settings of its own name
 
 

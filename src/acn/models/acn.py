@@ -12,10 +12,10 @@ from acn.config import ACNSettings, ImageShape
 from acn.distributions import FactorizedMixture, PixelLikelihood, Posterior
 from acn.errors import UsageError
 from acn.models.model import Model
-from acn.models.parts import autoregressive, posterior_of, posterior_size
+from acn.models.parts import autoregressive, decoder_of, posterior_of, posterior_size
 from acn.networks.arithmetic import FLOATS, Floats
+from acn.networks.decoder import Decoder
 from acn.networks.encoder import Encoder
-from acn.networks.pixelcnn import GatedPixelCNN
 from acn.networks.prior import NeighbourWidth, PriorNetwork
 
 
@@ -25,7 +25,7 @@ class ACN(Model):
     settings: ACNSettings
     encoder: Encoder
     prior_network: PriorNetwork | NeighbourWidth
-    decoder: GatedPixelCNN
+    decoder: Decoder
 
     def __init__(self, settings: ACNSettings, shape: ImageShape, arithmetic: Floats = FLOATS) -> None:
         super().__init__(settings, shape)
@@ -36,7 +36,7 @@ class ACN(Model):
             if settings.prior == "width"
             else PriorNetwork(size, settings.mixtures, settings.prior_hidden, arithmetic)
         )
-        self.decoder = GatedPixelCNN(settings.decoder, shape, size, arithmetic)
+        self.decoder = decoder_of(settings.decoder, shape, size, arithmetic)
 
     def posterior(self, images: Tensor) -> Posterior:
         """q(z given x): a Gaussian around the code of each image, of unit variance as in the paper, or learned."""

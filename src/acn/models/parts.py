@@ -5,10 +5,15 @@ Letters: B batch, D code size.
 
 from torch import Tensor
 
-from acn.config import ACNSettings, PixelVAESettings
+from acn.config import ACNSettings, DecoderSettings, ImageShape, PixelVAESettings
 from acn.distributions import DiagonalNormal, PixelLikelihood, Posterior, UnitNormal
+from acn.networks.arithmetic import FLOATS, Floats
 from acn.networks.decoder import Decoder, generate
+from acn.networks.local import LocalDecoder
+from acn.networks.pixelcnn import GatedPixelCNN
 from acn.networks.prior import RAW_ONE, widths
+
+DECODERS: dict[str, type[GatedPixelCNN] | type[LocalDecoder]] = {"gated": GatedPixelCNN, "local": LocalDecoder}
 
 
 def posterior_size(settings: ACNSettings | PixelVAESettings) -> int:
@@ -22,6 +27,11 @@ def posterior_of(encoded: Tensor, code_size: int) -> Posterior:
         return UnitNormal(encoded)
     means, raw = encoded.split(code_size, dim=-1)
     return DiagonalNormal(means, widths(raw + RAW_ONE))
+
+
+def decoder_of(settings: DecoderSettings, shape: ImageShape, code_size: int, arithmetic: Floats = FLOATS) -> Decoder:
+    """The decoder that `settings` name; for the rest see its class."""
+    return DECODERS[settings.kind](settings, shape, code_size, arithmetic)
 
 
 def autoregressive(decoder: Decoder, codes: Tensor) -> PixelLikelihood:

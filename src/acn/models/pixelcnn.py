@@ -5,19 +5,19 @@ from torch import Tensor
 from acn.config import ImageShape, PixelCNNSettings
 from acn.distributions import PixelLikelihood, Posterior, StandardNormal, UnitNormal
 from acn.models.model import Model
-from acn.models.parts import autoregressive
-from acn.networks.pixelcnn import GatedPixelCNN
+from acn.models.parts import autoregressive, decoder_of
+from acn.networks.decoder import Decoder
 
 
 class PixelCNN(Model):
     """A gated PixelCNN. Its codes have no dimensions, `[B, 0]`, and cost nothing."""
 
-    decoder: GatedPixelCNN
+    decoder: Decoder
 
     def __init__(self, settings: PixelCNNSettings, shape: ImageShape) -> None:
         super().__init__(settings, shape)
         # The decoder of the other models, given a constant for a code: its canvas, if it has one, is the same for all.
-        self.decoder = GatedPixelCNN(settings.decoder, shape, 1)
+        self.decoder = decoder_of(settings.decoder, shape, 1)
 
     def posterior(self, images: Tensor) -> Posterior:
         """Of no dimensions."""

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from acn.config import ImageShape, PixelVAESettings
 from acn.distributions import GaussianPrior, PixelLikelihood, Posterior
 from acn.models.model import Model
-from acn.models.parts import autoregressive, posterior_of, posterior_size
+from acn.models.parts import autoregressive, decoder_of, posterior_of, posterior_size
+from acn.networks.decoder import Decoder
 from acn.networks.encoder import Encoder
-from acn.networks.pixelcnn import GatedPixelCNN
 from acn.networks.prior import LearnedMixture
 
 # Gaussians of the prior. The paper gives no number; an ACN's unconditional prior, fitted afterwards, takes about 100.
@@ -22,13 +22,13 @@ COMPONENTS = 100
 class PixelVAE(Model):
     """Encoder, learned mixture prior, autoregressive decoder."""
 
-    decoder: GatedPixelCNN
+    decoder: Decoder
 
     def __init__(self, settings: PixelVAESettings, shape: ImageShape) -> None:
         super().__init__(settings, shape)
         self.encoder = Encoder(settings.encoder, shape, posterior_size(settings))
         self.mixture = LearnedMixture(settings.code_size, COMPONENTS)
-        self.decoder = GatedPixelCNN(settings.decoder, shape, settings.code_size)
+        self.decoder = decoder_of(settings.decoder, shape, settings.code_size)
 
     def posterior(self, images: Tensor) -> Posterior:
         """As in an ACN."""

@@ -13,18 +13,22 @@ from acn.config import ImageShape
 from acn.distributions import Draw, Progress
 from acn.emissions import Emission
 from acn.networks.arithmetic import Floats
+from acn.networks.windows import WindowConv
 
 
 class Decoder(nn.Module, ABC):
     """Numbers of the emission of every subpixel, given the subpixels before it and a code.
 
     `shape`: of the images. `emission`: makes distributions over levels of the numbers. `arithmetic`: of everything
-    besides sums of products.
+    besides sums of products. `blocks`, `head` and `output`: the layers, in their order.
     """
 
     shape: ImageShape
     emission: Emission
     arithmetic: Floats
+    blocks: nn.ModuleList
+    head: WindowConv
+    output: WindowConv
 
     def forward(self, images: Tensor, codes: Tensor) -> Tensor:
         """Numbers `[B, C, H, W, P]` of the emission, of levels `[B, C, H, W]` given codes `[B, D]`."""

@@ -55,6 +55,17 @@ def horizontal_window(kernel: int) -> Window:
     return Window(rows=1, columns=radius + 1, left=radius)
 
 
+def local_windows(width: int, rows: int) -> tuple[Window | None, Window | None]:
+    """Windows of a decoder that sees `rows` rows directly above, `width` wide, and pixels to its left in its own row.
+
+    The paper's notation is "width x rows" (Chen et al. 2017): columns begin ceil((width - 1) / 2) to the left, and so
+    many pixels of the own row are seen. Returned are the rows above and the own row, None for what shows nothing.
+    """
+    left = -(-(width - 1) // 2) if width else 0
+    above = Window(rows=rows, columns=width, left=left, gap=1) if width and rows else None
+    return above, Window(rows=1, columns=left, left=left) if left else None
+
+
 def channel_mask(out_groups: Tensor, in_groups: Tensor, *, strict: bool) -> Tensor:
     """Which output feature sees which input feature of its own pixel: `[outputs, inputs]`, 1 or 0.
 

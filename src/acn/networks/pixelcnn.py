@@ -13,47 +13,11 @@ from acn.config import DecoderSettings, ImageShape
 from acn.emissions import emission_of
 from acn.networks.arithmetic import FLOATS, Floats
 from acn.networks.blocks import Block
+from acn.networks.canvas import Canvas
 from acn.networks.decoder import Decoder, Generation
 from acn.networks.gated import GatedBlock
-from acn.networks.geometry import Window, channel_mask, feature_groups
 from acn.networks.separable import SeparableBlock
-from acn.networks.windows import WindowConv
-
-CANVAS_HIDDEN = 128
-
-
-class Canvas(nn.Module):
-    """A picture of the code: features for every pixel, made from the code alone, so that all of them are visible
-    everywhere.
-
-    A code that only shifts the gates' inputs says the same at every pixel; with the canvas it can say what to expect
-    where. It is rendered on a grid of at most `LARGEST_GRID` cells, and cells are repeated to the size of the image.
-
-    Args:
-        settings: number of features.
-        shape: of the images.
-        code_size: D.
-    """
-
-    LARGEST_GRID = 1024
-
-    def __init__(self, settings: DecoderSettings, shape: ImageShape, code_size: int) -> None:
-        super().__init__()
-        self.height, self.width = shape.height, shape.width
-        self.scale = 1
-        while -(-self.height // self.scale) * -(-self.width // self.scale) > self.LARGEST_GRID:
-            self.scale *= 2
-        self.grid = (-(-self.height // self.scale), -(-self.width // self.scale))
-        self.hidden = nn.Linear(code_size, CANVAS_HIDDEN)
-        self.cells = nn.Linear(CANVAS_HIDDEN, settings.canvas * self.grid[0] * self.grid[1])
-
-    def forward(self, codes: Tensor) -> Tensor:
-        """Features `[B, canvas, H, W]` of codes `[B, D]`."""
-        cells = self.cells(torch.relu(self.hidden(codes))).unflatten(1, (-1, *self.grid))
-        if self.scale > 1:
-            cells = cells.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
-        canvas: Tensor = cells[:, :, : self.height, : self.width]
-        return canvas.contiguous(memory_format=torch.channels_last)
+from acn.networks.windows import mixing, output_layer
 
 
 def _block(settings: DecoderSettings, code_size: int, channels: int, arithmetic: Floats, index: int) -> Block:
@@ -78,18 +42,13 @@ class GatedPixelCNN(Decoder):
         super().__init__()
         self.shape, self.arithmetic, self.filters = shape, arithmetic, settings.filters
         self.emission = emission_of(shape)
-        channels, filters = shape.channels, settings.filters
+        channels = shape.channels
         self.canvas = Canvas(settings, shape, code_size) if settings.canvas else None
         self.blocks = nn.ModuleList(
             _block(settings, code_size, channels, arithmetic, index) for index in range(settings.blocks + 1)
         )
-        groups, head = feature_groups(filters, channels), feature_groups(settings.head, channels)
-        out = torch.arange(channels).repeat_interleave(self.emission.size)
-        point = Window(1, 1, 0)
-        self.head = WindowConv(filters, settings.head, point, channel_mask(head, groups, strict=False))
-        self.output = WindowConv(
-            settings.head, channels * self.emission.size, point, channel_mask(out, head, strict=False)
-        )
+        self.head = mixing(settings.filters, settings.head, channels)
+        self.output = output_layer(settings.head, channels, self.emission.size)
 
     @property
     def stack(self) -> list[Block]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from acn.networks.geometry import Window
+from acn.networks.geometry import Window, channel_mask, feature_groups
 
 
 class WindowConv(nn.Module):
@@ -45,6 +45,23 @@ class WindowConv(nn.Module):
         """The layer at one place, for windows of one row; `outputs` picks some of them."""
         weight = self.weight()[outputs, :, 0]  # [O, I, columns]
         return Cell(weight.permute(2, 1, 0).flatten(0, 1).contiguous(), cast(Tensor, self.conv.bias)[outputs])
+
+
+def mixing(inputs: int, outputs: int, channels: int, *, twice: bool = False) -> WindowConv:
+    """A layer that mixes the features of a cell: groups see their own channel and earlier ones of C = `channels`.
+
+    With `twice` it has 2 x `outputs` outputs, the two halves of a gate.
+    """
+    groups = feature_groups(outputs, channels)
+    seen = channel_mask(groups.repeat(2) if twice else groups, feature_groups(inputs, channels), strict=False)
+    return WindowConv(inputs, len(seen), Window(1, 1, 0), seen)
+
+
+def output_layer(inputs: int, channels: int, size: int) -> WindowConv:
+    """The last layer of a decoder: `size` numbers for each of C = `channels` subpixels of a cell."""
+    groups = torch.arange(channels).repeat_interleave(size)
+    seen = channel_mask(groups, feature_groups(inputs, channels), strict=False)
+    return WindowConv(inputs, channels * size, Window(1, 1, 0), seen)
 
 
 @dataclass(frozen=True)
