@@ -1,0 +1,113 @@
+"""MADE: a network of D numbers in which output d depends on the inputs before d alone (Germain et al. 2015).
+
+Every unit has a degree: how many of the D inputs, from the first on, it may depend on. The units of a layer are sorted
+by degree, so that each of them reads a *prefix* of the layer below. Masks are therefore staircases, which a number for
+each row describes, and running the network while its inputs come one after the other, as sampling does, takes one pass
+in all: a new input adds the units of its degree, and nothing is computed twice.
+
+Letters: D inputs, P numbers for each of them, B batch.
+"""
+
+from bisect import bisect
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+# Of the last layer's weights at the start, beside those that keep the spread of its inputs.
+SMALL = 0.01
+
+
+class StaircaseLinear(nn.Module):
+    """A linear map whose row r reads the first `reach[r]` of its inputs; the rows reach ever further.
+
+    Args:
+        inputs: how many there are.
+        reach: of every row, rising from row to row, at most `inputs`.
+    """
+
+    mask: Tensor
+
+    def __init__(self, inputs: int, reach: Sequence[int]) -> None:
+        super().__init__()
+        self.reach = tuple(reach)
+        rows = torch.tensor(self.reach).unsqueeze(-1)
+        self.register_buffer("mask", torch.arange(inputs) < rows, persistent=False)
+        self.weight = nn.Parameter(torch.empty(len(self.reach), inputs))
+        self.bias = nn.Parameter(torch.zeros(len(self.reach)))
+        with torch.no_grad():  # He's start for ReLU, each row by the number of inputs that it does read
+            self.weight.uniform_(-1, 1).mul_((6 / rows.clamp_min(1)).sqrt()).mul_(self.mask)
+
+    @property
+    def seen(self) -> Tensor:
+        """The weights `[rows, inputs]`, zero where a row does not reach."""
+        return self.weight * self.mask
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map `[..., inputs]` to `[..., rows]`."""
+        return functional.linear(inputs, self.seen, self.bias)
+
+    def rows(self, begin: int, end: int, inputs: Tensor) -> Tensor:
+        """Outputs `[end - begin, B]` of some rows of equal reach, given the inputs `[inputs, B]` up to that reach."""
+        reach = self.reach[begin]
+        return torch.addmm(self.bias[begin:end, None], self.weight[begin:end, :reach], inputs[:reach])
+
+
+class MADE(nn.Module):
+    """P numbers for every one of D inputs, each a function of the inputs before it; ReLU between the layers.
+
+    The output weights start near zero: all outputs begin near their biases, which begin at zero.
+
+    Args:
+        size: D.
+        hidden: units of each hidden layer.
+        layers: how many hidden layers, at least one.
+        numbers: P.
+    """
+
+    def __init__(self, size: int, hidden: int, layers: int, numbers: int = 1) -> None:
+        super().__init__()
+        self.size, self.numbers = size, numbers
+        # No output may depend on all inputs, and a unit that depends on none is a bias: degrees 1 ... D - 1.
+        degrees = [1 + unit * (size - 1) // hidden for unit in range(hidden)] if size > 1 else []
+        # The first ends[d] units have a degree of at most d; what depends on d inputs reads them.
+        self.ends = [bisect(degrees, bound) for bound in range(size)]
+        self.hidden = nn.ModuleList()
+        inputs = size
+        for _ in range(layers):
+            reach = degrees if not self.hidden else [self.ends[degree] for degree in degrees]
+            self.hidden.append(StaircaseLinear(inputs, reach))
+            inputs = len(degrees)
+        self.output = StaircaseLinear(inputs, [self.ends[place] for place in range(size) for _ in range(numbers)])
+        with torch.no_grad():
+            self.output.weight.mul_(SMALL)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Numbers `[..., D, P]` for inputs `[..., D]`; those of input d depend on the inputs before d."""
+        for layer in self.hidden:
+            z = torch.relu(layer(z))
+        numbers: Tensor = self.output(z).unflatten(-1, (self.size, self.numbers))
+        return numbers
+
+    @torch.no_grad()
+    def unroll(self, choose: Callable[[int, Tensor], Tensor], count: int) -> Tensor:
+        """Choose B inputs `[B, D]` one number after the other, by what the network says of it given those before.
+
+        Args:
+            choose: from a place d and the numbers `[P, B]` for it to the inputs `[B]` there.
+            count: B.
+        """
+        like = self.output.weight
+        units = [like.new_empty(layer.weight.shape[1], count) for layer in (*self.hidden, self.output)]
+        z = units[0]
+        for place, (begin, end) in enumerate(pairwise((*self.ends, self.ends[-1]))):
+            first = place * self.numbers
+            z[place] = choose(place, self.output.rows(first, first + self.numbers, units[-1]))
+            if begin == end:
+                continue
+            for layer, below, above in zip(self.hidden, units, units[1:], strict=False):
+                above[begin:end] = cast(StaircaseLinear, layer).rows(begin, end, below).relu_()
+        return z.T
