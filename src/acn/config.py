@@ -24,7 +24,9 @@ from acn.families import (
     ModelSettings,
     PixelCNNSettings,
     PixelVAESettings,
+    ResidualSettings,
     VAESettings,
+    VLAESettings,
     family_names,
 )
 from acn.settings import ImageShape, Only, Settings, setting
@@ -42,9 +44,11 @@ __all__ = [
     "ModelSettings",
     "PixelCNNSettings",
     "PixelVAESettings",
+    "ResidualSettings",
     "Settings",
     "TrainingSettings",
     "VAESettings",
+    "VLAESettings",
     "described",
     "override",
     "read_config",
@@ -120,14 +124,14 @@ class TrainingSettings(Settings):
         gt=0,
     )
     batch: int = setting(64, "images per step", ge=1)
-    optimizer: Literal["adam", "rmsprop", "muon"] = setting(
+    optimizer: Literal["adam", "adamax", "rmsprop", "muon"] = setting(
         "adam", "muon is Muon for the matrices of convolutions and Adam for all other weights"
     )
     learning_rate: float = setting(1e-3, "of all weights, before the factors below", gt=0)
     prior_rate: float = setting(
         1.0, "learning rate of the prior in units of learning_rate; wide layers want less", only=PRIOR, gt=0
     )
-    momentum: float = setting(0.9, "of Adam and RMSProp; Muon has its own", ge=0, lt=1)
+    momentum: float = setting(0.9, "of Adam, Adamax and RMSProp; Muon has its own", ge=0, lt=1)
     schedule: Literal["constant", "cosine"] = setting(
         "cosine", "of the learning rate: constant, or a half cosine down to zero at the end"
     )
@@ -139,6 +143,15 @@ class TrainingSettings(Settings):
         0.0, "share of the training over which the weight of the KL rises to 1", only=CODES, ge=0, le=1
     )
     kl_floor: float = setting(1.0, "weight of the KL at the start of kl_warmup", only=CODES, ge=0, le=1)
+    free_nats: float = setting(
+        0.0, "nats per image below which the mean KL of a batch costs no less (free bits)", only=CODES, ge=0
+    )
+    soft_free_bits: bool = setting(
+        False,
+        "in place of that floor, a weight of the KL that falls by a tenth at every step below free_nats and rises by a "
+        "tenth at every step that is 5 % above it, to 1 at most",
+        only=CODES,
+    )
     kl_nodes: int = setting(16, "quadrature nodes of the KL", only=NEIGHBOURS, ge=2, le=128)
     precision: Literal["auto", "float32", "bfloat16"] = setting(
         "auto", "of the network passes; auto times both and takes bfloat16 where it is clearly faster"
@@ -160,7 +173,8 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
     """Return `config` with `section.key=value` assignments applied; values are JSON, or plain text where they are no
     JSON.
 
-    An assignment to `model.name` comes first: the other family keeps those settings of `config` that it reads too.
+    An assignment to `model.name` comes first: the other family keeps those settings of `config` that mean the same to
+    it.
 
     Raises:
         UsageError: an assignment has no `=`, names no setting, or one that the model does not read, or gives a value
@@ -174,7 +188,7 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
         given[path.strip()] = text.strip()
     tree: dict[str, Any] = config.model_dump()
     if name := given.get("model.name"):
-        tree["model"] = _of_family(tree["model"], name)
+        tree["model"] = _carried_over(tree["model"], name)
     for path, text in given.items():
         _assign(tree, path, text)
     made = validated(tree)
@@ -243,6 +257,26 @@ def _of_family(model: Mapping[str, Any], name: str) -> dict[str, Any]:
     own = FAMILIES[name].model_fields
     kept = {key: value for key, value in model.items() if key in own or key not in known}
     return {**FAMILIES[name]().model_dump(), **kept, "name": name}
+
+
+def _carried_over(model: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The settings `model` of one family as far as they mean the same to the family `name`, whose defaults fill up."""
+    tree = _of_family(model, name)
+    if name == model["name"]:
+        return tree
+    family = FAMILIES[name]
+    return family().model_dump() | {key: value for key, value in tree.items() if _takes(family, key, value)}
+
+
+def _takes(family: type[ModelSettings], key: str, value: object) -> bool:
+    decoder = family.model_fields[key].default
+    if isinstance(decoder, DecoderSettings) and isinstance(value, Mapping) and value.get("kind") != decoder.kind:
+        return False
+    try:
+        family.model_validate({key: value})
+    except ValidationError:
+        return False
+    return True
 
 
 def _refuse_unread(config: Config, paths: Iterable[str]) -> None:

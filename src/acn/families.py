@@ -14,6 +14,7 @@ from acn.settings import ImageShape, Only, Settings, setting
 PriorName = Literal["mixture", "associative", "own"]
 
 NETWORK = Only("model.prior", "network", "model.prior=network")
+FLOW = Only("model.prior", "flow", "model.prior=flow")
 GATED = Only("model.decoder.kind", "gated", "model.decoder.kind=gated")
 LOCAL = Only("model.decoder.kind", "local", "model.decoder.kind=local")
 
@@ -186,7 +187,39 @@ class PixelCNNSettings(Family):
     decoder: DecoderSettings = DecoderSettings()
 
 
-ModelSettings = ACNSettings | PixelVAESettings | VAESettings | PixelCNNSettings
+class ResidualSettings(Settings):
+    """Residual encoder, and the renderer that mirrors it (Chen et al. 2017, as in Kingma et al. 2016)."""
+
+    filters: tuple[Width, ...] = setting(
+        (16, 32, 32), "maps after each halving of the image", min_length=1, max_length=16
+    )
+    hidden: Width = Field(450, description="units of the layer before the code")
+
+
+class FlowSettings(Settings):
+    """Autoregressive flow of codes (Chen et al. 2017)."""
+
+    steps: int = setting(4, "steps, between which the order of the numbers is reversed", only=FLOW, ge=1, le=DEEPEST)
+    hidden: int = setting(640, "units of each hidden layer of a step", only=FLOW, ge=1, le=WIDEST)
+    layers: int = setting(2, "hidden layers of a step", only=FLOW, ge=1, le=DEEPEST)
+    affine: bool = setting(False, "steps scale numbers too; the paper's move them alone", only=FLOW)
+
+
+class VLAESettings(Family):
+    """Variational Lossy Autoencoder (Chen et al. 2017): a local decoder and a prior that is a flow."""
+
+    label: ClassVar[str] = "Variational Lossy Autoencoder"
+    trains_prior: ClassVar[bool] = True
+
+    name: Literal["vlae"] = setting("vlae", "the family of models")
+    code_size: CodeSize = 64
+    prior: Literal["flow", "normal"] = setting("flow", "prior of the codes: an autoregressive flow, or N(0, I)")
+    flow: FlowSettings = FlowSettings()
+    encoder: ResidualSettings = ResidualSettings()
+    decoder: DecoderSettings = DecoderSettings(kind="local", blocks=4, head=64, canvas=4)
+
+
+ModelSettings = ACNSettings | PixelVAESettings | VAESettings | PixelCNNSettings | VLAESettings
 # Those whose networks have a form in exact integers.
 ExactSettings = ACNSettings
 FAMILIES: dict[str, type[ModelSettings]] = {

@@ -7,16 +7,18 @@ from acn.models.model import Model, device_of
 from acn.models.pixelcnn import PixelCNN
 from acn.models.pixelvae import PixelVAE
 from acn.models.vae import VAE
+from acn.models.vlae import VLAE
 
-__all__ = ["ACN", "VAE", "ExactModel", "Model", "PixelCNN", "PixelVAE", "build", "device_of", "exact_model"]
+__all__ = ["ACN", "VAE", "VLAE", "ExactModel", "Model", "PixelCNN", "PixelVAE", "build", "device_of", "exact_model"]
 
 # Those whose networks have a form in exact integers.
 ExactModel = ACN
-MODELS: dict[str, type[ACN] | type[PixelCNN] | type[PixelVAE] | type[VAE]] = {
+MODELS: dict[str, type[ACN] | type[PixelCNN] | type[PixelVAE] | type[VAE] | type[VLAE]] = {
     "acn": ACN,
     "pixelvae": PixelVAE,
     "vae": VAE,
     "pixelcnn": PixelCNN,
+    "vlae": VLAE,
 }
 
 

@@ -20,12 +20,14 @@ class Decoder(nn.Module, ABC):
     """Numbers of the emission of every subpixel, given the subpixels before it and a code.
 
     `shape`: of the images. `emission`: makes distributions over levels of the numbers. `arithmetic`: of everything
-    besides sums of products. `blocks`, `head` and `output`: the layers, in their order.
+    besides sums of products. `canvas`: makes a picture of the code, which the first
+    layer reads, if there is one. `blocks`, `head` and `output`: the layers, in their order.
     """
 
     shape: ImageShape
     emission: Emission
     arithmetic: Floats
+    canvas: nn.Module | None
     blocks: nn.ModuleList
     head: WindowConv
     output: WindowConv

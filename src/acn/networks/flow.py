@@ -104,20 +104,19 @@ class Flow:
     networks: FlowPrior
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """Log density `[...]`, in nats, of codes `z` `[..., D]`."""
-        eps, log_determinant = self.networks.noise(z)
+        """Log density `[...]`, in nats and in the precision of the weights, of codes `z` `[..., D]`."""
+        eps, log_determinant = self.networks.noise(z.to(next(self.networks.parameters()).dtype))
         return StandardNormal(eps.new_zeros(eps.shape[-1])).log_prob(eps) + log_determinant
 
     def sample(self, generator: torch.Generator | None = None, shape: tuple[int, ...] = ()) -> Tensor:
-        """Draw codes `[*shape, D]`, without gradients, from the numbers of `generator` if there is one."""
+        """Draw codes `[*shape, D]`, float32 as codes are, without gradients, from the numbers of `generator` if any."""
         like = next(self.networks.parameters())
-        return self.networks.codes(StandardNormal(like.new_zeros(self.networks.code_size)).sample(generator, shape))
+        eps = StandardNormal(like.new_zeros(self.networks.code_size)).sample(generator, shape)
+        return self.networks.codes(eps).float()
 
     def cpu(self) -> "Flow":
-        """Return the same distribution on the CPU."""
-        if next(self.networks.parameters()).device.type == "cpu":
-            return self
-        return Flow(copy.deepcopy(self.networks).cpu())
+        """Return the same distribution on the CPU, in float64."""
+        return Flow(copy.deepcopy(self.networks).cpu().double())
 
 
 def _bounded(raw: Tensor) -> Tensor:

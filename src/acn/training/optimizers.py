@@ -121,6 +121,8 @@ def _optimizer(groups: list[Group], settings: TrainingSettings) -> Optimizer:
         return MuonAndAdam(groups, settings)
     if settings.optimizer == "rmsprop":
         return torch.optim.RMSprop(groups, settings.learning_rate, alpha=0.9, momentum=settings.momentum)
+    if settings.optimizer == "adamax":
+        return torch.optim.Adamax(groups, settings.learning_rate, betas=(settings.momentum, 0.999))
     return _adam(groups, settings)
 
 

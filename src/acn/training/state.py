@@ -26,8 +26,9 @@ class TrainingState:
     There is no state of random generators: every draw is a function of (seed, step, row), so the step is the state.
     `position` counts the images already visited in `epoch`; `seconds` the time spent training, over all sittings.
     `sound`, on the device, is true until a loss, its gradient or a code is not finite; from then on no step changes the
-    weights, average, optimizer or memory. Only sound states are saved. `pending` are the figures of the steps since the
-    last row of the log, which the next row is to average.
+    weights, average, optimizer or memory. Only sound states are saved. `free_weight`, on the device, is gamma of soft
+    free bits, 1 without them. `pending` are the figures of the steps since the last row of the log, which the next row
+    is to average.
     """
 
     model: Model
@@ -35,6 +36,7 @@ class TrainingState:
     optimizer: Optimizer
     memory: AssociativeMemory
     sound: Tensor
+    free_weight: Tensor
     epoch: int = 0
     position: int = 0
     step: int = 0
@@ -48,6 +50,7 @@ class TrainingState:
             **{f"average.{name}": tensor for name, tensor in self.averaged.state_dict().items()},
             **{f"memory.{name}": tensor for name, tensor in self.memory.state_dict().items()},
             **{f"optimizer.{name}": tensor for name, tensor in _optimizer_tensors(self)},
+            "free_weight": self.free_weight,
         }
 
     def facts(self) -> dict[str, Any]:
@@ -72,7 +75,8 @@ def new_state(config: Config, shape: ImageShape, images: int, device: torch.devi
     memory = AssociativeMemory(images, model.code_size, settings, seed=seed, device=device)
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     sound = torch.ones((), dtype=torch.bool, device=device)
-    return TrainingState(model, copy.deepcopy(model), build_optimizer(model, config.training), memory, sound)
+    averaged, optimizer = copy.deepcopy(model), build_optimizer(model, config.training)
+    return TrainingState(model, averaged, optimizer, memory, sound, torch.ones((), device=device))
 
 
 def save_state(run: Run, state: TrainingState) -> None:
@@ -107,6 +111,8 @@ def restore_state(run: Run, images: int, device: torch.device) -> TrainingState:
     state.averaged.load_state_dict(_under(tensors, "average."))
     state.memory.load_state_dict(_under(tensors, "memory."))
     _restore_optimizer(state, _under(tensors, "optimizer."))
+    if "free_weight" in tensors:  # checkpoints of earlier versions have none
+        state.free_weight.copy_(tensors["free_weight"])
     state.epoch, state.position, state.step, state.seconds = place.epoch, place.position, place.step, place.seconds
     state.pending = [
         {key: math.nan if value is None else value for key, value in row.model_dump().items()} for row in place.pending
@@ -119,7 +125,9 @@ def _expected(run: Run, images: int, found: dict[str, Layout], *, begun: bool) -
     model = skeleton(run.config.model, run.shape, run.checkpoint, found)
     weights, kind = weights_of(model), "float32"
     kept = kept_shapes(model, run.config.training) if begun else {}
-    earlier = {name: found[name] for name in ("averaged_steps",) if name in found}  # in checkpoints of earlier versions
+    earlier = {name: found[name] for name in ("averaged_steps",) if name in found}
+    if run.config.training.soft_free_bits or "free_weight" in found:
+        earlier["free_weight"] = (kind, ())  # in checkpoints of earlier versions
     return {
         **{f"{part}.{name}": entry for part in ("model", "average") for name, entry in weights.items()},
         **{f"optimizer.{name}": (kind, shape) for name, shape in kept.items()},

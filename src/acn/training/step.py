@@ -142,15 +142,34 @@ def training_step(
     state.optimizer.zero_grad(set_to_none=True)
     z = posterior.at(normals(rows, codes.shape[1], "posterior", seed, step).to(codes.dtype))
     cost = kl(posterior, state.model.prior(context), z, nodes=config.training.kl_nodes)
+    charged = now.kl_weight * _charged(cost.mean(), state, config)
     with _dropout(state.model, seed, step):
-        paid = _descend(state.model, images, z, cost, now.kl_weight, precision)
-    loss = (paid.reconstruction + now.kl_weight * paid.kl).mean()
+        paid = _descend(state.model, images, z, cost, charged, precision)
+    loss = paid.reconstruction.mean() + charged.detach()
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.training.clip or math.inf)
     state.sound = update.sound & loss.isfinite() & norm.isfinite()
     memory.undo(update, picked, unless=state.sound)
     _update(state, config, now)
+    _weigh(state, config, paid.kl.mean())
     figures = (paid.reconstruction.mean(), paid.kl.mean(), loss, norm, update.staleness, update.sound)
     return StepReport(step, torch.stack([figure.float() for figure in figures]), search_seconds)
+
+
+def _charged(kl: Tensor, state: TrainingState, config: Config) -> Tensor:
+    """What the mean KL `[]` of a batch counts for: itself, or as free bits have it (Chen et al. 2017, appendix)."""
+    settings = config.training
+    if settings.soft_free_bits:
+        return state.free_weight.clone() * kl
+    return kl.clamp(min=settings.free_nats) if settings.free_nats else kl
+
+
+def _weigh(state: TrainingState, config: Config, kl: Tensor) -> None:
+    """Move gamma of soft free bits by the mean KL `[]` of a batch, if the state is sound."""
+    settings, weight = config.training, state.free_weight
+    if settings.soft_free_bits:
+        moved = torch.where(kl > 1.05 * settings.free_nats, 1.1 * weight, weight)
+        moved = torch.where(kl < settings.free_nats, 0.9 * weight, moved).clamp(max=1)
+        state.free_weight = torch.where(state.sound, moved, weight)
 
 
 def _update(state: TrainingState, config: Config, now: Rates) -> None:
@@ -171,8 +190,10 @@ def _average(state: TrainingState, decay: float) -> None:
     torch._foreach_lerp_(averaged, weights, 1 - kept)
 
 
-def _descend(model: Model, images: Tensor, z: Tensor, kl: Tensor, kl_weight: float, precision: str) -> Cost:
-    """Add the gradient of mean(reconstruction + kl_weight x KL) to the parameters', and return both costs, detached.
+def _descend(model: Model, images: Tensor, z: Tensor, kl: Tensor, charged: Tensor, precision: str) -> Cost:
+    """Add the gradient of mean(reconstruction) + `charged` to the parameters', and return both costs, detached.
+
+    `charged` `[]` is what the KL `[B]` counts for.
 
     The decoder sees as many images at once as fit the memory; what they say about `z` is gathered for the encoder.
     """
@@ -185,5 +206,5 @@ def _descend(model: Model, images: Tensor, z: Tensor, kl: Tensor, kl_weight: flo
         (paid.sum() / len(images)).backward()
         reconstruction.append(paid.detach())
     if z.requires_grad:  # else there is no encoder
-        torch.autograd.backward([z, kl_weight * kl.mean()], [gathered.grad, None])
+        torch.autograd.backward([z, charged], [gathered.grad, None])
     return Cost(torch.cat(reconstruction), kl.detach())
