@@ -16,6 +16,7 @@ from acn.config import (
     MemorySettings,
     PixelCNNSettings,
     PixelVAESettings,
+    VLAESettings,
     described,
     override,
     read_config,
@@ -139,7 +140,10 @@ def test_seeds_fit_beside_the_number_of_a_step() -> None:
             ["model.name=vae", "model.posterior=unit"],
             r"the model vae does not read model.posterior, .* acn and pixelvae",
         ),
-        (["model.name=vae", "model.prior=width"], r"the model vae does not read model.prior, which is for acn$"),
+        (
+            ["model.name=vae", "model.prior=width"],
+            r"the model vae does not read model.prior, which is for acn and vlae$",
+        ),
         (["model.name=vae", "model.decoder.filters=8"], r"vae does not read model.decoder.filters"),
         (["model.name=pixelcnn", "model.code_size=99"], r"the model pixelcnn does not read model.code_size"),
         (["training.matrix_rate=3"], r"training.matrix_rate is read only with training.optimizer=muon"),
@@ -203,3 +207,15 @@ def test_settings_are_read_from_a_file(tmp_path: Path) -> None:
             read_config(tmp_path / "wrong.json")
     with pytest.raises(UsageError, match="No such file"):
         read_config(tmp_path / "absent.json")
+
+
+def test_another_family_keeps_what_means_the_same_to_it() -> None:
+    """A VLAE has other encoders, priors and decoders than an ACN, whose sizes would mean something else."""
+    acn = override(Config(), ["model.code_size=7", "model.decoder.filters=9", "training.batch=5"])
+    vlae = override(acn, ["model.name=vlae"])
+    assert vlae.model == VLAESettings(code_size=7)
+    assert vlae.training == acn.training
+    assert override(vlae, ["model.name=acn"]).model == ACNSettings(code_size=7)
+    local = override(acn, ["model.decoder.kind=local", "model.decoder.window=5x3", "model.name=vlae"]).model
+    assert (local.decoder.window, local.decoder.filters) == ("5x3", 64)
+    assert override(acn, ["model.name=pixelcnn"]).model == PixelCNNSettings(decoder=acn.model.decoder)

@@ -118,7 +118,7 @@ def mnist() -> Config:
 
 
 def vlae_mnist() -> Config:
-    """Binarized MNIST as Chen et al. 2017 train on it (section 4.1, appendix): Adamax, free bits of 0.01 nats per pixel.
+    """Binarized MNIST as Chen et al. 2017 train on it (section 4.1): Adamax, free bits of 0.01 nats per pixel.
 
     The window stands for their small masked convolutions, and weights are not normalized (docs/method.md).
     """

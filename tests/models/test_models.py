@@ -20,6 +20,8 @@ PRIORS = {
     "width": "prior_network.",
     "learned": "prior_network.",
     "pixelvae": "mixture.",
+    "vlae": "flow.",
+    "local": "prior_network.",
 }
 
 
@@ -44,7 +46,7 @@ def test_distributions_have_their_shapes(kind: str, shape: ImageShape) -> None:
     posterior = model.posterior(images)
     assert model.code_size == (0 if kind == "pixelcnn" else 3)
     assert posterior.mean.shape == (6, model.code_size)
-    assert type(posterior) is (DiagonalNormal if kind in ("learned", "vae") else UnitNormal)
+    assert type(posterior) is (DiagonalNormal if kind in ("learned", "vae", "vlae") else UnitNormal)
     z = posterior.sample(torch.Generator().manual_seed(0))
     kl = kl_of(model, posterior, z, posterior.mean.flip(0), 16)
     assert kl.shape == (6,)
@@ -67,7 +69,7 @@ def test_samples_are_levels(kind: str, shape: ImageShape) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("shape", [image_shape(2, 2), image_shape(1, 1, 3, 3)], ids=str)
+@pytest.mark.parametrize("shape", [image_shape(2, 2), image_shape(1, 2, 3, 2)], ids=str)
 def test_probabilities_of_all_images_sum_to_one(kind: str, shape: ImageShape) -> None:
     model, images = shaken(tiny_model(shape, *KINDS[kind])), every_image(shape)
     for code in torch.randn(3, 1, model.code_size, dtype=torch.double):
@@ -119,8 +121,9 @@ def test_only_an_acn_has_a_prior_given_a_neighbour(kind: str) -> None:
         with pytest.raises(UsageError, match="conditioned on a neighbour's code, and none was given"):
             model.prior()
         return
-    name = {"pixelvae": "Gated PixelVAE", "vae": "variational autoencoder", "pixelcnn": "Gated PixelCNN"}[kind]
-    with pytest.raises(UsageError, match=f"^this needs a prior conditioned on a neighbour, which a {name} does not"):
+    with pytest.raises(
+        UsageError, match=f"^this needs a prior conditioned on a neighbour, which a {model.settings.label} does not"
+    ):
         model.with_neighbours("this")
     assert not model.conditional
 

@@ -36,6 +36,11 @@ VARIANTS = {
     "learned variances": ["model.posterior=learned", "training.epochs=1"],
     "Gated PixelVAE": ["model.name=pixelvae", "training.epochs=1"],
     "VAE": ["model.name=vae", "training.epochs=1"],
+    "VLAE, soft free bits": [
+        *("model.name=vlae", "model.flow.hidden=12", "training.epochs=1", "training.optimizer=adamax"),
+        *("training.soft_free_bits=true", "training.free_nats=4"),
+    ],
+    "VLAE, normal prior": ["model.name=vlae", "model.prior=normal", "training.epochs=1", "training.free_nats=4"],
     "Gated PixelCNN": ["model.name=pixelcnn", "training.epochs=1"],
 }
 

@@ -8,7 +8,7 @@ from acn.memory import AssociativeMemory
 from acn.runs import load_model
 from acn.training.loop import choose_precision, make_plan
 from acn.training.state import new_state, save_state
-from acn.training.step import _descend, rates, read, training_step
+from acn.training.step import _charged, _descend, _weigh, rates, read, training_step
 from tests.models.tiny import KINDS, kl_of
 from tests.training.conftest import Bench, acn_of
 
@@ -173,3 +173,26 @@ def test_a_step_of_training_drops_out_and_passes_that_are_reported_do_not(bench:
         likelihood = load_model(run).likelihood(torch.zeros(20, state.model.code_size))
         assert torch.equal(likelihood.log_prob(batch[1]), likelihood.log_prob(batch[1]))
     assert paid[0.0] != paid[0.5]
+
+
+def test_free_bits_charge_the_floor_and_send_no_gradient_below_it(bench: Bench) -> None:
+    _, state = bench.begin("run", "model.name=vae")
+    kl = torch.tensor(3.0, requires_grad=True)
+    for floor, charged, slope in ((0.0, 3.0, 1.0), (2.0, 3.0, 1.0), (4.0, 4.0, 0.0)):
+        found = _charged(kl, state, bench.config("model.name=vae", f"training.free_nats={floor}"))
+        assert float(found) == charged
+        assert float(torch.autograd.grad(found, kl)[0]) == slope
+
+
+def test_soft_free_bits_move_the_weight_by_a_tenth(bench: Bench) -> None:
+    _, state = bench.begin("run", "model.name=vae")
+    config = bench.config("model.name=vae", "training.soft_free_bits=true", "training.free_nats=4")
+    weights = []
+    for kl in (3.9, 3.9, 4.1, 4.3, 4.3, 4.3):  # below, below, within 5 %, above
+        _weigh(state, config, torch.tensor(kl))
+        weights.append(float(state.free_weight))
+        assert float(_charged(torch.tensor(kl), state, config)) == pytest.approx(kl * weights[-1])
+    assert weights == pytest.approx([0.9, 0.81, 0.81, 0.891, 0.9801, 1.0])
+    state.sound = torch.tensor(False)
+    _weigh(state, config, torch.tensor(1.0))
+    assert float(state.free_weight) == 1
