@@ -104,20 +104,27 @@ class Flow:
     networks: FlowPrior
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """Log density `[...]`, in nats, of codes `z` `[..., D]`."""
-        eps, log_determinant = self.networks.noise(z)
-        return StandardNormal(eps.new_zeros(eps.shape[-1])).log_prob(eps) + log_determinant
+        """Log density `[...]`, in nats and the precision of the weights, of codes `z` `[..., D]` of any precision."""
+        like = self._like
+        # In bfloat16 the density of a code of 64 numbers was off by up to 0.2 nats.
+        with torch.autocast(like.device.type, enabled=False):
+            eps, log_determinant = self.networks.noise(z.to(like.dtype))
+            return StandardNormal(like.new_zeros(self.networks.code_size)).log_prob(eps) + log_determinant
 
     def sample(self, generator: torch.Generator | None = None, shape: tuple[int, ...] = ()) -> Tensor:
         """Draw codes `[*shape, D]`, without gradients, from the numbers of `generator` if there is one."""
-        like = next(self.networks.parameters())
-        return self.networks.codes(StandardNormal(like.new_zeros(self.networks.code_size)).sample(generator, shape))
+        like = self._like
+        eps = StandardNormal(like.new_zeros(self.networks.code_size)).sample(generator, shape)
+        with torch.autocast(like.device.type, enabled=False):
+            return self.networks.codes(eps)
 
     def cpu(self) -> "Flow":
         """Return the same distribution on the CPU."""
-        if next(self.networks.parameters()).device.type == "cpu":
-            return self
-        return Flow(copy.deepcopy(self.networks).cpu())
+        return self if self._like.device.type == "cpu" else Flow(copy.deepcopy(self.networks).cpu())
+
+    @property
+    def _like(self) -> Tensor:
+        return next(self.networks.parameters())
 
 
 def _bounded(raw: Tensor) -> Tensor:

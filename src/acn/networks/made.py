@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Of the last layer's weights at the start, beside those that keep the spread of its inputs.
+# How much smaller the last layer's weights start than those of the others.
 SMALL = 0.01
-# A layer of so many weights is multiplied in so many parts.
+# A layer of at least so many weights is multiplied in so many parts.
 LARGE, BANDS = 2**17, 4
 
 
@@ -125,4 +125,4 @@ class MADE(nn.Module):
                 continue
             for layer, below, above in zip(self.hidden, units, units[1:], strict=False):
                 above[begin:end] = cast(StaircaseLinear, layer).rows(begin, end, below).relu_()
-        return z.T
+        return z.T.contiguous()
