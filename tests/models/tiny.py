@@ -20,7 +20,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "pixelvae": ("model.name=pixelvae",),
     "vae": ("model.name=vae",),
     "pixelcnn": ("model.name=pixelcnn",),
-    "vlae": ("model.name=vlae", "model.decoder.window=3x0", "model.flow.hidden=12", "model.encoder.filters=[4, 4]"),
+    "vlae": ("model.name=vlae", "model.decoder.window=3x0", "model.flow.hidden=12", "model.encoder.filters=[4]"),
     "local": ("model.decoder.kind=local", "model.decoder.window=3x0"),
 }
 

@@ -151,6 +151,21 @@ def test_it_serves_as_a_prior() -> None:
     assert prior().sample().shape == (4,)
 
 
+@pytest.mark.parametrize("affine", [False, True])
+def test_it_computes_in_the_precision_of_its_weights(affine: bool) -> None:
+    """Evaluation asks for densities of codes in float64, and training for those of float32 codes under autocast."""
+    prior, z = flow(16, affine=affine).float()(), numbers(50, 16)
+    with torch.no_grad():
+        expected, drawn = prior.log_prob(z.float()), prior.sample(torch.Generator().manual_seed(0), (5,))
+        assert torch.equal(prior.log_prob(z), expected)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(prior.log_prob(z.float()), expected)
+            assert torch.equal(prior.log_prob(z.bfloat16()), prior.log_prob(z.bfloat16().float()))
+            assert torch.equal(prior.sample(torch.Generator().manual_seed(0), (5,)), drawn)
+        precise = flow(16, affine=affine)().log_prob(z)
+    torch.testing.assert_close(expected.double(), precise, rtol=1e-4, atol=1e-3)
+
+
 def test_log_scales_are_bounded() -> None:
     torch.manual_seed(0)
     step = FlowStep(3, 8, 1, affine=True)

@@ -75,6 +75,14 @@ def test_weights_beyond_the_reach_count_nowhere_and_are_not_trained() -> None:
     assert (layer.weight.grad[1:][~beyond[1:]] != 0).all()
 
 
+def test_a_large_layer_in_bands_equals_its_masked_product() -> None:
+    torch.manual_seed(0)
+    layer = StaircaseLinear(400, [row * 400 // 360 for row in range(360)]).double()
+    inputs = torch.randn(2, 3, 400, dtype=torch.double)
+    expected = inputs @ (layer.weight * layer.mask).T + layer.bias
+    torch.testing.assert_close(layer(inputs), expected)
+
+
 def test_it_starts_near_its_biases_with_lively_units() -> None:
     torch.manual_seed(0)
     network = MADE(16, 640, 2, 2)

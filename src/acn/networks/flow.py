@@ -104,19 +104,27 @@ class Flow:
     networks: FlowPrior
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """Log density `[...]`, in nats and in the precision of the weights, of codes `z` `[..., D]`."""
-        eps, log_determinant = self.networks.noise(z.to(next(self.networks.parameters()).dtype))
-        return StandardNormal(eps.new_zeros(eps.shape[-1])).log_prob(eps) + log_determinant
+        """Log density `[...]`, in nats and the precision of the weights, of codes `z` `[..., D]` of any precision."""
+        like = self._like
+        # In bfloat16 the density of a code of 64 numbers was off by up to 0.2 nats.
+        with torch.autocast(like.device.type, enabled=False):
+            eps, log_determinant = self.networks.noise(z.to(like.dtype))
+            return StandardNormal(like.new_zeros(self.networks.code_size)).log_prob(eps) + log_determinant
 
     def sample(self, generator: torch.Generator | None = None, shape: tuple[int, ...] = ()) -> Tensor:
         """Draw codes `[*shape, D]`, float32 as codes are, without gradients, from the numbers of `generator` if any."""
-        like = next(self.networks.parameters())
+        like = self._like
         eps = StandardNormal(like.new_zeros(self.networks.code_size)).sample(generator, shape)
-        return self.networks.codes(eps).float()
+        with torch.autocast(like.device.type, enabled=False):
+            return self.networks.codes(eps).float()
 
     def cpu(self) -> "Flow":
         """Return the same distribution on the CPU, in float64."""
         return Flow(copy.deepcopy(self.networks).cpu().double())
+
+    @property
+    def _like(self) -> Tensor:
+        return next(self.networks.parameters())
 
 
 def _bounded(raw: Tensor) -> Tensor:

@@ -17,8 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Of the last layer's weights at the start, beside those that keep the spread of its inputs.
+# How much smaller the last layer's weights start than those of the others.
 SMALL = 0.01
+# A layer of at least so many weights is multiplied in so many parts.
+LARGE, BANDS = 2**17, 4
 
 
 class StaircaseLinear(nn.Module):
@@ -48,7 +50,20 @@ class StaircaseLinear(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map `[..., inputs]` to `[..., rows]`."""
-        return functional.linear(inputs, self.seen, self.bias)
+        flat, seen = inputs.reshape(inputs.shape[:-1].numel(), inputs.shape[-1]), self.seen
+        parts = [
+            functional.linear(flat[:, :reach], seen[begin:end, :reach], self.bias[begin:end])
+            for begin, end, reach in self._bands()
+        ]
+        return torch.cat(parts, -1).view(*inputs.shape[:-1], len(self.reach))
+
+    def _bands(self) -> list[tuple[int, int, int]]:
+        """Rows in parts, and how far each part reaches: nearly 40 % less to multiply where there is much of it."""
+        rows = len(self.reach)
+        if self.weight.numel() < LARGE:
+            return [(0, rows, self.weight.shape[1])]
+        edges = [rows * band // BANDS for band in range(BANDS + 1)]
+        return [(begin, end, self.reach[end - 1]) for begin, end in pairwise(edges)]
 
     def rows(self, begin: int, end: int, inputs: Tensor) -> Tensor:
         """Outputs `[end - begin, B]` of some rows of equal reach, given the inputs `[inputs, B]` up to that reach."""
@@ -88,7 +103,7 @@ class MADE(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """Numbers `[..., D, P]` for inputs `[..., D]`; those of input d depend on the inputs before d."""
         for layer in self.hidden:
-            z = torch.relu(layer(z))
+            z = layer(z).relu_()
         numbers: Tensor = self.output(z).unflatten(-1, (self.size, self.numbers))
         return numbers
 
@@ -110,4 +125,4 @@ class MADE(nn.Module):
                 continue
             for layer, below, above in zip(self.hidden, units, units[1:], strict=False):
                 above[begin:end] = cast(StaircaseLinear, layer).rows(begin, end, below).relu_()
-        return z.T
+        return z.T.contiguous()
