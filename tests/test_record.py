@@ -15,6 +15,7 @@ from acn.record import Evaluation
 from acn.runs import EVALUATION, Run, read_figures, write_figures
 
 RESULTS = Path(__file__).parents[1] / "results"
+SAMPLED = {"samples": 64, "images": 100, "negative_elbo": 80.25}
 SHAPE = ImageShape(height=28, width=28, channels=1, levels=2)
 
 
@@ -82,12 +83,32 @@ def test_what_lacks_is_named(tmp_path: Path, key: str) -> None:
         ({"n_test": "many"}, "n_test is 'many'"),
         ({"bits_per_dimension": [1]}, r"bits_per_dimension is \[1\]"),
         ({"list": "80"}, "it lacks list"),
+        ({"importance": 3}, "importance is 3"),
+        ({"importance": {"samples": 3, "images": 2}, "nll": 79.0}, "it lacks negative_elbo in importance"),
+        ({"importance": {**SAMPLED, "samples": "3"}, "nll": 79.0}, "samples in importance is '3'"),
+        ({"importance": SAMPLED}, "it lacks nll"),
     ],
 )
 def test_what_is_of_another_kind_is_named(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     tree = json.loads((RESULTS / "digits.json").read_text(encoding="utf-8"))
     with pytest.raises(RunError, match=rf"is damaged \({words}\); delete it"):
         read_figures(run_with(tmp_path, json.dumps(tree | change)))
+
+
+def test_a_sampled_likelihood_goes_round(tmp_path: Path) -> None:
+    """Records from before there was one have none."""
+    tree = json.loads((RESULTS / "digits.json").read_text(encoding="utf-8"))
+    before = Evaluation.from_json(tree)
+    assert before.importance is None
+    assert "importance" not in before.to_json()
+    sampled = {"nll": 79.5, "nll_standard_error": 0.25, "importance": SAMPLED}
+    run = run_with(tmp_path, json.dumps(tree | sampled))
+    found = read_figures(run)
+    assert found.importance == SAMPLED
+    assert (FIGURES["nll"].of(found), found.values["nll_standard_error"]) == (79.5, 0.25)
+    assert found.to_json() == without_nulls(tree | sampled)
+    write_figures(run, found)
+    assert read_figures(run) == found
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", '{"data": ', "\x00", "[" * 100_000])

@@ -26,6 +26,7 @@ SECTIONS: dict[str, type | tuple[type, ...]] = {
 }
 ENTRIES = {"data": ("source", "fingerprint"), "training": ("steps", "images_seen", "seconds")}
 ALWAYS = ("reconstruction", "list")  # figures that every model has
+IMPORTANCE = ("samples", "images", "negative_elbo")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Evaluation:
     `bits`: the costs in bits per dimension. `probes`: accuracy in percent of a linear classifier, by its features.
     `prior`: the unconditional prior that the run chose, which `list` pays; `mixture`: components and covariance of the
     fitted one. Both are None for a model without codes.
+    `importance`: of the figure `nll`, where it was sampled: codes drawn for each image, number of images, and the
+    negative ELBO of the same draws in nats per image.
     `training`: steps, images seen, seconds and commit. `parameters`: how many weights the model has.
     `config`: all settings. `seconds`: how long the evaluation took. `made`: see `acn.provenance`.
     """
@@ -51,6 +54,7 @@ class Evaluation:
     probes: Values
     prior: str | None
     mixture: dict[str, Any] | None
+    importance: dict[str, Any] | None
     training: dict[str, Any]
     parameters: int
     config: dict[str, Any]
@@ -68,6 +72,7 @@ class Evaluation:
             **self.values,
             **({} if self.prior is None else {"prior": self.prior}),
             **({} if self.mixture is None else {"mixture": self.mixture}),
+            **({} if self.importance is None else {"importance": self.importance}),
             "bits_per_dimension": dict(self.bits),
             "linear_probe": dict(self.probes),
             "training": self.training,
@@ -95,12 +100,16 @@ class Evaluation:
         values = _numbers({key: value for key, value in tree.items() if key not in (*SECTIONS, *FACTS)})
         for key in ALWAYS:
             _entry(values, key)
+        importance = tree.get("importance")
+        if importance is not None:
+            _check_importance(importance, values)
         return cls(
             values=values,
             bits=_numbers(tree["bits_per_dimension"]),
             probes=_numbers(tree["linear_probe"]),
             prior=tree.get("prior"),
             mixture=tree.get("mixture"),
+            importance=importance,
             made={key: tree[key] for key in FACTS if key in tree},
             **{key: tree[key] for key in SECTIONS if key not in ("bits_per_dimension", "linear_probe")},
         )
@@ -110,6 +119,15 @@ def _entry(tree: Mapping[str, Any], key: str, where: str = "") -> object:
     if key not in tree:
         raise ValueError(f"it lacks {key}{where}")
     return tree[key]
+
+
+def _check_importance(importance: object, values: Values) -> None:
+    if not isinstance(importance, dict):
+        raise ValueError(f"importance is {importance!r:.40}")
+    for key in IMPORTANCE:
+        if not isinstance(_entry(importance, key, " in importance"), int | float):
+            raise ValueError(f"{key} in importance is {importance[key]!r:.40}")
+    _entry(values, "nll")
 
 
 def _numbers(tree: Mapping[str, Any]) -> dict[str, float]:

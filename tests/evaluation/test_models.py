@@ -14,10 +14,12 @@ import acn
 from acn.config import Config
 from acn.data import Collection, open_collection
 from acn.distributions import DiagonalNormal, quadrature_kl
+from acn.errors import UsageError
 from acn.evaluation import mixture
 from acn.evaluation.costs import posteriors
 from acn.evaluation.evaluate import evaluate, fit_priors
 from acn.evaluation.figures import FIGURES, UNCONDITIONAL, figures
+from acn.evaluation.importance import Sampling, sampled_likelihood
 from acn.evaluation.report import html_report
 from acn.evaluation.table import cost_rows, cost_table, probe_table
 from acn.evaluation.unconditional import expected_kl
@@ -34,6 +36,7 @@ from tests.training.conftest import Bench
 BASELINES = ("pixelvae", "vae", "pixelcnn")
 COUNTS = {"train": 90, "valid": 30, "test": 40}
 COSTS = {figure.key for figure in figures("nats")}
+SAMPLING = Sampling(8, 15)
 NEIGHBOUR_COSTS = ("kl_k1", "kl_k5", "kl_k10", "kl_tour_greedy", "kl_tour_improved")
 TOURS = ("tour", "tour_restored")
 # Figures that a kind of model has not.
@@ -43,7 +46,7 @@ ABSENT: dict[str, set[str]] = {
     "learned": {"kl_unconditional_own"},
     "pixelvae": {*NEIGHBOUR_COSTS, *TOURS, "kl_unconditional_associative"},
     "vae": {*NEIGHBOUR_COSTS, *TOURS, "kl_unconditional_associative"},
-    "pixelcnn": {*NEIGHBOUR_COSTS, *TOURS, *(key for key in COSTS if key.startswith(UNCONDITIONAL))},
+    "pixelcnn": {*NEIGHBOUR_COSTS, *TOURS, "nll", *(key for key in COSTS if key.startswith(UNCONDITIONAL))},
 }
 
 
@@ -80,7 +83,8 @@ def evaluated(folder: Path, collection: Collection, kind: str) -> Outcome:
         with torch.no_grad():
             encoder.code.bias[3:] = torch.tensor([-3.0, -1.5, 1.0])
     save_state(run, state)
-    return Outcome(run, collection, evaluate(run, collection, torch.device("cpu"), quiet))
+    sampling = None if kind == "pixelcnn" else SAMPLING
+    return Outcome(run, collection, evaluate(run, collection, torch.device("cpu"), quiet, sampling))
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +166,43 @@ def test_the_list_pays_the_unconditional_prior_that_the_run_chose(outcome: Outco
     assert figures["set"] == pytest.approx(figures["list"] - figures["order_nats"])
     if "tour" in figures:
         assert figures["tour"] == pytest.approx(figures["reconstruction"] + figures["kl_tour_improved"])
+
+
+def test_the_likelihood_is_sampled_under_the_prior_that_the_run_chose(outcome: Outcome, kind: str) -> None:
+    evaluation, model = outcome.evaluation, outcome.model()
+    if kind == "pixelcnn":
+        assert evaluation.importance is None
+        return
+    priors, test = load_priors(outcome.run), outcome.collection.test
+    found = sampled_likelihood(
+        model,
+        unconditional_priors(model, priors.mixture, priors.codes)[priors.chosen],
+        test,
+        posteriors(model, test, lambda _: None),
+        SAMPLING,
+        seed=outcome.run.config.training.seed,
+        progress=lambda _: None,
+    )
+    assert len(found.nll) == 15
+    assert evaluation.values["nll"] == pytest.approx(float(found.nll.mean()), abs=1e-4)
+    assert evaluation.values["nll_standard_error"] == pytest.approx(float(found.nll.std()) / math.sqrt(15), abs=1e-4)
+    bound = pytest.approx(float(found.negative_elbo.mean()), abs=1e-4)
+    assert evaluation.importance == {"samples": 8, "images": 15, "negative_elbo": bound}
+    assert evaluation.values["nll"] < found.negative_elbo.mean()
+    assert evaluation.bits["nll"] == pytest.approx(evaluation.values["nll"] / (64 * math.log(2)))
+
+
+def test_a_model_without_codes_is_refused_before_anything_is_computed(outcomes: dict[str, Outcome]) -> None:
+    run, collection = outcomes["pixelcnn"].run, outcomes["pixelcnn"].collection
+    stages: list[str] = []
+
+    def stage(name: str, length: int) -> Advance:
+        stages.append(name)
+        return lambda count: None
+
+    with pytest.raises(UsageError, match="needs codes, which a Gated PixelCNN does not have"):
+        evaluate(run, collection, torch.device("cpu"), stage, SAMPLING)
+    assert stages == []
 
 
 def test_the_prior_is_the_one_that_costs_validation_images_least(outcome: Outcome, kind: str) -> None:

@@ -26,6 +26,14 @@ class Reader(HTMLParser):
         self.text += data
 
 
+def test_the_page_says_how_the_likelihood_was_sampled(tmp_path: Path) -> None:
+    run = Run(tmp_path, Config(), SHAPE, {}, {})
+    sampled = evaluation(importance={"samples": 64, "images": 100, "negative_elbo": 80.0}, nll=78.5)
+    assert "<p>Importance sampling, K = 64, 100 images of the test split: " in html_report(run, sampled)
+    assert "<td>negative log-likelihood</td><td>78.50</td>" in html_report(run, sampled)
+    assert "<p>Importance" not in html_report(run, evaluation(nll=None))
+
+
 def test_the_page_holds_everything_and_needs_no_network(tmp_path: Path) -> None:
     Image.new("L", (70, 70)).save(tmp_path / "samples.png")
     page = html_report(Run(tmp_path, Config(), SHAPE, {}, {}), evaluation())

@@ -9,7 +9,7 @@ from acn.config import Config, DataSettings
 from acn.data import open_collection
 from acn.data.static_mnist import STATIC_MNIST
 from acn.evaluation.figures import FIGURES, figures
-from acn.evaluation.table import cost_table, definitions_note, probe_table
+from acn.evaluation.table import cost_table, definitions_note, importance_note, notes, probe_table
 from acn.provenance import FACTS
 from acn.record import Evaluation
 
@@ -48,7 +48,7 @@ def printed(table: object) -> str:
 def test_every_cost_has_a_row() -> None:
     text = printed(cost_table(evaluation()))
     assert all(figure.text in text for figure in figures("nats"))
-    assert text.count("12.3") == len(COSTS) == 14
+    assert text.count("12.3") == len(COSTS) == 15
     assert "paper" not in text
 
 
@@ -66,6 +66,32 @@ def test_totals_by_the_papers_definitions_stand_below_its_figures() -> None:
     assert "81.00 and 75.50" in printed(cost_table(on_mnist(**own)))
     assert definitions_note(evaluation(**own)) is None
     assert definitions_note(on_mnist(**own | {"kl_tour_greedy": None})) is None
+
+
+SAMPLED = {"importance": {"samples": 512, "images": 1000, "negative_elbo": 80.125}, "nll": 78.5}
+
+
+def test_the_negative_log_likelihood_stands_beside_the_list() -> None:
+    lines = printed(cost_table(evaluation(**SAMPLED))).splitlines()
+    place = next(number for number, line in enumerate(lines) if "list: order kept" in line)
+    assert "negative log-likelihood" in lines[place + 1]
+    assert "78.50" in lines[place + 1]
+    assert "likelihood" not in printed(cost_table(evaluation(nll=None)))
+
+
+def test_how_it_was_sampled_is_said() -> None:
+    assert importance_note(evaluation(**SAMPLED, nll_standard_error=0.8765)) == (
+        "Importance sampling, K = 512, 1,000 images of the test split: negative log-likelihood 78.50 nats (standard "
+        "error 0.88), negative ELBO of the same draws 80.12 nats."
+    )
+    alone = evaluation(**SAMPLED | {"importance": {"samples": 1, "images": 1, "negative_elbo": 78.5}})
+    assert importance_note(alone) == (
+        "Importance sampling, K = 1, 1 image of the test split: negative log-likelihood 78.50 nats, negative ELBO of "
+        "the same draws 78.50 nats."
+    )
+    assert importance_note(evaluation(nll=None)) is None
+    assert notes(evaluation(nll=None)) == []
+    assert len(notes(on_mnist(**SAMPLED))) == 2
 
 
 @pytest.mark.parametrize("probes", [{}, dict.fromkeys(("codes", "pixels", "pca", "random_encoder"))])

@@ -3,7 +3,7 @@
 import json
 
 from acn.evaluation.figures import GRAVES, papers_images
-from acn.evaluation.table import Cells, cost_cells, definitions_note, probe_cells
+from acn.evaluation.table import Cells, cost_cells, notes, probe_cells
 from acn.families import code_size
 from acn.record import Evaluation
 from acn.runs import Run
@@ -77,8 +77,7 @@ def _figures(evaluation: Evaluation) -> str:
     parts = [_table(cost_cells(evaluation)), *([] if probes is None else [_table(probes)])]
     if papers_images(evaluation):
         parts.append(f"Paper: {GRAVES} (arXiv 1804.02476), Tables 1 to 3.")
-    if note := definitions_note(evaluation):
-        parts.append(note)
+    parts += notes(evaluation)
     return "Of the test split.\n\n" + "\n\n".join(parts)
 
 

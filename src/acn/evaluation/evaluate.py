@@ -11,6 +11,7 @@ from acn.distributions import Posterior
 from acn.errors import TrainingError
 from acn.evaluation.costs import neighbour_kl, posteriors, reconstruction
 from acn.evaluation.figures import UNCONDITIONAL, figures
+from acn.evaluation.importance import Sampling, check_sampled, sampled_likelihood
 from acn.evaluation.mixture import fit_mixture
 from acn.evaluation.plots import plot_codes
 from acn.evaluation.probe import linear_probes
@@ -45,7 +46,9 @@ UNCONDITIONAL_SAMPLES = 2
 CHOOSING = 2000
 
 
-def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stage) -> Evaluation:
+def evaluate(
+    run: Run, collection: Collection, device: torch.device, stage: Stage, sampling: Sampling | None = None
+) -> Evaluation:
     """Compute all figures of a run, and write them and the picture of its codes to its folder.
 
     Args:
@@ -53,12 +56,14 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
         collection: its images.
         device: where the networks run.
         stage: called with a name and a length when a stage begins; what it returns hears of the progress.
+        sampling: how the negative log-likelihood is sampled; None leaves it out.
 
     Returns:
         Every figure that the model has (see `acn.evaluation.figures`).
 
     Raises:
         RunError: the images are not those that the run was trained on, or it is a published model.
+        UsageError: there is a `sampling`, and the model has no codes.
         TrainingError: a figure is not finite.
         StorageError: the disk refused.
     """
@@ -67,6 +72,8 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
     check_trained_here(run)
     reached = read_position(run)
     model = load_model(run).to(device)
+    if sampling is not None:
+        check_sampled(model)
     seed = run.config.training.seed
     found = {
         name: posteriors(model, split, stage(f"codes of {name}", len(split)))
@@ -74,6 +81,11 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
     }
     test = collection.test
     values, priors = _costs(run, model, test, found, stage)
+    importance = None
+    if sampling is not None and priors is not None:
+        sampled, importance = _likelihood(model, priors, test, found["test"], sampling, seed, stage)
+        values |= sampled
+    _check_finite(values)
     codes = {name: posterior.mean for name, posterior in found.items()}
     probes = linear_probes(run.config.model, collection, codes, seed, stage)
     if model.code_size:
@@ -95,6 +107,7 @@ def evaluate(run: Run, collection: Collection, device: torch.device, stage: Stag
         probes=probes,
         prior=priors.chosen if priors else None,
         mixture=_described(priors) if priors else None,
+        importance=importance,
         training={
             "steps": reached.step,
             "images_seen": reached.epoch * len(collection.train) + reached.position,
@@ -134,18 +147,36 @@ def _costs(
 ) -> tuple[Values, StoredPriors | None]:
     """Every cost of the test split that the model has, and its unconditional priors, where there are codes."""
     paid = reconstruction(model, test, found["test"], run.config.training.seed, stage("reconstruction", len(test)))
-    values: Values = {"reconstruction": _mean(paid)}
-    if len(paid) > 1:
-        values["reconstruction_standard_error"] = float(paid.std() / math.sqrt(len(paid)))
+    values = _mean_and_error("reconstruction", paid)
     priors = None
     if model.code_size:
         costs, priors = _code_costs(run, model, found, stage)
         values |= costs
     values |= totals(values, len(test), priors.chosen if priors else None)
+    return values, priors
+
+
+def _likelihood(
+    model: Model, priors: StoredPriors, test: Images, posterior: Posterior, sampling: Sampling, seed: int, stage: Stage
+) -> tuple[Values, dict[str, float]]:
+    """The negative log-likelihood under the prior that the run chose; and how it was sampled, beside its bound."""
+    prior = unconditional_priors(model, priors.mixture, priors.codes)[priors.chosen]
+    done = stage("importance samples", sampling.samples * min(sampling.images, len(test)))
+    found = sampled_likelihood(model, prior, test, posterior, sampling, seed=seed, progress=done)
+    facts = {"samples": sampling.samples, "images": len(found.nll), "negative_elbo": _mean(found.negative_elbo)}
+    return _mean_and_error("nll", found.nll), facts
+
+
+def _mean_and_error(key: str, costs: Tensor) -> Values:
+    """The mean of what images cost, and its standard error where there are several."""
+    error = {f"{key}_standard_error": float(costs.std() / math.sqrt(len(costs)))} if len(costs) > 1 else {}
+    return {key: _mean(costs), **error}
+
+
+def _check_finite(values: Values) -> None:
     for name, value in values.items():
         if not math.isfinite(value):
             raise TrainingError(f"{name} of the test split is {value}: the weights are unusable; train again")
-    return values, priors
 
 
 def _described(priors: StoredPriors) -> dict[str, object]:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from acn.evaluation.table import Cells, cost_cells, definitions_note, probe_cells
+from acn.evaluation.table import Cells, cost_cells, notes, probe_cells
 from acn.record import Evaluation
 from acn.runs import Run
 
@@ -49,7 +49,8 @@ def html_report(run: Run, evaluation: Evaluation) -> str:
     parts = [
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title><style>{STYLE}</style>",
         f"<h1>{title}</h1><p>{html.escape(_summary(evaluation))}</p>",
-        f"<h2>Costs of the test split</h2>{_table(cost_cells(evaluation))}<p>{definitions_note(evaluation) or ''}</p>",
+        f"<h2>Costs of the test split</h2>{_table(cost_cells(evaluation))}",
+        *(f"<p>{html.escape(note)}</p>" for note in notes(evaluation)),
         f"<h2>Linear classification</h2>{_table(probes)}" if probes is not None else "",
         *(_picture(run.path / file, heading, text, smooth) for file, heading, text, smooth in PICTURES),
         f"<h2>Settings</h2><pre>{html.escape(json.dumps(evaluation.config, indent=2))}</pre>",

@@ -40,6 +40,25 @@ def definitions_note(evaluation: Evaluation) -> str | None:
     )
 
 
+def importance_note(evaluation: Evaluation) -> str | None:
+    """Say how the negative log-likelihood was sampled, and what the ELBO is beside it; None where it was not."""
+    how, error = evaluation.importance, evaluation.values.get("nll_standard_error")
+    if how is None:
+        return None
+    images = f"{how['images']:,} images" if how["images"] > 1 else "1 image"
+    spread = "" if error is None else f" (standard error {error:.2f})"
+    return (
+        f"Importance sampling, K = {how['samples']:,}, {images} of the test split: negative log-likelihood "
+        f"{evaluation.values['nll']:.2f} nats{spread}, negative ELBO of the same draws {how['negative_elbo']:.2f} nats."
+    )
+
+
+def notes(evaluation: Evaluation) -> list[str]:
+    """What is to be said below the table of costs."""
+    found = (definitions_note(evaluation), importance_note(evaluation))
+    return [note for note in found if note is not None]
+
+
 def probe_cells(evaluation: Evaluation) -> Cells | None:
     """Texts of the table of linear classifiers, its head first; None where the images have no labels or no codes."""
     if "codes" not in evaluation.probes:

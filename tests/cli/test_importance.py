@@ -1,0 +1,108 @@
+"""`acn evaluate --importance`: what it prints and keeps, and what it refuses."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from acn.evaluation import mixture
+from tests.cli.test_cli import refused
+from tests.cli.test_compress import acn
+from tests.training.conftest import tiny_settings
+
+CODED = ("acn", "vae")
+LINE = re.compile(
+    r"^Importance sampling, K = (\S+), (\S+) images of the test split: negative log-likelihood (\S+) nats "
+    r"\(standard error (\S+)\), negative ELBO of the same draws (\S+) nats\.$",
+    re.MULTILINE,
+)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one run of each kind, named after it."""
+    folder = tmp_path_factory.mktemp("importance")
+    few = ["--set", "training.epochs=1", "--set", "training.batch=500"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mixture, "SIZES", (1, 2))
+        patch.setattr(mixture, "LEAST_DRAWS", 500)
+        for kind in (*CODED, "pixelcnn"):
+            small = [part for item in tiny_settings(kind) for part in ("--set", item)]
+            done = acn("train", "digits", "--model", kind, "--out", kind, *small, *few, cwd=folder)
+            assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small_mixtures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mixture, "SIZES", (1, 2))
+    monkeypatch.setattr(mixture, "LEAST_DRAWS", 500)
+
+
+@pytest.mark.parametrize("kind", CODED)
+def test_the_likelihood_is_printed_and_kept(work: Path, kind: str) -> None:
+    before = json.loads((work / kind / "evaluation.json").read_text())
+    done = acn("evaluate", kind, "--importance", "6", "--images", "9", cwd=work)
+    assert done.returncode == 0, done.stderr
+    (line,) = LINE.findall(done.stdout)
+    record = json.loads((work / kind / "evaluation.json").read_text())
+    how = record["importance"]
+    shown = (record["nll"], record["nll_standard_error"], how["negative_elbo"])
+    assert line == ("6", "9", *(f"{value:.2f}" for value in shown))
+    assert (how["samples"], how["images"]) == (6, 9)
+    assert record["nll"] < how["negative_elbo"]
+    (row,) = [line for line in done.stdout.splitlines() if "negative log-likelihood" in line and "│" in line]
+    assert f"{record['nll']:.2f}" in row
+    rest = {"nll", "nll_standard_error", "importance", "bits_per_dimension", "seconds", "date"}
+    assert {key: value for key, value in record.items() if key not in rest} == {
+        key: value for key, value in before.items() if key not in rest
+    }
+    assert acn("report", kind, cwd=work).returncode == 0
+    assert line[2] in (work / kind / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("images", "count"), [("1000000", "180"), ("180", "180"), (None, "180")])
+def test_a_split_of_fewer_images_is_taken_whole(work: Path, images: str | None, count: str) -> None:
+    few = [] if images is None else ["--images", images]
+    done = acn("evaluate", "vae", "--importance", "2", *few, cwd=work)
+    assert done.returncode == 0, done.stderr
+    assert LINE.findall(done.stdout)[0][:2] == ("2", count)
+
+
+def test_one_image_has_no_standard_error(work: Path) -> None:
+    done = acn("evaluate", "vae", "--importance", "2", "--images", "1", cwd=work)
+    assert done.returncode == 0, done.stderr
+    assert "K = 2, 1 image of the test split: " in done.stdout
+    assert "nll_standard_error" not in json.loads((work / "vae" / "evaluation.json").read_text())
+
+
+def test_without_it_nothing_is_sampled(work: Path) -> None:
+    done = acn("evaluate", "vae", cwd=work)
+    assert done.returncode == 0, done.stderr
+    assert "likelihood" not in done.stdout
+    assert not {"nll", "importance"} & json.loads((work / "vae" / "evaluation.json").read_text()).keys()
+
+
+@pytest.mark.parametrize("option", ["--importance", "--images"])
+@pytest.mark.parametrize("value", ["0", "-3", "many"])
+def test_no_samples_and_no_images_are_refused(work: Path, option: str, value: str) -> None:
+    done = acn("evaluate", "vae", "--importance", "2", option, value, cwd=work)
+    assert done.returncode == 2
+    assert f"Invalid value for '{option}'" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_images_alone_say_nothing(work: Path) -> None:
+    said = refused(acn("evaluate", "vae", "--images", "5", cwd=work), 2)
+    assert said == "acn: --images says how many images --importance takes: give --importance K too, or leave it out\n"
+
+
+def test_a_likelihood_that_is_exact_is_not_sampled(work: Path) -> None:
+    before = (work / "pixelcnn" / "evaluation.json").read_bytes()
+    said = refused(acn("evaluate", "pixelcnn", "--importance", "5", cwd=work), 2)
+    assert said == (
+        "acn: importance sampling needs codes, which a Gated PixelCNN does not have: its list is its negative "
+        "log-likelihood already, and exact; evaluate it without --importance\n"
+    )
+    assert (work / "pixelcnn" / "evaluation.json").read_bytes() == before
