@@ -72,7 +72,7 @@ def dataset(
     check_output(path, force=force, sources=[labels, given if _is_read_whole(entry, given) else None])
     mnist = open_splits(labels)[1] if labels is not None else None
     with stages(Console(stderr=True)) as stage:
-        converted: Converted = read_dataset(entry, given, path.parent, stage)
+        converted: Converted = read_dataset(entry, given, path.parent, stage, open_splits)
         if mnist is not None:
             converted = labelled(converted, mnist, stage)
     write_archive(path, converted.splits)

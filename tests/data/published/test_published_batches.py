@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from acn.config import DataSettings
-from acn.data import open_collection
+from acn.data import open_collection, open_splits
 from acn.data.palette import Bytes
 from acn.data.published.dataset import Dataset, read_dataset, write_archive
 from acn.errors import DataError, UsageError
@@ -51,7 +51,7 @@ def write_cifar(path: Path, changes: dict[str, object] | None = None) -> None:
 
 def test_cifar10_is_put_together_from_its_batches(web: Path, publish: Publish, tmp_path: Path, stage: Stage) -> None:
     write_cifar(web / "cifar-10-python.tar.gz")
-    splits = read_dataset(publish("cifar10", CIFAR), None, tmp_path, stage).splits
+    splits = read_dataset(publish("cifar10", CIFAR), None, tmp_path, stage, open_splits).splits
     assert np.array_equal(splits["train"].pixels, np.concatenate([pixels(seed) for seed in range(5)]))
     assert np.array_equal(splits["test"].pixels, pixels(5))
     assert splits["train"].labels is not None
@@ -96,7 +96,7 @@ def test_other_archives_are_refused(
 ) -> None:
     write_cifar(web / "cifar-10-python.tar.gz", changes)
     with pytest.raises(DataError, match=words):
-        read_dataset(publish("cifar10", CIFAR), None, tmp_path, stage)
+        read_dataset(publish("cifar10", CIFAR), None, tmp_path, stage, open_splits)
     assert "called" not in capfd.readouterr().out
 
 
@@ -106,7 +106,7 @@ def test_truncated_archives_are_refused(size: int, web: Path, publish: Publish, 
     data = (web / "cifar-10-python.tar.gz").read_bytes()
     (web / "cifar-10-python.tar.gz").write_bytes(data[:size])
     with pytest.raises(DataError, match=r"could not be read as a tar\.gz archive|found no data_batch|no pickled batch"):
-        read_dataset(publish("cifar10", CIFAR), None, tmp_path, stage)
+        read_dataset(publish("cifar10", CIFAR), None, tmp_path, stage, open_splits)
 
 
 @pytest.mark.parametrize("kind", ["npz", "pickle"])
@@ -120,7 +120,7 @@ def test_imagenet_is_read_from_a_folder(kind: str, publish: Publish, tmp_path: P
         else:
             (folder / name).write_bytes(pickle.dumps(content | {"mean": np.zeros(3072)}))
     entry = publish("imagenet32", IMAGENET)
-    splits = read_dataset(entry, str(tmp_path / "batches"), tmp_path, stage).splits
+    splits = read_dataset(entry, str(tmp_path / "batches"), tmp_path, stage, open_splits).splits
     assert np.array_equal(splits["train"].pixels, np.concatenate([pixels(seed) for seed in range(10)]))
     assert np.array_equal(splits["test"].pixels, pixels(10))
     assert splits["test"].labels is not None
@@ -128,19 +128,19 @@ def test_imagenet_is_read_from_a_folder(kind: str, publish: Publish, tmp_path: P
     np.savez(tmp_path / "batches" / "val" / "val_data.npz", **batch(10, first=1) | {"labels": [0, 1]})
     (tmp_path / "batches" / "val" / "val_data").unlink(missing_ok=True)
     with pytest.raises(DataError, match="labels of 2 numbers from 1 to 1000"):
-        read_dataset(entry, str(tmp_path / "batches"), tmp_path, stage)
+        read_dataset(entry, str(tmp_path / "batches"), tmp_path, stage, open_splits)
     np.savez(tmp_path / "batches" / "val" / "val_data.npz", data=np.array([{}], dtype=object))
     with pytest.raises(DataError, match=r"could not be read as an \.npz archive"):
-        read_dataset(entry, str(tmp_path / "batches"), tmp_path, stage)
+        read_dataset(entry, str(tmp_path / "batches"), tmp_path, stage, open_splits)
     (tmp_path / "batches" / "val" / "val_data.npz").unlink()
     with pytest.raises(DataError, match="found no val_data in"):
-        read_dataset(entry, str(tmp_path / "batches"), tmp_path, stage)
+        read_dataset(entry, str(tmp_path / "batches"), tmp_path, stage, open_splits)
 
 
 def test_imagenet_is_not_downloaded(publish: Publish, tmp_path: Path, stage: Stage) -> None:
     with pytest.raises(
         UsageError, match="cannot be downloaded by acn: give the folder of its unpacked batches by --from"
     ):
-        read_dataset(publish("imagenet32", IMAGENET), None, tmp_path, stage)
+        read_dataset(publish("imagenet32", IMAGENET), None, tmp_path, stage, open_splits)
     with pytest.raises(DataError, match="there is no file or folder"):
-        read_dataset(publish("imagenet32", IMAGENET), str(tmp_path / "none"), tmp_path, stage)
+        read_dataset(publish("imagenet32", IMAGENET), str(tmp_path / "none"), tmp_path, stage, open_splits)

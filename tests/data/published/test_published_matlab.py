@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from acn.data import open_splits
 from acn.data.palette import Bytes
 from acn.data.published import matlab
 from acn.data.published.dataset import Dataset, read_dataset
@@ -58,7 +59,7 @@ def few_for_validation(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_omniglot_comes_upright(web: Path, publish: Publish, tmp_path: Path, stage: Stage) -> None:
     arrays = omniglot()
     savemat(web / "chardata.mat", arrays)
-    splits = read_dataset(publish("omniglot", OMNIGLOT), None, tmp_path, stage).splits
+    splits = read_dataset(publish("omniglot", OMNIGLOT), None, tmp_path, stage, open_splits).splits
     assert np.array_equal(splits["test"].pixels[1, ..., 0], glyph() * 255)
     assert splits["test"].labels is not None
     assert splits["test"].labels.tolist() == [9, 9, 0]
@@ -69,7 +70,7 @@ def test_omniglot_comes_upright(web: Path, publish: Publish, tmp_path: Path, sta
         known |= dict(zip(labels.tolist(), splits[name].pixels[..., 0], strict=True))
     for place, label in enumerate([7, 1, 2, 3, 4, 5]):  # each with its own label, none twice
         assert np.array_equal(known[label].ravel(order="F"), np.rint(arrays["data"][:, place] * 255))
-    again = read_dataset(publish("omniglot", OMNIGLOT), str(web / "chardata.mat"), tmp_path, stage).splits
+    again = read_dataset(publish("omniglot", OMNIGLOT), str(web / "chardata.mat"), tmp_path, stage, open_splits).splits
     assert np.array_equal(again["valid"].pixels, splits["valid"].pixels)
 
 
@@ -92,13 +93,13 @@ def test_other_arrays_are_refused(
     arrays = omniglot() | {key: value}
     savemat(web / "chardata.mat", {name: array for name, array in arrays.items() if array is not None})
     with pytest.raises(DataError, match=words):
-        read_dataset(publish("omniglot", OMNIGLOT), None, tmp_path, stage)
+        read_dataset(publish("omniglot", OMNIGLOT), None, tmp_path, stage, open_splits)
 
 
 def test_another_number_of_images_is_refused(web: Path, publish: Publish, tmp_path: Path, stage: Stage) -> None:
     savemat(web / "chardata.mat", omniglot())
     with pytest.raises(DataError, match="omniglot has 5 train, 2 valid, 3 test images, found 4 train, 2 valid, 3 test"):
-        read_dataset(publish("omniglot", OMNIGLOT | {"train": 5}), None, tmp_path, stage)
+        read_dataset(publish("omniglot", OMNIGLOT | {"train": 5}), None, tmp_path, stage, open_splits)
 
 
 @pytest.mark.parametrize("size", [0, 100, 500, 2000])
@@ -107,7 +108,7 @@ def test_truncated_files_are_refused(size: int, web: Path, publish: Publish, tmp
     data = (web / "chardata.mat").read_bytes()
     (web / "chardata.mat").write_bytes(data[:size])
     with pytest.raises(DataError, match=r"chardata\.mat"):
-        read_dataset(publish("omniglot", OMNIGLOT), None, tmp_path, stage)
+        read_dataset(publish("omniglot", OMNIGLOT), None, tmp_path, stage, open_splits)
 
 
 @pytest.mark.parametrize("background", [0, 1])
@@ -118,7 +119,7 @@ def test_silhouettes_come_upright_and_say_which_value_is_the_object(
     if background:
         arrays |= {f"{prefix}_data": 1 - arrays[f"{prefix}_data"] for prefix in ("train", "val", "test")}
     savemat(web / "caltech101_silhouettes_28_split1.mat", arrays)
-    converted = read_dataset(publish("caltech101-silhouettes", SILHOUETTES), None, tmp_path, stage)
+    converted = read_dataset(publish("caltech101-silhouettes", SILHOUETTES), None, tmp_path, stage, open_splits)
     for split in converted.splits.values():
         assert all(np.array_equal(image[..., 0], abs(background - glyph())) for image in split.pixels)
     labels = converted.splits["valid"].labels
@@ -141,4 +142,4 @@ def test_other_silhouettes_are_refused(
 ) -> None:
     savemat(web / "caltech101_silhouettes_28_split1.mat", silhouettes() | {key: value})
     with pytest.raises(DataError, match=words):
-        read_dataset(publish("caltech101-silhouettes", SILHOUETTES), None, tmp_path, stage)
+        read_dataset(publish("caltech101-silhouettes", SILHOUETTES), None, tmp_path, stage, open_splits)

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from acn.config import DataSettings
-from acn.data import open_collection
+from acn.data import open_collection, open_splits
 from acn.data.palette import Bytes
 from acn.data.published import mnist
 from acn.data.published.dataset import Converted, Dataset, read_dataset, write_archive
@@ -63,20 +63,20 @@ def check(converted: Converted, arrays: Arrays) -> None:
 
 
 def test_idx_files_are_downloaded(arrays: Arrays, publish: Publish, tmp_path: Path, stage: Stage) -> None:
-    check(read_dataset(publish("dynamic-mnist", COUNTS), None, tmp_path, stage), arrays)
+    check(read_dataset(publish("dynamic-mnist", COUNTS), None, tmp_path, stage, open_splits), arrays)
 
 
 def test_an_archive_may_hold_the_same_images(arrays: Arrays, publish: Publish, tmp_path: Path, stage: Stage) -> None:
     entry, source = publish("dynamic-mnist", COUNTS), tmp_path / "grey.npz"
     keys = ("x_train", "y_train", "x_test", "y_test")
     np.savez(source, **dict(zip(keys, arrays, strict=True)))  # type: ignore[arg-type]
-    check(read_dataset(entry, str(source), tmp_path / "none", stage), arrays)
+    check(read_dataset(entry, str(source), tmp_path / "none", stage, open_splits), arrays)
     np.savez(source, x_train=arrays[0], y_train=arrays[1], x_test=arrays[2], y_test=arrays[3] + 1)
     with pytest.raises(DataError, match="does not hold MNIST as published"):
-        read_dataset(entry, str(source), tmp_path / "none", stage)
+        read_dataset(entry, str(source), tmp_path / "none", stage, open_splits)
     np.savez(source, x_train=arrays[0], y_train=arrays[1])
     with pytest.raises(DataError, match="found no test split"):
-        read_dataset(entry, str(source), tmp_path / "none", stage)
+        read_dataset(entry, str(source), tmp_path / "none", stage, open_splits)
 
 
 @pytest.mark.parametrize(
@@ -97,13 +97,13 @@ def test_other_files_are_refused(
 ) -> None:
     (web / f"{NAMES[0]}.gz").write_bytes(data)
     with pytest.raises(DataError, match=words):
-        read_dataset(publish("dynamic-mnist", COUNTS), str(web), tmp_path, stage)
+        read_dataset(publish("dynamic-mnist", COUNTS), str(web), tmp_path, stage, open_splits)
 
 
 def test_the_real_images_are_known_and_their_test_bits_are_drawn_once(
     data_folder: Path, tmp_path: Path, stage: Stage
 ) -> None:
-    converted = read_dataset(DATASETS["dynamic-mnist"], str(data_folder / "mnist.npz"), tmp_path, stage)
+    converted = read_dataset(DATASETS["dynamic-mnist"], str(data_folder / "mnist.npz"), tmp_path, stage, open_splits)
     write_archive(tmp_path / "grey.npz", converted.splits)
     collection = open_collection(DataSettings(source=str(tmp_path / "grey.npz"), binarize="dynamic"))
     assert {name: len(images) for name, images in collection.splits.items()} == dict(DATASETS["dynamic-mnist"].counts)

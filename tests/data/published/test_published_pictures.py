@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from acn.data import open_splits
 from acn.data.published.dataset import Dataset, read_dataset
 from acn.errors import DataError
 from acn.progress import Stage
@@ -41,7 +42,7 @@ def write_characters(folder: Path, changes: dict[str, bytes] | None = None) -> N
 
 def test_drawings_become_ink_with_their_alphabets(web: Path, publish: Publish, tmp_path: Path, stage: Stage) -> None:
     write_characters(web)
-    splits = read_dataset(publish("omniglot-original", OMNIGLOT), None, tmp_path, stage).splits
+    splits = read_dataset(publish("omniglot-original", OMNIGLOT), None, tmp_path, stage, open_splits).splits
     ink = np.zeros((105, 105), np.uint8)
     ink[20:23, 10:60] = 1
     assert np.array_equal(splits["train"].pixels[0, ..., 0], ink)
@@ -64,7 +65,7 @@ def test_other_drawings_are_refused(
 ) -> None:
     write_characters(web, {"images_background/Greek/character01/0001_01.png": data})
     with pytest.raises(DataError, match=words):
-        read_dataset(publish("omniglot-original", OMNIGLOT), None, tmp_path, stage)
+        read_dataset(publish("omniglot-original", OMNIGLOT), None, tmp_path, stage, open_splits)
 
 
 def test_other_archives_are_refused(web: Path, publish: Publish, tmp_path: Path, stage: Stage) -> None:
@@ -72,11 +73,11 @@ def test_other_archives_are_refused(web: Path, publish: Publish, tmp_path: Path,
     whole = (web / "images_background.zip").read_bytes()
     (web / "images_background.zip").write_bytes(whole[:-40])
     with pytest.raises(DataError, match="could not be read as a zip archive"):
-        read_dataset(publish("omniglot-original", OMNIGLOT), str(web), tmp_path, stage)
+        read_dataset(publish("omniglot-original", OMNIGLOT), str(web), tmp_path, stage, open_splits)
     with zipfile.ZipFile(web / "images_background.zip", "w") as archive:
         archive.writestr("readme.txt", "nothing")
     with pytest.raises(DataError, match="expected drawings called"):
-        read_dataset(publish("omniglot-original", OMNIGLOT), str(web), tmp_path, stage)
+        read_dataset(publish("omniglot-original", OMNIGLOT), str(web), tmp_path, stage, open_splits)
 
 
 def face(left: int, size: tuple[int, int] = (178, 218)) -> bytes:
@@ -104,7 +105,7 @@ def test_the_middle_of_photographs_is_shrunk(kind: str, publish: Publish, tmp_pa
         with zipfile.ZipFile(given, "w") as archive:
             for name, data in FACES.items():
                 archive.writestr(f"img_align_celeba/{name}", data)
-    converted = read_dataset(publish("celeba32", {}), str(given), tmp_path, stage)
+    converted = read_dataset(publish("celeba32", {}), str(given), tmp_path, stage, open_splits)
     assert {name: split.pixels.shape for name, split in converted.splits.items()} == {
         "train": (2, 32, 32, 3),
         "valid": (1, 32, 32, 3),
@@ -131,4 +132,4 @@ def test_other_photographs_are_refused(
     (tmp_path / "faces").mkdir()
     (tmp_path / "faces" / name).write_bytes(data)
     with pytest.raises(DataError, match=words):
-        read_dataset(publish("celeba32", {}), str(tmp_path / "faces"), tmp_path, stage)
+        read_dataset(publish("celeba32", {}), str(tmp_path / "faces"), tmp_path, stage, open_splits)

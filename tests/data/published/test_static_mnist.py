@@ -49,7 +49,7 @@ def published(address: str, count: int = 3) -> Dataset:
 
 
 def read(folder: Path, stage: Stage, given: Path | None = None, address: str = NOWHERE) -> Converted:
-    return read_dataset(published(address), None if given is None else str(given), folder, stage)
+    return read_dataset(published(address), None if given is None else str(given), folder, stage, open_splits)
 
 
 def write_text(folder: Path, bits: dict[str, Bytes]) -> None:
@@ -81,7 +81,9 @@ def test_the_text_files_are_downloaded_and_become_the_archive(
 def test_files_that_are_there_are_not_downloaded(bits: dict[str, Bytes], web: Path, stage: Stage) -> None:
     assert read(web, stage).splits
     (web / "binarized_mnist_test.amat").unlink()
-    with pytest.raises(DataError, match=r"binarized_mnist_test\.amat could not be downloaded .*name it by --from"):
+    with pytest.raises(
+        DataError, match=r"binarized_mnist_test\.amat could not be downloaded .*name its folder by --from"
+    ):
         read(web, stage)
 
 
@@ -181,11 +183,14 @@ def test_labels_need_pictures_of_the_same_size_with_labels(stage: Stage) -> None
             labels_by_likelihood(np.zeros((1, 28, 28, 1), np.uint8), images, stage("", 1))
 
 
-def test_the_recipes_of_static_mnist_say_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("entry", DATASETS.values(), ids=DATASETS)
+def test_a_dataset_that_lacks_says_how_to_get_it(
+    entry: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("ACN_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match="acn dataset static-mnist"):
-        open_splits("mnist_static.npz")
+    with pytest.raises(DataError, match=f"make it by acn dataset {entry.name} "):
+        open_splits(entry.file_name)
 
 
 def test_the_published_text_is_the_archive_that_the_figures_are_of(
@@ -194,7 +199,7 @@ def test_the_published_text_is_the_archive_that_the_figures_are_of(
     source = str(data_folder / "mnist_static.npz")
     bits = {split: images.pixels for split, images in open_splits(source)[1].items()}
     write_text(tmp_path / "text", bits)
-    made = read_dataset(DATASETS["static-mnist"], str(tmp_path / "text"), tmp_path, stage)
+    made = read_dataset(DATASETS["static-mnist"], str(tmp_path / "text"), tmp_path, stage, open_splits)
     assert made.notes == (USUAL,)
     write_archive(tmp_path / "made.npz", made.splits)
     assert open_collection(DataSettings(source=str(tmp_path / "made.npz"))).provenance["fingerprint"] == STATIC_MNIST

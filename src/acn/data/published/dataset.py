@@ -34,6 +34,7 @@ class Converted(NamedTuple):
 
 
 Convert = Callable[[Sequence[Path], Stage], Converted]
+OpenSplits = Callable[[str], tuple[str, Mapping[str, Images]]]
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Dataset:
     `title`: what it is, in a few words. `counts`: images of each split; a part of them is accepted unless `whole`.
     `shape`: height, width and channels. `source`: where it is described. `licence`: as far as it is known.
     `figures`: how published figures were measured. `convert`: makes splits of the paths of `files`, or of the path that
-    the user names where there are none to download: `local` says which path that is. `convert_source`: makes them of a
-    source of images that `acn train` would take, where the dataset may come as one. `archive`: name of the result.
+    the user names where there are none to download: `local` says which path that is. `convert_splits`: makes them of
+    the splits of a source of images, and its name, where the dataset may come as one. `archive`: name of the result.
     """
 
     name: str
@@ -57,7 +58,7 @@ class Dataset:
     convert: Convert
     files: tuple[PublishedFile, ...] = ()
     local: str = ""
-    convert_source: Callable[[str], Converted] | None = None
+    convert_splits: Callable[[Mapping[str, Images], str], Converted] | None = None
     whole: bool = True
     archive: str = ""
 
@@ -67,7 +68,9 @@ class Dataset:
         return self.archive or f"{self.name}.npz"
 
 
-def read_dataset(dataset: Dataset, given: str | None, downloads: Path, stage: Stage) -> Converted:
+def read_dataset(
+    dataset: Dataset, given: str | None, downloads: Path, stage: Stage, open_splits: OpenSplits
+) -> Converted:
     """Read the splits of a dataset from `given`, or from its files, which are downloaded into the folder `downloads`.
 
     Args:
@@ -75,6 +78,7 @@ def read_dataset(dataset: Dataset, given: str | None, downloads: Path, stage: St
         given: a file or folder of the user, or a source where the dataset may come as one; None to download.
         downloads: where files go that are downloaded; those that are there already are not.
         stage: called with a name and a length when a stage begins; what it returns hears of the progress.
+        open_splits: opens a source of images: its name and its splits.
 
     Raises:
         UsageError: the dataset cannot be downloaded, and nothing was given.
@@ -82,8 +86,8 @@ def read_dataset(dataset: Dataset, given: str | None, downloads: Path, stage: St
         StorageError: the disk refused.
     """
     path = None if given is None else Path(given).expanduser()
-    if dataset.convert_source is not None and given is not None and not Path(given).expanduser().is_dir():
-        converted = dataset.convert_source(given)
+    if dataset.convert_splits is not None and given is not None and not Path(given).expanduser().is_dir():
+        converted = dataset.convert_splits(open_splits(given)[1], given)
     elif len(dataset.files) > 1 and path is not None and not path.is_dir():
         raise DataError(
             f"{dataset.name} is of {len(dataset.files)} files: give the folder that they are in, not {path}"

@@ -72,8 +72,8 @@ def _blocks(file: PublishedFile, stage: Stage) -> Iterator[bytes]:
             raise OSError(f"{left} bytes are missing at its end")
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise DataError(
-            f"{file.address} could not be downloaded ({error}); try again, or get {file.name} elsewhere and name it by "
-            "--from"
+            f"{file.address} could not be downloaded ({error}); try again, or get {file.name} elsewhere and name its "
+            "folder by --from"
         ) from error
 
 
@@ -83,9 +83,9 @@ def _check(file: PublishedFile, path: Path, remedy: str, called: str | None = No
             raise DataError(
                 f"{called or path} has {size:,} bytes, and {file.name} as published {file.size:,}; {remedy}"
             )
-        if file.md5 is None:
-            return
         with path.open("rb") as stream:
+            if file.md5 is None:
+                return
             found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     except OSError as error:
         raise DataError(f"{path} could not be read: {error.strerror or error}; mend its permissions") from error

@@ -5,7 +5,7 @@ import hashlib
 import math
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,6 @@ import numpy as np
 from acn.data.collection import Images
 from acn.data.palette import Bytes
 from acn.data.published.dataset import Converted, Split
-from acn.data.sources import open_splits
 from acn.errors import DataError
 from acn.progress import Stage
 
@@ -39,16 +38,15 @@ def read_mnist(paths: Sequence[Path], stage: Stage) -> Converted:
     return _dynamic(train, test, str(paths[0].parent))
 
 
-def mnist_of_source(source: str) -> Converted:
-    """Take MNIST from a source of images: an .npz file, or the hub.
+def mnist_of_splits(splits: Mapping[str, Images], where: str) -> Converted:
+    """Take MNIST from the splits of a source of images, such as an .npz file, or the hub.
 
     Raises:
-        DataError: there is no such source, or it is not MNIST.
+        DataError: they are not MNIST; `where` names the source.
     """
-    splits = open_splits(source)[1]
     if "test" not in splits:
-        raise DataError(f"expected the training and the test images of MNIST, found no test split in {source}")
-    return _dynamic(_split(splits["train"]), _split(splits["test"]), source)
+        raise DataError(f"expected the training and the test images of MNIST, found no test split in {where}")
+    return _dynamic(_split(splits["train"]), _split(splits["test"]), where)
 
 
 def _split(images: Images) -> Split:

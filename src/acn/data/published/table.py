@@ -4,7 +4,7 @@ from acn.data.published.batches import read_cifar10, read_imagenet32
 from acn.data.published.dataset import Dataset
 from acn.data.published.files import PublishedFile
 from acn.data.published.matlab import read_omniglot, read_silhouettes
-from acn.data.published.mnist import mnist_of_source, read_mnist
+from acn.data.published.mnist import mnist_of_splits, read_mnist
 from acn.data.published.pictures import read_characters, read_faces
 from acn.data.published.static_mnist import ARCHIVE, read_static_mnist
 
@@ -38,7 +38,7 @@ ENTRIES = (
         licence=NOT_STATED,
         figures=REDRAWN,
         convert=read_mnist,
-        convert_source=mnist_of_source,
+        convert_splits=mnist_of_splits,
         files=(
             PublishedFile(f"{IDX}/train-images-idx3-ubyte.gz"),
             PublishedFile(f"{IDX}/train-labels-idx1-ubyte.gz"),
@@ -129,3 +129,4 @@ ENTRIES = (
     ),
 )
 DATASETS = {entry.name: entry for entry in ENTRIES}
+BY_ARCHIVE = {entry.file_name: entry for entry in ENTRIES}
