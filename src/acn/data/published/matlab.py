@@ -15,7 +15,6 @@ from acn.progress import Stage
 
 SIDE = 28
 OMNIGLOT_VALID = 1345
-FRACTION = 1e-3  # by which a value in [0, 1] may miss a multiple of 1/255 and still count as rounded, not as other data
 
 
 def read_omniglot(paths: Sequence[Path], stage: Stage) -> Converted:
@@ -44,7 +43,11 @@ def read_omniglot(paths: Sequence[Path], stage: Stage) -> Converted:
         "test": Split(test, test_labels),
     }
     return Converted(
-        splits, ("the file has no validation images: they were drawn from the training images by a fixed seed",)
+        splits,
+        (
+            "the file has no validation images: they were drawn from the training images by a fixed seed",
+            "grey values in the file, from 0 to 1, are rounded to 256 levels",
+        ),
     )
 
 
@@ -98,14 +101,11 @@ def _load(path: Path, keys: Sequence[str], stage: Stage) -> Mapping[str, NDArray
 
 
 def _bytes(values: NDArray[Any], path: Path, key: str) -> Bytes:
-    """Grey values 0 to 255 of numbers in [0, 1]."""
+    """Grey values 0 to 255, the nearest to numbers in [0, 1]."""
     if values.dtype.kind not in "biuf" or not ((values >= 0) & (values <= 1)).all():
         raise DataError(f"{path}, {key}: expected values from 0 to 1, found others; give the file as published")
-    scaled = values.astype(np.float64) * 255
-    grey = np.rint(scaled)
-    if np.abs(scaled - grey).max(initial=0) > FRACTION * 255:
-        raise DataError(f"{path}, {key}: expected multiples of 1/255, found other values; give the file as published")
-    return grey.astype(np.uint8)
+    grey: Bytes = np.rint(values.astype(np.float64) * 255).astype(np.uint8)
+    return grey
 
 
 def _images(rows: Bytes, path: Path, key: str) -> Bytes:
@@ -119,7 +119,9 @@ def _images(rows: Bytes, path: Path, key: str) -> Bytes:
 
 
 def _alphabets(target: NDArray[Any], count: int, path: Path, key: str) -> NDArray[np.uint8]:
-    """Labels [N] of a one-hot array with a column for each image."""
+    """Labels [N] of a one-hot array with a column, or a row, for each image."""
+    if target.ndim == 2 and target.shape[0] == count and target.shape[1] != count:
+        target = target.T
     if target.ndim != 2 or target.shape[1] != count or target.dtype.kind not in "biuf":
         raise DataError(f"{path}, {key}: expected a column for each of {count} images, found {list(target.shape)}")
     if not (np.isin(target, (0, 1)).all() and (target.sum(axis=0) == 1).all()):
