@@ -7,7 +7,7 @@ from rich.console import Console
 
 from acn.config import Config, DataSettings
 from acn.data import open_collection
-from acn.data.static_mnist import STATIC_MNIST
+from acn.data.published.static_mnist import STATIC_MNIST
 from acn.evaluation.figures import FIGURES, figures
 from acn.evaluation.table import cost_table, definitions_note, importance_note, notes, probe_table
 from acn.provenance import FACTS

@@ -10,7 +10,7 @@ import torch
 
 from acn.config import ImageShape, override
 from acn.data import Collection, Images
-from acn.data.static_mnist import STATIC_MNIST
+from acn.data.published.static_mnist import STATIC_MNIST
 from acn.record import Evaluation
 from acn.reproduction.documents import markdown, plain
 from acn.reproduction.parts import PARTS, document_of

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from acn.data.static_mnist import STATIC_MNIST
+from acn.data.published.static_mnist import STATIC_MNIST
 from acn.evaluation.figures import FIGURES, LIKELIHOODS, Published
 from acn.reproduction.documents import Document, Row
 from acn.reproduction.summary import Spread

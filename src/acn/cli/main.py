@@ -12,6 +12,7 @@ import typer
 
 from acn.cli.check import check
 from acn.cli.compress import compress
+from acn.cli.dataset import dataset
 from acn.cli.daydream import daydream
 from acn.cli.decompress import decompress, verify
 from acn.cli.encode import encode
@@ -28,7 +29,6 @@ from acn.cli.report import report
 from acn.cli.reproduce import reproduce
 from acn.cli.sample import sample
 from acn.cli.settings import settings
-from acn.cli.static_mnist import static_mnist
 from acn.cli.train import train
 from acn.errors import AcnError
 from acn.version import __version__
@@ -62,7 +62,7 @@ for command in (
     verify,
     freeze,
     reproduce,
-    static_mnist,
+    dataset,
 ):
     app.command()(command)
 

@@ -16,8 +16,8 @@ from acn.data.hub import read_hub, unread_hub
 from acn.data.npz import read_npz
 from acn.data.order import spread
 from acn.data.palette import ALL_BYTES, Bytes
+from acn.data.published.table import BY_ARCHIVE
 from acn.data.reading import Reading
-from acn.data.static_mnist import ARCHIVE
 from acn.data.undecoded import ImageFiles
 from acn.data.unread import Unread
 from acn.errors import DataError, MissingExtraError
@@ -100,7 +100,7 @@ def _open(
         if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", source) and not source.lower().endswith(".npz"):
             return _hub_or_typo(source, settings, hub)
         looked = " and ".join(str(path) for path in _candidates(source)) or "no place, since the name is empty"
-        remedy = "make it by acn static-mnist" if source == ARCHIVE else KINDS
+        remedy = f"make it by acn dataset {BY_ARCHIVE[source].name}" if source in BY_ARCHIVE else KINDS
         raise DataError(
             f"there is no file or folder {source!r}; looked for {looked}; {remedy} (or one in the folder ACN_DATA)"
         )

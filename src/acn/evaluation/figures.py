@@ -7,7 +7,7 @@ here and the code that computes it, in `acn.evaluation.evaluate` or `acn.evaluat
 from dataclasses import dataclass
 from typing import Literal
 
-from acn.data.static_mnist import STATIC_MNIST
+from acn.data.published.static_mnist import STATIC_MNIST
 from acn.record import Evaluation
 
 # Costs are in nats per image, accuracies in percent; the spread of the codes has the unit of the codes.
