@@ -61,6 +61,10 @@ def main() -> None:
     make("separable-tour", wide, "tour", {"images": 23}, 8)
     many = tiny(colour, seed=4, prior_hidden=[], decoder={"blocks": 2, "kernel": 5, "separable": True})
     make("separable-list", many, "list", {"images": 9}, 4)
+    near = tiny((6, 5, 1, 2), seed=5, decoder={"kind": "local", "window": "5x3", "blocks": 2})
+    make("local-tour", near, "tour", {"images": 23}, 8)
+    beside = tiny(colour, seed=6, decoder={"kind": "local", "window": "2x1", "canvas": 0})
+    make("local-list", beside, "list", {"images": 9}, 4)
     make("model-elsewhere", tiny(grey, seed=2), "tour", {"images": 11}, 8, embed=False)
 
 

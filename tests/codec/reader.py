@@ -292,7 +292,16 @@ class Model:
                 self.scale *= 2
             cells = -(-self.height // self.scale) * -(-self.width // self.scale)
             layers += [(self.size, 128), (128, canvas * cells)]
-        for number in range(decoder["blocks"] + 1):
+        if decoder.get("kind") == "local":
+            width, rows = map(int, decoder["window"].split("x"))
+            left = width // 2
+            window = [width * rows * self.channels, left * self.channels]
+            own = [self.channels] if self.channels > 1 else []
+            layers += [(taps, 2 * filters) for taps in (*window, *own, self.size) if taps]
+            layers += [(canvas, 2 * filters)] if canvas else []
+            layers.append((filters, filters))
+            layers += [(filters, 2 * filters), (filters, filters), (self.size, 2 * filters)] * decoder["blocks"]
+        for number in range(decoder["blocks"] + 1) if decoder.get("kind") != "local" else ():
             r = (decoder["kernel"] if number else decoder["first_kernel"]) // 2
             inputs, rows = (filters, r + 1) if number else (self.channels, r)
             if number and decoder.get("separable"):
@@ -338,7 +347,9 @@ class Model:
             canvas = cells(np.maximum(hidden(z), 0))
             canvas = canvas.reshape(len(z), settings["canvas"], -1, -(-self.width // self.scale))
             canvas = canvas.repeat(self.scale, 2).repeat(self.scale, 3)[:, :, : self.height, : self.width]
-        for number in range(settings["blocks"] + 1):
+        if settings.get("kind") == "local":
+            t = self.local(image, z, canvas.transpose(0, 2, 3, 1) if settings["canvas"] else None, layers)
+        for number in range(settings["blocks"] + 1) if settings.get("kind") != "local" else ():
             r = (settings["kernel"] if number else settings["first_kernel"]) // 2
             above = windows(v, range(-r, 1 if number else 0), range(-r, r + 1))
             left = windows(t, range(1), range(-r, 1))
@@ -363,6 +374,26 @@ class Model:
             v, t = (new_v + v, new_t + t) if number else (new_v, new_t)
         head, output = next(layers), next(layers)
         return 16 * output(np.maximum(head(np.maximum(t, 0)), 0))
+
+    def local(self, image: Ints, z: Ints, canvas: Ints | None, layers: Iterator[Layer]) -> Ints:
+        settings = self.settings["decoder"]
+        width, rows = map(int, settings["window"].split("x"))
+        left = width // 2
+        parts: list[Ints] = []
+        if width * rows:
+            parts.append(next(layers)(windows(image, range(-rows, 0), range(-left, width - left))))
+        if left:
+            parts.append(next(layers)(windows(image, range(1), range(-left, 0))))
+        if self.channels > 1:
+            parts.append(next(layers)(image))
+        parts.append(np.broadcast_to(next(layers)(z)[:, None, None], (*image.shape[:3], 2 * settings["filters"])))
+        if canvas is not None:
+            parts.append(next(layers)(canvas))
+        t = next(layers)(gate(np.sum(parts, axis=0)))
+        for _ in range(settings["blocks"]):
+            row, mix, condition = (next(layers) for _ in range(3))
+            t = mix(gate(row(t) + condition(z)[:, None, None])) + t
+        return t
 
     def value(self, j: Ints) -> Ints:
         return np.asarray((j - 16 * self.reach) * 2**8)
