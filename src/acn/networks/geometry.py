@@ -59,7 +59,8 @@ def local_windows(width: int, rows: int) -> tuple[Window | None, Window | None]:
     """Windows of a decoder that sees `rows` rows directly above, `width` wide, and pixels to its left in its own row.
 
     The paper's notation is "width x rows" (Chen et al. 2017): columns begin ceil((width - 1) / 2) = floor(width / 2) to
-    the left, and so many pixels of the own row are seen. Returned are the rows above and the own row, None for what shows nothing.
+    the left, and so many pixels of the own row are seen. Returned are the rows above and the own row, None for what
+    shows nothing.
     """
     left = width // 2
     above = Window(rows=rows, columns=width, left=left, gap=1) if width and rows else None
