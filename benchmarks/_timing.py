@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 
@@ -11,11 +11,20 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 def median_seconds(call: Callable[[], object], repeats: int) -> float:
     """Median seconds of `repeats` calls, after two that only warm up."""
-    seconds = []
-    for _ in range(repeats + 2):
-        begin = time.perf_counter()
-        call()
-        if DEVICE.type == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - begin)
-    return statistics.median(seconds[2:])
+    return interleaved_seconds({"": call}, repeats, warmup=2)[""]
+
+
+def interleaved_seconds(calls: Mapping[str, Callable[[], object]], rounds: int, *, warmup: int = 1) -> dict[str, float]:
+    """Median seconds of each call; all take turns, so that a change in the machine's load meets all of them.
+
+    Of each, the first `warmup` calls do not count.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(warmup + rounds):
+        for name, call in calls.items():
+            begin = time.perf_counter()
+            call()
+            if DEVICE.type == "cuda":
+                torch.cuda.synchronize()
+            seconds[name].append(time.perf_counter() - begin)
+    return {name: statistics.median(measured[warmup:]) for name, measured in seconds.items()}

@@ -5,8 +5,6 @@ with means alone, as the prior is used, and with scales. All take turns, on one 
 """
 
 import importlib
-import statistics
-import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -16,11 +14,11 @@ import torch
 from torch import Tensor
 
 from acn.networks.flow import FlowPrior
-from benchmarks._timing import DEVICE
+from benchmarks._timing import DEVICE, interleaved_seconds
 
 SIZE, STEPS, HIDDEN, LAYERS = 64, 4, 640, 2
 CODES, SAMPLES = 4096, 64
-ROUNDS, WARMUP, SEED = 11, 1, 0
+ROUNDS, SEED = 11, 0
 
 
 @torch.no_grad()
@@ -73,16 +71,7 @@ def _sampling(flow: Callable[[], Any]) -> Callable[[], object]:
 
 
 def _milliseconds(calls: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-    """Medians of each call; all take turns, so that a change in the machine's load meets all of them."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(WARMUP + ROUNDS):
-        for name, call in calls.items():
-            begin = time.perf_counter()
-            call()
-            if DEVICE.type == "cuda":
-                torch.cuda.synchronize()
-            seconds[name].append(time.perf_counter() - begin)
-    return {name: 1000 * statistics.median(measured[WARMUP:]) for name, measured in seconds.items()}
+    return {name: 1000 * seconds for name, seconds in interleaved_seconds(calls, ROUNDS).items()}
 
 
 def _compared(milliseconds: Mapping[str, float]) -> dict[str, object]:

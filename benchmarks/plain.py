@@ -5,8 +5,6 @@ whole network for each pixel that is drawn. Both networks have the same weights,
 """
 
 import copy
-import statistics
-import time
 from collections.abc import Callable, Mapping
 from typing import cast
 
@@ -21,13 +19,12 @@ from acn.networks.pixelcnn import GatedPixelCNN
 from acn.recipes import recipe
 from acn.training.step import autocast
 from benchmarks._plain import PlainPixelCNN, draw_pixel, plain_copy
-from benchmarks._timing import DEVICE
+from benchmarks._timing import DEVICE, interleaved_seconds
 
 SHAPE = ImageShape(height=28, width=28, channels=1, levels=2)
 BATCH = 64
 CODE_SIZE = 16
 ROUNDS = 5
-WARMUP = 1
 
 
 def run(progress: Callable[[str], None]) -> dict[str, object]:
@@ -103,20 +100,7 @@ def _figures(
     calls: Mapping[str, Callable[[], object]], times: Mapping[str, int] | None = None
 ) -> dict[str, dict[str, float]]:
     """Images/s of each call, `times` of which make a batch (else one), and the ratios to the first one's."""
-    seconds = _interleaved_seconds(calls)
+    seconds = interleaved_seconds(calls, ROUNDS)
     rates = {name: BATCH / (seconds[name] * (times or {}).get(name, 1)) for name in calls}
     first, *others = calls
     return {"images_per_second": rates, "ratio_to_plain": {name: rates[name] / rates[first] for name in others}}
-
-
-def _interleaved_seconds(calls: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-    """Median seconds of each call; all take turns, so that a change in the machine's load meets all of them."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(WARMUP + ROUNDS):
-        for name, call in calls.items():
-            begin = time.perf_counter()
-            call()
-            if DEVICE.type == "cuda":
-                torch.cuda.synchronize()
-            seconds[name].append(time.perf_counter() - begin)
-    return {name: statistics.median(measured[WARMUP:]) for name, measured in seconds.items()}

@@ -91,7 +91,7 @@ def test_the_plain_network_is_what_is_measured(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_passes_of_the_plain_sampler_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plain, "_interleaved_seconds", lambda calls: dict.fromkeys(calls, 2.0))
+    monkeypatch.setattr(plain, "interleaved_seconds", lambda calls, rounds: dict.fromkeys(calls, 2.0))
     figures = plain.measure_sampling(SMALL)
     assert figures["images_per_second"] == {"plain float32": 64 / (2 * 784), "ours float32": 32.0}
     assert figures["ratio_to_plain"] == pytest.approx({"ours float32": 784})
