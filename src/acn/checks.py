@@ -114,15 +114,13 @@ def skeleton(settings: ModelSettings, shape: ImageShape, file: Path, found: Mapp
     Raises:
         RunError: the settings ask for far more than the file holds, or for what no machine could.
     """
-    decoder = getattr(settings, "decoder", None)
-    masks = (
-        2 * decoder.blocks * decoder.filters**2 + decoder.head * (decoder.filters + 3 * shape.levels) if decoder else 0
-    )
-    if masks > max(FEW, sum(math.prod(size) for _, size in found.values())):
+    if settings.masks(shape) > max(FEW, sum(math.prod(size) for _, size in found.values())):
         raise RunError(f"{file} does not fit the run's settings: they ask for larger networks; restore config.json")
     try:
         with torch.device("meta"):
             return build(settings, shape)
+    except UsageError as error:
+        raise RunError(f"{file} does not fit the run's settings: {error}; restore config.json") from error
     except (RuntimeError, OverflowError, ValueError, TypeError, MemoryError) as error:
         raise RunError(
             f"{file} does not fit the run's settings: they ask for networks that no machine can hold; restore "

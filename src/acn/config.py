@@ -159,6 +159,12 @@ class TrainingSettings(Settings):
     checkpoint_seconds: float = setting(60.0, "time between checkpoints", gt=0)
     seed: int = setting(0, "of the weights, the order of images and all draws", ge=0, lt=SEEDS)
 
+    @model_validator(mode="after")
+    def _soft_free_bits_have_a_measure(self) -> Self:
+        if self.soft_free_bits and not self.free_nats:
+            raise ValueError("soft_free_bits needs free_nats, the KL that it aims at; set training.free_nats")
+        return self
+
 
 class Config(Settings):
     """All settings of a run."""

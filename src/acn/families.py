@@ -86,6 +86,10 @@ class DecoderSettings(Settings):
             raise ValueError(f"kernel and first_kernel must be odd, found {self.kernel} and {self.first_kernel}")
         return self
 
+    def masks(self, shape: ImageShape) -> int:
+        """See `Family`."""
+        return 2 * self.blocks * self.filters**2 + self.head * (self.filters + 3 * shape.levels)
+
     def check_fit(self, shape: ImageShape) -> None:
         """See that the window of a local decoder fits the images.
 
@@ -98,6 +102,19 @@ class DecoderSettings(Settings):
                 f"the window {self.window} does not fit images of {shape.height} x {shape.width}: expected at most "
                 f"{2 * shape.width - 1}x{shape.height - 1}; set model.decoder.window"
             )
+
+
+class FlowSettings(Settings):
+    """Autoregressive flow of codes (Chen et al. 2017)."""
+
+    steps: int = setting(4, "steps, between which the order of the numbers is reversed", only=FLOW, ge=1, le=64)
+    hidden: int = setting(640, "units of each hidden layer of a step", only=FLOW, ge=1, le=2**14)
+    layers: int = setting(2, "hidden layers of a step", only=FLOW, ge=1, le=16)
+    affine: bool = setting(False, "steps scale numbers too; the paper's move them alone", only=FLOW)
+
+    def masks(self, shape: ImageShape) -> int:
+        """See `Family`: how far each row of the staircases reaches."""
+        return self.steps * self.layers * self.hidden
 
 
 CodeSize = Annotated[int, Field(ge=1, le=WIDEST, description="D, numbers per code")]
@@ -118,6 +135,10 @@ class Family(Settings):
     has_codes: ClassVar[bool] = True
     conditional: ClassVar[bool] = False
     trains_prior: ClassVar[bool] = False
+
+    def masks(self, shape: ImageShape) -> int:
+        """Numbers that the networks take beside their weights, even where these are but shapes, or a bound of them."""
+        return sum(part.masks(shape) for _, part in self if isinstance(part, DecoderSettings | FlowSettings))
 
     @property
     def exact(self) -> bool:
@@ -194,15 +215,6 @@ class ResidualSettings(Settings):
         (16, 32, 32), "maps after each halving of the image", min_length=1, max_length=16
     )
     hidden: Width = Field(450, description="units of the layer before the code")
-
-
-class FlowSettings(Settings):
-    """Autoregressive flow of codes (Chen et al. 2017)."""
-
-    steps: int = setting(4, "steps, between which the order of the numbers is reversed", only=FLOW, ge=1, le=DEEPEST)
-    hidden: int = setting(640, "units of each hidden layer of a step", only=FLOW, ge=1, le=WIDEST)
-    layers: int = setting(2, "hidden layers of a step", only=FLOW, ge=1, le=DEEPEST)
-    affine: bool = setting(False, "steps scale numbers too; the paper's move them alone", only=FLOW)
 
 
 class VLAESettings(Family):

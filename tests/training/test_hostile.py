@@ -76,6 +76,12 @@ CONFIGS = {
     "many blocks": ("config.model.decoder.blocks", 1000, "does not fit"),
     "large code": ("config.model.code_size", 65536, "does not fit"),
     "wide prior": ("config.model.prior_hidden", [65536] * 1000, "does not fit"),
+    "wide flow": (
+        "config.model",
+        {"name": "vlae", "flow": {"steps": 64, "hidden": 2**14, "layers": 16}},
+        "does not fit",
+    ),
+    "large window": ("config.model.decoder", {"kind": "local", "window": "9999x9999"}, "does not fit"),
     "palette out of range": ("data.palette", [*range(16), 256], "palette"),
     "palette unsorted": ("data.palette", [*range(15), 16, 15], "palette"),
     "palette short": ("data.palette", [0, 1], "palette"),

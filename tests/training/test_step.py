@@ -196,3 +196,16 @@ def test_soft_free_bits_move_the_weight_by_a_tenth(bench: Bench) -> None:
     state.sound = torch.tensor(False)
     _weigh(state, config, torch.tensor(1.0))
     assert float(state.free_weight) == 1
+
+
+def test_networks_that_do_not_fit_the_memory_are_refused_before_they_are_made(bench: Bench) -> None:
+    wide = ("model.name=vlae", "model.flow.steps=64", "model.flow.hidden=16384", "model.flow.layers=16")
+    with pytest.raises(
+        UsageError, match=r"would have [0-9,]+ weights, whose training takes [0-9,]+ GiB, more than the"
+    ):
+        bench.begin("run", *wide)
+
+
+def test_soft_free_bits_need_a_measure(bench: Bench) -> None:
+    with pytest.raises(UsageError, match=r"soft_free_bits needs free_nats"):
+        bench.config("model.name=vae", "training.soft_free_bits=true")

@@ -1,5 +1,7 @@
 """Models: each a small file that states only what differs."""
 
+import torch
+
 from acn.config import DecoderSettings, ImageShape, ModelSettings
 from acn.errors import UsageError
 from acn.models.acn import ACN
@@ -9,7 +11,19 @@ from acn.models.pixelvae import PixelVAE
 from acn.models.vae import VAE
 from acn.models.vlae import VLAE
 
-__all__ = ["ACN", "VAE", "VLAE", "ExactModel", "Model", "PixelCNN", "PixelVAE", "build", "device_of", "exact_model"]
+__all__ = [
+    "ACN",
+    "VAE",
+    "VLAE",
+    "ExactModel",
+    "Model",
+    "PixelCNN",
+    "PixelVAE",
+    "build",
+    "device_of",
+    "exact_model",
+    "weights_in",
+]
 
 # Those whose networks have a form in exact integers.
 ExactModel = ACN
@@ -31,6 +45,12 @@ def build(settings: ModelSettings, shape: ImageShape) -> Model:
     if isinstance(decoder := getattr(settings, "decoder", None), DecoderSettings):
         decoder.check_fit(shape)
     return MODELS[settings.name](settings, shape)  # type: ignore[arg-type]  # each gets the settings of its own name
+
+
+def weights_in(settings: ModelSettings, shape: ImageShape) -> int:
+    """Number of weights of the model that `settings` name; none of them is made."""
+    with torch.device("meta"):
+        return sum(weight.numel() for weight in build(settings, shape).parameters())
 
 
 def exact_model(model: Model, purpose: str) -> ExactModel:

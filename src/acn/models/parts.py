@@ -3,7 +3,7 @@
 Letters: B batch, D code size.
 """
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from acn.config import ACNSettings, DecoderSettings, ImageShape, PixelVAESettings
 from acn.distributions import DiagonalNormal, PixelLikelihood, Posterior, UnitNormal
@@ -29,9 +29,15 @@ def posterior_of(encoded: Tensor, code_size: int) -> Posterior:
     return DiagonalNormal(means, widths(raw + RAW_ONE))
 
 
-def decoder_of(settings: DecoderSettings, shape: ImageShape, code_size: int, arithmetic: Floats = FLOATS) -> Decoder:
-    """The decoder that `settings` name; for the rest see its class."""
-    return DECODERS[settings.kind](settings, shape, code_size, arithmetic)
+def decoder_of(
+    settings: DecoderSettings,
+    shape: ImageShape,
+    code_size: int,
+    arithmetic: Floats = FLOATS,
+    canvas: nn.Module | None = None,
+) -> Decoder:
+    """The decoder that `settings` name; for the rest see `Decoder`."""
+    return DECODERS[settings.kind](settings, shape, code_size, arithmetic, canvas)
 
 
 def autoregressive(decoder: Decoder, codes: Tensor) -> PixelLikelihood:

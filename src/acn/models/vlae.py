@@ -34,10 +34,9 @@ class VLAE(Model):
             if settings.prior == "flow"
             else None
         )
-        canvas = settings.decoder.canvas
-        self.decoder = decoder_of(settings.decoder, shape, size)
-        if canvas:
-            self.decoder.canvas = Renderer(settings.encoder, shape, size, canvas)
+        features = settings.decoder.canvas
+        canvas = Renderer(settings.encoder, shape, size, features) if features else None
+        self.decoder = decoder_of(settings.decoder, shape, size, canvas=canvas)
 
     def posterior(self, images: Tensor) -> Posterior:
         """q(z given x), with learned widths."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from acn.networks.arithmetic import Floats
+from acn.networks.decoder import Conditioned
 from acn.networks.depthwise import DepthwiseConv
 from acn.networks.windows import WindowConv
 
@@ -22,7 +23,7 @@ from acn.networks.windows import WindowConv
 Given = Callable[[int], Tensor]
 
 
-class Block(nn.Module, ABC):
+class Block(Conditioned):
     """One layer of both stacks.
 
     `inputs`: I, features of both stacks below. `first`: the block reads the image, and has no residual connections.
@@ -34,10 +35,6 @@ class Block(nn.Module, ABC):
     vertical: WindowConv | DepthwiseConv
     horizontal: WindowConv | DepthwiseConv
     mix: WindowConv
-
-    @abstractmethod
-    def given(self, codes: Tensor, canvas: Tensor | None) -> Tensor:
-        """What codes `[B, D]` and their canvas add to the gates' inputs, `[B, 4F or 2F, 1 or H, 1 or W]`."""
 
     @abstractmethod
     def forward(self, vertical: Tensor, horizontal: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:

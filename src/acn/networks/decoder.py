@@ -1,48 +1,94 @@
 """What models, sampling and the codec ask of a decoder, whichever it is: the whole pass, and the pass that generates.
 
-Letters: B batch, C channels, D code size, H height, W width, P numbers per subpixel.
+Letters: B batch, C channels, D code size, F features, H height, W width, P numbers per subpixel.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from acn.config import ImageShape
+from acn.config import DecoderSettings, ImageShape
 from acn.distributions import Draw, Progress
-from acn.emissions import Emission
-from acn.networks.arithmetic import Floats
-from acn.networks.windows import WindowConv
+from acn.emissions import emission_of
+from acn.networks.arithmetic import FLOATS, Floats
+from acn.networks.canvas import Canvas
+from acn.networks.windows import mixing, output_layer
+
+
+class Conditioned(nn.Module, ABC):
+    """A block of a decoder, to whose gates a code says something."""
+
+    @abstractmethod
+    def given(self, codes: Tensor, canvas: Tensor | None) -> Tensor:
+        """What codes `[B, D]` and their canvas add to the gates' inputs, `[B, features, 1 or H, 1 or W]`."""
 
 
 class Decoder(nn.Module, ABC):
     """Numbers of the emission of every subpixel, given the subpixels before it and a code.
 
-    `shape`: of the images. `emission`: makes distributions over levels of the numbers. `arithmetic`: of everything
-    besides sums of products. `canvas`: makes a picture of the code, which the first
-    layer reads, if there is one. `blocks`, `head` and `output`: the layers, in their order.
+    Blocks of a kind that a subclass states, and after them two layers of 1x1, which see a pixel's own features alone.
+
+    Args:
+        settings: size of the network.
+        shape: of the images.
+        code_size: D.
+        arithmetic: of everything besides sums of products.
+        canvas: makes the picture of the code that the first block reads, if `settings` ask for one; None for `Canvas`.
     """
 
-    shape: ImageShape
-    emission: Emission
-    arithmetic: Floats
-    canvas: nn.Module | None
-    blocks: nn.ModuleList
-    head: WindowConv
-    output: WindowConv
+    def __init__(
+        self,
+        settings: DecoderSettings,
+        shape: ImageShape,
+        code_size: int,
+        arithmetic: Floats = FLOATS,
+        canvas: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.shape, self.arithmetic, self.emission = shape, arithmetic, emission_of(shape)
+        self.canvas = canvas or (Canvas(settings, shape, code_size) if settings.canvas else None)
+        self.blocks = nn.ModuleList(self._blocks(settings, code_size))
+        self.head = mixing(settings.filters, settings.head, shape.channels)
+        self.output = output_layer(settings.head, shape.channels, self.emission.size)
+
+    @abstractmethod
+    def _blocks(self, settings: DecoderSettings, code_size: int) -> Iterator[Conditioned]:
+        """Make the blocks, the one that reads the image first."""
+
+    @abstractmethod
+    def features(self, scaled: Tensor, given: list[Tensor]) -> Tensor:
+        """Features `[B, F, H, W]` of the last block, of images `[B, C, H, W]` scaled to -1 ... 1."""
 
     def forward(self, images: Tensor, codes: Tensor) -> Tensor:
         """Numbers `[B, C, H, W, P]` of the emission, of levels `[B, C, H, W]` given codes `[B, D]`."""
         return self.run(images, self.given(codes))
 
-    @abstractmethod
-    def given(self, codes: Tensor) -> list[Tensor]:
-        """What the codes `[B, D]` add to the layers: computed once per image."""
+    def picture(self, codes: Tensor) -> Tensor | None:
+        """The canvas of codes `[B, D]`, if there is one."""
+        return None if self.canvas is None else self.canvas(codes)
 
-    @abstractmethod
+    def given(self, codes: Tensor) -> list[Tensor]:
+        """What the codes `[B, D]` add to the gates' inputs of each block: computed once per image."""
+        canvas = self.picture(codes)
+        return [cast(Conditioned, block).given(codes, canvas) for block in self.blocks]
+
+    def scale(self, levels: Tensor, like: Tensor) -> Tensor:
+        """Level indices as numbers from -1 to 1, of the type of `like`."""
+        return self.arithmetic.scale(levels, self.shape.levels, like)
+
     def run(self, images: Tensor, given: list[Tensor]) -> Tensor:
-        """Numbers of the emission (see `forward`), the codes having been turned into what they add."""
+        """Numbers of the emission (see `forward`), the codes having been turned into what they add to each block."""
+        scaled = self.scale(images, given[0]).contiguous(memory_format=torch.channels_last)
+        return self.numbers(self.features(scaled, given))
+
+    def numbers(self, features: Tensor) -> Tensor:
+        """Numbers `[B, C, H, W, P]` of the emission, of the last block's `features` `[B, F, H, W]`."""
+        mixed: Tensor = self.output(torch.relu(self.head(torch.relu(features))))
+        numbers: Tensor = mixed.unflatten(1, (self.shape.channels, self.emission.size))
+        return numbers.movedim(2, -1)
 
     @abstractmethod
     def begin(self, codes: Tensor) -> "Generation":

@@ -9,26 +9,25 @@ receptive field is the window.
 Letters: B batch, C channels, D code size, F filters, H height, W width.
 """
 
+from collections.abc import Iterator
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from acn.config import DecoderSettings, ImageShape
-from acn.emissions import emission_of
-from acn.networks.arithmetic import FLOATS, Floats
+from acn.config import DecoderSettings
+from acn.networks.arithmetic import Floats
 from acn.networks.blocks import by_column
-from acn.networks.canvas import Canvas
-from acn.networks.decoder import Decoder, Generation
+from acn.networks.decoder import Conditioned, Decoder, Generation
 from acn.networks.geometry import Window, channel_mask, feature_groups, local_windows
-from acn.networks.windows import WindowConv, mixing, output_layer, preserve_variance
+from acn.networks.windows import WindowConv, mixing, preserve_variance
 
 # Of red, green and blue, as the paper has them.
 GREY = (0.299, 0.587, 0.114)
 
 
-class WindowBlock(nn.Module):
+class WindowBlock(Conditioned):
     """The layer that reads the image: rows above, pixels to the left, and earlier channels of the pixel itself.
 
     Args:
@@ -78,7 +77,7 @@ class WindowBlock(nn.Module):
         return mixed
 
 
-class PointBlock(nn.Module):
+class PointBlock(Conditioned):
     """A gated residual layer of 1x1."""
 
     def __init__(self, settings: DecoderSettings, code_size: int, channels: int, arithmetic: Floats) -> None:
@@ -90,8 +89,8 @@ class PointBlock(nn.Module):
         self.condition = nn.Linear(code_size, 2 * settings.filters)
         preserve_variance(self.row.conv, doubled=settings.filters)
 
-    def given(self, codes: Tensor) -> Tensor:
-        """What the code adds to the gates' inputs, `[B, 2F, 1, 1]`."""
+    def given(self, codes: Tensor, canvas: Tensor | None) -> Tensor:
+        """What the code adds to the gates' inputs, `[B, 2F, 1, 1]`; only the first block reads the canvas."""
         condition: Tensor = self.condition(codes)[:, :, None, None]
         return condition
 
@@ -102,54 +101,19 @@ class PointBlock(nn.Module):
 
 
 class LocalDecoder(Decoder):
-    """Numbers of the emission of every subpixel, given those before it within a window, and a code.
+    """A decoder that sees subpixels within a window alone; see `Decoder`."""
 
-    Args:
-        settings: size of the network and of the window.
-        shape: of the images.
-        code_size: D.
-        arithmetic: of everything besides sums of products.
-    """
+    def _blocks(self, settings: DecoderSettings, code_size: int) -> Iterator[Conditioned]:
+        sizes = (settings, code_size, self.shape.channels, self.arithmetic)
+        yield WindowBlock(*sizes)
+        for _ in range(settings.blocks):
+            yield PointBlock(*sizes)
 
-    def __init__(
-        self, settings: DecoderSettings, shape: ImageShape, code_size: int, arithmetic: Floats = FLOATS
-    ) -> None:
-        super().__init__()
-        self.shape, self.arithmetic, self.emission = shape, arithmetic, emission_of(shape)
-        self.canvas = Canvas(settings, shape, code_size) if settings.canvas else None
-        self.window = WindowBlock(settings, code_size, shape.channels, arithmetic)
-        self.blocks = nn.ModuleList(
-            PointBlock(settings, code_size, shape.channels, arithmetic) for _ in range(settings.blocks)
-        )
-        self.head = mixing(settings.filters, settings.head, shape.channels)
-        self.output = output_layer(settings.head, shape.channels, self.emission.size)
-
-    @property
-    def stack(self) -> list[PointBlock]:
-        """The layers of 1x1, the first one first."""
-        return [cast(PointBlock, block) for block in self.blocks]
-
-    def given(self, codes: Tensor) -> list[Tensor]:
+    def features(self, scaled: Tensor, given: list[Tensor]) -> Tensor:
         """See `Decoder`."""
-        canvas = self.canvas(codes) if self.canvas is not None else None
-        return [self.window.given(codes, canvas), *(block.given(codes) for block in self.stack)]
-
-    def scale(self, levels: Tensor, like: Tensor) -> Tensor:
-        """Level indices as numbers from -1 to 1, of the type of `like`."""
-        return self.arithmetic.scale(levels, self.shape.levels, like)
-
-    def run(self, images: Tensor, given: list[Tensor]) -> Tensor:
-        """See `Decoder`."""
-        scaled = self.scale(images, given[0]).contiguous(memory_format=torch.channels_last)
-        return self.numbers(self.window(scaled, given[0]), given[1:])
-
-    def numbers(self, features: Tensor, given: list[Tensor]) -> Tensor:
-        """Numbers `[B, C, H, W, P]` of the emission, from the `features` `[B, F, H, W]` of the window."""
-        for block, added in zip(self.stack, given, strict=True):
-            features = block(features, added)
-        mixed: Tensor = self.output(torch.relu(self.head(torch.relu(features))))
-        numbers: Tensor = mixed.unflatten(1, (self.shape.channels, self.emission.size))
-        return numbers.movedim(2, -1)
+        for block, added in zip(self.blocks, given, strict=True):
+            scaled = block(scaled, added)
+        return scaled
 
     def begin(self, codes: Tensor) -> "LocalGeneration":
         """See `Decoder`."""
@@ -167,37 +131,40 @@ class LocalGeneration(Generation):
 
     def __init__(self, network: LocalDecoder, codes: Tensor) -> None:
         shape, self.network, self.codes = network.shape, network, codes
-        self.canvas = network.canvas(codes) if network.canvas is not None else None
-        self.given = [block.given(codes) for block in network.stack]
+        self.window, *points = cast("tuple[WindowBlock, *tuple[PointBlock, ...]]", tuple(network.blocks))
+        self.points = [(block, block.given(codes, None)) for block in points]
+        self.canvas = network.picture(codes)
         self.images = codes.new_zeros(len(codes), shape.channels, shape.height, shape.width)  # scaled to -1 ... 1
         self.above: Tensor  # what the row's pixels see of the rows above, and of the code, [W, B, 2F]
+        self.seen: Tensor  # what the window shows of the row itself, after empty columns, [B, C or 1, 1, left + W]
 
     @torch.no_grad()
     def numbers(self, row: int, column: int, channel: int) -> Tensor:
         """See `Generation`."""
         if column == channel == 0:
             self._next_row(row)
-        block, network = self.network.window, self.network
+        block = self.window
         sums = self.above[column][:, :, None, None]
         if block.left is not None:
-            window = block.left.window
-            near = self.seen[:, :, :, column : column + window.columns]
+            near = self.seen[:, :, :, column : column + block.left.window.columns]
             sums = block.left.convolve(near) + sums
         if block.own is not None:
             sums = block.own(self.images[:, :, row : row + 1, column : column + 1]) + sums
-        features = block.mix(network.arithmetic.gate(sums))
-        return network.numbers(features, self.given)[:, channel, 0, 0]
+        features = block.mix(block.arithmetic.gate(sums))
+        for point, given in self.points:
+            features = point(features, given)
+        return self.network.numbers(features)[:, channel, 0, 0]
 
     def put(self, row: int, column: int, channel: int, levels: Tensor) -> None:
         """See `Generation`."""
         self.images[:, channel, row, column] = self.network.scale(levels, self.images)
-        block = self.network.window
+        block = self.window
         if channel == self.network.shape.channels - 1 and block.left is not None:
             pixel = self.images[:, :, row : row + 1, column : column + 1]
             self.seen[:, :, :, column + block.left.window.left] = block.seen(pixel)[..., 0]
 
     def _next_row(self, row: int) -> None:
-        block, width = self.network.window, self.network.shape.width
+        block, width = self.window, self.network.shape.width
         canvas = None if self.canvas is None else self.canvas[:, :, row : row + 1]
         sums = block.given(self.codes, canvas).expand(-1, -1, 1, width)
         if block.above is not None:
@@ -208,6 +175,5 @@ class LocalGeneration(Generation):
             sums = block.above.convolve(functional.pad(earlier, (left, right, missing, 0))) + sums
         self.above = by_column(sums)
         channels = 1 if block.grey else self.images.shape[1]
-        # Of the current row, what is to the left of every pixel: empty columns first.
         reach = block.left.window.left if block.left is not None else 0
         self.seen = self.images.new_zeros(len(self.images), channels, 1, reach + width)

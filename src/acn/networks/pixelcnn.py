@@ -9,70 +9,36 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from acn.config import DecoderSettings, ImageShape
-from acn.emissions import emission_of
-from acn.networks.arithmetic import FLOATS, Floats
+from acn.config import DecoderSettings
 from acn.networks.blocks import Block
-from acn.networks.canvas import Canvas
 from acn.networks.decoder import Decoder, Generation
 from acn.networks.gated import GatedBlock
 from acn.networks.separable import SeparableBlock
-from acn.networks.windows import mixing, output_layer
-
-
-def _block(settings: DecoderSettings, code_size: int, channels: int, arithmetic: Floats, index: int) -> Block:
-    if settings.separable and index:
-        return SeparableBlock(settings, code_size, channels, arithmetic, last=index == settings.blocks)
-    return GatedBlock(settings, code_size, channels, arithmetic, first=index == 0)
 
 
 class GatedPixelCNN(Decoder):
-    """Numbers of the emission of every subpixel, given the subpixels before it and a code.
+    """A decoder of two stacks, which sees all earlier subpixels as far as its blocks reach; see `Decoder`."""
 
-    Args:
-        settings: size of the network.
-        shape: of the images.
-        code_size: D.
-        arithmetic: of everything besides sums of products.
-    """
-
-    def __init__(
-        self, settings: DecoderSettings, shape: ImageShape, code_size: int, arithmetic: Floats = FLOATS
-    ) -> None:
-        super().__init__()
-        self.shape, self.arithmetic, self.filters = shape, arithmetic, settings.filters
-        self.emission = emission_of(shape)
-        channels = shape.channels
-        self.canvas = Canvas(settings, shape, code_size) if settings.canvas else None
-        self.blocks = nn.ModuleList(
-            _block(settings, code_size, channels, arithmetic, index) for index in range(settings.blocks + 1)
-        )
-        self.head = mixing(settings.filters, settings.head, channels)
-        self.output = output_layer(settings.head, channels, self.emission.size)
+    def _blocks(self, settings: DecoderSettings, code_size: int) -> Iterator[Block]:
+        sizes = (settings, code_size, self.shape.channels, self.arithmetic)
+        yield GatedBlock(*sizes, first=True)
+        for number in range(settings.blocks):
+            if settings.separable:
+                yield SeparableBlock(*sizes, last=number == settings.blocks - 1)
+            else:
+                yield GatedBlock(*sizes, first=False)
 
     @property
     def stack(self) -> list[Block]:
         """The blocks, the one that reads the image first."""
         return [cast(Block, block) for block in self.blocks]
 
-    def given(self, codes: Tensor) -> list[Tensor]:
-        """What the codes `[B, D]` add to the gates' inputs of each block: computed once per image."""
-        canvas = self.canvas(codes) if self.canvas is not None else None
-        return [block.given(codes, canvas) for block in self.stack]
-
-    def scale(self, levels: Tensor, like: Tensor) -> Tensor:
-        """Level indices as numbers from -1 to 1, of the type of `like`."""
-        return self.arithmetic.scale(levels, self.shape.levels, like)
-
-    def run(self, images: Tensor, given: list[Tensor]) -> Tensor:
-        """Numbers of the emission (see `forward`), the codes having been turned into what they add to each block."""
-        scaled = self.scale(images, given[0]).contiguous(memory_format=torch.channels_last)
+    def features(self, scaled: Tensor, given: list[Tensor]) -> Tensor:
+        """See `Decoder`: those of the horizontal stack."""
         vertical = horizontal = scaled
         for block, added in zip(self.stack, given, strict=True):
             vertical, horizontal = block(vertical, horizontal, added)
-        mixed: Tensor = self.output(torch.relu(self.head(torch.relu(horizontal))))
-        numbers: Tensor = mixed.unflatten(1, (self.shape.channels, self.emission.size))
-        return numbers.movedim(2, -1)
+        return horizontal
 
     def begin(self, codes: Tensor) -> "CachedPixelCNN":
         """See `Decoder`."""
@@ -95,7 +61,7 @@ class CachedPixelCNN(Generation):
         shape = network.shape
         self.network = network
         self.images = codes.new_zeros(len(codes), shape.channels, shape.height, shape.width)  # scaled to -1 ... 1
-        canvas = network.canvas(codes) if network.canvas is not None else None
+        canvas = network.picture(codes)
         self.layers = [block.cached(codes, canvas, shape.width) for block in network.stack]
         self.head = network.head.cell()
         self.head_base = self.head.base()

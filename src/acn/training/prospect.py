@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from acn.config import Config, ImageShape
 from acn.data import Inspection
 from acn.memory import check_neighbours
-from acn.models import build
+from acn.models import weights_in
 from acn.training.opening import with_fewer_neighbours
+from acn.training.state import check_memory
 
 
 @dataclass(frozen=True)
@@ -45,15 +44,15 @@ def foresee(config: Config, inspection: Inspection, *, lower: bool) -> Prospect:
     """
     splits = inspection.as_trained(config.data)
     count, shape = len(splits["train"]), splits["train"].shape
-    with torch.device("meta"):
-        model = build(config.model, shape)
+    weights = weights_in(config.model, shape)
+    check_memory(weights)
     memory = (with_fewer_neighbours(config, count) if lower else config).memory
-    if model.conditional:
+    if config.model.conditional:
         check_neighbours(memory, count)
     return Prospect(
         images={split: len(images) for split, images in splits.items()},
         drawn=tuple(split for split in splits if split not in inspection.splits),
         shape=shape,
-        neighbours=memory.neighbours if model.conditional else None,
-        weights=sum(parameter.numel() for parameter in model.parameters()),
+        neighbours=memory.neighbours if config.model.conditional else None,
+        weights=weights,
     )

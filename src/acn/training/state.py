@@ -2,6 +2,7 @@
 
 import copy
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,12 +12,15 @@ from torch import Tensor
 
 from acn.checks import position_of, skeleton, weights_of
 from acn.config import Config, ImageShape, MemorySettings
-from acn.errors import RunError
+from acn.errors import RunError, UsageError
 from acn.memory import AssociativeMemory
-from acn.models import Model, build
+from acn.models import Model, build, weights_in
 from acn.runs import Run, check_there
 from acn.tensors import Layout, check_layouts, read_facts, read_layouts, read_tensors, write_tensors
 from acn.training.optimizers import Optimizer, build_optimizer, kept_shapes
+
+# Of each weight: itself, its average, its gradient and two moments, in float32.
+WEIGHT_BYTES = 20
 
 
 @dataclass
@@ -60,12 +64,27 @@ class TrainingState:
         return {**place, "pending": pending}
 
 
+def check_memory(weights: int) -> None:
+    """See that a training of so many weights fits this machine's memory, before any of them is made.
+
+    Raises:
+        UsageError: it does not.
+    """
+    needed, there = weights * WEIGHT_BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > there:
+        raise UsageError(
+            f"the model would have {weights:,} weights, whose training takes {needed / 2**30:,.0f} GiB, more than the "
+            f"{there / 2**30:,.0f} GiB of this machine; choose smaller networks (acn settings lists their sizes)"
+        )
+
+
 def new_state(config: Config, shape: ImageShape, images: int, device: torch.device) -> TrainingState:
     """Begin: fresh weights and memory, all drawn from the run's seed.
 
     Raises:
-        UsageError: K is larger than the memory allows.
+        UsageError: K is larger than the memory allows, or the networks are.
     """
+    check_memory(weights_in(config.model, shape))
     seed = config.training.seed
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
