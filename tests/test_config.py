@@ -210,14 +210,14 @@ def test_settings_are_read_from_a_file(tmp_path: Path) -> None:
 
 
 def test_another_family_keeps_what_means_the_same_to_it() -> None:
-    """A VLAE has other encoders, priors and decoders than an ACN, whose sizes would mean something else."""
+    """Sizes of decoders do; a VLAE has other encoders and priors than an ACN, and another kind of decoder."""
     acn = override(Config(), ["model.code_size=7", "model.decoder.filters=9", "training.batch=5"])
     vlae = override(acn, ["model.name=vlae"])
-    assert vlae.model == VLAESettings(code_size=7)
+    assert vlae.model == VLAESettings(code_size=7, decoder=DecoderSettings(kind="local", filters=9))
     assert vlae.training == acn.training
-    assert override(vlae, ["model.name=acn"]).model == ACNSettings(code_size=7)
-    local = override(acn, ["model.decoder.kind=local", "model.decoder.window=5x3", "model.name=vlae"]).model
-    assert isinstance(local, VLAESettings)
-    assert isinstance(acn.model, ACNSettings)
-    assert (local.decoder.window, local.decoder.filters) == ("5x3", 64)
-    assert override(acn, ["model.name=pixelcnn"]).model == PixelCNNSettings(decoder=acn.model.decoder)
+    assert override(vlae, ["model.name=acn"]).model == acn.model
+    windowed = override(acn, ["model.decoder.kind=local", "model.decoder.window=5x3"])
+    for name in ("pixelvae", "pixelcnn"):
+        other = override(windowed, [f"model.name={name}"]).model
+        assert isinstance(other, PixelVAESettings | PixelCNNSettings)
+        assert other.decoder == DecoderSettings(kind="local", window="5x3", filters=9)

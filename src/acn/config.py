@@ -149,7 +149,7 @@ class TrainingSettings(Settings):
     soft_free_bits: bool = setting(
         False,
         "in place of that floor, a weight of the KL that falls by a tenth at every step below free_nats and rises by a "
-        "tenth at every step that is 5 % above it, to 1 at most",
+        "tenth at every step that is 5 % above it, between 0.0001 and 1",
         only=CODES,
     )
     kl_nodes: int = setting(16, "quadrature nodes of the KL", only=NEIGHBOURS, ge=2, le=128)
@@ -270,14 +270,15 @@ def _carried_over(model: Mapping[str, Any], name: str) -> dict[str, Any]:
     tree = _of_family(model, name)
     if name == model["name"]:
         return tree
-    family = FAMILIES[name]
-    return family().model_dump() | {key: value for key, value in tree.items() if _takes(family, key, value)}
+    family, defaults = FAMILIES[name], FAMILIES[name]().model_dump()
+    kept = {key: value for key, value in tree.items() if _takes(family, key, value)}
+    usual = FAMILIES[model["name"]]().model_dump()
+    if "decoder" in usual and "decoder" in kept and kept["decoder"]["kind"] == usual["decoder"]["kind"]:
+        kept["decoder"] |= {"kind": defaults["decoder"]["kind"]}
+    return defaults | kept
 
 
 def _takes(family: type[ModelSettings], key: str, value: object) -> bool:
-    decoder = family.model_fields[key].default
-    if isinstance(decoder, DecoderSettings) and isinstance(value, Mapping) and value.get("kind") != decoder.kind:
-        return False
     try:
         family.model_validate({key: value})
     except ValidationError:

@@ -60,7 +60,7 @@ class DecoderSettings(Settings):
         "WIDTHxROWS of a local decoder: rows directly above, and (WIDTH - 1) / 2 pixels to the left, rounded up; "
         "0x0 for none, so that pixels are independent given the code",
         only=LOCAL,
-        pattern=r"^[0-9]{1,4}x[0-9]{1,4}$",
+        pattern=r"^(0x0|[1-9][0-9]{0,3}x(0|[1-9][0-9]{0,3}))$",
     )
     grey: bool = setting(False, "the window shows the grey of colour images, so that colour is in the code", only=LOCAL)
     head: int = setting(128, "features of the 1x1 layer before the output", ge=3, le=WIDEST)
@@ -128,17 +128,21 @@ class Family(Settings):
     """What every family says of itself.
 
     `label`: its name in tables and sentences. `has_codes`: images have codes. `conditional`: the prior of a code is
-    conditioned on a neighbour's code. `trains_prior`: the prior has weights, which learn at a rate of their own.
+    conditioned on a neighbour's code.
     """
 
     label: ClassVar[str]
     has_codes: ClassVar[bool] = True
     conditional: ClassVar[bool] = False
-    trains_prior: ClassVar[bool] = False
 
     def masks(self, shape: ImageShape) -> int:
         """Numbers that the networks take beside their weights, even where these are but shapes, or a bound of them."""
         return sum(part.masks(shape) for _, part in self if isinstance(part, DecoderSettings | FlowSettings))
+
+    @property
+    def trains_prior(self) -> bool:
+        """Whether the prior has weights, which learn at a rate of their own."""
+        return False
 
     @property
     def exact(self) -> bool:
@@ -151,7 +155,6 @@ class ACNSettings(Family):
 
     label: ClassVar[str] = "Associative Compression Network"
     conditional: ClassVar[bool] = True
-    trains_prior: ClassVar[bool] = True
 
     name: Literal["acn"] = setting("acn", "the family of models")
     code_size: CodeSize = 16
@@ -170,6 +173,11 @@ class ACNSettings(Family):
     decoder: DecoderSettings = DecoderSettings()
 
     @property
+    def trains_prior(self) -> bool:
+        """Always."""
+        return True
+
+    @property
     def exact(self) -> bool:
         """With the paper's prior and posterior."""
         return (self.prior, self.posterior, self.decoder.grey) == ("network", "unit", False)
@@ -179,13 +187,17 @@ class PixelVAESettings(Family):
     """The encoder and decoder of an ACN with an unconditional mixture for a prior."""
 
     label: ClassVar[str] = "Gated PixelVAE"
-    trains_prior: ClassVar[bool] = True
 
     name: Literal["pixelvae"] = setting("pixelvae", "the family of models")
     code_size: CodeSize = 16
     posterior: PosteriorKind = "unit"
     encoder: EncoderSettings = EncoderSettings()
     decoder: DecoderSettings = DecoderSettings()
+
+    @property
+    def trains_prior(self) -> bool:
+        """Always."""
+        return True
 
 
 class VAESettings(Family):
@@ -221,7 +233,6 @@ class VLAESettings(Family):
     """Variational Lossy Autoencoder (Chen et al. 2017): a local decoder and a prior that is a flow."""
 
     label: ClassVar[str] = "Variational Lossy Autoencoder"
-    trains_prior: ClassVar[bool] = True
 
     name: Literal["vlae"] = setting("vlae", "the family of models")
     code_size: CodeSize = 64
@@ -229,6 +240,11 @@ class VLAESettings(Family):
     flow: FlowSettings = FlowSettings()
     encoder: ResidualSettings = ResidualSettings()
     decoder: DecoderSettings = DecoderSettings(kind="local", blocks=4, head=64, canvas=4)
+
+    @property
+    def trains_prior(self) -> bool:
+        """With a flow."""
+        return self.prior == "flow"
 
 
 ModelSettings = ACNSettings | PixelVAESettings | VAESettings | PixelCNNSettings | VLAESettings

@@ -69,7 +69,7 @@ def test_samples_are_levels(kind: str, shape: ImageShape) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("shape", [image_shape(2, 2), image_shape(1, 2, 3, 2)], ids=str)
+@pytest.mark.parametrize("shape", [image_shape(2, 2), image_shape(1, 2, 3, 3)], ids=str)
 def test_probabilities_of_all_images_sum_to_one(kind: str, shape: ImageShape) -> None:
     model, images = shaken(tiny_model(shape, *KINDS[kind])), every_image(shape)
     for code in torch.randn(3, 1, model.code_size, dtype=torch.double):

@@ -1,4 +1,4 @@
-"""The VLAE, and the path from its training to figures, samples and codes."""
+"""The VLAE: its prior, and its networks."""
 
 import math
 

@@ -104,7 +104,7 @@ def test_a_window_that_does_not_fit_is_refused(window: str, fits: bool) -> None:
             build(PixelCNNSettings(decoder=decoder), shape)
 
 
-@pytest.mark.parametrize("window", ["", "5", "5x", "-1x2", "5x3x1", "a"])
+@pytest.mark.parametrize("window", ["", "5", "5x", "-1x2", "5x3x1", "a", "0x4", "05x3"])
 def test_a_window_that_is_none_is_refused(window: str) -> None:
     with pytest.raises(ValueError, match="window"):
         DecoderSettings(kind="local", window=window)

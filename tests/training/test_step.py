@@ -198,6 +198,15 @@ def test_soft_free_bits_move_the_weight_by_a_tenth(bench: Bench) -> None:
     assert float(state.free_weight) == 1
 
 
+def test_the_weight_of_soft_free_bits_comes_back(bench: Bench) -> None:
+    _, state = bench.begin("run", "model.name=vae")
+    config = bench.config("model.name=vae", "training.soft_free_bits=true", "training.free_nats=4")
+    for kl, steps in ((1.0, 2000), (9.0, 100)):
+        for _ in range(steps):
+            _weigh(state, config, torch.tensor(kl))
+    assert float(state.free_weight) == 1
+
+
 def test_networks_that_do_not_fit_the_memory_are_refused_before_they_are_made(bench: Bench) -> None:
     wide = ("model.name=vlae", "model.flow.steps=64", "model.flow.hidden=16384", "model.flow.layers=16")
     with pytest.raises(

@@ -100,18 +100,48 @@ class Decoder(nn.Module, ABC):
 
 
 class Generation(ABC):
-    """A decoder that is asked for one subpixel after the other, in coding order.
+    """A decoder that is asked for one subpixel after the other, in coding order, in about the arithmetic of one pass.
 
     `numbers(row, column, channel)` must be called for every subpixel in turn, and answered by `put` before the next.
+
+    Args:
+        network: the decoder.
+        codes: `[B, D]`; what they say to the blocks is computed once.
     """
 
-    @abstractmethod
+    def __init__(self, network: Decoder, codes: Tensor) -> None:
+        shape, each = network.shape, network.emission.size
+        self.network, self.canvas = network, network.picture(codes)
+        self.images = codes.new_zeros(len(codes), shape.channels, shape.height, shape.width)  # scaled to -1 ... 1
+        self.head = network.head.cell()
+        firsts = range(0, shape.channels * each, each)
+        self.output = [network.output.cell(slice(first, first + each)) for first in firsts]
+
+    @torch.no_grad()
     def numbers(self, row: int, column: int, channel: int) -> Tensor:
         """Numbers `[B, P]` of the emission of a subpixel, given all before it."""
+        if column == channel == 0:
+            self._next_row(row)
+        hidden = torch.relu(self.head(self.head.base(), torch.relu(self._features(row, column))))
+        output = self.output[channel]
+        return output(output.base(), hidden)
 
-    @abstractmethod
     def put(self, row: int, column: int, channel: int, levels: Tensor) -> None:
         """Write the level indices `[B]` of a subpixel."""
+        self.images[:, channel, row, column] = self.network.scale(levels, self.images)
+        self._remember(row, column)
+
+    @abstractmethod
+    def _next_row(self, row: int) -> None:
+        """Prepare the pixels of a row; all above it is known."""
+
+    @abstractmethod
+    def _features(self, row: int, column: int) -> Tensor:
+        """Features `[B, F]` of the last block at a pixel."""
+
+    @abstractmethod
+    def _remember(self, row: int, column: int) -> None:
+        """Keep what is known of a pixel by now for those to come."""
 
 
 @torch.no_grad()

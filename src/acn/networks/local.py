@@ -2,9 +2,9 @@
 
     [1] Chen et al. (2017). Variational Lossy Autoencoder. arXiv:1611.02731, section 3.2 and appendix.
 
-One layer reads the window and the canvas rendered from the code, gated residual layers of 1x1 follow: every function
-of the window can be had, and nothing else. The paper's decoders are stacks of small masked convolutions instead, whose
-receptive field is the window.
+One layer reads the window and the canvas rendered from the code, gated residual layers of 1x1 follow: with enough
+features every function of the window can be had, and nothing else. The paper's decoders are stacks of small masked
+convolutions instead, whose receptive field is the window.
 
 Letters: B batch, C channels, D code size, F filters, H height, W width.
 """
@@ -51,6 +51,7 @@ class WindowBlock(Conditioned):
         self.condition = nn.Linear(code_size, 2 * filters)
         self.paint = nn.Conv2d(settings.canvas, 2 * filters, 1) if settings.canvas else None
         self.mix = mixing(filters, filters, channels)
+        self.drop = nn.Dropout2d(settings.dropout)
         for layer in (self.above, self.left, self.own):
             if layer is not None:
                 preserve_variance(layer.conv, doubled=filters)
@@ -73,7 +74,7 @@ class WindowBlock(Conditioned):
             if layer is not None:
                 sums = layer(read) + sums
         shape = (*sums.shape[:2], *scaled.shape[2:])
-        mixed: Tensor = self.mix(self.arithmetic.gate(sums.expand(shape)))
+        mixed: Tensor = self.mix(self.drop(self.arithmetic.gate(sums.expand(shape))))
         return mixed
 
 
@@ -121,47 +122,21 @@ class LocalDecoder(Decoder):
 
 
 class LocalGeneration(Generation):
-    """A local decoder that generates: each pixel is visited once for each of its channels, and nothing is kept but
-    what the window shows.
-
-    Args:
-        network: the decoder.
-        codes: `[B, D]`.
-    """
+    """A local decoder that generates; see `Generation`. Nothing is kept but what the window shows."""
 
     def __init__(self, network: LocalDecoder, codes: Tensor) -> None:
-        shape, self.network, self.codes = network.shape, network, codes
+        super().__init__(network, codes)
         self.window, *points = cast("tuple[WindowBlock, *tuple[PointBlock, ...]]", tuple(network.blocks))
-        self.points = [(block, block.given(codes, None)) for block in points]
-        self.canvas = network.picture(codes)
-        self.images = codes.new_zeros(len(codes), shape.channels, shape.height, shape.width)  # scaled to -1 ... 1
+        self.codes, self.gate = codes, network.arithmetic.gate
+        self.left = None if self.window.left is None else self.window.left.cell()
+        self.own = None if self.window.own is None else self.window.own.cell()
+        self.mix = self.window.mix.cell()
+        self.points = []
+        for block in points:
+            row = block.row.cell()
+            self.points.append((row, row.base(block.given(codes, None)[:, :, 0, 0]), block.mix.cell()))
         self.above: Tensor  # what the row's pixels see of the rows above, and of the code, [W, B, 2F]
-        self.seen: Tensor  # what the window shows of the row itself, after empty columns, [B, C or 1, 1, left + W]
-
-    @torch.no_grad()
-    def numbers(self, row: int, column: int, channel: int) -> Tensor:
-        """See `Generation`."""
-        if column == channel == 0:
-            self._next_row(row)
-        block = self.window
-        sums = self.above[column][:, :, None, None]
-        if block.left is not None:
-            near = self.seen[:, :, :, column : column + block.left.window.columns]
-            sums = block.left.convolve(near) + sums
-        if block.own is not None:
-            sums = block.own(self.images[:, :, row : row + 1, column : column + 1]) + sums
-        features = block.mix(block.arithmetic.gate(sums))
-        for point, given in self.points:
-            features = point(features, given)
-        return self.network.numbers(features)[:, channel, 0, 0]
-
-    def put(self, row: int, column: int, channel: int, levels: Tensor) -> None:
-        """See `Generation`."""
-        self.images[:, channel, row, column] = self.network.scale(levels, self.images)
-        block = self.window
-        if channel == self.network.shape.channels - 1 and block.left is not None:
-            pixel = self.images[:, :, row : row + 1, column : column + 1]
-            self.seen[:, :, :, column + block.left.window.left] = block.seen(pixel)[..., 0]
+        self.seen: Tensor  # what the window shows of the row itself, after empty columns, [B, left + W, C or 1]
 
     def _next_row(self, row: int) -> None:
         block, width = self.window, self.network.shape.width
@@ -171,9 +146,26 @@ class LocalGeneration(Generation):
             rows = block.above.window.rows
             left, right, _, _ = block.above.window.padding
             earlier = block.seen(self.images[:, :, max(0, row - rows) : row])
-            missing = rows - earlier.shape[2]
-            sums = block.above.convolve(functional.pad(earlier, (left, right, missing, 0))) + sums
+            sums = block.above.convolve(functional.pad(earlier, (left, right, rows - earlier.shape[2], 0))) + sums
         self.above = by_column(sums)
         channels = 1 if block.grey else self.images.shape[1]
-        reach = block.left.window.left if block.left is not None else 0
-        self.seen = self.images.new_zeros(len(self.images), channels, 1, reach + width)
+        self.seen = self.images.new_zeros(len(self.images), self._reach + width, channels)
+
+    def _features(self, row: int, column: int) -> Tensor:
+        sums = self.above[column]
+        if self.left is not None:
+            sums = self.left(self.left.base(sums), self.seen[:, column : column + self._reach])
+        if self.own is not None:
+            sums = self.own(self.own.base(sums), self.images[:, :, row, column])
+        features = self.mix(self.mix.base(), self.gate(sums))
+        for point, base, mix in self.points:
+            features = mix(mix.base(features), self.gate(point(base, features)))
+        return features
+
+    def _remember(self, row: int, column: int) -> None:
+        pixel = self.images[:, :, row : row + 1, column : column + 1]
+        self.seen[:, column + self._reach] = self.window.seen(pixel)[:, :, 0, 0]
+
+    @property
+    def _reach(self) -> int:
+        return 0 if self.window.left is None else self.window.left.window.left

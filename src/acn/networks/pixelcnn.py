@@ -50,43 +50,22 @@ class GatedPixelCNN(Decoder):
 
 
 class CachedPixelCNN(Generation):
-    """A gated PixelCNN that generates in about the arithmetic of one full pass.
-
-    Args:
-        network: the decoder.
-        codes: `[B, D]`; what they add to the gates is computed once.
-    """
+    """A gated PixelCNN that generates; see `Generation`."""
 
     def __init__(self, network: GatedPixelCNN, codes: Tensor) -> None:
-        shape = network.shape
-        self.network = network
-        self.images = codes.new_zeros(len(codes), shape.channels, shape.height, shape.width)  # scaled to -1 ... 1
-        canvas = network.picture(codes)
-        self.layers = [block.cached(codes, canvas, shape.width) for block in network.stack]
-        self.head = network.head.cell()
-        self.head_base = self.head.base()
-        each = network.emission.size
-        firsts = range(0, shape.channels * each, each)
-        self.output = [network.output.cell(slice(first, first + each)) for first in firsts]
-        self.output_base = [cell.base() for cell in self.output]
-
-    @torch.no_grad()
-    def numbers(self, row: int, column: int, channel: int) -> Tensor:
-        """See `Generation`."""
-        if column == channel == 0:
-            self._next_row(row)
-        features = self.images[:, :, row, column]
-        for layer in self.layers:
-            features = layer.next_pixel(column, features)
-        hidden = torch.relu(self.head(self.head_base, torch.relu(features)))
-        return self.output[channel](self.output_base[channel], hidden)
-
-    def put(self, row: int, column: int, channel: int, levels: Tensor) -> None:
-        """See `Generation`."""
-        self.images[:, channel, row, column] = self.network.scale(levels, self.images)
-        self.layers[0].remember(column, self.images[:, :, row, column])
+        super().__init__(network, codes)
+        self.layers = [block.cached(codes, self.canvas, network.shape.width) for block in network.stack]
 
     def _next_row(self, row: int) -> None:
         above = self.images[:, :, row - 1 : row] if row else torch.zeros_like(self.images[:, :, :1])
         for layer in self.layers:
             above = layer.next_row(row, above)
+
+    def _features(self, row: int, column: int) -> Tensor:
+        features = self.images[:, :, row, column]
+        for layer in self.layers:
+            features = layer.next_pixel(column, features)
+        return features
+
+    def _remember(self, row: int, column: int) -> None:
+        self.layers[0].remember(column, self.images[:, :, row, column])

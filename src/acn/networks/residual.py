@@ -2,7 +2,8 @@
 
 The paper (appendix) points to the networks of Kingma et al. 2016: residual blocks of 3x3 with ELU, a block of stride 2
 for each halving and one of stride 1 between, a wide layer before the code; the renderer is their mirror. Weight
-normalization and its start from data are left out: weights start so that blocks keep the variance of their input.
+normalization and its start from data are left out: blocks start near the identity, or near a projection that keeps the
+variance of their input.
 
 Letters: B batch, D code size, H height, W width.
 """
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from acn.config import ImageShape, ResidualSettings
+from acn.networks.windows import preserve_variance
 
 # Of the second layer of a block at the start, beside the first: blocks begin near the identity.
 SMALL = 0.1
@@ -27,6 +29,8 @@ class ResidualBlock(nn.Module):
         self.first = nn.Conv2d(inputs, outputs, 3, stride, 1)
         self.second = nn.Conv2d(outputs, outputs, 3, 1, 1)
         self.skip = nn.Conv2d(inputs, outputs, 1, stride) if stride > 1 or inputs != outputs else None
+        if self.skip is not None:
+            preserve_variance(self.skip, doubled=0)
         with torch.no_grad():
             self.second.weight.mul_(SMALL)
 

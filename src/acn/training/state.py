@@ -144,16 +144,17 @@ def _expected(run: Run, images: int, found: dict[str, Layout], *, begun: bool) -
     model = skeleton(run.config.model, run.shape, run.checkpoint, found)
     weights, kind = weights_of(model), "float32"
     kept = kept_shapes(model, run.config.training) if begun else {}
-    earlier = {name: found[name] for name in ("averaged_steps",) if name in found}
+    # Checkpoints of earlier versions have the one and lack the other.
+    optional = {name: found[name] for name in ("averaged_steps",) if name in found}
     if run.config.training.soft_free_bits or "free_weight" in found:
-        earlier["free_weight"] = (kind, ())  # in checkpoints of earlier versions
+        optional["free_weight"] = (kind, ())
     return {
         **{f"{part}.{name}": entry for part in ("model", "average") for name, entry in weights.items()},
         **{f"optimizer.{name}": (kind, shape) for name, shape in kept.items()},
         "memory.codes": (kind, (images, model.code_size)),
         **{f"memory.{name}": ("bool", (images,)) for name in ("used", "asked")},
         "memory.visited": ("int64", (images,)),
-        **earlier,
+        **optional,
     }
 
 

@@ -23,6 +23,9 @@ from acn.models import Model, device_of
 from acn.training.optimizers import step_if
 from acn.training.state import TrainingState
 
+# Of the KL under soft free bits: from here a hundred steps lead back to 1.
+LEAST_WEIGHT = 1e-4
+
 
 @dataclass(frozen=True)
 class StepReport:
@@ -40,8 +43,8 @@ class StepReport:
 class StepFigures:
     """What a step cost: nats per image, before the update.
 
-    `loss`: with the step's weight of the KL. `staleness`: mean distance between stored codes and fresh ones, NaN while
-    none of the batch was stored before. `codes`: 1 where all codes were finite, else 0.
+    `loss`: with what the step's KL counts for. `staleness`: mean distance between stored codes and fresh ones, NaN
+    while none of the batch was stored before. `codes`: 1 where all codes were finite, else 0.
     """
 
     reconstruction: float
@@ -155,20 +158,20 @@ def training_step(
     return StepReport(step, torch.stack([figure.float() for figure in figures]), search_seconds)
 
 
-def _charged(kl: Tensor, state: TrainingState, config: Config) -> Tensor:
+def _charged(mean: Tensor, state: TrainingState, config: Config) -> Tensor:
     """What the mean KL `[]` of a batch counts for: itself, or as free bits have it (Chen et al. 2017, appendix)."""
     settings = config.training
     if settings.soft_free_bits:
-        return state.free_weight.clone() * kl
-    return kl.clamp(min=settings.free_nats) if settings.free_nats else kl
+        return state.free_weight * mean
+    return mean.clamp(min=settings.free_nats) if settings.free_nats else mean
 
 
-def _weigh(state: TrainingState, config: Config, kl: Tensor) -> None:
+def _weigh(state: TrainingState, config: Config, mean: Tensor) -> None:
     """Move gamma of soft free bits by the mean KL `[]` of a batch, if the state is sound."""
     settings, weight = config.training, state.free_weight
     if settings.soft_free_bits:
-        moved = torch.where(kl > 1.05 * settings.free_nats, 1.1 * weight, weight)
-        moved = torch.where(kl < settings.free_nats, 0.9 * weight, moved).clamp(max=1)
+        moved = torch.where(mean > 1.05 * settings.free_nats, 1.1 * weight, weight)
+        moved = torch.where(mean < settings.free_nats, 0.9 * weight, moved).clamp(LEAST_WEIGHT, 1)
         state.free_weight = torch.where(state.sound, moved, weight)
 
 
