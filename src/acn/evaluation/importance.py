@@ -101,7 +101,9 @@ def _log_weights(
     seed: int,
     progress: Callable[[int], None],
 ) -> Tensor:
-    """Logs of the weights, float64 `[n, K]`, of the images at `rows` `[n]`: the densities of codes are float64 too."""
+    """Logs of the weights, float64 `[n, K]`, of the images at `rows` `[n]`: the densities of codes are float64 too, as far
+    as the prior goes: the associative one computes in float32, and is a lower bound.
+    """
     parts, device = [], device_of(model)
     for pairs in slices(len(rows) * samples, images.shape, device):
         numbers = torch.arange(pairs.start, pairs.stop)
