@@ -101,8 +101,9 @@ def _log_weights(
     seed: int,
     progress: Callable[[int], None],
 ) -> Tensor:
-    """Logs of the weights, float64 `[n, K]`, of the images at `rows` `[n]`: the densities of codes are float64 too, as far
-    as the prior goes: the associative one computes in float32, and is a lower bound.
+    """Logs of the weights, float64 `[n, K]`, of the images at `rows` `[n]`.
+
+    Densities of codes are float64 too, but for the associative prior, which computes in float32 and is a lower bound.
     """
     parts, device = [], device_of(model)
     for pairs in slices(len(rows) * samples, images.shape, device):
