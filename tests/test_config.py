@@ -138,11 +138,11 @@ def test_seeds_fit_beside_the_number_of_a_step() -> None:
     [
         (
             ["model.name=vae", "model.posterior=unit"],
-            r"the model vae does not read model.posterior, .* acn and pixelvae",
+            r"the model vae does not read model.posterior, .* acn, pixelvae",
         ),
         (
             ["model.name=vae", "model.prior=width"],
-            r"the model vae does not read model.prior, .* acn and vlae$",
+            r"the model vae does not read model.prior, .* acn, vlae$",
         ),
         (["model.name=vae", "model.decoder.filters=8"], r"vae does not read model.decoder.filters"),
         (["model.name=pixelcnn", "model.code_size=99"], r"the model pixelcnn does not read model.code_size"),

@@ -144,7 +144,7 @@ class TrainingSettings(Settings):
     )
     kl_floor: float = setting(1.0, "weight of the KL at the start of kl_warmup", only=CODES, ge=0, le=1)
     free_nats: float = setting(
-        0.0, "nats per image below which the mean KL of a batch costs no less (free bits)", only=CODES, ge=0
+        0.0, "nats per image below which the mean KL of a batch costs no less (free bits)", only=CODES, ge=0, le=1e9
     )
     soft_free_bits: bool = setting(
         False,
@@ -341,7 +341,7 @@ def _unknown(tree: Mapping[str, Any], path: str) -> str:
     ]
     known = list(_paths(tree))
     if readers and tree["model"]["name"] not in readers:
-        return f"the model {tree['model']['name']} does not read {path}, which is for {' and '.join(readers)}"
+        return f"the model {tree['model']['name']} does not read {path}, which is for {', '.join(readers)}"
     close = difflib.get_close_matches(path, known, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(close)}?" if close else f"; settings are {', '.join(known)}"
     return f"there is no setting {path!r}{hint}"

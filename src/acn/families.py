@@ -3,9 +3,10 @@
 A family is a class here, its networks are a module of `acn.models`, and `acn.models.MODELS` names both.
 """
 
+import re
 from typing import Annotated, ClassVar, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from acn.errors import UsageError
 from acn.settings import ImageShape, Only, Settings, setting
@@ -60,7 +61,6 @@ class DecoderSettings(Settings):
         "WIDTHxROWS of a local decoder: rows directly above, and (WIDTH - 1) / 2 pixels to the left, rounded up; "
         "0x0 for none, so that pixels are independent given the code",
         only=LOCAL,
-        pattern=r"^(0x0|[1-9][0-9]{0,3}x(0|[1-9][0-9]{0,3}))$",
     )
     grey: bool = setting(False, "the window shows the grey of colour images, so that colour is in the code", only=LOCAL)
     head: int = setting(128, "features of the 1x1 layer before the output", ge=3, le=WIDEST)
@@ -80,6 +80,13 @@ class DecoderSettings(Settings):
         width, rows = map(int, self.window.split("x"))
         return width, rows
 
+    @field_validator("window")
+    @classmethod
+    def _window_is_one(cls, window: str) -> str:
+        if not re.fullmatch(r"0x0|[1-9][0-9]{0,3}x(0|[1-9][0-9]{0,3})", window):
+            raise ValueError("expected WIDTHxROWS, such as 9x4, or 0x0 for none")
+        return window
+
     @model_validator(mode="after")
     def _kernels_are_odd(self) -> Self:
         if self.kernel % 2 == 0 or self.first_kernel % 2 == 0:
@@ -94,8 +101,10 @@ class DecoderSettings(Settings):
         """See that the window of a local decoder fits the images.
 
         Raises:
-            UsageError: it is wider than two images, or higher than one.
+            UsageError: it is wider than two images, or higher than one; or it shows the grey of grey images.
         """
+        if self.kind == "local" and self.grey and shape.channels == 1:
+            raise UsageError("model.decoder.grey is for colour images, and these are grey; leave it out")
         width, rows = self.extent
         if self.kind == "local" and (width >= 2 * shape.width or rows >= shape.height):
             raise UsageError(

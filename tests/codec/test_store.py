@@ -108,3 +108,14 @@ def test_a_file_whose_bytes_changed_is_refused(trained: tuple[Run, TrainingState
     file.write_bytes(to_bytes(dataclasses.replace(model, facts=facts)))
     with pytest.raises(ArchiveError, match="its bytes are not those that its name stands for"):
         kept_model(run)
+
+
+def test_a_damaged_file_that_is_wanted_is_named(trained: tuple[Run, TrainingState]) -> None:
+    run, _ = trained
+    first = identity(to_bytes(frozen_model(run)))
+    file = run.path / named(first)
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(ArchiveError, match="its bytes are not those that its name stands for"):
+        wanted_model(run, first)

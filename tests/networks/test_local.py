@@ -108,3 +108,9 @@ def test_a_window_that_does_not_fit_is_refused(window: str, fits: bool) -> None:
 def test_a_window_that_is_none_is_refused(window: str) -> None:
     with pytest.raises(ValueError, match="window"):
         DecoderSettings(kind="local", window=window)
+
+
+def test_a_grey_window_of_grey_images_is_refused() -> None:
+    settings = PixelCNNSettings(decoder=DecoderSettings(kind="local", window="3x1", grey=True))
+    with pytest.raises(UsageError, match="for colour images"):
+        build(settings, ImageShape(height=8, width=8, channels=1, levels=2))

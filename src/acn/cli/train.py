@@ -14,6 +14,8 @@ from acn.cli.drawing import SkipDamagedOption
 from acn.cli.evaluate import DeviceOption, evaluate_and_show
 from acn.cli.options import minutes_option
 from acn.families import family_names
+from acn.recipes import RECIPES
+from acn.wording import counted
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +41,7 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Settings by name: digits, images, archive, mnist-cpu, mnist-small, mnist.",
+            help=f"Settings by name: {', '.join(RECIPES)}.",
             show_default=False,
         ),
     ] = None,
@@ -197,7 +199,7 @@ def _describe(console: "Console", run: "Run", collection: "Collection", state: "
     for line in collection.reading.lines():
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     code, near = state.model.code_size, run.config.memory.neighbours
-    parts = [f"{weights:,} weights", *([f"code of {code} numbers"] if code else [])]
+    parts = [f"{weights:,} weights", *([f"code of {counted(code, 'number')}"] if code else [])]
     parts += [f"K = {near}"] if state.model.conditional else []
     console.print(
         f"{run.path}: {run.config.model.name}, {', '.join(parts)}, {run.config.training.precision} on {device}",

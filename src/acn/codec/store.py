@@ -71,8 +71,8 @@ def wanted_model(run: Run, wanted: str) -> FrozenModel:
     for file in reversed(_kept(run)):
         data = _bytes(file)
         found.append(identity(data)[:SHOWN])
-        if identity(data) == wanted:
-            return from_bytes(data)
+        if identity(data) == wanted or file.name == named(wanted):
+            return read_frozen(file)
     if kept_file(run) is None:
         model = _frozen_now(run)
         found.append(identity(to_bytes(model))[:SHOWN])

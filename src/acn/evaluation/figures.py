@@ -75,7 +75,7 @@ FIGURES: dict[str, Figure] = {
         Figure("kl_unconditional_own", "KL, unconditional: the model's own", "kl", optional=True),
         Figure("kl_unconditional_associative", "KL, unconditional: associative", "kl"),
         Figure("list", "list: order kept", "total", paper=Published(80.9), short="list"),
-        Figure("nll", "negative log-likelihood", "total", short="NLL", optional=True),
+        Figure("nll", "negative log-likelihood, sampled (see below)", "total", short="NLL", optional=True),
         Figure("set", "set: order forgotten", "total", short="set"),
         Figure("tour", "tour: order forgotten", "total", paper=Published(73.9, at_most=True), short="tour"),
         Figure("tour_restored", "tour, order restored", "total"),

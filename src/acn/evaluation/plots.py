@@ -92,7 +92,7 @@ def plot_curves(rows: list[dict[str, Any]], path: Path) -> None:
     for number, (key, label) in enumerate(panels, 1):
         axes = figure.add_subplot(2, 2, number)
         values: list[Any] = [row.get(key) for row in rows]
-        axes.plot(images, values, color=PALETTE[0], linewidth=1)
+        axes.plot(images, values, color=PALETTE[0], linewidth=1, marker="." if len(rows) == 1 else None)
         # The first rows are far above all others, which they would press flat.
         later = [value for value in values[len(values) // 20 :] if value is not None]
         if later:
