@@ -30,7 +30,7 @@ def test_the_page_says_how_the_likelihood_was_sampled(tmp_path: Path) -> None:
     run = Run(tmp_path, Config(), SHAPE, {}, {})
     sampled = evaluation(importance={"samples": 64, "images": 100, "negative_elbo": 80.0}, nll=78.5)
     assert "<p>Importance sampling, K = 64, 100 images of the test split: " in html_report(run, sampled)
-    assert "<td>negative log-likelihood</td><td>78.50</td>" in html_report(run, sampled)
+    assert "<td>negative log-likelihood, sampled (see below)</td><td>78.50</td>" in html_report(run, sampled)
     assert "<p>Importance" not in html_report(run, evaluation(nll=None))
 
 
