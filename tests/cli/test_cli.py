@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors import safe_open
+from typer.testing import CliRunner
 
+from acn.cli.main import SECTIONS, app
 from tests.test_runs import holder
 from tests.training.conftest import TINY, long_training
 
@@ -144,6 +146,19 @@ def test_no_time_is_refused_by_the_bound_that_help_names(tmp_path: Path, command
     assert done.returncode == 2
     assert f"expected a number of minutes above 0, found '{value}'" in " ".join(done.stderr.split())
     assert "(M > 0)" in " ".join(acn(command[0], "--help", cwd=tmp_path).stdout.split())
+
+
+def test_help_lists_every_command_in_a_section_and_cuts_nothing_off() -> None:
+    printed = CliRunner().invoke(app, ["--help"]).stdout
+    shown = {line.split()[0]: line for line in printed.splitlines() if line.startswith("  ")}
+    registered = {command.callback for command in app.registered_commands}
+    assert registered == {command for commands in SECTIONS.values() for command in commands}
+    for title, commands in SECTIONS.items():
+        assert f"\n{title}:\n" in printed
+        for command, summary in commands.items():
+            line = shown[command.__name__.replace("_", "-")]
+            assert line.endswith(f"  {summary}")
+            assert len(line) < 80
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")

@@ -5,10 +5,12 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from acn.cli.check import check
 from acn.cli.compress import compress
@@ -33,38 +35,66 @@ from acn.cli.train import train
 from acn.errors import AcnError
 from acn.version import __version__
 
+# The sections of `acn --help`: every command with a summary that fits on a line of 80 columns.
+SECTIONS: dict[str, dict[Callable[..., None], str]] = {
+    "Train": {
+        check: "Look at a source before training on it.",
+        train: "Train a model, or resume its training.",
+        evaluate: "Print every cost, and draw the codes.",
+        settings: "List all settings with their meaning.",
+        dataset: "Download and convert a published dataset.",
+    },
+    "Look": {
+        explore: "Open a map of the codes in the browser.",
+        report: "Write costs, curves and pictures as HTML.",
+        sample: "Draw new images.",
+        reconstruct: "Draw what codes keep of their images.",
+        daydream: "Draw a chain of associated images.",
+        interpolate: "Draw images between two images.",
+        neighbours: "Draw the nearest images of some images.",
+    },
+    "Export": {
+        encode: "Write the codes as .npz or Parquet.",
+        export_projector: "Write codes for TensorBoard's projector.",
+        publish: "Write a folder that others can load.",
+    },
+    "Archive": {
+        compress: "Compress images without loss.",
+        decompress: "Restore the images of an archive.",
+        info: "Say what is in an archive.",
+        verify: "Decode an archive and check every image.",
+        freeze: "Round a model to exact integers.",
+    },
+    "Paper": {
+        reproduce: "Make the papers' tables and figures.",
+    },
+}
+
+
+class Sections(TyperGroup):
+    """Lists commands by section."""
+
+    # Releases of typer differ in where the classes of these two come from.
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
+        """Write the sections in place of one list."""
+        for title, commands in SECTIONS.items():
+            names = [str(typer.main.get_command_name(command.__name__)) for command in commands]
+            with formatter.section(title):
+                formatter.write_dl([*zip(names, commands.values(), strict=True)], col_max=20)
+
+
 app = typer.Typer(
     name="acn",
     help="Learn a small code for every image of a collection, without labels, and use it.",
+    cls=Sections,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (
-    check,
-    train,
-    settings,
-    evaluate,
-    sample,
-    reconstruct,
-    daydream,
-    interpolate,
-    neighbours,
-    explore,
-    encode,
-    report,
-    export_projector,
-    publish,
-    compress,
-    decompress,
-    info,
-    verify,
-    freeze,
-    reproduce,
-    dataset,
-):
-    app.command()(command)
+for commands in SECTIONS.values():
+    for command in commands:
+        app.command()(command)
 
 INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
 
