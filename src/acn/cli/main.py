@@ -24,6 +24,7 @@ from acn.cli.export_projector import export_projector
 from acn.cli.freeze import freeze
 from acn.cli.info import info
 from acn.cli.interpolate import interpolate
+from acn.cli.listing import compare, runs
 from acn.cli.neighbours import neighbours
 from acn.cli.publish import publish
 from acn.cli.reconstruct import reconstruct
@@ -41,6 +42,8 @@ SECTIONS: dict[str, dict[Callable[..., None], str]] = {
         check: "Look at a source before training on it.",
         train: "Train a model, or resume its training.",
         evaluate: "Print every cost, and draw the codes.",
+        runs: "List the runs in a folder.",
+        compare: "Show how runs and their figures differ.",
         settings: "List all settings with their meaning.",
         dataset: "Download and convert a published dataset.",
     },

@@ -1,0 +1,78 @@
+"""Runs side by side: where their settings differ, and what each of their figures is."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from acn.config import described
+from acn.errors import RunError
+from acn.evaluation.figures import FIGURES
+from acn.record import Evaluation
+from acn.runs import CHECKPOINT, EVALUATION, Run, open_run, read_figures, read_position
+
+Cell = str | int | float | bool | list[object] | None
+Row = dict[str, Cell]
+SUMMARY = ("list", "nll", "tour", "codes")  # figures in a list of runs
+
+
+def find_runs(folder: Path) -> dict[str, Run]:
+    """Runs in `folder` and the folders below it, by their paths in it; damaged ones are left out.
+
+    Raises:
+        RunError: `folder` is no folder, or holds no run.
+    """
+    if not folder.is_dir():
+        raise RunError(f"there is no folder {folder}: name the one that holds your runs")
+    found = {}
+    for file in sorted(folder.rglob(CHECKPOINT)):
+        try:
+            run = open_run(file.parent)
+            read_position(run)
+            found[str(file.parent.relative_to(folder))] = run
+        except RunError:
+            continue
+    if not found:
+        raise RunError(f"{folder} holds no run: name another folder, or train a model by acn train")
+    return found
+
+
+def summary(run: Run) -> Row:
+    """A run in one row: its model and images, how far it is, and its main figures where it was evaluated."""
+    reached = read_position(run)
+    evaluation = _evaluation(run)
+    row: Row = {
+        "model": run.config.model.name,
+        "images": Path(str(run.provenance.get("source", ""))).stem,
+        "passes": reached.epoch + reached.position / run.provenance["images"]["train"],
+        "minutes": reached.seconds / 60,
+    }
+    return row | {key: FIGURES[key].of(evaluation) if evaluation else None for key in SUMMARY}
+
+
+def differing(runs: Mapping[str, Run]) -> dict[str, Row]:
+    """Settings that are not the same in all runs, by path: the value in each run; None where a run does not read it."""
+    settings: dict[str, Row] = {
+        name: {path: _plain(value) for path, value, _ in described(run.config)} for name, run in runs.items()
+    }
+    paths = dict.fromkeys(path for of_run in settings.values() for path in of_run)
+    rows = {path: {name: of_run.get(path) for name, of_run in settings.items()} for path in paths}
+    return {path: row for path, row in rows.items() if any(value != next(iter(row.values())) for value in row.values())}
+
+
+def side_by_side(runs: Mapping[str, Run]) -> dict[str, Row]:
+    """Figures that one of the runs has, by key: the value in each run; None where it was not measured."""
+    evaluations = {name: _evaluation(run) for name, run in runs.items()}
+    rows: dict[str, Row] = {
+        key: {name: figure.of(evaluation) if evaluation else None for name, evaluation in evaluations.items()}
+        for key, figure in FIGURES.items()
+    }
+    return {key: row for key, row in rows.items() if any(value is not None for value in row.values())}
+
+
+def _evaluation(run: Run) -> Evaluation | None:
+    return read_figures(run) if (run.path / EVALUATION).exists() else None
+
+
+def _plain(value: object) -> Cell:
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return [_plain(item) for item in value] if isinstance(value, Iterable) else str(value)
