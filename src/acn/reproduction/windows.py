@@ -4,9 +4,11 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -125,8 +127,10 @@ def _save(seen: Sequence[Seen], pictures: Bytes, path: Path) -> None:
     places = figure.add_gridspec(2, 2, height_ratios=(3, below))
     left, right, under = (figure.add_subplot(place) for place in (places[0, 0], places[0, 1], places[1, :]))
     _curve(left, seen, [point.kl for point in seen], "KL of the code, nats per image")
-    left.set_ylim(bottom=0)
-    left.secondary_yaxis("right", functions=(nats_to_bits, lambda bits: bits / nats_to_bits(1))).set_ylabel("bits")
+    left.set_ylim(0, 1.15 * max(0.1, *(point.kl for point in seen)))
+    bits = nats_to_bits(1)
+    in_bits = left.secondary_yaxis("right", functions=(partial(np.multiply, bits), partial(np.multiply, 1 / bits)))
+    in_bits.set_ylabel("bits")
     _curve(right, seen, [point.cost for point in seen], "reconstruction + KL, nats per image")
     under.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     tall = shown.height / len(pictures)
