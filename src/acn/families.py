@@ -18,7 +18,11 @@ NETWORK = Only("model.prior", "network", "model.prior=network")
 FLOW = Only("model.prior", "flow", "model.prior=flow")
 GATED = Only("model.decoder.kind", "gated", "model.decoder.kind=gated")
 LOCAL = Only("model.decoder.kind", "local", "model.decoder.kind=local")
+LOGISTIC = Only("model.decoder.emission", "logistic", "model.decoder.emission=logistic")
 
+
+# Pixels whose errors a local decoder may see.
+NEAREST = 6
 
 # Layers have at most so many features, and networks so many layers: beyond is a slip of the keyboard, or an attack.
 WIDEST = 2**16
@@ -64,6 +68,20 @@ class DecoderSettings(Settings):
     )
     grey: bool = setting(False, "the window shows the grey of colour images, so that colour is in the code", only=LOCAL)
     head: int = setting(128, "features of the 1x1 layer before the output", ge=3, le=WIDEST)
+    emission: Literal["levels", "logistic"] = setting(
+        "levels",
+        "levels gives every level a number of its own; logistic is a mixture around what least squares expect, for "
+        "levels that lie in order, such as those of photographs",
+    )
+    components: int = setting(5, "K, logistic distributions of the mixture", only=LOGISTIC, ge=1, le=2**10)
+    errors: int = setting(
+        6,
+        "nearest pixels of which a local decoder also sees how far they were off their centres, which reach up to 3 "
+        "pixels beyond the window",
+        only=LOGISTIC,
+        ge=0,
+        le=NEAREST,
+    )
     canvas: int = setting(8, "features per pixel of a picture rendered from the code, 0 for none", ge=0, le=WIDEST)
     separable: bool = setting(
         False,
@@ -91,6 +109,12 @@ class DecoderSettings(Settings):
     def _kernels_are_odd(self) -> Self:
         if self.kernel % 2 == 0 or self.first_kernel % 2 == 0:
             raise ValueError(f"kernel and first_kernel must be odd, found {self.kernel} and {self.first_kernel}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_centre_is_of_colour(self) -> Self:
+        if self.grey and self.kind == "local" and self.emission == "logistic":
+            raise ValueError("grey needs emission=levels, because the centre of emission=logistic sees colour")
         return self
 
     def masks(self, shape: ImageShape) -> int:
@@ -189,7 +213,8 @@ class ACNSettings(Family):
     @property
     def exact(self) -> bool:
         """With the paper's prior and posterior."""
-        return (self.prior, self.posterior, self.decoder.grey) == ("network", "unit", False)
+        decoder = self.decoder
+        return (self.prior, self.posterior, decoder.grey, decoder.emission) == ("network", "unit", False, "levels")
 
 
 class PixelVAESettings(Family):

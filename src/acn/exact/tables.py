@@ -87,6 +87,14 @@ def width_table() -> Tensor:
         return torch.tensor([_nearest(2**WIDTH_BITS / (mp.log1p(mp.exp(x)) + smallest)) for x in arguments])
 
 
+@cache
+def inverse_scale_table(narrowest: int, widest: int, step_bits: int, bits: int) -> Tensor:
+    """2^`bits` exp(-x) at x = `narrowest`, in steps of 2^-`step_bits`, up to `widest`: int64."""
+    with mp.workdps(DIGITS):
+        steps = range(narrowest * 2**step_bits, widest * 2**step_bits + 1)
+        return torch.tensor([_nearest(2**bits * mp.exp(-mpf(step) / 2**step_bits)) for step in steps])
+
+
 def _nearest(value: mpf) -> int:
     return int(mp.nint(value))
 

@@ -9,11 +9,17 @@ from acn.config import ACNSettings, DecoderSettings, ImageShape, PixelVAESetting
 from acn.distributions import DiagonalNormal, PixelLikelihood, Posterior, UnitNormal
 from acn.networks.arithmetic import FLOATS, Floats
 from acn.networks.decoder import Decoder, generate
+from acn.networks.centred import CentredDecoder
 from acn.networks.local import LocalDecoder
 from acn.networks.pixelcnn import GatedPixelCNN
 from acn.networks.prior import RAW_ONE, widths
 
-DECODERS: dict[str, type[GatedPixelCNN] | type[LocalDecoder]] = {"gated": GatedPixelCNN, "local": LocalDecoder}
+DECODERS: dict[tuple[str, str], type[GatedPixelCNN] | type[LocalDecoder] | type[CentredDecoder]] = {
+    ("gated", "levels"): GatedPixelCNN,
+    ("gated", "logistic"): GatedPixelCNN,
+    ("local", "levels"): LocalDecoder,
+    ("local", "logistic"): CentredDecoder,
+}
 
 
 def posterior_size(settings: ACNSettings | PixelVAESettings) -> int:
@@ -37,7 +43,7 @@ def decoder_of(
     canvas: nn.Module | None = None,
 ) -> Decoder:
     """The decoder that `settings` name; for the rest see `Decoder`."""
-    return DECODERS[settings.kind](settings, shape, code_size, arithmetic, canvas)
+    return DECODERS[settings.kind, settings.emission](settings, shape, code_size, arithmetic, canvas)
 
 
 def autoregressive(decoder: Decoder, codes: Tensor) -> PixelLikelihood:
