@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from acn.exact.frequencies import of_binary_logits, of_logits
+from acn.exact.frequencies import intervals, of_binary_logits, of_logits
 from acn.settings import ImageShape
 
 
@@ -41,6 +41,10 @@ class Emission(ABC):
     @abstractmethod
     def slots(self, numbers: Tensor) -> Tensor:
         """Cumulative slots, int64 `[..., V + 1]`, of integer `numbers` `[..., P]` with 12 fractional bits."""
+
+    def intervals(self, numbers: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
+        """First slot and number of slots, int64 `[...]`, of `levels` `[...]`; for `numbers` see `slots`."""
+        return intervals(self.slots(numbers), levels)
 
 
 class Bernoulli(Emission):

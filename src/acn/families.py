@@ -213,8 +213,7 @@ class ACNSettings(Family):
     @property
     def exact(self) -> bool:
         """With the paper's prior and posterior."""
-        decoder = self.decoder
-        return (self.prior, self.posterior, decoder.grey, decoder.emission) == ("network", "unit", False, "levels")
+        return (self.prior, self.posterior, self.decoder.grey) == ("network", "unit", False)
 
 
 class PixelVAESettings(Family):

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from acn.emissions import Emission, inverted
-from acn.exact.frequencies import of_distribution, sigmoid_of, weights_of_logits
+from acn.exact.frequencies import of_distribution, sigmoid_of, slots_below, weights_of_logits
 from acn.exact.tables import BITS, NORMAL_BITS, PRECISION, SLOTS, STEP_BITS, inverse_scale_table, round_shift
 
 # Levels in one unit of an offset, and the logarithm of the scale, in levels, that the number 0 stands for.
@@ -52,6 +52,13 @@ class LogisticMixture(Emission):
     def slots(self, numbers: Tensor) -> Tensor:
         """See `Emission`."""
         return of_distribution(self._below(numbers, torch.arange(1, self.levels, device=numbers.device)))
+
+    def intervals(self, numbers: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Emission`: the distribution function is asked for at the two edges of the level alone."""
+        edges = torch.stack([levels.long(), levels.long() + 1], dim=-1)
+        slots = slots_below(self._below(numbers, edges), edges, self.levels)
+        slots = slots.masked_fill_(edges == 0, 0).masked_fill_(edges == self.levels, SLOTS)
+        return slots[..., 0], slots[..., 1] - slots[..., 0]
 
     def _log_prob(self, numbers: Tensor, levels: Tensor) -> Tensor:
         """Log probability `[..., L]` of L `levels`, `[L]` or `[..., L]`."""

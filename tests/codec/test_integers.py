@@ -101,6 +101,11 @@ def cached_logits(model: FrozenModel, images: Tensor, codes: Tensor) -> Tensor:
         ((1, 6, 3, 5), {"kernel": 5, "blocks": 2}),
         ((6, 1, 1, 5), {"first_kernel": 3}),
         ((3, 4, 3, 2), {"canvas": 3, "filters": 7}),
+        ((4, 5, 3, 256), {"kind": "local", "window": "5x2", "emission": "logistic"}),
+        ((5, 4, 1, 256), {"kind": "local", "window": "1x2", "emission": "logistic", "components": 2, "canvas": 0}),
+        ((3, 3, 3, 5), {"kind": "local", "window": "0x0", "emission": "logistic", "errors": 0}),
+        ((4, 3, 3, 256), {"emission": "logistic"}),
+        ((4, 3, 1, 17), {"emission": "logistic", "separable": True, "blocks": 2}),
     ],
 )
 def test_cached_pass_is_the_full_pass(shape: tuple[int, int, int, int], decoder: dict[str, int], threads: int) -> None:
@@ -148,9 +153,18 @@ def watch(network: nn.Module) -> list[float]:
     return seen
 
 
-@pytest.mark.parametrize("shape", [(4, 5, 1, 2), (3, 4, 3, 7)])
-def test_every_value_is_an_integer_far_below_the_limit(shape: tuple[int, int, int, int]) -> None:
-    model = tiny(shape)
+@pytest.mark.parametrize(
+    ("shape", "decoder"),
+    [
+        ((4, 5, 1, 2), {}),
+        ((3, 4, 3, 7), {}),
+        ((3, 4, 3, 256), {"kind": "local", "window": "5x2", "emission": "logistic"}),
+    ],
+)
+def test_every_value_is_an_integer_far_below_the_limit(
+    shape: tuple[int, int, int, int], decoder: dict[str, str]
+) -> None:
+    model = tiny(shape, decoder=decoder)
     seen = watch(model.network)
     images = random_levels(model, 9)
     corners = torch.tensor(list(itertools.product([-1.0, 1.0], repeat=3)), dtype=torch.float64)

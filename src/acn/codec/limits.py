@@ -88,13 +88,15 @@ def demand(facts: Facts) -> Demand:
     except (RuntimeError, TypeError, OverflowError) as error:  # a product of sizes passes 2^63
         raise ArchiveError("the networks of the model in the archive are too large") from error
     edges = settings.code_size * (settings.mixtures if facts.with_prior else 1)
+    decoder = settings.decoder
+    entries = shape.levels * (decoder.components if decoder.emission == "logistic" else 1)
     mixture = sum(math.prod(tensors[name]) for name in MIXTURE)
     return Demand(
         tensors,
-        held + 16 * shape.dimensions + 32 * edges,
+        held + 16 * shape.dimensions + 32 * edges + (8 * entries if decoder.emission == "logistic" else 0),
         features,
-        products + 2 * mixture + ENTRY * (shape.levels * shape.dimensions + 2 * facts.reach * edges),
-        PIXEL_LAYER * (settings.decoder.blocks + 1) * shape.dimensions,
+        products + 2 * mixture + ENTRY * (entries * shape.dimensions + 2 * facts.reach * edges),
+        PIXEL_LAYER * (decoder.blocks + 1) * shape.dimensions,
     )
 
 

@@ -63,10 +63,17 @@ def of_distribution(below: Tensor) -> Tensor:
     `below` `[..., V - 1]`, rising, has 28 fractional bits.
     """
     bins = below.shape[-1] + 1
-    inner = torch.floor(below * (SLOTS - bins) * 2.0**-NORMAL_BITS).long()
-    inner += torch.arange(1, bins, device=below.device)  # each bin has a slot of its own
+    inner = slots_below(below, torch.arange(1, bins, device=below.device), bins)
     first = inner.new_zeros(*inner.shape[:-1], 1)
     return torch.cat([first, inner, first + SLOTS], dim=-1)
+
+
+def slots_below(below: Tensor, edges: Tensor, bins: int) -> Tensor:
+    """Slots, int64 `[...]`, before the inner `edges` `[...]` of so many `bins`, where a distribution function is `below`.
+
+    Each bin has a slot of its own.
+    """
+    return torch.floor(below * (SLOTS - bins) * 2.0**-NORMAL_BITS).long() + edges
 
 
 def of_conditional(below: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ def exact_model(model: Model, purpose: str) -> ExactModel:
     if not (isinstance(model, ExactModel) and model.settings.exact):
         found = "an ACN with other settings" if isinstance(model, ExactModel) else f"a {model.settings.label}"
         raise UsageError(
-            f"{purpose} needs a model that has a form in exact integers: an ACN with model.prior=network, "
-            f"model.posterior=unit and model.decoder.emission=levels; found {found}; train such a model"
+            f"{purpose} needs a model that has a form in exact integers: an ACN with model.prior=network and "
+            f"model.posterior=unit; found {found}; train such a model"
         )
     return model
