@@ -125,13 +125,15 @@ class DecoderSettings(Settings):
         """See that the window of a local decoder fits the images.
 
         Raises:
-            UsageError: it is wider than two images, or higher than one; or it shows the grey of grey images; or a mixture
-                is asked for two levels.
+            UsageError: it is wider than two images, or higher than one; or it shows the grey of grey images; or
+                levels are to lie in order, and there are but two.
         """
         if self.kind == "local" and self.grey and shape.channels == 1:
             raise UsageError("model.decoder.grey is for colour images, and these are grey; leave it out")
         if self.emission == "logistic" and shape.levels == 2:
-            raise UsageError("model.decoder.emission=logistic is for levels in order, and these images have 2; leave it out")
+            raise UsageError(
+                "model.decoder.emission=logistic is for levels in order, and these images have 2; leave it out"
+            )
         width, rows = self.extent
         if self.kind == "local" and (width >= 2 * shape.width or rows >= shape.height):
             raise UsageError(

@@ -92,8 +92,8 @@ def demand(facts: Facts) -> Demand:
     decoder, around = settings.decoder, network.decoder.centre
     entries = shape.levels * (1 if around is None else decoder.components)
     if around is not None:  # tables of the mixture, and the pixels that a row sees
-        seen = (taps(around.windows), taps(getattr(network.decoder, "windows", ())), decoder.errors)
-        held += 8 * entries + 6 * shape.width * sum(seen)
+        windows = (*around.windows, *getattr(network.decoder, "windows", ()), *getattr(network.decoder, "near", ()))
+        held += 8 * entries + 6 * shape.width * taps(windows)
     mixture = sum(math.prod(tensors[name]) for name in MIXTURE)
     return Demand(
         tensors,

@@ -53,7 +53,8 @@ def sigmoid_of(index: Tensor) -> Tensor:
 
 def of_binary_logits(logits: Tensor) -> Tensor:
     """Cumulative slots, int64 `[..., 3]`, of levels 0 and 1, where `logits` `[...]` are those of level 1."""
-    ones = sigmoid_of(round_shift(logits, BITS - STEP_BITS)).long().clamp_(2, SLOTS - 2)  # a stack takes no interval of all slots but one
+    shares = sigmoid_of(round_shift(logits, BITS - STEP_BITS)).long()
+    ones = shares.clamp_(2, SLOTS - 2)  # a stack takes no interval of all slots but one
     return _accumulate(torch.stack([SLOTS - ones, ones], dim=-1))
 
 
@@ -69,9 +70,9 @@ def of_distribution(below: Tensor) -> Tensor:
 
 
 def slots_below(below: Tensor, edges: Tensor, bins: int) -> Tensor:
-    """Slots, int64 `[...]`, before the inner `edges` `[...]` of so many `bins`, where a distribution function is `below`.
+    """Slots, int64 `[...]`, before inner `edges` `[...]` of so many `bins`, each of which has a slot of its own.
 
-    Each bin has a slot of its own.
+    `below` `[...]` is a distribution function there, with 28 fractional bits.
     """
     return torch.floor(below * (SLOTS - bins) * 2.0**-NORMAL_BITS).long() + edges
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from acn.config import ACNSettings, DecoderSettings, ImageShape, PixelVAESettings
 from acn.distributions import DiagonalNormal, PixelLikelihood, Posterior, UnitNormal
 from acn.networks.arithmetic import FLOATS, Floats
-from acn.networks.decoder import Decoder, generate
 from acn.networks.centred import CentredDecoder
+from acn.networks.decoder import Decoder, generate
 from acn.networks.local import LocalDecoder
 from acn.networks.pixelcnn import GatedPixelCNN
 from acn.networks.prior import RAW_ONE, widths

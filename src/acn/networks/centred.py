@@ -1,7 +1,7 @@
 """A local decoder of levels in order: it sees the window relative to the centre, once for all channels of a pixel.
 
-A pixel is visited once. What the window shows, and what the errors of the nearest pixels were, goes through gated layers
-of 1x1; a head for each channel then sees the errors of the pixel's own earlier channels too.
+A pixel is visited once. Gated layers of 1x1 read what the window shows, and how far the nearest pixels were off their
+centres; a head for each channel then sees the errors of the pixel's own earlier channels too.
 
 Letters: B batch, C channels, D code size, F filters, H height, W width, P numbers per subpixel, T taps of the window.
 """
@@ -27,7 +27,14 @@ SMALL = 0.1
 # Logarithms of the mixture's scales at the start lie so far apart, in all.
 SPREAD = 4.0
 # The nearest pixels: to the left, above, above to the left and right, two to the left, two above.
-NEAR = (Window(1, 1, 1), Window(1, 1, 0, 1), Window(1, 1, 1, 1), Window(1, 1, -1, 1), Window(1, 1, 2), Window(1, 1, 0, 2))
+NEAR = (
+    Window(1, 1, 1),
+    Window(1, 1, 0, 1),
+    Window(1, 1, 1, 1),
+    Window(1, 1, -1, 1),
+    Window(1, 1, 2),
+    Window(1, 1, 0, 2),
+)
 
 
 class CentredBlock(Conditioned):
@@ -112,10 +119,11 @@ class CentredDecoder(Decoder):
         base, centre, errors = self.centre(pixels, places)
         beside = nn.functional.pad(errors.flatten(2), (0, 1)).transpose(1, 2)
         near = shown(beside, self.near_cells(places))
-        return self._emitted(self.features(self.inputs(shown(pixels, self.cells(places)), base, near), given), errors, centre)
+        inputs = self.inputs(shown(pixels, self.cells(places)), base, near)
+        return self._emitted(self.features(inputs, given), errors, centre)
 
     def at(self, images: Tensor, codes: Tensor, places: Tensor) -> Tensor:
-        """Numbers `[B, C, N, P]` of the emission at `places` `[B, N]` (row x W + column) alone, as `forward` has them."""
+        """Numbers `[B, C, N, P]` of the emission at `places` `[B, N]` (row x W + column) alone; see `forward`."""
         pixels, places = self.centre.pixels(images), places[:, None]
         base, centre, errors = self.centre(pixels, places)
         cells = self.near_cells(places)
@@ -215,7 +223,8 @@ class CentredGeneration(Generation):
     def _features(self, column: int) -> Tensor:
         parts = (self.centre.pixels[:, self.cells[column]], self.centre.base, self.centre.errors[:, self.near[column]])
         inputs = self.network.inputs(*(part.flatten(1)[:, :, None, None] for part in parts))
-        features = self.mix(self.mix.base(), self.gate(self.read(self.read.base(self.given[column]), inputs[..., 0, 0])))
+        gated = self.gate(self.read(self.read.base(self.given[column]), inputs[..., 0, 0]))
+        features = self.mix(self.mix.base(), gated)
         for point, base, mix in self.points:
             features = mix(mix.base(features), self.gate(point(base, features)))
         return features
