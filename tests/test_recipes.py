@@ -1,8 +1,9 @@
 import pytest
 
-from acn.config import ACNSettings, Config, override, validated
+from acn.config import ACNSettings, Config, ImageShape, override, validated
 from acn.errors import UsageError
-from acn.recipes import RECIPES, recipe
+from acn.models import build
+from acn.recipes import RECIPES, default_recipe, recipe
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -26,6 +27,27 @@ def test_recipe_of_the_paper() -> None:
     assert (model.decoder.blocks, model.decoder.filters, model.decoder.kernel) == (10, 64, 5)
     assert sum(map(len, model.encoder.stages)) == 5
     assert paper.memory.neighbours == 5
+
+
+@pytest.mark.parametrize(
+    ("source", "size", "model", "expected"),
+    [
+        ("photos/", (32, 32, 3, 256), None, "photos"),
+        ("scans.npz", (28, 28, 1, 255), "vlae", "photos"),
+        ("scans.npz", (28, 28, 1, 255), "vae", "images"),
+        ("drawings/", (32, 32, 3, 16), None, "images"),
+        ("binary.npz", (28, 28, 1, 2), None, "images"),
+        ("rows.csv.npz", (1, 50, 1, 256), None, "images"),
+        (None, (8, 8, 1, 17), None, "digits"),
+    ],
+)
+def test_images_of_many_levels_are_taken_for_photographs(
+    source: str | None, size: tuple[int, int, int, int], model: str | None, expected: str
+) -> None:
+    shape = ImageShape.model_validate(dict(zip(("height", "width", "channels", "levels"), size, strict=True)))
+    assert default_recipe(source, shape, model) == expected
+    if model is None:
+        build(recipe(expected).model, shape)
 
 
 def test_unknown_recipe_lists_the_known() -> None:

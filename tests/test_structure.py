@@ -24,6 +24,7 @@ FLOORS = (
     ("config", "files", "pretrained", "provenance"),
     ("recipes", "exact", "record", "tensors"),
     ("emissions",),
+    ("logistic",),
     ("distributions", "components"),
     ("data", "networks", "memory"),
     ("models",),

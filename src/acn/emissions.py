@@ -9,14 +9,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from acn.exact.frequencies import of_binary_logits, of_logits
+from acn.exact.frequencies import intervals, of_binary_logits, of_logits
 from acn.settings import ImageShape
 
 
 class Emission(ABC):
-    """A distribution over the levels 0 ... V - 1 of a subpixel, made of P = `size` numbers."""
+    """A distribution over the levels 0 ... V - 1 of a subpixel, made of P = `size` numbers.
+
+    Of these the network gives the first `outputs`; where the distribution is `centred`, one more follows: the centre,
+    which `acn.networks.centre` makes of earlier subpixels, in levels from level V // 2.
+    """
 
     size: int
+    outputs: int
+    centred = False
 
     @abstractmethod
     def log_prob(self, numbers: Tensor, levels: Tensor) -> Tensor:
@@ -36,11 +42,15 @@ class Emission(ABC):
     def slots(self, numbers: Tensor) -> Tensor:
         """Cumulative slots, int64 `[..., V + 1]`, of integer `numbers` `[..., P]` with 12 fractional bits."""
 
+    def intervals(self, numbers: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
+        """First slot and number of slots, int64 `[...]`, of `levels` `[...]`; for `numbers` see `slots`."""
+        return intervals(self.slots(numbers), levels)
+
 
 class Bernoulli(Emission):
     """Two levels, and one number: the logit of level 1."""
 
-    size = 1
+    size = outputs = 1
 
     def log_prob(self, numbers: Tensor, levels: Tensor) -> Tensor:
         """See `Emission`."""
@@ -49,7 +59,7 @@ class Bernoulli(Emission):
 
     def draw(self, numbers: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
         """See `Emission`."""
-        return _inverted(torch.cat([torch.zeros_like(numbers), numbers], dim=-1), uniform, temperature)
+        return inverted(torch.cat([torch.zeros_like(numbers), numbers], dim=-1), uniform, temperature)
 
     def slots(self, numbers: Tensor) -> Tensor:
         """See `Emission`."""
@@ -60,7 +70,7 @@ class Categorical(Emission):
     """V levels, and a logit for each."""
 
     def __init__(self, levels: int) -> None:
-        self.size = levels
+        self.size = self.outputs = levels
 
     def log_prob(self, numbers: Tensor, levels: Tensor) -> Tensor:
         """See `Emission`."""
@@ -69,7 +79,7 @@ class Categorical(Emission):
 
     def draw(self, numbers: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
         """See `Emission`."""
-        return _inverted(numbers, uniform, temperature)
+        return inverted(numbers, uniform, temperature)
 
     def slots(self, numbers: Tensor) -> Tensor:
         """See `Emission`."""
@@ -91,7 +101,8 @@ def emission_of(shape: ImageShape) -> Emission:
     return Bernoulli() if shape.levels == 2 else Categorical(shape.levels)
 
 
-def _inverted(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
+def inverted(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
+    """Levels `[B]` of log probabilities `[B, V]`, up to a constant, by inversion; see `Emission.draw`."""
     if temperature == 0:
         return logits.argmax(-1)
     cumulative = torch.softmax(logits.double() / temperature, -1).cumsum(-1)

@@ -18,7 +18,11 @@ NETWORK = Only("model.prior", "network", "model.prior=network")
 FLOW = Only("model.prior", "flow", "model.prior=flow")
 GATED = Only("model.decoder.kind", "gated", "model.decoder.kind=gated")
 LOCAL = Only("model.decoder.kind", "local", "model.decoder.kind=local")
+LOGISTIC = Only("model.decoder.emission", "logistic", "model.decoder.emission=logistic")
 
+
+# Pixels whose errors a local decoder may see.
+NEAREST = 6
 
 # Layers have at most so many features, and networks so many layers: beyond is a slip of the keyboard, or an attack.
 WIDEST = 2**16
@@ -64,6 +68,20 @@ class DecoderSettings(Settings):
     )
     grey: bool = setting(False, "the window shows the grey of colour images, so that colour is in the code", only=LOCAL)
     head: int = setting(128, "features of the 1x1 layer before the output", ge=3, le=WIDEST)
+    emission: Literal["levels", "logistic"] = setting(
+        "levels",
+        "levels gives every level a number of its own; logistic is a mixture around what least squares expect, for "
+        "levels that lie in order, such as those of photographs",
+    )
+    components: int = setting(5, "K, logistic distributions of the mixture", only=LOGISTIC, ge=1, le=2**10)
+    errors: int = setting(
+        6,
+        "nearest pixels of which a local decoder also sees how far they were off their centres, which reach up to 3 "
+        "pixels beyond the window",
+        only=LOGISTIC,
+        ge=0,
+        le=NEAREST,
+    )
     canvas: int = setting(8, "features per pixel of a picture rendered from the code, 0 for none", ge=0, le=WIDEST)
     separable: bool = setting(
         False,
@@ -93,6 +111,12 @@ class DecoderSettings(Settings):
             raise ValueError(f"kernel and first_kernel must be odd, found {self.kernel} and {self.first_kernel}")
         return self
 
+    @model_validator(mode="after")
+    def _a_centre_is_of_colour(self) -> Self:
+        if self.grey and self.kind == "local" and self.emission == "logistic":
+            raise ValueError("grey needs emission=levels, because the centre of emission=logistic sees colour")
+        return self
+
     def masks(self, shape: ImageShape) -> int:
         """See `Family`."""
         return 2 * self.blocks * self.filters**2 + self.head * (self.filters + 3 * shape.levels)
@@ -101,10 +125,15 @@ class DecoderSettings(Settings):
         """See that the window of a local decoder fits the images.
 
         Raises:
-            UsageError: it is wider than two images, or higher than one; or it shows the grey of grey images.
+            UsageError: it is wider than two images, or higher than one; or it shows the grey of grey images; or
+                levels are to lie in order, and there are but two.
         """
         if self.kind == "local" and self.grey and shape.channels == 1:
             raise UsageError("model.decoder.grey is for colour images, and these are grey; leave it out")
+        if self.emission == "logistic" and shape.levels == 2:
+            raise UsageError(
+                "model.decoder.emission=logistic is for levels in order, and these images have 2; leave it out"
+            )
         width, rows = self.extent
         if self.kind == "local" and (width >= 2 * shape.width or rows >= shape.height):
             raise UsageError(

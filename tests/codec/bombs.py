@@ -24,6 +24,8 @@ def facts_of(**changes: Json) -> dict[str, Any]:
     encoder = {"stages": [[1]], "hidden": 0} | changes.pop("encoder", {})
     decoder = {"filters": 3, "blocks": 1, "kernel": 3, "first_kernel": 3, "head": 3, "canvas": 0}
     decoder |= changes.pop("decoder", {})
+    if decoder.get("kind") == "local":
+        del decoder["kernel"], decoder["first_kernel"]
     file = {key: changes.pop(key) for key in ("reach", "with_prior", "components", "covariance") if key in changes}
     return {
         "model": {"name": "acn", "code_size": 1, "mixtures": 1, "prior_hidden": []}
@@ -40,6 +42,8 @@ def tensors_of(facts: dict[str, Any]) -> int:
     model, decoder = facts["model"], facts["model"]["decoder"]
     layers = sum(map(len, model["encoder"]["stages"])) + bool(model["encoder"]["hidden"]) + 1
     layers += len(model["prior_hidden"]) + 1 if facts["with_prior"] else 0
+    if "emission" in decoder:  # local: read, condition and mix, blocks, a head of two layers, base; of grey images
+        return int(2 * (layers + 3 + 3 * decoder["blocks"] + 2 + 1) + 4)
     layers += (3 if decoder["canvas"] else 0) + 5 + 2  # canvas and paint, the first block, head and output
     layers += 6 * decoder["blocks"] - 1 if decoder.get("separable") else 5 * decoder["blocks"]
     return int(2 * layers + 4)
@@ -58,7 +62,7 @@ def model_of_zeros(facts: dict[str, Any], padding: int, entry: tuple[int, int, i
         slots = of_logits(torch.zeros(2 * largest + 1).double()).numpy()
         stack.push_table(np.full(count, symbol, dtype=np.int64), slots)
 
-    if entry == (0, 0, 0):
+    if entry == (0, 0, 0) and "emission" not in facts["model"]["decoder"]:
         numbers = facts["components"] * facts["model"]["code_size"]
         if numbers <= 64 and facts["covariance"] == "diag":
             put(-1, numbers, 9, 2**9, 2**10)
@@ -107,6 +111,11 @@ def models() -> Iterator[tuple[str, bytes]]:
     yield bomb("edges", 8_000, 8_000, [200], 128, mode="tour", with_prior=True, reach=256, code_size=64, mixtures=32)
     yield bomb("mixtures", 14_000, 100, [9], 1, mode="tour", with_prior=True, reach=256, mixtures=2**17)
     yield bomb("canvas", 20_000, 8_000, [256], 256, shape=(64, 64, 1, 2), decoder={"canvas": 8, "filters": 32})
+    photos = {"kind": "local", "emission": "logistic", "errors": 0, "window": "3x1", "components": 1}
+    many = photos | {"components": 1024}
+    yield bomb("mixture", 40_000, 8_000, [256], 256, shape=(4, 4, 1, 256), decoder=many)
+    yield bomb("offsets", 2_000, 100, [1], 1, shape=(8, 200_000, 1, 256), decoder=photos | {"window": "999x1"})
+    yield bomb("levels", 2_000, 100, [1], 1, shape=(8, 8, 1, 2), decoder=photos)
     yield bomb("encoder", 4_000, 300, [1], 1, shape=(1024, 1024, 1, 2), encoder={"stages": [[14, 1000]]})
     yield bomb("symbols", 200_000, 100, [1], 1, entry=(0, 2**17 - 1, 0), shape=(2, 2, 1, 2), decoder={"blocks": 1000})
     yield bomb("sums", 1_000_000, 100, [1], 1, shape=(1, 1, 1, 2), decoder={"blocks": 1000, "filters": 16})

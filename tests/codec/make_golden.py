@@ -65,6 +65,12 @@ def main() -> None:
     make("local-tour", near, "tour", {"images": 23}, 8)
     beside = tiny(colour, seed=6, decoder={"kind": "local", "window": "2x1", "canvas": 0})
     make("local-list", beside, "list", {"images": 9}, 4)
+    photos = {"kind": "local", "window": "5x2", "emission": "logistic"}
+    make("photos-list", tiny((4, 5, 3, 256), seed=7, decoder=photos), "list", {"images": 6}, 4)
+    scans = {"kind": "local", "window": "3x1", "emission": "logistic", "components": 2, "errors": 2, "canvas": 0}
+    make("photos-tour", tiny((5, 4, 1, 256), seed=8, decoder=scans), "tour", {"images": 11}, 4)
+    stacks = {"emission": "logistic", "components": 3, "blocks": 2, "separable": True}
+    make("photos-set", tiny((4, 4, 3, 20), seed=9, decoder=stacks), "set", {"images": 9}, 4)
     make("model-elsewhere", tiny(grey, seed=2), "tour", {"images": 11}, 8, embed=False)
 
 

@@ -53,7 +53,13 @@ def floating(
         for parameter in model.parameters():
             if parameter.ndim == 1:
                 parameter.add_(torch.randn_like(parameter) * 0.2)
-        model.decoder.output.conv.weight.mul_(loud)
+        for name, weight in model.decoder.named_parameters():
+            if name.endswith("output.conv.weight"):
+                weight.mul_(loud)
+    if model.decoder.centre is not None:
+        walks = torch.randn(60, shape[2], *shape[:2]).cumsum(-1).cumsum(-2).cumsum(1) * shape[3] / 16 + shape[3] / 2
+        levels = walks.clamp(0, shape[3] - 1).to(torch.uint8)
+        model.decoder.centre.fit([(levels, torch.arange(shape[0] * shape[1]))])
     return model
 
 

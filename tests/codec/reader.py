@@ -53,6 +53,23 @@ def width_table() -> Ints:
         return np.array([nearest(2**16 / (value + mpf(1) / 10000)) for value in softplus])
 
 
+@cache
+def asinh_table() -> Ints:
+    with mp.workdps(40):
+        return np.array([nearest(2**7 * mp.asinh(mpf(i) / 2**4)) for i in range(-(2**14), 2**14 + 1)])
+
+
+@cache
+def inverse_table() -> Ints:
+    with mp.workdps(40):
+        return np.array([nearest(2**22 * mp.exp(3 - mpf(i) / 8)) for i in range(73)])
+
+
+def asinh(x: Ints) -> Ints:
+    found: Ints = asinh_table()[np.clip(rounded(x, 4), -(2**14), 2**14) + 2**14]
+    return found
+
+
 def sigma(x: Ints) -> Ints:
     found: Ints = sigmoid_table()[np.clip(rounded(x, 2), -(2**14), 2**14 - 1) + 2**14]
     return found
@@ -103,6 +120,46 @@ def ends_of_distribution(below: Ints) -> list[int]:
 def ends_within(below: Ints) -> list[int]:
     n, p = len(below) - 1, [int(value - below[0]) for value in below]
     return [*(one * (S - n) // max(p[-1], 1) + i for i, one in enumerate(p[:-1])), S]
+
+
+def ends_of_mixture(numbers: Ints, k: int, levels: int) -> list[int]:
+    """`numbers`: logits, offsets, scales, and the centre."""
+    logits, offsets, scales, centre = numbers[:k], numbers[k : 2 * k], numbers[2 * k : 3 * k], numbers[-1]
+    e = exp_table()[np.minimum(rounded(logits.max() - logits, 2), len(exp_table()) - 1)]
+    w = e * 2**12 // e.sum()
+    w[np.flatnonzero(logits == logits.max())[0]] += 2**12 - w.sum()
+    means = rounded(centre + 8 * offsets, 8) + 16 * (levels // 2)
+    inverse = inverse_table()[np.clip(rounded(scales, 9) + 32, 0, 72)]
+    below = []
+    for x in range(1, levels):
+        i = np.clip((16 * x - 8 - means) * inverse >> 16, -(2**14), 2**14 - 1)
+        below.append(int((w * sigmoid_table()[i + 2**14]).sum()) >> 8)
+    return ends_of_distribution(np.array(below))
+
+
+def offsets_of(width: int, rows: int) -> list[tuple[int, int]]:
+    """Rows above, and the pixels to the left."""
+    left, above = width // 2, range(-rows, 0) if width else ()
+    return [(y, x) for y in above for x in range(-left, width - left)] + [(0, x) for x in range(-left, 0)]
+
+
+def shown(pixels: Ints, offsets: list[tuple[int, int]]) -> Ints:
+    """What offsets show from every pixel of `[B, H, W, C]`: `[B, H, W, offsets x C]`."""
+    count, height, width, channels = pixels.shape
+    found = np.zeros((count, height, width, len(offsets), channels), dtype=np.int64)
+    for y in range(height):
+        for x in range(width):
+            for number, (dy, dx) in enumerate(offsets):
+                place = (max(y + dy, 0), min(max(x + dx, 0), width - 1))
+                if place >= (y, x):
+                    if x and any(not row for row, _ in offsets):
+                        place = (y, x - 1)
+                    elif y and any(row for row, _ in offsets):
+                        place = (y - 1, x)
+                    else:
+                        continue
+                found[:, y, x, number] = pixels[:, place[0], place[1]]
+    return found.reshape(count, height, width, -1)
 
 
 class Refused(Exception):
@@ -292,6 +349,17 @@ class Model:
                 self.scale *= 2
             cells = -(-self.height // self.scale) * -(-self.width // self.scale)
             layers += [(self.size, 128), (128, canvas * cells)]
+        if self.mixed and decoder.get("kind") == "local":
+            width, rows = map(int, decoder["window"].split("x"))
+            near = decoder["errors"] if width else 0
+            inputs = self.channels * (len(offsets_of(width, rows)) + near + 1)
+            layers += [(inputs, 2 * filters), (self.size, 2 * filters)]
+            layers += [(canvas, 2 * filters)] if canvas else []
+            layers.append((filters, filters))
+            layers += [(filters, 2 * filters), (filters, filters), (self.size, 2 * filters)] * decoder["blocks"]
+            for channel in range(self.channels):
+                layers += [(filters + channel, 2 * decoder["head"]), (decoder["head"], 3 * decoder["components"])]
+            return layers + self.centre_layers()
         if decoder.get("kind") == "local":
             width, rows = map(int, decoder["window"].split("x"))
             left = width // 2
@@ -314,9 +382,33 @@ class Model:
             layers += [(2 * filters, 2 * filters), (filters, filters), (self.size, 4 * filters)]
             if canvas and not number:
                 layers.append((canvas, 4 * filters))
-        logits = self.channels * (self.levels if self.levels > 2 else 1)
-        layers += [(filters, decoder["head"]), (decoder["head"], logits)]
-        return layers
+        each = self.levels if self.levels > 2 else 1
+        if self.mixed:
+            each = 3 * decoder["components"]
+        layers += [(filters, decoder["head"]), (decoder["head"], self.channels * each)]
+        return layers + self.centre_layers()
+
+    @property
+    def mixed(self) -> bool:
+        return bool(self.settings["decoder"].get("emission") == "logistic")
+
+    def centre_offsets(self) -> list[tuple[int, int]]:
+        decoder = self.settings["decoder"]
+        width, rows = map(int, decoder["window"].split("x")) if decoder.get("kind") == "local" else (7, 3)
+        return offsets_of(min(width, 7), min(rows, 3))
+
+    def centre_layers(self) -> list[tuple[int, int]]:
+        if not self.mixed:
+            return []
+        own = [(self.channels, self.channels)] if self.channels > 1 else []
+        return [(len(self.centre_offsets()) * self.channels, self.channels), *own]
+
+    def centre(self, pixels: Ints) -> tuple[Ints, Ints]:
+        """Base and centre of every pixel of `[B, H, W, C]`."""
+        *_, base, own = self.decoder if self.channels > 1 else (*self.decoder, None)
+        assert base is not None
+        found = base(shown(pixels, self.centre_offsets()))
+        return found, found if own is None else found + own(pixels - found)
 
     def scaled(self, images: Ints) -> Ints:
         """Levels `[B, C, H, W]` as the networks read them, `[B, H, W, C]`."""
@@ -338,8 +430,17 @@ class Model:
         limit = (self.reach - 8) * 2**12
         return np.clip(16 * next(layers)(x), -limit, limit)
 
-    def decode(self, image: Ints, z: Ints) -> Ints:
-        """Logits `[B, H, W, outputs]`."""
+    def ends(self, known: Ints, pixels: Ints, z: Ints, place: tuple[int, int, int]) -> list[list[int]]:
+        """Ends of the subpixel at row, column and channel of every image; for the rest see `decode`."""
+        y, x, c = place
+        numbers = self.decode(known, pixels, z)[:, y, x].reshape(len(z), self.channels, -1)[:, c]
+        if self.mixed:
+            centre, k = 16 * self.centre(pixels)[1][:, y, x, [c]], self.settings["decoder"]["components"]
+            return [ends_of_mixture(row, k, self.levels) for row in np.concatenate([numbers, centre], axis=-1)]
+        return [ends_of_binary_logit(int(row[0])) if self.levels == 2 else ends_of_logits(row) for row in numbers]
+
+    def decode(self, image: Ints, pixels: Ints, z: Ints) -> Ints:
+        """Numbers `[B, H, W, outputs]` of images as the networks read them, and as pixels from level V // 2."""
         settings, layers = self.settings["decoder"], iter(self.decoder)
         v, t, z = image, image, z // 16
         if settings["canvas"]:
@@ -347,6 +448,8 @@ class Model:
             canvas = cells(np.maximum(hidden(z), 0))
             canvas = canvas.reshape(len(z), settings["canvas"], -1, -(-self.width // self.scale))
             canvas = canvas.repeat(self.scale, 2).repeat(self.scale, 3)[:, :, : self.height, : self.width]
+        if self.mixed and settings.get("kind") == "local":
+            return self.centred(pixels, z, canvas.transpose(0, 2, 3, 1) if settings["canvas"] else None, layers)
         if settings.get("kind") == "local":
             t = self.local(image, z, canvas.transpose(0, 2, 3, 1) if settings["canvas"] else None, layers)
         for number in range(settings["blocks"] + 1) if settings.get("kind") != "local" else ():
@@ -394,6 +497,29 @@ class Model:
             row, mix, condition = (next(layers) for _ in range(3))
             t = mix(gate(row(t) + condition(z)[:, None, None])) + t
         return t
+
+    def centred(self, pixels: Ints, z: Ints, canvas: Ints | None, layers: Iterator[Layer]) -> Ints:
+        settings = self.settings["decoder"]
+        width, rows = map(int, settings["window"].split("x"))
+        base, centre = self.centre(pixels)
+        window = shown(pixels, offsets_of(width, rows))
+        near = [(0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0)][: settings["errors"] if width else 0]
+        relative = window - np.tile(base, window.shape[-1] // self.channels)
+        read, condition = next(layers), next(layers)
+        added = condition(z)[:, None, None]
+        if canvas is not None:
+            added = added + next(layers)(canvas)
+        inputs = asinh(np.concatenate([relative, shown(pixels - centre, near), base], axis=-1))
+        t = next(layers)(gate(read(inputs) + added))
+        for _ in range(settings["blocks"]):
+            row, mix, condition = (next(layers) for _ in range(3))
+            t = mix(gate(row(t) + condition(z)[:, None, None])) + t
+        numbers = []
+        for c in range(self.channels):
+            hidden, output = next(layers), next(layers)
+            own = asinh(pixels - centre)[..., :c]
+            numbers.append(output(gate(hidden(np.concatenate([t, own], axis=-1)))))
+        return 16 * np.concatenate(numbers, axis=-1)
 
     def value(self, j: Ints) -> Ints:
         return np.asarray((j - 16 * self.reach) * 2**8)
@@ -480,14 +606,13 @@ class Block:
         model, z = self.model, self.model.value(j)
         images = np.zeros((len(j), model.channels, model.height, model.width), dtype=np.int64)
         known = np.zeros((len(j), model.height, model.width, model.channels), dtype=np.int64)
+        pixels = np.zeros_like(known)
         for y in range(model.height):
             for x in range(model.width):
                 for c in range(model.channels):
-                    logits = model.decode(known, z)[:, y, x].reshape(len(j), model.channels, -1)[:, c]
-                    binary = model.levels == 2
-                    ends = [ends_of_binary_logit(int(row[0])) if binary else ends_of_logits(row) for row in logits]
-                    images[:, c, y, x] = [self.stack.pop(one) for one in ends]
+                    images[:, c, y, x] = [self.stack.pop(one) for one in model.ends(known, pixels, z, (y, x, c))]
                     known[:, y, x, c] = model.scaled(images)[:, y, x, c]
+                    pixels[:, y, x, c] = (images[:, c, y, x] - model.levels // 2) * 2**8
         offsets = (j - model.nearest(model.encode(images)) + 128).flatten().tolist()
         if offsets and not 0 <= min(offsets) <= max(offsets) <= 256:
             raise Refused

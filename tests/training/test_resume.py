@@ -48,6 +48,10 @@ VARIANTS = {
         *("model.decoder.kind=local", "model.decoder.window=5x2", "model.decoder.dropout=0.3", "training.epochs=1"),
         "training.pixels=10",
     ],
+    "ACN, levels in order, a number of pixels": [
+        *("model.decoder.kind=local", "model.decoder.window=5x2", "model.decoder.emission=logistic"),
+        *("training.pixels=10", "training.epochs=1"),
+    ],
     "Gated PixelCNN": ["model.name=pixelcnn", "training.epochs=1"],
 }
 

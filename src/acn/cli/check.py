@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from acn.cli.choice import Options
 from acn.cli.drawing import SkipDamagedOption
 from acn.cli.outputs import ForceOption, check_output
 from acn.wording import counted, listed
@@ -51,30 +52,31 @@ def check(
     from rich.console import Console
 
     from acn.cli.progress import stages
-    from acn.cli.train import base_settings, configured
     from acn.data import inspect
     from acn.errors import AcnError, DataError
     from acn.files import write_text_atomically
-    from acn.recipes import default_recipe
     from acn.training.prospect import foresee
 
     if json is not None:
         check_output(json, force=force, sources=[source])
     changes = [*(settings or []), *(["data.skip_damaged=true"] if skip_damaged else [])]
-    config = configured(base_settings(source, recipe, None), source, None, changes, None)
+    options = Options(source, recipe, changes=tuple(changes))
+    data = options.data()
     free = not any(setting.partition("=")[0].strip() == "memory.neighbours" for setting in changes)
     with stages(Console(stderr=True)) as stage:
-        inspection = inspect(config.data, stage)
+        inspection = inspect(data, stage)
     prospect, problems = None, [str(problem) for problem in inspection.problems]
     if not problems:
         try:
+            shape = inspection.as_trained(data)["train"].shape
+            config = options.config(shape)
             prospect = foresee(config, inspection, lower=free)
         except AcnError as error:
             problems = [str(error)]
     console = Console()
     _show(console, inspection)
     if prospect is not None:
-        line = _training(recipe or default_recipe(source), config, prospect)
+        line = _training(options.name(shape), config, prospect)
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     if json is not None:
         found = inspection.facts() | {"problems": problems, "training": prospect and prospect.facts()}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from acn.cli.choice import Options
 from acn.cli.drawing import SkipDamagedOption
 from acn.cli.evaluate import DeviceOption, evaluate_and_show
 from acn.cli.options import minutes_option
@@ -78,6 +79,7 @@ def train(
     from rich.console import Console
 
     from acn.cli.devices import find_device
+    from acn.data import open_collection
     from acn.errors import UsageError
 
     console, place = Console(), find_device(device)
@@ -88,9 +90,11 @@ def train(
         run, collection, state = _resumed(resume, source, place)
     else:
         changes = [*(settings or []), *(["data.skip_damaged=true"] if skip_damaged else [])]
-        chosen = configured(base_settings(source, recipe, config), source, model, changes, max_minutes)
+        options = Options(source, recipe, config, model, tuple(changes), max_minutes)
+        with console.status("Reading images"):
+            collection = open_collection(options.data())
         free = not any(setting.partition("=")[0].strip() == "memory.neighbours" for setting in changes)
-        run, collection, state = _begun(chosen, out, place, console, lower=free)
+        run, state = _begun(options.config(collection.shape), collection, out, place, console, lower=free)
     _describe(console, run, collection, state)
     train_on(console, run, collection, state, f"acn train --resume {run.path}")
     evaluate_and_show(run, collection, place)
@@ -115,42 +119,20 @@ def train_on(console: "Console", run: "Run", collection: "Collection", state: "T
         raise typer.Exit(130)
 
 
-def base_settings(source: str | None, recipe: str | None, file: Path | None) -> "Config":
-    """Return settings to be changed: those of a file, of a recipe, or of the default for the source."""
-    from acn.config import read_config
-    from acn.errors import UsageError
-    from acn.recipes import default_recipe
-    from acn.recipes import recipe as by_name
-
-    if recipe is not None and file is not None:
-        raise UsageError("--recipe and --config both name settings; give one of them")
-    return read_config(file) if file is not None else by_name(recipe or default_recipe(source))
-
-
-def configured(
-    config: "Config", source: str | None, model: str | None, settings: list[str], max_minutes: float | None
-) -> "Config":
-    """Return `config` changed by the options and settings of a command."""
-    from acn.config import override
-
-    given = [f"data.source={source}"] if source is not None else []
-    named = [f"model.name={model}"] if model is not None else []
-    limit = [f"training.max_minutes={max_minutes}"] if max_minutes is not None else []
-    return override(config, [*given, *named, *settings, *limit])
-
-
 def _begun(
-    config: "Config", out: Path | None, device: "torch.device", console: "Console", *, lower: bool
-) -> "tuple[Run, Collection, TrainingState]":
-    """Open the images and begin a run; with `lower`, by as few neighbours as few images ask for."""
-    from acn.data import open_collection
+    config: "Config",
+    collection: "Collection",
+    out: Path | None,
+    device: "torch.device",
+    console: "Console",
+    *,
+    lower: bool,
+) -> "tuple[Run, TrainingState]":
+    """Begin a run; with `lower`, by as few neighbours as few images ask for."""
     from acn.training.loop import begin
 
-    with console.status("Reading images"):
-        collection = open_collection(config.data)
     fitting = fewer_neighbours(console, config, len(collection.train)) if lower else config
-    run, state = begin(out or _free_folder(collection.name), fitting, collection, device)
-    return run, collection, state
+    return begin(out or _free_folder(collection.name), fitting, collection, device)
 
 
 def fewer_neighbours(console: "Console", config: "Config", images: int) -> "Config":

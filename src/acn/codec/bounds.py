@@ -15,7 +15,7 @@ from acn.codec.facts import Facts, layers, sketch
 from acn.codec.integers import IntegerLayer
 from acn.codec.latents import MixturePrior
 from acn.errors import RunError
-from acn.exact.tables import NETWORK_ONE, ONE
+from acn.exact.tables import NETWORK_ONE, ONE, asinh_table
 from acn.models import ExactModel
 from acn.networks.arithmetic import Floats
 from acn.networks.prior import PriorNetwork
@@ -60,6 +60,20 @@ class Magnitudes(Floats):
     def scale(self, levels: Tensor, count: int, like: Tensor) -> Tensor:
         """Level indices are scaled to -1 ... 1."""
         return torch.full_like(levels, NETWORK_ONE)
+
+    def centred(self, levels: Tensor, count: int, like: Tensor) -> Tensor:
+        """Levels are at most V // 2 from level V // 2."""
+        shape = (len(levels), levels[0, 0].numel() + 1, levels.shape[1])
+        return torch.full(shape, float(count // 2 * NETWORK_ONE), dtype=torch.float64)
+
+    def difference(self, one: Tensor, other: Tensor) -> Tensor:
+        """Magnitudes add up."""
+        return one + other
+
+    def asinh(self, levels: Tensor) -> Tensor:
+        """The table ends."""
+        _below(float(levels.max()), LARGEST_ACTIVATION)
+        return torch.full_like(levels, float(asinh_table()[-1]))
 
     def gate(self, features: Tensor) -> Tensor:
         """The index of its table is at most twice the features; its values are at most 1."""

@@ -19,9 +19,12 @@ from acn.distributions import GaussianPrior
 from acn.errors import RunError
 from acn.exact.tables import NETWORK_BITS
 from acn.models import ExactModel, Model, exact_model
+from acn.networks.centre import Fitted
 
 # Weights are rounded to steps of about 2^-PRECISION of their root mean square.
 PRECISION = 7
+# Fractional bits of what least squares fitted: a hundred levels are multiplied by it.
+FITTED_SHIFT = 13
 # A layer whose sums pass 2^24 by no more bits than this gives them up, for the speed of float32.
 SPARE_BITS = 4
 ROUNDS = 3
@@ -91,10 +94,12 @@ def _rounded_layers(model: ExactModel, precision: int, fewer: Mapping[str, int])
     tensors: dict[str, Quantized] = {}
     for path, layer in layers(model).items():
         matrix = matrix_of(layer).detach()
-        size = float(matrix.double().square().mean().sqrt())
+        size = float(matrix.double().square().mean().sqrt()) if matrix.numel() else 0.0
         if not math.isfinite(size):
             raise RunError("the model's weights are not finite: the run has diverged; train again")
         shift = precision - fewer.get(path, 0) - round(math.log2(size or 1))
+        if isinstance(layer, Fitted):
+            shift = FITTED_SHIFT
         tensors[f"{path}.weight"] = quantize(matrix, min(LARGEST_SHIFT, max(0, shift)))
         tensors[f"{path}.bias"] = quantize(bias_of(layer), NETWORK_BITS)
     return tensors

@@ -20,7 +20,6 @@ from acn.codec.latents import PER_UNIT, POSTERIOR_REACH, Grid, MixturePrior
 from acn.codec.limits import demand
 from acn.codec.parallel import one_thread, side_by_side
 from acn.errors import RunError
-from acn.exact.frequencies import intervals
 from acn.exact.tables import BITS, NETWORK_BITS, ONE
 from acn.models import ExactModel
 from acn.networks.decoder import generate
@@ -100,8 +99,8 @@ class FrozenModel:
 
         def slots(part: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
             levels = part[0].to(self.device)
-            logits = self.network.decoder(levels, self.network_codes(part[1]))
-            start, size = intervals(self._slots(logits), levels)
+            numbers = self.network.decoder(levels, self.network_codes(part[1])).double() * SCALE
+            start, size = self.network.decoder.emission.intervals(numbers, levels)
             return start.cpu(), size.cpu()
 
         shape = self.facts.shape

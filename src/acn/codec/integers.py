@@ -19,8 +19,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from acn.exact.tables import GATE_BITS, GATE_REACH, NETWORK_BITS, NETWORK_ONE, gate_table, round_shift
+from acn.exact.tables import (
+    ASINH_REACH,
+    ASINH_STEP_BITS,
+    GATE_BITS,
+    GATE_REACH,
+    NETWORK_BITS,
+    NETWORK_ONE,
+    asinh_table,
+    gate_table,
+    round_shift,
+)
 from acn.networks.arithmetic import Floats
+from acn.networks.centre import Fitted
 from acn.networks.depthwise import DepthwiseConv
 from acn.networks.geometry import Window
 from acn.networks.windows import WindowConv
@@ -68,6 +79,15 @@ class Integers(Floats):
         scaled: Tensor = table.float()[levels.long()]
         return scaled
 
+    def centred(self, levels: Tensor, count: int, like: Tensor) -> Tensor:
+        """As in floating point, times 2^8, float32."""
+        return super().centred(levels, count, torch.empty((), dtype=torch.float32)).mul_(NETWORK_ONE)
+
+    def asinh(self, levels: Tensor) -> Tensor:
+        """Half of the inverse hyperbolic sine of levels rounded to sixteenths."""
+        steps = round_shift(levels, NETWORK_BITS - ASINH_STEP_BITS).clamp_(-ASINH_REACH, ASINH_REACH)
+        return _asinhs(levels.device)[steps.int() + ASINH_REACH]
+
     def gate(self, features: Tensor) -> Tensor:
         """As in floating point: (2 sigmoid(a) - 1) sigmoid(b)."""
         index = features.clamp(-GATE_REACH, GATE_REACH - 1).add_(GATE_REACH).int()
@@ -89,6 +109,11 @@ def _gates(device: torch.device) -> tuple[Tensor, Tensor]:
     """2 sigmoid - 1 and sigmoid with 11 fractional bits, float32, whose products stay below 2^24."""
     sigmoid = gate_table().to(device, torch.float32)
     return 2 * sigmoid - 2**GATE_BITS, sigmoid
+
+
+@cache
+def _asinhs(device: torch.device) -> Tensor:
+    return asinh_table().to(device, torch.float32)
 
 
 @dataclass(frozen=True)
@@ -235,7 +260,7 @@ def _parts(patches: Tensor, places: int) -> Iterator[Tensor]:
 def layers_of(network: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
     """All layers with weights, and their paths below that of the network, in the order of their definition."""
     for name, layer in network.named_children():
-        if isinstance(layer, WindowConv | DepthwiseConv | nn.Conv2d | nn.Linear | IntegerLayer):
+        if isinstance(layer, WindowConv | DepthwiseConv | Fitted | nn.Conv2d | nn.Linear | IntegerLayer):
             yield f"{path}.{name}", layer
         else:
             yield from layers_of(layer, f"{path}.{name}")
@@ -243,7 +268,7 @@ def layers_of(network: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
 
 def matrix_of(layer: nn.Module) -> Tensor:
     """Weights `[K, O]` of a layer in floating point."""
-    if isinstance(layer, nn.Linear):
+    if isinstance(layer, nn.Linear | Fitted):
         return layer.weight.T
     if isinstance(layer, DepthwiseConv):
         return layer.matrix()
@@ -264,7 +289,7 @@ def integer_layer(layer: nn.Module, weight: Tensor, bias: Tensor, shift: int) ->
         return IntegerLayer(weight, bias, shift)
     if isinstance(layer, DepthwiseConv):
         return IntegerDepthwise(weight, bias, shift, layer.window)
-    window = layer.window if isinstance(layer, WindowConv) else _window(cast(nn.Conv2d, layer))
+    window = layer.window if isinstance(layer, WindowConv | Fitted) else _window(cast(nn.Conv2d, layer))
     return IntegerConv(weight, bias, shift, window)
 
 

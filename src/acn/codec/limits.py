@@ -21,6 +21,7 @@ from acn.codec.facts import MIXTURE, Facts, layers, shapes, sketch
 from acn.codec.integers import layers_of, matrix_of
 from acn.codec.latents import LARGEST_REACH
 from acn.errors import ArchiveError
+from acn.networks.centre import taps
 
 # A number takes a bit or two; a file that speaks of more numbers than this for each of its bytes is not one of ours.
 NUMBERS_PER_BYTE = 16
@@ -88,13 +89,18 @@ def demand(facts: Facts) -> Demand:
     except (RuntimeError, TypeError, OverflowError) as error:  # a product of sizes passes 2^63
         raise ArchiveError("the networks of the model in the archive are too large") from error
     edges = settings.code_size * (settings.mixtures if facts.with_prior else 1)
+    decoder, around = settings.decoder, network.decoder.centre
+    entries = shape.levels * (1 if around is None else decoder.components)
+    if around is not None:  # tables of the mixture, and the pixels that a row sees
+        windows = (*around.windows, *getattr(network.decoder, "windows", ()), *getattr(network.decoder, "near", ()))
+        held += 8 * entries + 6 * shape.width * taps(windows)
     mixture = sum(math.prod(tensors[name]) for name in MIXTURE)
     return Demand(
         tensors,
         held + 16 * shape.dimensions + 32 * edges,
         features,
-        products + 2 * mixture + ENTRY * (shape.levels * shape.dimensions + 2 * facts.reach * edges),
-        PIXEL_LAYER * (settings.decoder.blocks + 1) * shape.dimensions,
+        products + 2 * mixture + ENTRY * (entries * shape.dimensions + 2 * facts.reach * edges),
+        PIXEL_LAYER * (decoder.blocks + 1) * shape.dimensions,
     )
 
 
@@ -148,6 +154,7 @@ def check_model(facts: Facts, size: int) -> Demand:
         and facts.covariance in ("full", "diag")
         and len(palette) == shape.levels
         and list(palette) == sorted(set(palette))
+        and (settings.decoder.emission == "levels" or shape.levels > 2)
         and 0 <= palette[0] <= palette[-1] <= 255
     )
     if not sane:

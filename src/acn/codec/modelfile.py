@@ -104,6 +104,11 @@ def _described(settings: ExactSettings) -> dict[str, Any]:
     tree = settings.model_dump(mode="json", exclude={"prior": True, "posterior": True, "decoder": {"dropout", "grey"}})
     if not settings.decoder.separable:
         del tree["decoder"]["separable"]
+    if settings.decoder.emission == "levels":
+        for key in ("emission", "components", "errors"):
+            del tree["decoder"][key]
+    elif settings.decoder.kind == "gated":
+        del tree["decoder"]["errors"]
     unread = {"gated": ("kind", "window"), "local": ("kernel", "first_kernel")}
     for key in unread[settings.decoder.kind]:
         del tree["decoder"][key]

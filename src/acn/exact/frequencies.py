@@ -29,9 +29,7 @@ from acn.exact.tables import (
 
 def of_logits(logits: Tensor) -> Tensor:
     """Cumulative slots, int64 `[..., V + 1]`, of logits `[..., V]` with 12 fractional bits."""
-    below = round_shift(logits.amax(-1, keepdim=True) - logits, BITS - STEP_BITS).long()
-    table = _exponentials(logits.device)
-    weights = table[below.clamp_(max=len(table) - 1)]
+    weights = _exponentials_below(logits)
     free = SLOTS - logits.shape[-1]
     sizes = 1 + torch.div(weights * free, weights.sum(-1, keepdim=True), rounding_mode="floor")
     left = SLOTS - sizes.sum(-1, keepdim=True)
@@ -39,10 +37,24 @@ def of_logits(logits: Tensor) -> Tensor:
     return _accumulate(sizes)
 
 
+def weights_of_logits(logits: Tensor, bits: int) -> Tensor:
+    """Integer weights, float64 `[..., K]`, with the sum 2^`bits`, of logits `[..., K]` with 12 fractional bits."""
+    weights = _exponentials_below(logits)
+    shares = torch.div(weights * 2**bits, weights.sum(-1, keepdim=True), rounding_mode="floor")
+    left = 2**bits - shares.sum(-1, keepdim=True)
+    return shares.scatter_add_(-1, logits.argmax(-1, keepdim=True), left).double()
+
+
+def sigmoid_of(index: Tensor) -> Tensor:
+    """2^24 times the sigmoid, float64, of integers with 10 fractional bits."""
+    table = _sigmoid(index.device)
+    return table[index.clamp(-SIGMOID_REACH, SIGMOID_REACH - 1).long() + SIGMOID_REACH].double()
+
+
 def of_binary_logits(logits: Tensor) -> Tensor:
     """Cumulative slots, int64 `[..., 3]`, of levels 0 and 1, where `logits` `[...]` are those of level 1."""
-    index = round_shift(logits, BITS - STEP_BITS).clamp_(-SIGMOID_REACH, SIGMOID_REACH - 1).long() + SIGMOID_REACH
-    ones = _sigmoid(logits.device)[index].clamp_(2, SLOTS - 2)  # a stack takes no interval of all slots but one
+    shares = sigmoid_of(round_shift(logits, BITS - STEP_BITS)).long()
+    ones = shares.clamp_(2, SLOTS - 2)  # a stack takes no interval of all slots but one
     return _accumulate(torch.stack([SLOTS - ones, ones], dim=-1))
 
 
@@ -52,10 +64,17 @@ def of_distribution(below: Tensor) -> Tensor:
     `below` `[..., V - 1]`, rising, has 28 fractional bits.
     """
     bins = below.shape[-1] + 1
-    inner = torch.floor(below * (SLOTS - bins) * 2.0**-NORMAL_BITS).long()
-    inner += torch.arange(1, bins, device=below.device)  # each bin has a slot of its own
+    inner = slots_below(below, torch.arange(1, bins, device=below.device), bins)
     first = inner.new_zeros(*inner.shape[:-1], 1)
     return torch.cat([first, inner, first + SLOTS], dim=-1)
+
+
+def slots_below(below: Tensor, edges: Tensor, bins: int) -> Tensor:
+    """Slots, int64 `[...]`, before inner `edges` `[...]` of so many `bins`, each of which has a slot of its own.
+
+    `below` `[...]` is a distribution function there, with 28 fractional bits.
+    """
+    return torch.floor(below * (SLOTS - bins) * 2.0**-NORMAL_BITS).long() + edges
 
 
 def of_conditional(below: Tensor) -> Tensor:
@@ -95,6 +114,13 @@ def intervals(cumulative: Tensor, symbols: Tensor) -> tuple[Tensor, Tensor]:
 def nats(sizes: Tensor) -> Tensor:
     """Cost of symbols with `sizes` slots, float64."""
     return PRECISION * torch.log(torch.tensor(2.0, dtype=torch.float64)) - sizes.double().log()
+
+
+def _exponentials_below(logits: Tensor) -> Tensor:
+    """2^28 exp of logits `[..., V]` with 12 fractional bits, beside the largest of them: int64."""
+    below = round_shift(logits.amax(-1, keepdim=True) - logits, BITS - STEP_BITS).long()
+    table = _exponentials(logits.device)
+    return table[below.clamp_(max=len(table) - 1)]
 
 
 def _accumulate(sizes: Tensor) -> Tensor:

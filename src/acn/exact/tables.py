@@ -32,6 +32,9 @@ NORMAL_STEP_BITS = 6
 NORMAL_REACH = 8 * 2**NORMAL_STEP_BITS
 WIDTH_STEP_BITS = 7
 WIDTH_BITS = 16
+ASINH_BITS = 7
+ASINH_STEP_BITS = 4
+ASINH_REACH = 2**14
 NARROWEST, WIDEST = -12 * 2**WIDTH_STEP_BITS, 20 * 2**WIDTH_STEP_BITS
 
 
@@ -85,6 +88,22 @@ def width_table() -> Tensor:
         smallest = mpf(1) / 10_000
         arguments = (mpf(i) / 2**WIDTH_STEP_BITS for i in range(NARROWEST, WIDEST + 1))
         return torch.tensor([_nearest(2**WIDTH_BITS / (mp.log1p(mp.exp(x)) + smallest)) for x in arguments])
+
+
+@cache
+def asinh_table() -> Tensor:
+    """2^7 asinh(x) at x = i / 2^4 for i = -2^14 ... 2^14: int64 `[2^15 + 1]`."""
+    with mp.workdps(DIGITS):
+        above = [_nearest(2**ASINH_BITS * mp.asinh(mpf(i) / 2**ASINH_STEP_BITS)) for i in range(1, ASINH_REACH + 1)]
+    return torch.tensor([*(-value for value in above[::-1]), 0, *above])
+
+
+@cache
+def inverse_scale_table(narrowest: int, widest: int, step_bits: int, bits: int) -> Tensor:
+    """2^`bits` exp(-x) at x = `narrowest`, in steps of 2^-`step_bits`, up to `widest`: int64."""
+    with mp.workdps(DIGITS):
+        steps = range(narrowest * 2**step_bits, widest * 2**step_bits + 1)
+        return torch.tensor([_nearest(2**bits * mp.exp(-mpf(step) / 2**step_bits)) for step in steps])
 
 
 def _nearest(value: mpf) -> int:

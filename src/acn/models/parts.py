@@ -8,12 +8,18 @@ from torch import Tensor, nn
 from acn.config import ACNSettings, DecoderSettings, ImageShape, PixelVAESettings
 from acn.distributions import DiagonalNormal, PixelLikelihood, Posterior, UnitNormal
 from acn.networks.arithmetic import FLOATS, Floats
+from acn.networks.centred import CentredDecoder
 from acn.networks.decoder import Decoder, generate
 from acn.networks.local import LocalDecoder
 from acn.networks.pixelcnn import GatedPixelCNN
 from acn.networks.prior import RAW_ONE, widths
 
-DECODERS: dict[str, type[GatedPixelCNN] | type[LocalDecoder]] = {"gated": GatedPixelCNN, "local": LocalDecoder}
+DECODERS: dict[tuple[str, str], type[GatedPixelCNN] | type[LocalDecoder] | type[CentredDecoder]] = {
+    ("gated", "levels"): GatedPixelCNN,
+    ("gated", "logistic"): GatedPixelCNN,
+    ("local", "levels"): LocalDecoder,
+    ("local", "logistic"): CentredDecoder,
+}
 
 
 def posterior_size(settings: ACNSettings | PixelVAESettings) -> int:
@@ -37,12 +43,12 @@ def decoder_of(
     canvas: nn.Module | None = None,
 ) -> Decoder:
     """The decoder that `settings` name; for the rest see `Decoder`."""
-    return DECODERS[settings.kind](settings, shape, code_size, arithmetic, canvas)
+    return DECODERS[settings.kind, settings.emission](settings, shape, code_size, arithmetic, canvas)
 
 
 def autoregressive(decoder: Decoder, codes: Tensor) -> PixelLikelihood:
     """Distribution over images for each of the codes `[B, D]`, subpixel given subpixels before it."""
-    local = decoder if isinstance(decoder, LocalDecoder) else None
+    local = decoder if isinstance(decoder, LocalDecoder | CentredDecoder) else None
     return PixelLikelihood(
         emission=decoder.emission,
         numbers=lambda images: decoder(images, codes),

@@ -7,6 +7,7 @@ Letters: B batch, F filters, H height, W width.
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 class Floats:
@@ -15,6 +16,22 @@ class Floats:
     def scale(self, levels: Tensor, count: int, like: Tensor) -> Tensor:
         """Level indices 0 ... count - 1 as numbers from -1 to 1, of the type of `like`."""
         return levels.to(like.dtype) * (2 / (count - 1)) - 1
+
+    def centred(self, levels: Tensor, count: int, like: Tensor) -> Tensor:
+        """Level indices `[B, C, H, W]` as levels above level V // 2, of the type of `like`: pixels `[B, H W + 1, C]`.
+
+        The last one is what stands for pixels that there are not: zeros.
+        """
+        rows = levels.flatten(2).transpose(1, 2).to(like.dtype) - count // 2
+        return functional.pad(rows, (0, 0, 0, 1))
+
+    def difference(self, one: Tensor, other: Tensor) -> Tensor:
+        """`one` - `other`."""
+        return one - other
+
+    def asinh(self, levels: Tensor) -> Tensor:
+        """Half of the inverse hyperbolic sine: linear for a few levels, logarithmic for many."""
+        return torch.asinh(levels) / 2
 
     def gate(self, features: Tensor) -> Tensor:
         """tanh of the first half of the features, halved, times the sigmoid of the second: `[B, 2F, ...]` to `[B, F,

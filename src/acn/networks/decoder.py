@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from acn.config import DecoderSettings, ImageShape
 from acn.distributions import Draw, Progress
-from acn.emissions import emission_of
+from acn.emissions import Emission, emission_of
+from acn.logistic import LogisticMixture
 from acn.networks.arithmetic import FLOATS, Floats
 from acn.networks.canvas import Canvas
+from acn.networks.centre import Centre, CentreGeneration
 from acn.networks.windows import mixing, output_layer
 
 
@@ -30,6 +32,7 @@ class Decoder(nn.Module, ABC):
     """Numbers of the emission of every subpixel, given the subpixels before it and a code.
 
     Blocks of a kind that a subclass states, and after them two layers of 1x1, which see a pixel's own features alone.
+    Where the emission has a centre, the network says how a subpixel differs from it.
 
     Args:
         settings: size of the network.
@@ -48,11 +51,17 @@ class Decoder(nn.Module, ABC):
         canvas: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.shape, self.arithmetic, self.emission = shape, arithmetic, emission_of(shape)
+        self.shape, self.arithmetic, self.emission = shape, arithmetic, _emission(settings, shape)
         self.canvas = canvas or (Canvas(settings, shape, code_size) if settings.canvas else None)
         self.blocks = nn.ModuleList(self._blocks(settings, code_size))
-        self.head = mixing(settings.filters, settings.head, shape.channels)
-        self.output = output_layer(settings.head, shape.channels, self.emission.size)
+        self._add_heads(settings)
+        seen = settings.extent if settings.kind == "local" else None
+        self.centre = Centre(seen, shape, arithmetic) if self.emission.centred else None
+
+    def _add_heads(self, settings: DecoderSettings) -> None:
+        """Make the layers after the blocks."""
+        self.head = mixing(settings.filters, settings.head, self.shape.channels)
+        self.output = output_layer(settings.head, self.shape.channels, self.emission.outputs)
 
     @abstractmethod
     def _blocks(self, settings: DecoderSettings, code_size: int) -> Iterator[Conditioned]:
@@ -82,12 +91,21 @@ class Decoder(nn.Module, ABC):
     def run(self, images: Tensor, given: list[Tensor]) -> Tensor:
         """Numbers of the emission (see `forward`), the codes having been turned into what they add to each block."""
         scaled = self.scale(images, given[0]).contiguous(memory_format=torch.channels_last)
-        return self.numbers(self.features(scaled, given))
+        numbers = self.numbers(self.features(scaled, given))
+        if self.centre is None:
+            return numbers
+        _, centre, _ = self.centre(self.centre.pixels(images), self.places(images.device))
+        return torch.cat([numbers, centre.unsqueeze(-1)], dim=-1)
+
+    def places(self, device: torch.device) -> Tensor:
+        """All pixels of an image, `[1, H, W]`: the numbers row x W + column."""
+        height, width = self.shape.height, self.shape.width
+        return torch.arange(height * width, device=device).view(1, height, width)
 
     def numbers(self, features: Tensor) -> Tensor:
-        """Numbers `[B, C, H, W, P]` of the emission, of the last block's `features` `[B, F, H, W]`."""
+        """The network's numbers `[B, C, H, W, P]` of the emission, of the last block's `features` `[B, F, H, W]`."""
         mixed: Tensor = self.output(torch.relu(self.head(torch.relu(features))))
-        numbers: Tensor = mixed.unflatten(1, (self.shape.channels, self.emission.size))
+        numbers: Tensor = mixed.unflatten(1, (self.shape.channels, self.emission.outputs))
         return numbers.movedim(2, -1)
 
     @abstractmethod
@@ -103,6 +121,19 @@ class Generation(ABC):
     """A decoder that is asked for one subpixel after the other, in coding order, in about the arithmetic of one pass.
 
     `numbers(row, column, channel)` must be called for every subpixel in turn, and answered by `put` before the next.
+    """
+
+    @abstractmethod
+    def numbers(self, row: int, column: int, channel: int) -> Tensor:
+        """Numbers `[B, P]` of the emission of a subpixel, given all before it."""
+
+    @abstractmethod
+    def put(self, row: int, column: int, channel: int, levels: Tensor) -> None:
+        """Write the level indices `[B]` of a subpixel."""
+
+
+class GroupedGeneration(Generation):
+    """A decoder whose features are in groups, one for each channel of a pixel; see `Generation`.
 
     Args:
         network: the decoder.
@@ -110,26 +141,32 @@ class Generation(ABC):
     """
 
     def __init__(self, network: Decoder, codes: Tensor) -> None:
-        shape, each = network.shape, network.emission.size
+        shape, each = network.shape, network.emission.outputs
         self.network, self.canvas = network, network.picture(codes)
         self.images = codes.new_zeros(len(codes), shape.channels, shape.height, shape.width)  # scaled to -1 ... 1
         self.head = network.head.cell()
         firsts = range(0, shape.channels * each, each)
         self.output = [network.output.cell(slice(first, first + each)) for first in firsts]
+        self.centre = None if network.centre is None else CentreGeneration(network.centre, len(codes), codes)
 
     @torch.no_grad()
     def numbers(self, row: int, column: int, channel: int) -> Tensor:
-        """Numbers `[B, P]` of the emission of a subpixel, given all before it."""
+        """See `Generation`."""
         if column == channel == 0:
             self._next_row(row)
         hidden = torch.relu(self.head(self.head.base(), torch.relu(self._features(row, column))))
         output = self.output[channel]
-        return output(output.base(), hidden)
+        numbers = output(output.base(), hidden)
+        if self.centre is None:
+            return numbers
+        return torch.cat([numbers, self.centre.at(row, column, channel)[:, None]], dim=-1)
 
     def put(self, row: int, column: int, channel: int, levels: Tensor) -> None:
-        """Write the level indices `[B]` of a subpixel."""
+        """See `Generation`."""
         self.images[:, channel, row, column] = self.network.scale(levels, self.images)
         self._remember(row, column)
+        if self.centre is not None:
+            self.centre.put(row, column, channel, levels)
 
     @abstractmethod
     def _next_row(self, row: int) -> None:
@@ -164,3 +201,7 @@ def generate(decoder: Decoder, codes: Tensor, draw: Draw, progress: Progress) ->
                 generation.put(row, column, channel, levels)
         progress(shape.width)
     return images
+
+
+def _emission(settings: DecoderSettings, shape: ImageShape) -> Emission:
+    return LogisticMixture(shape.levels, settings.components) if settings.emission == "logistic" else emission_of(shape)

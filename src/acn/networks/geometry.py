@@ -13,6 +13,7 @@ divided into C equal groups, and group g sees groups before g (strictly, in the 
 too, in the others).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -82,3 +83,30 @@ def channel_mask(out_groups: Tensor, in_groups: Tensor, *, strict: bool) -> Tens
 def feature_groups(features: int, channels: int) -> Tensor:
     """Divide `features` into `channels` groups of (almost) equal size: `[features]`, values 0 ... channels - 1."""
     return torch.arange(features) * channels // features
+
+
+def earlier_cells(windows: Sequence[Window], places: Tensor, height: int, width: int) -> Tensor:
+    """Which pixels of an image `windows` show from `places` `[...]`, the numbers row x W + column: int64 `[..., taps]`.
+
+    Of what lies beyond an edge, the nearest pixel stands in. Where that is not an earlier pixel, it is the pixel to the
+    left; in the first column the one above; and H x W, which is no pixel, where there is none or no window shows it.
+    Taps run over windows, rows and columns.
+    """
+    device = places.device
+    row, column, place = (places // width)[..., None], (places % width)[..., None], places[..., None]
+    cells = []
+    for window in windows:
+        up = torch.arange(window.rows - 1 + window.gap, window.gap - 1, -1, device=device).repeat_interleave(
+            window.columns
+        )
+        right = torch.arange(-window.left, window.columns - window.left, device=device).repeat(window.rows)
+        cells.append((row - up).clamp(min=0) * width + (column + right).clamp(0, width - 1))
+    if not cells:
+        return place[..., :0]
+    found = torch.cat(cells, dim=-1)
+    above = any(window.gap for window in windows)
+    left = any(window.left and not window.gap for window in windows)
+    nothing = torch.full_like(place, height * width)
+    instead = torch.where((row > 0) & above, place - width, nothing)
+    instead = torch.where((column > 0) & left, place - 1, instead)
+    return torch.where(found < place, found, instead)

@@ -19,7 +19,7 @@ from torch.nn import functional
 from acn.config import DecoderSettings
 from acn.networks.arithmetic import Floats
 from acn.networks.blocks import by_column
-from acn.networks.decoder import Conditioned, Decoder, Generation
+from acn.networks.decoder import Conditioned, Decoder, GroupedGeneration
 from acn.networks.geometry import Window, channel_mask, feature_groups, local_windows
 from acn.networks.windows import WindowConv, mixing, preserve_variance, windows_at
 
@@ -178,8 +178,8 @@ class LocalDecoder(Decoder):
         return LocalGeneration(self, codes)
 
 
-class LocalGeneration(Generation):
-    """A local decoder that generates; see `Generation`. Nothing is kept but what the window shows."""
+class LocalGeneration(GroupedGeneration):
+    """A local decoder that generates; see `GroupedGeneration`. Nothing is kept but what the window shows."""
 
     def __init__(self, network: LocalDecoder, codes: Tensor) -> None:
         super().__init__(network, codes)

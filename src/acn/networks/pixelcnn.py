@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from acn.config import DecoderSettings
 from acn.networks.blocks import Block
-from acn.networks.decoder import Decoder, Generation
+from acn.networks.decoder import Decoder, GroupedGeneration
 from acn.networks.gated import GatedBlock
 from acn.networks.separable import SeparableBlock
 
@@ -49,8 +49,8 @@ class GatedPixelCNN(Decoder):
         return (layer for block in self.stack if (layer := block.vertical_gating) is not None)
 
 
-class CachedPixelCNN(Generation):
-    """A gated PixelCNN that generates; see `Generation`."""
+class CachedPixelCNN(GroupedGeneration):
+    """A gated PixelCNN that generates; see `GroupedGeneration`."""
 
     def __init__(self, network: GatedPixelCNN, codes: Tensor) -> None:
         super().__init__(network, codes)

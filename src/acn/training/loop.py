@@ -17,9 +17,10 @@ from acn.data import Collection, Images, batches, epoch_order, located, read_ahe
 from acn.models import device_of
 from acn.provenance import provenance
 from acn.runs import Run, create_run, held, read_position
+from acn.training.fresh import fresh_state
 from acn.training.metrics import Metrics
 from acn.training.pixels import draw_places, estimated_cost
-from acn.training.state import TrainingState, new_state, save_state
+from acn.training.state import TrainingState, save_state
 from acn.training.step import autocast, rates, training_step
 
 Ending = Literal["finished", "interrupted"]
@@ -65,7 +66,7 @@ def begin(path: Path, config: Config, collection: Collection, device: torch.devi
         BusyError: another process is at it.
         StorageError: the folder cannot be written.
     """
-    state = new_state(config, collection.shape, len(collection.train), device)
+    state = fresh_state(config, collection.train, device)
     # Settled now and recorded, so that a resumed run computes as this one does.
     precision = choose_precision(config, state, collection.train)
     training = config.training.model_copy(update={"precision": precision})
@@ -85,7 +86,7 @@ def train(
 
     Args:
         run: where checkpoints go.
-        state: from `new_state` or `restore_state`; changed in place.
+        state: from `fresh_state` or `restore_state`; changed in place.
         images: the training split.
         precision: `float32` or `bfloat16`.
         metrics: receives the figures of every step.

@@ -11,8 +11,9 @@ from acn.config import Config
 from acn.data import Collection
 from acn.errors import RunError
 from acn.runs import CONFIG, Run, check_images, check_trained_here, held, open_run
+from acn.training.fresh import fresh_state
 from acn.training.loop import begin
-from acn.training.state import TrainingState, new_state, restore_state
+from acn.training.state import TrainingState, restore_state
 
 # The precision is settled on the machine that begins the run, and images may move.
 MAY_DIFFER = ("training.precision", "data.source")
@@ -40,7 +41,7 @@ def resume_or_begin(
         check_same(run, config, collection, remedy)
         if run.checkpoint.exists():
             return run, restore_state(run, images, device)
-        return run, new_state(run.config, run.shape, images, device)
+        return run, fresh_state(run.config, collection.train, device)
 
 
 def check_same(run: Run, config: Config, collection: Collection, remedy: str = REMEDY) -> None:

@@ -1,0 +1,104 @@
+"""A discretized mixture of logistic distributions around a centre: what many levels that lie in order are drawn from.
+
+    [1] Salimans et al. (2017). PixelCNN++. arXiv:1701.05517, section 2.1.
+
+The numbers of a subpixel are K logits, K offsets, K logarithms of scales, and the centre, which is no output of the
+network but what `acn.networks.centre` makes of earlier subpixels. Offsets count in units of `OFFSET` levels from the
+centre. A level has the mass from half a level below it to half a level above; the outer levels take the tails. Every
+level has a slot of its own out of 2^24 besides, as in an archive: tails of a logistic distribution are thinner than
+anything that images are sure of.
+
+Letters: V levels, K components, B batch.
+"""
+
+import math
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from acn.emissions import Emission, inverted
+from acn.exact.frequencies import of_distribution, sigmoid_of, slots_below, weights_of_logits
+from acn.exact.tables import BITS, NORMAL_BITS, PRECISION, SLOTS, STEP_BITS, inverse_scale_table, round_shift
+
+# Levels in one unit of an offset, and the logarithm of the scale, in levels, that the number 0 stands for.
+OFFSET, LOG_SCALE = 8, 1
+NARROWEST, WIDEST = -3, 6
+# In integers: steps of means in a level, and of logarithms of scales.
+MEAN_BITS, SCALE_BITS = 4, 3
+WEIGHT_BITS, INVERSE_BITS = 12, 16
+
+
+class LogisticMixture(Emission):
+    """K logistic distributions around a centre, of `levels` V; see the module."""
+
+    centred = True
+
+    def __init__(self, levels: int, components: int) -> None:
+        self.levels, self.components, self.middle = levels, components, levels // 2
+        self.outputs = 3 * components
+        self.size = self.outputs + 1
+
+    def log_prob(self, numbers: Tensor, levels: Tensor) -> Tensor:
+        """See `Emission`."""
+        return self._log_prob(numbers, levels.to(numbers.dtype).unsqueeze(-1)).squeeze(-1)
+
+    def draw(self, numbers: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
+        """See `Emission`."""
+        every = torch.arange(self.levels, device=numbers.device, dtype=torch.float64)
+        return inverted(self._log_prob(numbers.double(), every), uniform, temperature)
+
+    def slots(self, numbers: Tensor) -> Tensor:
+        """See `Emission`."""
+        return of_distribution(self._below(numbers, torch.arange(1, self.levels, device=numbers.device)))
+
+    def intervals(self, numbers: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Emission`: the distribution function is asked for at the two edges of the level alone."""
+        edges = torch.stack([levels.long(), levels.long() + 1], dim=-1)
+        slots = slots_below(self._below(numbers, edges), edges, self.levels)
+        slots = slots.masked_fill_(edges == 0, 0).masked_fill_(edges == self.levels, SLOTS)
+        return slots[..., 0], slots[..., 1] - slots[..., 0]
+
+    def _log_prob(self, numbers: Tensor, levels: Tensor) -> Tensor:
+        """Log probability `[..., L]` of L `levels`, `[L]` or `[..., L]`."""
+        logits, offsets, raw, centre = self._parted(numbers)
+        log_scales = (raw + LOG_SCALE).clamp(NARROWEST, WIDEST)
+        sharpness = torch.exp(-log_scales)
+        away = levels.unsqueeze(-1) - self.middle - (centre + OFFSET * offsets).unsqueeze(-2)
+        below, above = ((away + half) * sharpness.unsqueeze(-2) for half in (-0.5, 0.5))
+        # sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)), none of which cancels.
+        inside = functional.logsigmoid(above) + functional.logsigmoid(-below)
+        inside = inside + torch.log(-torch.expm1(-sharpness)).unsqueeze(-2)
+        lowest, highest = (levels == level for level in (0, self.levels - 1))
+        mass = torch.where(lowest.unsqueeze(-1), functional.logsigmoid(above), inside)
+        mass = torch.where(highest.unsqueeze(-1), functional.logsigmoid(-below), mass)
+        mixed = torch.logsumexp(mass + torch.log_softmax(logits, -1).unsqueeze(-2), -1)
+        own = mixed.new_full((), -PRECISION * math.log(2))
+        return torch.logaddexp(mixed + math.log1p(-self.levels / SLOTS), own)
+
+    def _below(self, numbers: Tensor, edges: Tensor) -> Tensor:
+        """Distribution function `[..., E]`, 28 fractional bits, below E levels `edges`, `[E]` or `[..., E]`, above 0.
+
+        `numbers` `[..., 3K + 1]` have 12 fractional bits.
+        """
+        logits, offsets, raw, centre = self._parted(numbers)
+        means = round_shift(centre + OFFSET * offsets, BITS - MEAN_BITS) + self.middle * 2**MEAN_BITS
+        steps = round_shift(raw, BITS - SCALE_BITS) + (LOG_SCALE - NARROWEST) * 2**SCALE_BITS
+        inverse = _inverse_scales(numbers.device)[steps.clamp(0, (WIDEST - NARROWEST) * 2**SCALE_BITS).long()]
+        weights = weights_of_logits(logits, WEIGHT_BITS)
+        away = (edges * 2**MEAN_BITS - 2 ** (MEAN_BITS - 1)).unsqueeze(-1) - means.unsqueeze(-2)
+        shares = sigmoid_of(torch.floor(away * inverse.unsqueeze(-2) * 2.0**-INVERSE_BITS))
+        total = (shares * weights.unsqueeze(-2)).sum(-1)
+        return torch.floor(total * 2.0 ** (NORMAL_BITS - PRECISION - WEIGHT_BITS))
+
+    def _parted(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Logits, offsets and logarithms of scales `[..., K]`, and the centre `[..., 1]`."""
+        logits, offsets, raw, centre = numbers.split([self.components] * 3 + [1], dim=-1)
+        return logits, offsets, raw, centre
+
+
+@cache
+def _inverse_scales(device: torch.device) -> Tensor:
+    table = inverse_scale_table(NARROWEST, WIDEST, SCALE_BITS, STEP_BITS - MEAN_BITS + INVERSE_BITS)
+    return table.to(device, torch.float64)
