@@ -12,7 +12,7 @@ import typer
 
 from acn.cli.drawing import SkipDamagedOption
 from acn.cli.evaluate import DeviceOption, evaluate_and_show
-from acn.cli.options import minutes_option
+from acn.cli.options import SizeFitOption, SizeOption, minutes_option, size_settings
 from acn.families import family_names
 from acn.recipes import RECIPES
 from acn.wording import counted
@@ -71,6 +71,8 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.", show_default=False)
     ] = None,
+    size: SizeOption = None,
+    fit: SizeFitOption = None,
     skip_damaged: SkipDamagedOption = False,
     device: DeviceOption = "auto",
 ) -> None:
@@ -82,12 +84,13 @@ def train(
 
     console, place = Console(), find_device(device)
     if resume is not None:
-        others = (recipe, config, model, out, max_minutes)
+        others = (recipe, config, model, out, max_minutes, size, fit)
         if any(option is not None for option in others) or settings or skip_damaged:
             raise UsageError("--resume goes on with the run's own settings: give it with no options besides --device")
         run, collection, state = _resumed(resume, source, place)
     else:
-        changes = [*(settings or []), *(["data.skip_damaged=true"] if skip_damaged else [])]
+        skipping = ["data.skip_damaged=true"] if skip_damaged else []
+        changes = [*(settings or []), *size_settings(size, fit), *skipping]
         chosen = configured(base_settings(source, recipe, config), source, model, changes, max_minutes)
         free = not any(setting.partition("=")[0].strip() == "memory.neighbours" for setting in changes)
         run, collection, state = _begun(chosen, out, place, console, lower=free)

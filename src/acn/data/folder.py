@@ -7,6 +7,7 @@ from pathlib import Path
 from acn.config import DataSettings, ImageShape
 from acn.data.collection import Images, Source
 from acn.data.decoded import Rows, decode_splits, undamaged
+from acn.data.fitting import fitting_of
 from acn.data.labels import Labels, encode_names
 from acn.data.listing import list_images
 from acn.data.palette import ALL_BYTES, Bytes
@@ -133,7 +134,7 @@ def _chosen(files: Sequence[str], rows: Rows) -> list[str]:
 
 def _pictures(root: Path, files: Sequence[str], settings: DataSettings) -> Pictures:
     names = [os.path.join(root, file) for file in files]
-    return Pictures(names, lambda index: Path(names[index]), settings.largest_megapixels)
+    return Pictures(names, lambda index: Path(names[index]), settings.largest_megapixels, fitting_of(settings))
 
 
 def _identity(root: Path, files: Sequence[str]) -> str:

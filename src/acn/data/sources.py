@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ import numpy as np
 from acn.config import DataSettings, ImageShape
 from acn.data.assembly import assemble
 from acn.data.collection import Collection, Images, Source
+from acn.data.fitting import Fitting, fit_all, fitting_of
 from acn.data.folder import list_folder, read_folder, unread_folder
 from acn.data.hub import read_hub, unread_hub
 from acn.data.npz import read_npz
@@ -73,7 +75,20 @@ def open_source(settings: DataSettings) -> Source:
         DataError: there is no such source, or its images or labels are not usable.
         MissingExtraError: the source needs a library that is not installed.
     """
-    return _open(settings, read_folder, read_hub)
+    source, fitting = _open(settings, read_folder, read_hub), fitting_of(settings)
+    return source if fitting is None else _fitted(source, fitting, settings.source)
+
+
+def _fitted(source: Source, fitting: Fitting, place: str) -> Source:
+    """Give arrays of images the size that files were given when they were decoded."""
+    path = _existing(place)
+    state = f"{path} {path.stat().st_mtime_ns}" if path is not None else place
+    splits = {
+        name: replace(images, pixels=fit_all(images.pixels, fitting, f"{state} {name}"))
+        for name, images in source.splits.items()
+    }
+    count = sum(len(images) for images in source.splits.values() if fitting.changes(images.pixels[0]))
+    return source._replace(splits=splits, reading=source.reading + Reading({fitting.words: count} if count else {}))
 
 
 def open_unread(settings: DataSettings) -> Source | Unread:
