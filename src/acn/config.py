@@ -76,7 +76,10 @@ FITTED = Only("data.fitted", True, "data.size")
 class DataSettings(Settings):
     """Where images come from and how they are split and binarized."""
 
-    source: str = setting("digits", "digits, an .npz file, a folder of image files, or hub:OWNER/NAME")
+    source: str = setting(
+        "digits",
+        "digits, an .npz or .npy file, a folder of images, an image, - for the standard input, or hub:OWNER/NAME",
+    )
     size: Size = setting(
         None, "HEIGHT or HEIGHTxWIDTH in pixels that every image is given, null to leave them as they are"
     )

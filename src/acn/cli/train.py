@@ -32,7 +32,8 @@ def train(
         str | None,
         typer.Argument(
             metavar="[SOURCE]",
-            help="digits (built in, the default), an .npz file, a folder of images, or hub:OWNER/NAME; "
+            help="digits (built in, the default), a folder of images, an .npz or .npy file, - for the standard "
+            "input, or hub:OWNER/NAME; "
             "with --resume, where the run's images are now.",
             show_default=False,
         ),
