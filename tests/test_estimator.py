@@ -27,6 +27,7 @@ import acn
 from acn.cli.train import train as train_command
 from acn.config import ACNSettings
 from acn.data import ALL_BYTES, Images
+from acn.data.fitting import Fitting
 from acn.data.scale import PixelScale
 from acn.errors import UsageError
 from acn.evaluation import mixture
@@ -327,6 +328,12 @@ def test_samples_come_in_the_form_of_the_training_images(few: NDArray[np.uint8],
     for method in (encoder.transform, encoder.score_samples):
         assert np.array_equal(method(grey), method(in_colour))
         assert np.array_equal(method(grey[..., None]), method(in_colour))
+    fitting = {**TINY, "data.size": [4, 6], "data.fit": "pad"}
+    for form, shape in ((few, (3, 4, 6)), (few[..., None], (3, 4, 6, 1)), (few.reshape(60, 64), (3, 24))):
+        fitted_to = tiny(settings=fitting).fit(form)
+        assert fitted_to.sample(3).shape == shape
+        pixels = [Fitting(4, 6, "pad")(image[..., None]) for image in few]
+        assert np.array_equal(fitted_to.transform(form), fitted_to.model_.encode(np.stack(pixels)))
     drawn = tiny(levels=5).fit(real).sample(50)
     middles = np.linspace(real.min(), real.max(), 5)
     assert np.abs(drawn[..., None] - middles).min(-1).max() < 1e-12

@@ -30,7 +30,7 @@ from acn.families import (
     VLAESettings,
     family_names,
 )
-from acn.settings import ImageShape, Only, Settings, setting
+from acn.settings import Fit, ImageShape, Only, Settings, Size, setting
 
 __all__ = [
     "SEEDS",
@@ -71,12 +71,24 @@ NEIGHBOURS = Only(
 CODES = Only("model.has_codes", True, "models that have codes")
 PRIOR = Only("model.trains_prior", True, "models whose prior has weights")
 MUON = Only("training.optimizer", "muon", "training.optimizer=muon")
+FITTED = Only("data.fitted", True, "data.size")
 
 
 class DataSettings(Settings):
     """Where images come from and how they are split and binarized."""
 
-    source: str = setting("digits", "digits, an .npz file, a folder of image files, or hub:OWNER/NAME")
+    source: str = setting(
+        "digits",
+        "digits, an .npz or .npy file, a folder of images, an image, - for the standard input, or hub:OWNER/NAME",
+    )
+    size: Size = setting(
+        None, "HEIGHT or HEIGHTxWIDTH in pixels that every image is given, null to leave them as they are"
+    )
+    fit: Fit = setting(
+        "crop",
+        "how: crop cuts the middle out of images of other proportions, pad puts them on black, stretch distorts them",
+        only=FITTED,
+    )
     binarize: Literal["none", "static", "dynamic"] = setting(
         "none",
         "none keeps the values; static draws every pixel once as Bernoulli(value / maximum); dynamic draws training "
@@ -91,6 +103,11 @@ class DataSettings(Settings):
         "images with more are refused before they are decoded, since a small file can claim any size",
         gt=0,
     )
+
+    @property
+    def fitted(self) -> bool:
+        """Whether images are given a size."""
+        return self.size is not None
 
 
 class MemorySettings(Settings):

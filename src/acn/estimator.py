@@ -25,6 +25,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from acn.config import SEEDS, Config, override
 from acn.data import ALL_BYTES, Collection, Images, assemble
+from acn.data.fitting import Fitting, fitted, fitting_of
 from acn.data.scale import PixelScale, image_shape, with_channels
 from acn.data.splits import complete_splits
 from acn.errors import UsageError
@@ -71,6 +72,7 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         epochs: passes over the images; None for those of the recipe.
         max_minutes: a limit to the training; None for that of the recipe.
         settings: more settings by name, such as `{"training.batch": 128}`; the parameters above come before them.
+            `data.size` and `data.fit` give images that size before anything else, and `sample` draws such images.
             Networks run in float32 unless `training.precision` is set.
         run: a folder to keep what is trained: every fit makes a run of its own in it, `fit-1`, `fit-2`, ..., also where
             a search fits in several processes. Every command of `acn` can go on with such a run, whose test images are
@@ -83,7 +85,7 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     Attributes:
         n_features_in_: F.
         feature_names_in_: names of the columns, where `X` was a data frame whose columns have names.
-        image_shape_: (H, W, C).
+        image_shape_: (H, W, C) of the images in `X`.
         codes_: codes of the training images, float32 `[N, D]`.
         model_: the `acn.TrainedModel`, which works on pixel values; `model_.save_pretrained(folder)` keeps it.
         n_iter_: steps of the training.
@@ -93,6 +95,7 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     """
 
     n_features_in_: int
+    _fitting: Fitting | None = None  # of estimators that were pickled before there was any
 
     def __init__(
         self,
@@ -134,7 +137,9 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         shape, scale = image_shape(item or self.image_shape, rows.shape[1]), PixelScale.fit(rows, self.levels)
         seed = int(check_random_state(self.random_state).randint(SEEDS))
         device, config = _device(self.device), self._config(seed)
-        collection = _collect(scale.pixels(rows).reshape(len(rows), *shape), config)
+        fitting = fitting_of(config.data)
+        pixels = _fitted(scale.pixels(rows).reshape(len(rows), *shape), fitting)
+        collection = _collect(pixels, config)
         with self._folder() as folder:
             if self.run is not None:
                 _write_splits(folder / ARRAYS, collection)
@@ -145,7 +150,8 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             _train(run, state, collection, bool(self.verbose))
             model = _evaluated(run, collection, device)
         # Together and last, so that an interrupted fit leaves an earlier one whole.
-        self._item_shape, self._scale = item or rows.shape[1:], scale
+        self._fitting, self._scale = fitting, scale
+        self._item_shape = _item_shape(item or rows.shape[1:], pixels.shape[1:], fitting)
         self.image_shape_, self.model_, self.n_iter_ = shape, model, state.step
         self.run_ = None if self.run is None else folder
         self.codes_ = self._encode(rows)
@@ -283,8 +289,9 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         """Images `[N, H, W, C]` in those pixel values that the model knows."""
         palette = self.model_.run.palette
         closest = np.abs(ALL_BYTES[:, None].astype(int) - palette).argmin(1)
-        pixels: Bytes = palette[closest][self._scale.pixels(rows)]
-        return pixels.reshape(len(rows), *self.image_shape_)
+        pixels = self._scale.pixels(rows).reshape(len(rows), *self.image_shape_)
+        known: Bytes = palette[closest][_fitted(pixels, self._fitting)]
+        return known
 
     def _encode(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         return self.model_.encode(self._known(rows))
@@ -309,6 +316,17 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             return
         with TemporaryDirectory(prefix="acn-") as temporary:
             yield Path(temporary)
+
+
+def _fitted(pixels: Bytes, fitting: Fitting | None) -> Bytes:
+    return pixels if fitting is None or not fitting.changes(pixels[0]) else fitted(pixels, fitting)
+
+
+def _item_shape(given: tuple[int, ...], made: tuple[int, ...], fitting: Fitting | None) -> tuple[int, ...]:
+    """Shape of an image that is drawn: that of the images that came, or with `fitting` the same in its size."""
+    if fitting is None:
+        return given
+    return (math.prod(made),) if len(given) == 1 else (*made[:2], *given[2:])
 
 
 def _text(value: object) -> str:

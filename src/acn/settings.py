@@ -1,9 +1,9 @@
 """What all settings have in common: frozen, complete, validated on construction, described where they are defined."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class Settings(BaseModel):
@@ -34,6 +34,24 @@ class Only:
 def setting(default: Any, text: str, *, only: Only | None = None, **bounds: Any) -> Any:  # noqa: ANN401 - as pydantic
     """Define a setting: its default, what it is, when it is read, and pydantic's bounds on its value."""
     return Field(default, description=text, json_schema_extra={"only": only} if only else None, **bounds)  # type: ignore[dict-item]
+
+
+def _size(value: object) -> object:
+    """Read `64` and `48x64` as (64, 64) and (48, 64); anything but text and whole numbers stays as it is."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value, value
+    if not isinstance(value, str):
+        return value
+    sides = value.lower().split("x")
+    if len(sides) > 2 or not all(side.isascii() and side.isdigit() and len(side) < 9 for side in sides):
+        raise ValueError("expected a height, or HEIGHTxWIDTH, such as 64 or 48x64")
+    return int(sides[0]), int(sides[-1])
+
+
+Side = Annotated[int, Field(ge=1, le=65_535)]
+# Height and width that images are given; None leaves them as they are.
+Size = Annotated[tuple[Side, Side] | None, BeforeValidator(_size)]
+Fit = Literal["crop", "pad", "stretch"]
 
 
 class ImageShape(Settings):

@@ -1,11 +1,11 @@
 """A trained model as plain functions from arrays to arrays: `acn.load(folder)`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -15,7 +15,9 @@ from acn.codec.freezing import freeze
 from acn.codec.frozen import FrozenModel
 from acn.codec.store import kept_model
 from acn.data import ALL_BYTES, Images, as_pixels, to_values
+from acn.data.fitting import Fitting, fitted
 from acn.distributions import Prior
+from acn.errors import UsageError
 from acn.evaluation.costs import encode, posteriors, reconstruction
 from acn.evaluation.evaluate import UNCONDITIONAL_SAMPLES
 from acn.evaluation.unconditional import expected_kl
@@ -23,6 +25,7 @@ from acn.models import Model
 from acn.models.unconditional import unconditional_priors
 from acn.runs import Run, StoredPriors, load_model, open_run, save_model
 from acn.sampling.draws import Sampler, draw_codes, priors_of
+from acn.settings import Fit
 
 # Stands in messages where the folder of a run would.
 IN_MEMORY = Path("the model in memory")
@@ -98,25 +101,33 @@ class TrainedModel:
             self.save_pretrained(folder)
             return from_files, ({path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())},)
 
-    def encode(self, images: NDArray[Any]) -> NDArray[np.float32]:
+    def encode(self, images: NDArray[Any] | Sequence[NDArray[Any]], *, fit: Fit | None = None) -> NDArray[np.float32]:
         """Codes `[N, D]` of images.
 
+        Args:
+            images: uint8 `[N, H, W]` or `[N, H, W, C]`; or a list of images `[H, W]` or `[H, W, C]` of any sizes.
+            fit: how images of another size are fitted: `crop` the middle, `pad` with black, or `stretch`. None fits
+                them as those were that the model was trained on, if they were.
+
         Raises:
-            DataError: the images are not of the model's size, or have pixel values that it does not know.
-            UsageError: the model has no codes.
+            DataError: the images are not of the model's size and are not fitted, or have pixel values that it does not
+                know.
+            UsageError: the model has no codes, or there is no such way to fit.
         """
         codes: NDArray[np.float32] = encode(
-            self.model.with_codes("encoding"), self._images(images), lambda _: None
+            self.model.with_codes("encoding"), self._images(images, fit), lambda _: None
         ).numpy()
         return codes
 
-    def score_samples(self, images: NDArray[Any], *, seed: int | None = None) -> NDArray[np.float64]:
+    def score_samples(
+        self, images: NDArray[Any] | Sequence[NDArray[Any]], *, seed: int | None = None
+    ) -> NDArray[np.float64]:
         """Lower bound of the log-likelihood of images `[N]`, in nats: minus what each costs on its own.
 
         The mean over the test split is minus the `list` cost of its evaluation.
 
         Args:
-            images: uint8 `[N, H, W]` or `[N, H, W, C]`.
+            images: as for `encode`.
             seed: of z and of the samples that estimate its KL; None for that of the evaluation.
 
         Raises:
@@ -160,6 +171,11 @@ class TrainedModel:
         """The unconditional prior of the run."""
         return unconditional_priors(self.model, self._priors.mixture, self._priors.codes)[self._priors.chosen]
 
-    def _images(self, images: NDArray[Any]) -> Images:
+    def _images(self, images: NDArray[Any] | Sequence[NDArray[Any]], fit: Fit | None = None) -> Images:
+        shape, how = self.run.shape, fit or (self.run.config.data.fit if self.run.config.data.fitted else None)
+        if how is not None:
+            if how not in get_args(Fit):
+                raise UsageError(f"fit must be one of {', '.join(get_args(Fit))}, or None, found {how!r}")
+            images = fitted(images, Fitting(shape.height, shape.width, how))
         opened = Images(as_pixels(np.asarray(images), "images"), ALL_BYTES)
-        return opened.as_known(self.run.shape, self.run.palette, "the array")
+        return opened.as_known(shape, self.run.palette, "the array", resampled=how is not None)

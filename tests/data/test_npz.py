@@ -155,7 +155,7 @@ def test_usual_key_names_are_found(names: list[str], expected: dict[str, tuple[s
     [
         ([], "found no arrays"),
         (["test_images", "test_labels"], "found test_images, test_labels; rename"),
-        (["data", "target"], "found data, target; rename"),
+        (["pictures", "target"], "found pictures, target; rename"),
         (["train_images", "val_images", "valid_images"], "valid_images and val_images are both the valid split"),
         (["train_images", "x_train"], "both the train split"),
     ],
@@ -248,3 +248,12 @@ def test_names_of_files_are_read_where_they_are_names(tmp_path: Path) -> None:
     assert read_npz(path)["train"].files is None
     np.savez(path, images=pixels, files=np.array(["a", None], dtype=object))
     assert read_npz(path)["train"].files is None
+
+
+@pytest.mark.parametrize(("images", "labels"), [("data", "target"), ("arr_0", "arr_1"), ("Data", "TARGET")])
+def test_names_that_libraries_give(tmp_path: Path, images: str, labels: str) -> None:
+    arrays: dict[str, NDArray[Any]] = {images: random_images(), labels: np.arange(7), "DESCR": np.array("text")}
+    splits = read_npz(saved(tmp_path, False, **arrays))
+    np.testing.assert_array_equal(splits["train"].pixels[..., 0], random_images())
+    assert splits["train"].labels is not None
+    assert splits["train"].labels.tolist() == list(range(7))

@@ -14,8 +14,9 @@ from acn.cli.compress import compress
 from acn.cli.decompress import decompress
 from acn.cli.encode import write_codes
 from acn.data import Collection
-from acn.errors import DataError
+from acn.errors import DataError, UsageError
 from acn.runs import Run, load_model
+from acn.settings import Fit
 from acn.web.studio import Studio
 from acn.web.uploads import read_upload
 from tests.web.conftest import make_run, write_images
@@ -65,7 +66,9 @@ def code_of_source(run: Run, source: Path, out: Path) -> NDArray[np.float32]:
 def code_of_upload(run: Run, data: bytes) -> NDArray[np.float32]:
     studio = Studio(load_model(run))
     try:
-        return asyncio.run(studio.encode(read_upload(data, run.shape, run.palette).levels)).numpy()
+        return asyncio.run(
+            studio.encode(read_upload(data, run.shape, run.palette, fit=run.config.data.fit).levels)
+        ).numpy()
     finally:
         studio.close()
 
@@ -119,3 +122,56 @@ def test_colour_images_are_refused_by_a_model_of_grey_in_one_sentence(tmp_path: 
         with pytest.raises(DataError, match=words):
             compress([str(run.path), str(source), str(tmp_path / "a.acn")])
         assert not (tmp_path / "a.acn").exists()
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_one_photo_of_another_size_has_one_code(fit: Fit, tmp_path: Path) -> None:
+    """A run remembers how its images were fitted, and fits new ones alike, wherever they come from."""
+    (tmp_path / "train").mkdir()
+    for number in range(20):
+        Image.fromarray(noise(20 + number, 31, 3)).save(tmp_path / "train" / f"{number:02}.png")
+    settings = (f"data.source={tmp_path / 'train'}", "data.size=6x5", f"data.fit={fit}")
+    run, _ = make_run(tmp_path / "run", *settings)
+    (tmp_path / "photos").mkdir()
+    data = _png(noise(17, 40, 3), _turned(SIDEWAYS))
+    (tmp_path / "photos" / "a").write_bytes(data)
+    np.savez(tmp_path / "photos.npz", images=by_pillow(data)[None])
+    model = acn.load(run.path)
+    code = model.encode([by_pillow(data)])[0]
+    for source in (tmp_path / "photos", tmp_path / "photos.npz"):
+        np.testing.assert_array_equal(code_of_source(run, source, tmp_path / f"{source.name}-codes.npz")[0], code)
+    np.testing.assert_array_equal(code_of_upload(run, data), code)
+    np.testing.assert_allclose(model.encode([by_pillow(data), noise(6, 5)])[0], code, atol=1e-6)
+    others = [model.encode([by_pillow(data)], fit=other)[0] for other in ("crop", "pad", "stretch")]
+    assert sum(np.array_equal(other, code) for other in others) == 1
+    with pytest.raises(DataError, match="nothing is resized"):
+        compress([str(run.path), str(tmp_path / "photos"), str(tmp_path / "a.acn")])
+    with pytest.raises(DataError, match="nothing is resized"):
+        compress([str(run.path), str(tmp_path / "photos.npz"), str(tmp_path / "a.acn")])
+
+
+def test_a_run_of_images_as_they_are_fits_others_when_it_is_asked_to(
+    colour_run: tuple[Run, Collection], tmp_path: Path
+) -> None:
+    run, pixels = colour_run[0], noise(17, 40, 3)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(_png(pixels))
+    model = acn.load(run.path)
+    with pytest.raises(DataError, match="resize or crop them"):
+        model.encode(pixels[None])
+    with pytest.raises(DataError, match="fit it by --fit crop"):
+        code_of_source(run, tmp_path / "photos", tmp_path / "codes.npz")
+    write_codes(
+        run, load_model(run), str(tmp_path / "photos"), tmp_path / "codes.npz", lambda *_: lambda _: None, fit="pad"
+    )
+    code = np.load(tmp_path / "codes.npz")["codes"][0]
+    np.testing.assert_array_equal(model.encode(pixels[None], fit="pad")[0], code)
+    assert not np.array_equal(model.encode(pixels[None], fit="crop")[0], code)
+    with pytest.raises(UsageError, match="fit must be one of crop, pad, stretch"):
+        model.encode(pixels[None], fit="squeeze")  # type: ignore[arg-type]
+
+
+def _png(pixels: NDArray[np.uint8], exif: Image.Exif | None = None) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, format="PNG", exif=exif or Image.Exif())
+    return stream.getvalue()

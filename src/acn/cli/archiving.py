@@ -52,13 +52,15 @@ def array_splits(run: "Run", source: str, split: str | None) -> "Splits":
         DataError: the images are of another size than the run's.
         UsageError: there is no such split.
     """
+    from acn.codec.folder import NOT_RESIZED
     from acn.data import open_splits
+    from acn.data.collection import check_known
 
     chosen = chosen_split(open_splits(source)[1], split, source)
-    return {
-        name: images.as_known(run.shape, run.palette, f"the {name} split of {source}")
-        for name, images in chosen.items()
-    }
+    places = {name: f"the {name} split of {source}" for name in chosen}
+    for name, images in chosen.items():
+        check_known(images.shape, run.shape, places[name], NOT_RESIZED)
+    return {name: images.as_known(run.shape, run.palette, places[name]) for name, images in chosen.items()}
 
 
 def chosen_split(splits: Mapping[str, Split], split: str | None, source: str) -> dict[str, Split]:

@@ -10,6 +10,7 @@ import typer
 
 from acn.cli.choice import Options
 from acn.cli.drawing import SkipDamagedOption
+from acn.cli.options import SizeFitOption, SizeOption, size_settings
 from acn.cli.outputs import ForceOption, check_output
 from acn.wording import counted, listed
 
@@ -36,6 +37,8 @@ def check(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A setting, as for acn train.", show_default=False),
     ] = None,
+    size: SizeOption = None,
+    fit: SizeFitOption = None,
     skip_damaged: SkipDamagedOption = False,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write what was found to this file too.", show_default=False)
@@ -59,7 +62,8 @@ def check(
 
     if json is not None:
         check_output(json, force=force, sources=[source])
-    changes = [*(settings or []), *(["data.skip_damaged=true"] if skip_damaged else [])]
+    skipping = ["data.skip_damaged=true"] if skip_damaged else []
+    changes = [*(settings or []), *size_settings(size, fit), *skipping]
     options = Options(source, recipe, changes=tuple(changes))
     data = options.data()
     free = not any(setting.partition("=")[0].strip() == "memory.neighbours" for setting in changes)

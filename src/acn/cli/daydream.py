@@ -16,12 +16,14 @@ from acn.cli.drawing import (
     picture_path,
     sampler,
 )
+from acn.cli.options import FitOption
 from acn.cli.outputs import ForceOption
 
 
 def daydream(
     run: RunArgument,
     source: SourceArgument = None,
+    fit: FitOption = None,
     steps: Annotated[int, typer.Option(min=1, help="Images after the first.")] = 20,
     count: Annotated[int, typer.Option("-n", min=1, help="How many chains.")] = 8,
     temperature: TemperatureOption = 1.0,
@@ -39,7 +41,7 @@ def daydream(
 
     path = picture_path(run, "daydreams.png", out, source, force=force, animation=True)
     opened = open_run(run)
-    images = images_of(opened, source)
+    images = images_of(opened, source, fit)
     starts = images.batch(spread(len(images), count))
     with sampler(opened, seed, temperature, len(starts) * steps) as drawing:
         pictures = to_pictures(drawing.daydream(starts, steps), opened.palette)

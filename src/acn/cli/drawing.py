@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from acn.data import Images, Reading
     from acn.runs import Run
     from acn.sampling.draws import Sampler
+    from acn.settings import Fit
 
     Arrays = NDArray[np.uint8] | NDArray[np.float32]
 
@@ -62,7 +63,7 @@ def picture_path(
     return out
 
 
-def images_of(run: "Run", source: str | None) -> "Images":
+def images_of(run: "Run", source: str | None, fit: "Fit | None" = None) -> "Images":
     """Return the run's test split, or that of `source`, or else all images of `source`.
 
     Raises:
@@ -74,19 +75,20 @@ def images_of(run: "Run", source: str | None) -> "Images":
         collection = open_images(run)
         say(collection.reading)
         return collection.test
-    splits = splits_of(run, source)
+    splits = splits_of(run, source, fit=fit)
     return splits.get("test", splits["train"])
 
 
-def splits_of(run: "Run", source: str, *, skip_damaged: bool = False) -> "dict[str, Images]":
+def splits_of(run: "Run", source: str, *, fit: "Fit | None" = None, skip_damaged: bool = False) -> "dict[str, Images]":
     """Return the splits of `source` as the run's model knows images, binarized as its own are; say what was converted.
 
     Raises:
         DataError: the images are of another size than the run's, or in colour where it knows grey ones.
     """
     from acn.data import open_collection, open_source
+    from acn.data.collection import check_known
 
-    settings = settings_for(run, source, skip_damaged=skip_damaged)
+    settings = settings_for(run, source, fit=fit, skip_damaged=skip_damaged)
     if settings.binarize != "none":
         collection = open_collection(settings)
         splits, reading = collection.splits, collection.reading
@@ -94,13 +96,24 @@ def splits_of(run: "Run", source: str, *, skip_damaged: bool = False) -> "dict[s
         _, splits, reading = open_source(settings)
     say(reading)
     places = {name: f"the {name} split of {source}" for name in splits}
-    return {name: images.as_known(run.shape, run.palette, places[name]) for name, images in splits.items()}
+    for name, images in splits.items():
+        check_known(images.shape, run.shape, places[name], "resize them, or fit them by --fit crop")
+    return {
+        name: images.as_known(run.shape, run.palette, places[name], resampled=settings.fitted)
+        for name, images in splits.items()
+    }
 
 
-def settings_for(run: "Run", source: str, *, skip_damaged: bool = False) -> "DataSettings":
-    """Return the run's own settings of images, for those of `source`."""
+def settings_for(run: "Run", source: str, *, fit: "Fit | None" = None, skip_damaged: bool = False) -> "DataSettings":
+    """Return the run's own settings of images, for those of `source`, which `fit` gives the run's size."""
     own = run.config.data
-    return own.model_copy(update={"source": source, "skip_damaged": skip_damaged or own.skip_damaged})
+    return own.model_copy(
+        update={
+            "source": source,
+            "skip_damaged": skip_damaged or own.skip_damaged,
+            **({"size": (run.shape.height, run.shape.width), "fit": fit} if fit else {}),
+        }
+    )
 
 
 def say(reading: "Reading") -> None:

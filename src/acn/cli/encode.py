@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from acn.cli.drawing import RunArgument, SkipDamagedOption, announce, say
+from acn.cli.options import FitOption
 from acn.cli.outputs import ForceOption, check_output
 
 if TYPE_CHECKING:
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
     from acn.models import Model
     from acn.progress import Stage
     from acn.runs import Run
+    from acn.settings import Fit
 
 
 def encode(
     run: RunArgument,
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="Images, as for acn train.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help=".npz or .parquet.")] = Path("codes.npz"),
+    fit: FitOption = None,
     skip_damaged: SkipDamagedOption = False,
     force: ForceOption = False,
 ) -> None:
@@ -41,13 +44,20 @@ def encode(
     opened = open_run(run)
     model = load_model(opened).with_codes("encoding").to(find_device("auto"))
     with stages(Console(stderr=True)) as stage:
-        reading = write_codes(opened, model, source, out, stage, skip_damaged=skip_damaged)
+        reading = write_codes(opened, model, source, out, stage, fit=fit, skip_damaged=skip_damaged)
     say(reading)
     announce(out)
 
 
 def write_codes(
-    run: "Run", model: "Model", source: str, out: Path, stage: "Stage", *, skip_damaged: bool = False
+    run: "Run",
+    model: "Model",
+    source: str,
+    out: Path,
+    stage: "Stage",
+    *,
+    fit: "Fit | None" = None,
+    skip_damaged: bool = False,
 ) -> "Reading":
     """Encode the images of `source` with the model of `run` and write them to `out`, an .npz or .parquet file.
 
@@ -62,7 +72,7 @@ def write_codes(
     from acn.evaluation.costs import encode as codes_of
     from acn.exports import EncodedSplit, write_npz, write_parquet
 
-    splits, reading = _splits(run, source, skip_damaged=skip_damaged)
+    splits, reading = known_splits(run, source, fit=fit, skip_damaged=skip_damaged)
     encoded = [
         EncodedSplit(name, images, codes_of(model, images, stage(f"codes of {name}", len(images))))
         for name, images in splits.items()
@@ -72,7 +82,9 @@ def write_codes(
     return sum((images.reading for images in splits.values() if isinstance(images, ImageFiles)), reading)
 
 
-def _splits(run: "Run", source: str, *, skip_damaged: bool) -> "tuple[Mapping[str, Images | ImageFiles], Reading]":
+def known_splits(
+    run: "Run", source: str, *, fit: "Fit | None" = None, skip_damaged: bool = False
+) -> "tuple[Mapping[str, Images | ImageFiles], Reading]":
     """Return the splits of a folder undecoded; binarized as the run's images are, they depend on all of them.
 
     The `Reading` beside them says what nobody has said yet.
@@ -80,6 +92,6 @@ def _splits(run: "Run", source: str, *, skip_damaged: bool) -> "tuple[Mapping[st
     from acn.cli.drawing import settings_for, splits_of
     from acn.data import Reading, open_files
 
-    settings = settings_for(run, source, skip_damaged=skip_damaged)
+    settings = settings_for(run, source, fit=fit, skip_damaged=skip_damaged)
     files = open_files(settings, run.shape, run.palette) if settings.binarize == "none" else None
-    return files or (splits_of(run, source, skip_damaged=skip_damaged), Reading())
+    return files or (splits_of(run, source, fit=fit, skip_damaged=skip_damaged), Reading())

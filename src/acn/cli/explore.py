@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from acn.cli.drawing import RunArgument, SkipDamagedOption
+from acn.cli.options import FitOption
 from acn.pretrained import located
 
 if TYPE_CHECKING:
     from acn.models import Model
+    from acn.settings import Fit
     from acn.web.atlas import Atlas
     from acn.web.explorer import Load, Progress
 
@@ -28,6 +30,7 @@ def explore(
         int | None,
         typer.Option(min=0, max=65535, help="[default: 8420, or a free one where that is taken]", show_default=False),
     ] = None,
+    fit: FitOption = None,
     skip_damaged: SkipDamagedOption = False,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
 ) -> None:
@@ -47,7 +50,7 @@ def explore(
         threading.Thread(target=_show, args=(url,), daemon=True).start()
     try:
         early = run if source is None and split == "train" else None
-        serve(_loader(run, source, split, skip_damaged=skip_damaged), listening, host, early=early)
+        serve(_loader(run, source, split, fit, skip_damaged=skip_damaged), listening, host, early=early)
     except KeyboardInterrupt:
         typer.echo("The explorer has ended.", err=True)
 
@@ -58,7 +61,7 @@ def _show(url: str) -> None:
     webbrowser.open(url)
 
 
-def _loader(path: RunArgument, source: str | None, split: Split, *, skip_damaged: bool) -> "Load":
+def _loader(path: RunArgument, source: str | None, split: Split, fit: "Fit | None", *, skip_damaged: bool) -> "Load":
     def load(progress: "Progress") -> "tuple[Atlas, Model]":
         from acn.cli.devices import find_device
         from acn.cli.drawing import say, splits_of
@@ -70,7 +73,7 @@ def _loader(path: RunArgument, source: str | None, split: Split, *, skip_damaged
         own = open_images(run) if source is None else None
         if own:
             say(own.reading)
-        splits = own.splits if own else splits_of(run, str(source), skip_damaged=skip_damaged)
+        splits = own.splits if own else splits_of(run, str(source), fit=fit, skip_damaged=skip_damaged)
         if split not in splits:
             raise UsageError(f"--split {split}: {source} has {', '.join(splits)} only")
         images = splits[split]

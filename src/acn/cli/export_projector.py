@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 
 from acn.cli.drawing import RunArgument, SourceArgument, announce, images_of
+from acn.cli.options import FitOption
 from acn.cli.outputs import ForceOption, check_output
 
 
 def export_projector(
     run: RunArgument,
     source: SourceArgument = None,
+    fit: FitOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="[default: RUN/projector]", show_default=False)
     ] = None,
@@ -31,7 +33,7 @@ def export_projector(
     for path in [out / name for name in FILES] if out is not None else []:
         check_output(path, force=force, sources=[source], run=run)
     opened = open_run(run)
-    images = images_of(opened, source)
+    images = images_of(opened, source, fit)
     model = load_model(opened).with_codes("the projector").to(find_device("auto"))
     with stages(Console(stderr=True)) as stage:
         codes = encode(model, images, stage("codes", len(images)))

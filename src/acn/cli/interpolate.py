@@ -15,12 +15,14 @@ from acn.cli.drawing import (
     picture_path,
     sampler,
 )
+from acn.cli.options import FitOption
 from acn.cli.outputs import ForceOption
 
 
 def interpolate(
     run: RunArgument,
     source: SourceArgument = None,
+    fit: FitOption = None,
     steps: Annotated[int, typer.Option(min=2, help="Images on the way, both ends included.")] = 10,
     count: Annotated[int, typer.Option("-n", min=1, help="How many pairs.")] = 8,
     temperature: TemperatureOption = 1.0,
@@ -36,7 +38,7 @@ def interpolate(
 
     path = picture_path(run, "interpolations.png", out, source, force=force)
     opened = open_run(run)
-    images = images_of(opened, source)
+    images = images_of(opened, source, fit)
     pairs = min(count, len(images) // 2)
     if not pairs:
         raise DataError(f"expected at least two images to go between, found {len(images)}; name another SOURCE")

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from acn.cli.drawing import OutOption, RunArgument, SourceArgument, deliver, images_of, picture_path
+from acn.cli.options import FitOption
 from acn.cli.outputs import ForceOption
 
 # Of a split, evenly spaced, among which neighbours are sought: pixels of more would fill the memory.
@@ -14,6 +15,7 @@ MOST_IMAGES = 20_000
 def neighbours(
     run: RunArgument,
     source: SourceArgument = None,
+    fit: FitOption = None,
     count: Annotated[int, typer.Option("-n", min=1, help="How many images.")] = 10,
     near: Annotated[int, typer.Option("--near", min=1, help="Neighbours of each.")] = 10,
     out: OutOption = None,
@@ -33,7 +35,7 @@ def neighbours(
 
     path = picture_path(run, "neighbours.png", out, source, force=force)
     opened = open_run(run)
-    images = images_of(opened, source)
+    images = images_of(opened, source, fit)
     images = images.take(spread(len(images), MOST_IMAGES))
     model = load_model(opened).with_codes("the search by code").to(find_device("auto"))
     with stages(Console(stderr=True)) as stage:

@@ -1,9 +1,40 @@
 """Values of options that several commands share."""
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import typer
+
+from acn.settings import Fit
+
+SizeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="H[xW]",
+        help="Give every image this height and width in pixels, such as 64 or 48x64.",
+        show_default=False,
+    ),
+]
+FitOption = Annotated[
+    Fit | None,
+    typer.Option(
+        help="How images of another size are fitted: crop the middle, pad with black, or stretch. "
+        "[default: as the run's own were]",
+        show_default=False,
+    ),
+]
+SizeFitOption = Annotated[
+    Fit | None,
+    typer.Option(
+        help="How --size is reached: crop the middle, pad with black, or stretch. [default: crop]", show_default=False
+    ),
+]
+
+
+def size_settings(size: str | None, fit: Fit | None) -> list[str]:
+    """Return the options as settings."""
+    given = {"data.size": size, "data.fit": fit}
+    return [f"{name}={value}" for name, value in given.items() if value is not None]
 
 
 def minutes_option(text: str) -> Any:  # noqa: ANN401 - what typer calls an option

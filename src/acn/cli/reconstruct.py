@@ -15,12 +15,14 @@ from acn.cli.drawing import (
     picture_path,
     sampler,
 )
+from acn.cli.options import FitOption
 from acn.cli.outputs import ForceOption
 
 
 def reconstruct(
     run: RunArgument,
     source: SourceArgument = None,
+    fit: FitOption = None,
     count: Annotated[int, typer.Option("-n", min=1, help="How many images.")] = 10,
     copies: Annotated[int, typer.Option(min=1, help="Reconstructions of each.")] = 9,
     temperature: TemperatureOption = 1.0,
@@ -37,7 +39,7 @@ def reconstruct(
 
     path = picture_path(run, "reconstructions.png", out, source, force=force)
     opened = open_run(run)
-    images = images_of(opened, source)
+    images = images_of(opened, source, fit)
     originals = images.batch(spread(len(images), count))
     with sampler(opened, seed, temperature, len(originals) * copies) as drawing:
         drawn = drawing.reconstruct(originals, copies)

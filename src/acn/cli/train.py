@@ -13,7 +13,7 @@ import typer
 from acn.cli.choice import Options
 from acn.cli.drawing import SkipDamagedOption
 from acn.cli.evaluate import DeviceOption, evaluate_and_show
-from acn.cli.options import minutes_option
+from acn.cli.options import SizeFitOption, SizeOption, minutes_option, size_settings
 from acn.families import family_names
 from acn.recipes import RECIPES
 from acn.wording import counted
@@ -33,7 +33,8 @@ def train(
         str | None,
         typer.Argument(
             metavar="[SOURCE]",
-            help="digits (built in, the default), an .npz file, a folder of images, or hub:OWNER/NAME; "
+            help="digits (built in, the default), a folder of images, an .npz or .npy file, - for the standard "
+            "input, or hub:OWNER/NAME; "
             "with --resume, where the run's images are now.",
             show_default=False,
         ),
@@ -72,6 +73,8 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.", show_default=False)
     ] = None,
+    size: SizeOption = None,
+    fit: SizeFitOption = None,
     skip_damaged: SkipDamagedOption = False,
     device: DeviceOption = "auto",
 ) -> None:
@@ -84,12 +87,13 @@ def train(
 
     console, place = Console(), find_device(device)
     if resume is not None:
-        others = (recipe, config, model, out, max_minutes)
+        others = (recipe, config, model, out, max_minutes, size, fit)
         if any(option is not None for option in others) or settings or skip_damaged:
             raise UsageError("--resume goes on with the run's own settings: give it with no options besides --device")
         run, collection, state = _resumed(resume, source, place)
     else:
-        changes = [*(settings or []), *(["data.skip_damaged=true"] if skip_damaged else [])]
+        skipping = ["data.skip_damaged=true"] if skip_damaged else []
+        changes = [*(settings or []), *size_settings(size, fit), *skipping]
         options = Options(source, recipe, config, model, tuple(changes), max_minutes)
         with console.status("Reading images"):
             collection = open_collection(options.data())

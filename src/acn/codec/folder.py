@@ -23,6 +23,11 @@ from acn.data.originals import Frame, Original, read_original, upright
 from acn.data.palette import ALL_BYTES, Bytes, level_table, to_levels
 from acn.errors import DataError
 
+# What to do with images that a model does not know.
+NOT_RESIZED = (
+    "an archive keeps every pixel, so nothing is resized: take a model of such images, or train one by --train-minutes"
+)
+
 
 @dataclass(frozen=True, eq=False)
 class FolderImages:
@@ -88,7 +93,7 @@ class FolderImages:
         found = self.shape
         if found == shape and np.array_equal(palette, self.palette):
             return self
-        check_known(found, shape, name)
+        check_known(found, shape, name, NOT_RESIZED)
         grey = self.shape.channels == 1 < shape.channels
         traits = tuple(replace(one, channels=1) for one in self.traits) if grey else self.traits
         seen = replace(self, shape=shape, palette=palette, traits=traits)
@@ -175,7 +180,8 @@ def _one_shape(found: Mapping[str, Sequence[Found]], files: Mapping[str, Sequenc
                 if shape[:2] != first[0][:2]:
                     raise DataError(
                         f"expected images of one size, found {first[0][1]}x{first[0][0]} pixels in {first[1]} and "
-                        f"{shape[1]}x{shape[0]} in {name}; resize or crop them to one size"
+                        f"{shape[1]}x{shape[0]} in {name}; an archive keeps every pixel, so nothing is resized: put "
+                        "images of each size into an archive of their own"
                     )
                 channels = max(channels, shape[2])
     if first is None:

@@ -9,6 +9,7 @@ from acn.config import DataSettings
 from acn.data.arrays import to_channels
 from acn.data.binarize import Binarizer
 from acn.data.collection import Collection, Images
+from acn.data.fitting import size_that_serves
 from acn.data.palette import find_palette
 from acn.data.provenance import describe, fingerprint_pixels
 from acn.data.reading import NOTHING, Reading
@@ -51,7 +52,11 @@ def _in_one_size(given: Mapping[str, Images]) -> dict[str, Images]:
             )
         if images.pixels.shape[1:3] != train[:2]:
             found = f"{list(images.pixels.shape[1:])} in {split} and {list(train)} in train"
-            raise DataError(f"expected images of one [height, width, channels], found {found}; make them equal")
+            sides = (*train[:2], *images.pixels.shape[1:3])
+            raise DataError(
+                f"expected images of one [height, width, channels], found {found}; give them one size, for instance by "
+                f"{size_that_serves(*sides)}"
+            )
     channels = max(images.pixels.shape[-1] for images in given.values())
     return {
         split: replace(images, pixels=to_channels(images.pixels, channels, split)) for split, images in given.items()

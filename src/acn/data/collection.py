@@ -16,7 +16,7 @@ from torch import Tensor
 from acn.config import ImageShape
 from acn.data.arrays import check_channels, to_channels
 from acn.data.binarize import Binarizer
-from acn.data.palette import Bytes, level_table, to_levels
+from acn.data.palette import Bytes, level_table, nearest_values, to_levels
 from acn.data.reading import NOTHING, Reading
 from acn.errors import DataError
 
@@ -34,7 +34,8 @@ class Images:
     `palette`: value of each level, uint8 [L], sorted.
     `labels`: class of each image, int64 [N]; `label_names`: the text of class k at place k.
     `files`: where each image came from. `rows`: int64 [N], which of the M images are of this split; None for all.
-    `binarizer`: draws bits when a batch is read; the palette then has 2 levels.
+    `binarizer`: draws bits when a batch is read; the palette then has 2 levels. `resampled`: pixels may have any value,
+    and count as the nearest of the palette.
 
     Raises:
         DataError: the arrays do not have these shapes.
@@ -47,6 +48,7 @@ class Images:
     files: tuple[str, ...] | None = field(default=None, repr=False)
     rows: Rows | None = None
     binarizer: Binarizer | None = None
+    resampled: bool = False
 
     def __post_init__(self) -> None:
         if self.pixels.dtype != np.uint8 or self.pixels.ndim != 4 or self.pixels.shape[-1] not in (1, 3):
@@ -80,6 +82,8 @@ class Images:
         """
         chosen = np.asarray(indices, dtype=np.int64)
         values = self.values(chosen)
+        if self.resampled and self.binarizer is None:
+            values = np.stack([nearest_values(image, self.palette) for image in values])
         levels = to_levels(values, self._table, lambda place: self.name_of(int(chosen[place])))
         if self.binarizer is not None:
             # Keyed by the row of the pixels, so that an image keeps its bits in whatever selection it comes.
@@ -99,17 +103,18 @@ class Images:
         """Return the same images, not binarized, read through another palette, for instance that of a trained model."""
         return replace(self, palette=palette, binarizer=None)
 
-    def as_known(self, shape: ImageShape, palette: Bytes, name: str) -> "Images":
+    def as_known(self, shape: ImageShape, palette: Bytes, name: str, *, resampled: bool = False) -> "Images":
         """Return the same images as a model knows them: through its palette, and grey ones in colour if that is needed.
 
-        Images that are binarized keep the palette of bits.
+        Images that are binarized keep the palette of bits. Those that were `resampled` may have values that the palette
+        lacks.
 
         Raises:
             DataError: they are of another size, or in colour where the model knows grey; `name` says which they are.
         """
         check_known(self.shape, shape, name)
         read = self if self.binarizer is not None else self.with_palette(palette)
-        return replace(read, pixels=to_channels(self.pixels, shape.channels, name))
+        return replace(read, pixels=to_channels(self.pixels, shape.channels, name), resampled=resampled)
 
     def name_of(self, index: int) -> str:
         """Name the image at `index` in a way that a user can find it: its file, or its row."""
@@ -120,8 +125,8 @@ class Images:
         return level_table(self.palette if self.binarizer is None else self.binarizer.palette)
 
 
-def check_known(found: ImageShape, known: ImageShape, name: str) -> None:
-    """See that a model of `known` images takes those of the shape `found`, whose place is `name`.
+def check_known(found: ImageShape, known: ImageShape, name: str, advice: str = "resize or crop them") -> None:
+    """See that a model of `known` images takes those of the shape `found`, whose place is `name`; else give advice.
 
     Raises:
         DataError: they are of another size, or in colour where the model knows grey.
@@ -129,7 +134,7 @@ def check_known(found: ImageShape, known: ImageShape, name: str) -> None:
     if (found.height, found.width) != (known.height, known.width):
         raise DataError(
             f"expected images of {known.width}x{known.height} pixels, found {found.width}x{found.height} in {name}; "
-            "resize or crop them"
+            f"{advice}"
         )
     check_channels(found.channels, known.channels, name)
 

@@ -1,4 +1,4 @@
-"""Folders of image files. Sub-folders named as splits are those; sub-folders below are classes."""
+"""Folders of image files, and single ones. Sub-folders named as splits are those; sub-folders below are classes."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -7,8 +7,9 @@ from pathlib import Path
 from acn.config import DataSettings, ImageShape
 from acn.data.collection import Images, Source
 from acn.data.decoded import Rows, decode_splits, undamaged
+from acn.data.fitting import fitting_of
 from acn.data.labels import Labels, encode_names
-from acn.data.listing import list_images
+from acn.data.listing import Listing, list_images
 from acn.data.palette import ALL_BYTES, Bytes
 from acn.data.pictures import Pictures
 from acn.data.reading import Reading
@@ -18,8 +19,8 @@ from acn.data.unread import Unread
 from acn.errors import DataError
 
 
-def read_folder(root: Path, settings: DataSettings | None = None) -> Source:
-    """Read the images below `root`, sorted by relative path, under the palette of all bytes.
+def read_folder(place: Path, settings: DataSettings | None = None) -> Source:
+    """Read the images below a folder, sorted by relative path, or one image, under the palette of all bytes.
 
     A split has labels when all its images lie in sub-folders. `settings` say which files may be skipped or are too
     large.
@@ -28,7 +29,7 @@ def read_folder(root: Path, settings: DataSettings | None = None) -> Source:
         DataError: no images, unequal sizes, damaged files, images beside the split folders, or a split without train.
     """
     settings = settings or DataSettings()
-    listing = list_images(root)
+    root, listing = _listed(place)
     splits, depth = _by_split(root, listing.files)
     pictures = {split: _pictures(root, files, settings) for split, files in splits.items()}
 
@@ -48,13 +49,13 @@ def read_folder(root: Path, settings: DataSettings | None = None) -> Source:
         )
         for split, files in kept.items()
     }
-    return Source(root.resolve().name, images, decoded.reading + Reading(left_out=listing.left_out))
+    return Source(_name(place), images, decoded.reading + Reading(left_out=listing.left_out))
 
 
 def list_folder(
-    root: Path, shape: ImageShape, palette: Bytes, settings: DataSettings
+    place: Path, shape: ImageShape, palette: Bytes, settings: DataSettings
 ) -> tuple[dict[str, ImageFiles], Reading]:
-    """Return the images below `root` as `read_folder` does, none of them decoded yet, and what was left out.
+    """Return the images of `place` as `read_folder` does, none of them decoded yet, and what was left out.
 
     Each must be of `shape`, and is read through `palette`, uint8 [L]. To leave out those that are damaged, all are
     decoded once.
@@ -62,7 +63,7 @@ def list_folder(
     Raises:
         DataError: no images, or images beside the split folders, or a split without train.
     """
-    listing = list_images(root)
+    root, listing = _listed(place)
     splits, depth = _by_split(root, listing.files)
     pictures = {split: _pictures(root, files, settings) for split, files in splits.items()}
     damaged: tuple[str, ...] = ()
@@ -84,17 +85,26 @@ def list_folder(
     return images, Reading(left_out=listing.left_out, damaged=damaged)
 
 
-def unread_folder(root: Path, settings: DataSettings) -> Unread:
-    """Return the image files below `root`, unread, with their labels and what else lies there.
+def unread_folder(place: Path, settings: DataSettings) -> Unread:
+    """Return the image files of `place`, unread, with their labels and what else lies there.
 
     Raises:
         DataError: see `list_folder`.
     """
-    listing = list_images(root)
+    root, listing = _listed(place)
     splits, depth = _by_split(root, listing.files)
     label_names, labels = _labels(splits, depth)
     pictures = {split: _pictures(root, files, settings) for split, files in splits.items()}
-    return Unread(root.resolve().name, pictures, labels, label_names, Reading(left_out=listing.left_out))
+    return Unread(_name(place), pictures, labels, label_names, Reading(left_out=listing.left_out))
+
+
+def _listed(place: Path) -> tuple[Path, Listing]:
+    """Return a folder and the images below it; or that of one image file, and no other."""
+    return (place, list_images(place)) if place.is_dir() else (place.parent, Listing([place.name], {}))
+
+
+def _name(place: Path) -> str:
+    return place.resolve().name if place.is_dir() else place.stem
 
 
 def _by_split(root: Path, files: list[str]) -> tuple[dict[str, list[str]], int]:
@@ -133,7 +143,7 @@ def _chosen(files: Sequence[str], rows: Rows) -> list[str]:
 
 def _pictures(root: Path, files: Sequence[str], settings: DataSettings) -> Pictures:
     names = [os.path.join(root, file) for file in files]
-    return Pictures(names, lambda index: Path(names[index]), settings.largest_megapixels)
+    return Pictures(names, lambda index: Path(names[index]), settings.largest_megapixels, fitting_of(settings))
 
 
 def _identity(root: Path, files: Sequence[str]) -> str:

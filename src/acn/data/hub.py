@@ -10,6 +10,7 @@ import numpy as np
 from acn.config import DataSettings
 from acn.data.collection import Images, Source
 from acn.data.decoded import Rows, decode_splits
+from acn.data.fitting import fitting_of
 from acn.data.labels import Labels
 from acn.data.palette import ALL_BYTES
 from acn.data.pictures import Pictures
@@ -31,9 +32,7 @@ def read_hub(name: str, settings: DataSettings | None = None) -> Source:
     settings = settings or DataSettings()
     splits = _by_split(name, _load(name))
     images, labels = _columns(name, splits["train"])
-    pictures = {
-        split: _pictures(f"{name} {split}", rows, images, settings.largest_megapixels) for split, rows in splits.items()
-    }
+    pictures = {split: _pictures(f"{name} {split}", rows, images, settings) for split, rows in splits.items()}
 
     def identity_of(split: str, kept: Rows) -> str:
         skipped = sorted(set(range(len(splits[split]))) - set(kept))
@@ -60,9 +59,7 @@ def unread_hub(name: str, settings: DataSettings) -> Unread:
     """
     splits = _by_split(name, _load(name))
     images, column = _columns(name, splits["train"])
-    pictures = {
-        split: _pictures(f"{name} {split}", rows, images, settings.largest_megapixels) for split, rows in splits.items()
-    }
+    pictures = {split: _pictures(f"{name} {split}", rows, images, settings) for split, rows in splits.items()}
     if column is None:
         return Unread(name, pictures, {})
     found = {split: _labels(list(rows[column])) for split, rows in splits.items()}
@@ -119,7 +116,7 @@ def _columns(name: str, rows: Any) -> tuple[str, str | None]:  # noqa: ANN401 - 
     return images[0], labels[0] if labels else None
 
 
-def _pictures(what: str, rows: Any, column: str, largest_megapixels: float) -> Pictures:  # noqa: ANN401 - as above
+def _pictures(what: str, rows: Any, column: str, settings: DataSettings) -> Pictures:  # noqa: ANN401 - as above
     import datasets
 
     encoded = rows.select_columns([column]).cast_column(column, datasets.Image(decode=False))
@@ -130,4 +127,5 @@ def _pictures(what: str, rows: Any, column: str, largest_megapixels: float) -> P
             raise DataError(f"expected an image in {what} {index}, found none; use a dataset without gaps")
         return BytesIO(found["bytes"]) if found["bytes"] is not None else Path(found["path"])
 
-    return Pictures([f"{what} {index}" for index in range(len(encoded))], fetch, largest_megapixels)
+    names = [f"{what} {index}" for index in range(len(encoded))]
+    return Pictures(names, fetch, settings.largest_megapixels, fitting_of(settings))

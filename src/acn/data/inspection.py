@@ -11,6 +11,7 @@ from acn.config import DataSettings
 from acn.data.assembly import binarized
 from acn.data.collection import Images
 from acn.data.duplicates import Copies, Digests
+from acn.data.fitting import fitting_of
 from acn.data.formats import DamagedImageError
 from acn.data.looks import Look, Part, parts_of
 from acn.data.palette import Bytes, palette_of
@@ -63,7 +64,8 @@ class Inspection:
             raise self.problems[0]
         palette = palette_of(self.values)
         shapes = {
-            split: (found.images, *next(iter(found.sizes)), self.channels) for split, found in self.splits.items()
+            split: (found.images, *(settings.size or next(iter(found.sizes))), self.channels)
+            for split, found in self.splits.items()
         }
         black = {split: Images(np.broadcast_to(np.uint8(0), shape), palette) for split, shape in shapes.items()}
         return binarized(complete_splits(black, settings), settings)
@@ -99,7 +101,7 @@ def inspect(settings: DataSettings, stage: Stage) -> Inspection:
         MissingExtraError: the source needs a library that is not installed.
     """
     source = open_unread(settings)
-    parts = parts_of(source)
+    parts = parts_of(source, fitting_of(settings))
     seen = _Pass(parts)
     advance = stage("looking at images", sum(part.count for part in parts.values()))
     for split, part in parts.items():
@@ -113,7 +115,7 @@ def inspect(settings: DataSettings, stage: Stage) -> Inspection:
         channels=seen.channels,
         damaged={name: error.reason for name, error in seen.damaged.items()},
         copies=seen.digests.copies([part.name_of for part in parts.values()]),
-        problems=seen.problems(skip_damaged=settings.skip_damaged),
+        problems=seen.problems(skip_damaged=settings.skip_damaged, fitted=settings.fitted),
     )
 
 
@@ -161,11 +163,11 @@ class _Pass:
             named = part.name_of(row), size
             self.first, self.another = (self.first, named) if self.first else (named, None)
 
-    def problems(self, *, skip_damaged: bool) -> list[DataError]:
+    def problems(self, *, skip_damaged: bool, fitted: bool) -> list[DataError]:
         found = [*self.refused]
         if self.damaged and not skip_damaged:
             found.append(all_damaged(list(self.damaged.values()), self.looked))
-        if self.first is not None and self.another is not None:
+        if not fitted and self.first is not None and self.another is not None:
             found.append(
                 sizes_differ(*((name, (width, height)) for name, (height, width) in (self.first, self.another)))
             )

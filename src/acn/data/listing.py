@@ -46,6 +46,12 @@ def list_images(root: Path) -> Listing:
     return Listing(sorted(found), count(left_out))
 
 
+def is_image(path: Path) -> bool:
+    """Whether a file is an image, by its suffix or, without one, by its first bytes."""
+    suffix = suffix_of(path.name)
+    return suffix in suffixes() if suffix else _is_image(str(path))
+
+
 def _but(left_out: list[str]) -> str:
     return f" among {counted(len(left_out), 'file')}" if left_out else ""
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acn.data.collection import Images, Source
+from acn.data.fitting import Fitting
 from acn.data.formats import DamagedImageError
 from acn.data.labels import Labels
 from acn.data.originals import conversions, pixels_of_original, read_original
@@ -29,8 +30,9 @@ SLICE = 1 << 20  # pixels whose values are noted at once: as indices they take e
 class Look:
     """What is kept of one image.
 
-    `height`, `width`: when upright. `kind`: format and mode of a file. `converted`: as `Reading` counts it. `values`:
-    bool [256], which values its pixels have. `digest`: equal for equal pixels, also where one is grey in colour.
+    `height`, `width`: when upright, before it is fitted. `kind`: format and mode of a file. `converted`: as `Reading`
+    counts it. `values`: bool [256], which values its pixels have when it is fitted. `digest`: equal for equal pixels,
+    also where one is grey in colour.
     """
 
     height: int
@@ -56,8 +58,8 @@ class Part:
     label_names: tuple[str, ...] | None
 
 
-def parts_of(source: Source | Unread) -> dict[str, Part]:
-    """Return the splits of a source, to look at."""
+def parts_of(source: Source | Unread, fitting: Fitting | None = None) -> dict[str, Part]:
+    """Return the splits of a source, to look at as they are, and as training sees them when they are fitted."""
     if isinstance(source, Unread):
         return {
             split: Part(
@@ -70,18 +72,20 @@ def parts_of(source: Source | Unread) -> dict[str, Part]:
             for split, pictures in source.pictures.items()
         }
     return {
-        split: Part(len(images), _naming(split, images), _array(images), images.labels, images.label_names)
+        split: Part(len(images), _naming(split, images), _array(images, fitting), images.labels, images.label_names)
         for split, images in source.splits.items()
     }
 
 
-def look_at(pixels: Bytes, kind: str, converted: tuple[str, ...] = ()) -> Look:
+def look_at(pixels: Bytes, kind: str, converted: tuple[str, ...] = (), fitting: Fitting | None = None) -> Look:
     """Keep a few bytes of pixels uint8 [H, W, C]."""
     height, width, channels = pixels.shape
     grey = channels == 3 and bool((pixels[..., 1:] == pixels[..., :1]).all())
     shown = np.ascontiguousarray(pixels[..., :1] if grey else pixels)
     values = np.zeros(256, dtype=np.bool_)
-    flat = shown.reshape(-1)
+    flat = (shown if fitting is None else fitting(shown)).reshape(-1)
+    if fitting is not None and fitting.changes(shown):
+        converted = (*converted, fitting.words)
     for start in range(0, len(flat), SLICE):
         values[flat[start : start + SLICE]] = True
     digest = hashlib.blake2b(f"{shown.shape}".encode(), digest_size=DIGEST_BYTES)
@@ -99,15 +103,15 @@ def _file(pictures: Pictures, index: int) -> Look | DataError:
     except DataError as error:
         return error.with_traceback(None)
     kind = f"{original.format} {original.mode}" + (" of 16 bits" if original.deep else "")
-    return look_at(pixels_of_original(original), kind, conversions(original))
+    return look_at(pixels_of_original(original), kind, conversions(original), pictures.fitting)
 
 
-def _array(images: Images) -> Iterator[Look]:
+def _array(images: Images, fitting: Fitting | None) -> Iterator[Look]:
     kind = "grey" if images.shape.channels == 1 else "colour"
     step = chunk_rows(images.pixels[0].size)
     for start in range(0, len(images), step):
         for pixels in images.values(range(start, min(start + step, len(images)))):
-            yield look_at(pixels, kind)
+            yield look_at(pixels, kind, fitting=fitting)
 
 
 def _naming(split: str, images: Images) -> Callable[[int], str]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from acn.data.split_names import NAMES
 from acn.errors import DataError
 
-UNSPLIT = (("images", "labels"), ("x", "y"))
+UNSPLIT = (("images", "labels"), ("x", "y"), ("data", "target"), ("arr_0", "arr_1"))
 
 
 class Keys(NamedTuple):
@@ -18,7 +18,7 @@ class Keys(NamedTuple):
 
 
 def find_keys(names: Iterable[str], where: str) -> dict[str, Keys]:
-    """Find each split's arrays by name, in any case: `train_images`, `x_train`, `images`, `x`, or one of any name.
+    """Find each split's arrays by name, in any case: `train_images`, `x_train`, one of `UNSPLIT`, or one of any name.
 
     Raises:
         DataError: no training images are among `names`, or a split comes twice; `where` names the archive.
@@ -45,7 +45,7 @@ def find_keys(names: Iterable[str], where: str) -> dict[str, Keys]:
     found = found or _unsplit(known)
     if "train" not in found:
         raise DataError(
-            f"{where}: expected an array train_images, x_train, images or x, or one array only, "
+            f"{where}: expected an array train_images, x_train, images, x, data or arr_0, or one array only, "
             f"found {', '.join(sorted(known.values())) or 'no arrays'}; rename the training images to train_images"
         )
     return found

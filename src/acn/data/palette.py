@@ -72,6 +72,19 @@ def to_levels(values: Bytes, table: NDArray[np.int16], name_of: Callable[[int], 
     return levels.astype(np.uint8)
 
 
+def nearest_values(image: Bytes, palette: Bytes) -> Bytes:
+    """Pixel values of one image, uint8 of any shape, in the palette: as they are where it has all of them.
+
+    Else white becomes its largest value, and every pixel the nearest one; two levels are a threshold at half.
+    """
+    if (level_table(palette)[image] >= 0).all():
+        return image
+    scaled = np.rint(np.arange(256) * (int(palette[-1]) / 255))
+    nearest = np.abs(scaled[:, None] - palette.astype(np.int64)).argmin(1)  # [256]
+    values: Bytes = palette[nearest][image]
+    return values
+
+
 def to_values(levels: Tensor, palette: Bytes) -> Bytes:
     """Pixel values uint8 [B, H, W, C] of level indices [B, C, H, W] of any integer type: undoes `Images.batch`."""
     return np.ascontiguousarray(palette[levels.cpu().numpy().transpose(0, 2, 3, 1)])

@@ -18,6 +18,7 @@ from PIL import Image
 from acn.config import LARGEST_MEGAPIXELS
 from acn.data.ahead import reading_threads
 from acn.data.arrays import to_channels
+from acn.data.fitting import Fitting, size_that_serves
 from acn.data.formats import DamagedImageError, opened
 from acn.data.originals import conversions, orientation_of, pixels_of_original, read_original
 from acn.data.palette import Bytes
@@ -40,11 +41,15 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Pictures:
-    """Encoded images: what a user calls each, where to read it, and how many million pixels it may have."""
+    """Encoded images: what a user calls each, and where to read it.
+
+    `largest_megapixels`: how many million pixels each may have. `fitting`: gives them one size, None leaves them alone.
+    """
 
     names: Sequence[str]
     fetch: Callable[[int], Path | BytesIO]
     largest_megapixels: float = LARGEST_MEGAPIXELS
+    fitting: Fitting | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -55,10 +60,10 @@ class Pictures:
 
 
 def join(parts: Sequence[Pictures]) -> Pictures:
-    """Return the pictures of all parts in turn, under the limit of the first."""
+    """Return the pictures of all parts in turn, under the limit and the fitting of the first."""
     places = [(part, row) for part in parts for row in range(len(part))]
     names = [part.names[row] for part, row in places]
-    return Pictures(names, lambda index: places[index][0].fetch(places[index][1]), parts[0].largest_megapixels)
+    return replace(parts[0], names=names, fetch=lambda index: places[index][0].fetch(places[index][1]))
 
 
 def read_picture(source: Path | BytesIO, name: str, largest_megapixels: float) -> tuple[Bytes, tuple[str, ...]]:
@@ -75,22 +80,24 @@ def read_picture(source: Path | BytesIO, name: str, largest_megapixels: float) -
 def survey(pictures: Pictures) -> tuple[int, int, int]:
     """Height, width and channels of all pictures, from their headers; one colour picture makes all of them colour.
 
+    Pictures that are fitted have the size of the fitting, others must all have one.
+
     A file whose palette holds greys alone is grey. One in colour is in colour, even if all of its pixels are grey.
 
     Raises:
         DamagedImageError: a file is no image, or a damaged one.
-        DataError: a file has too many pixels, or differs in size from the first.
+        DataError: a file has too many pixels, or differs in size from the first and is not fitted.
     """
-    channels = 1
+    channels, fitting = 1, pictures.fitting
     first: tuple[int, int] | None = None
     for index, (size, found) in enumerate(each(pictures, _header)):
         first = first or size
-        if size != first:
+        if size != first and fitting is None:
             raise sizes_differ((pictures.names[0], first), (pictures.names[index], size))
         channels = max(channels, found)
     if first is None:
         raise DataError("expected at least one image, found none; add images")
-    return first[1], first[0], channels
+    return (first[1], first[0], channels) if fitting is None else (fitting.height, fitting.width, channels)
 
 
 def sizes_differ(*found: tuple[str, tuple[int, int]]) -> DataError:
@@ -98,7 +105,7 @@ def sizes_differ(*found: tuple[str, tuple[int, int]]) -> DataError:
     (name, size), (other, another) = found
     return DataError(
         f"expected images of one size, found {size[0]}x{size[1]} pixels in {name} and {another[0]}x{another[1]} in "
-        f"{other}; resize or crop them to one size"
+        f"{other}; give them one size, for instance by {size_that_serves(*size, *another)}"
     )
 
 
@@ -117,11 +124,14 @@ def decode(
         DamagedImageError: a file is damaged.
     """
     converted = Counter() if converted is None else converted
-    return gather(f"{READER} {identity}", (len(pictures), *shape), _chunks(pictures, shape, converted), converted)
+    known_by = f"{READER} {identity}" + (f" {pictures.fitting}" if pictures.fitting else "")
+    return gather(known_by, (len(pictures), *shape), _chunks(pictures, shape, converted), converted)
 
 
 def pixels_of(pictures: Pictures, index: int, shape: tuple[int, int, int]) -> tuple[Bytes, tuple[str, ...]]:
     """Pixels uint8 of `shape` [H, W, C] of one picture, grey ones in colour where C is 3, and what was done to it.
+
+    It is fitted if pictures are.
 
     Raises:
         DamagedImageError: it is damaged.
@@ -130,11 +140,13 @@ def pixels_of(pictures: Pictures, index: int, shape: tuple[int, int, int]) -> tu
     name = pictures.names[index]
     # Read at once: Pillow takes a sixth longer for a small file that it reads piece by piece.
     pixels, converted = read_picture(BytesIO(source_of(pictures, index)), name, pictures.largest_megapixels)
+    if pictures.fitting is not None and pictures.fitting.changes(pixels):
+        pixels, converted = pictures.fitting(pixels), (*converted, pictures.fitting.words)
     height, width, channels = shape
     if pixels.shape[:2] != (height, width):
         raise DataError(
             f"expected images of {width}x{height} pixels, found {pixels.shape[1]}x{pixels.shape[0]} in {name}; "
-            "resize or crop it"
+            "resize it, or fit it by --fit crop"
         )
     return to_channels(pixels, channels, name), converted
 

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,20 +12,28 @@ import numpy as np
 from acn.config import DataSettings, ImageShape
 from acn.data.assembly import assemble
 from acn.data.collection import Collection, Images, Source
+from acn.data.fitting import Fitting, fit_all, fitting_of
 from acn.data.folder import list_folder, read_folder, unread_folder
 from acn.data.hub import read_hub, unread_hub
+from acn.data.listing import is_image
+from acn.data.npy import read_npy
 from acn.data.npz import read_npz
 from acn.data.order import spread
 from acn.data.palette import ALL_BYTES, Bytes
 from acn.data.published.table import BY_ARCHIVE
 from acn.data.reading import Reading
+from acn.data.standard_input import NAME as STANDARD_INPUT
+from acn.data.standard_input import standard_input
 from acn.data.undecoded import ImageFiles
 from acn.data.unread import Unread
 from acn.errors import DataError, MissingExtraError
 
 # Images by which the unconditional prior's size is chosen where nothing is held out.
 WHOLE_SAMPLE = 2000
-KINDS = "SOURCE may be digits, an .npz file, a folder of images, or hub:OWNER/NAME"
+KINDS = (
+    "SOURCE may be digits, an .npz or .npy file, a folder of images, an image, - for the standard input, or "
+    "hub:OWNER/NAME"
+)
 
 Found = TypeVar("Found", Source, Unread)
 
@@ -73,7 +82,20 @@ def open_source(settings: DataSettings) -> Source:
         DataError: there is no such source, or its images or labels are not usable.
         MissingExtraError: the source needs a library that is not installed.
     """
-    return _open(settings, read_folder, read_hub)
+    source, fitting = _open(settings, read_folder, read_hub), fitting_of(settings)
+    return source if fitting is None else _fitted(source, fitting, settings.source)
+
+
+def _fitted(source: Source, fitting: Fitting, place: str) -> Source:
+    """Give arrays of images the size that files were given when they were decoded."""
+    path = _existing(place)
+    state = f"{path} {path.stat().st_mtime_ns}" if path is not None else place
+    splits = {
+        name: replace(images, pixels=fit_all(images.pixels, fitting, f"{state} {name}"))
+        for name, images in source.splits.items()
+    }
+    count = sum(len(images) for images in source.splits.values() if fitting.changes(images.pixels[0]))
+    return source._replace(splits=splits, reading=source.reading + Reading({fitting.words: count} if count else {}))
 
 
 def open_unread(settings: DataSettings) -> Source | Unread:
@@ -104,11 +126,14 @@ def _open(
         raise DataError(
             f"there is no file or folder {source!r}; looked for {looked}; {remedy} (or one in the folder ACN_DATA)"
         )
-    if path.is_dir():
+    if path.is_dir() or is_image(path):
         return folder(path, settings)
+    if path.suffix.lower() == ".npy":
+        return Source(path.stem, read_npy(path))
     if path.suffix.lower() == ".npz":
         return Source(path.stem, read_npz(path))
-    raise DataError(f"expected a source of images, found the file {path}; {KINDS}")
+    where = "something else on the standard input" if source == STANDARD_INPUT else f"the file {path}"
+    raise DataError(f"expected a source of images, found {where}; {KINDS}")
 
 
 def open_files(
@@ -117,24 +142,25 @@ def open_files(
     """Return the splits of a folder without decoding an image, to be read as `shape` through `palette`.
 
     The `Reading` beside them says what is known by then; that of each split grows as its images are read. None where
-    the source is no folder; then `open_source` says what it is.
+    the source is neither a folder nor an image file; then `open_source` says what it is.
 
     Raises:
         DataError: the folder has no images, or images beside its split folders.
     """
-    path = folder_of(settings.source)
+    path = place_of_files(settings.source)
     return list_folder(path, shape, palette, settings) if path is not None else None
 
 
-def folder_of(source: str) -> Path | None:
-    """Return the folder that `source` names, None where it is anything else."""
+def place_of_files(source: str) -> Path | None:
+    """Return the folder, or the one image file, that `source` names, None where it is anything else."""
     path = None if source == "digits" or source.startswith("hub:") else _existing(source)
-    return path if path is not None and path.is_dir() else None
+    return path if path is not None and (path.is_dir() or is_image(path)) else None
 
 
 def located(source: str) -> str | None:
     """Return the absolute path of `source`; None where it is no file and no folder."""
-    path = None if source == "digits" or source.startswith("hub:") else _existing(source)
+    kept = source not in ("digits", STANDARD_INPUT) and not source.startswith("hub:")
+    path = _existing(source) if kept else None
     return None if path is None else str(path.absolute())
 
 
@@ -146,6 +172,8 @@ def _hub_or_typo(source: str, settings: DataSettings, hub: Callable[[str, DataSe
 
 
 def _existing(source: str) -> Path | None:
+    if source == STANDARD_INPUT:
+        return standard_input()
     return next((path for path in _candidates(source) if os.path.exists(path)), None)
 
 

@@ -13,7 +13,7 @@ from acn.config import ImageShape
 from acn.data.collection import Indices
 from acn.data.formats import DamagedImageError
 from acn.data.labels import Labels
-from acn.data.palette import Bytes, level_table, to_levels
+from acn.data.palette import Bytes, level_table, nearest_values, to_levels
 from acn.data.pictures import Pictures, all_damaged, find_damaged, pixels_of, source_of
 from acn.data.reading import Reading, count
 
@@ -66,9 +66,12 @@ class ImageFiles:
         """Level indices 0 ... L - 1 of the images at `indices` [B], uint8 [B, C, H, W], channels last in memory.
 
         Raises:
-            DataError: see `values`; or a pixel has a value that is not in the palette.
+            DataError: see `values`; or a pixel has a value that is not in the palette, and the images are not fitted.
         """
-        levels = to_levels(self.values(indices), self._table, lambda place: self.files[int(indices[place])])
+        values = self.values(indices)
+        if self.pictures.fitting is not None:
+            values = np.stack([nearest_values(image, self.palette) for image in values])
+        levels = to_levels(values, self._table, lambda place: self.files[int(indices[place])])
         return torch.from_numpy(levels).permute(0, 3, 1, 2)
 
     def png(self, index: int) -> bytes | None:

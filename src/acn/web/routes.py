@@ -173,7 +173,10 @@ class Pages:
         async with self._landing:
             data = await _body(request)
             async with self._decoding:
-                upload = await run_in_threadpool(lambda: read_upload(data, run.shape, run.palette, invert=invert))
+                fit = run.config.data.fit
+                upload = await run_in_threadpool(
+                    lambda: read_upload(data, run.shape, run.palette, fit=fit, invert=invert)
+                )
         code = await opened.studio.encode(upload.levels)
         key = "drop-" + hashlib.sha256(upload.levels.numpy().tobytes()).hexdigest()[:16]
         opened.landed.keep(key, Landed(upload, code))

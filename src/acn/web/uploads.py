@@ -12,13 +12,16 @@ from io import BytesIO
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from acn.config import ImageShape
+from acn.data.fitting import Fitting
 from acn.data.formats import DamagedImageError, TooManyPixelsError, opened, recognised
+from acn.data.palette import level_table, nearest_values
 from acn.data.pictures import read_picture
 from acn.errors import DataError
+from acn.settings import Fit
 
 MOST_BYTES = 16 << 20
 MOST_MEGAPIXELS = 50
@@ -65,14 +68,17 @@ class LandedImages(OrderedDict[str, Landed]):
             self.popitem(last=False)
 
 
-def read_upload(data: bytes, shape: ImageShape, palette: NDArray[np.uint8], *, invert: bool = False) -> Upload:
+def read_upload(
+    data: bytes, shape: ImageShape, palette: NDArray[np.uint8], *, fit: Fit = "crop", invert: bool = False
+) -> Upload:
     """Decode an image file and give it the size, the channels and the pixel values of a collection.
 
     Args:
         data: the bytes of the file.
-        shape: of the collection; an image of other proportions is cropped at its centre, then resized.
+        shape: of the collection.
         palette: values of the collection, `[L]`. Where the image has others, white becomes the largest of them, and
             each pixel the nearest; so two levels are a threshold at half.
+        fit: how an image of another size is fitted, as those of the collection were.
         invert: exchange dark and light first.
 
     Raises:
@@ -82,14 +88,17 @@ def read_upload(data: bytes, shape: ImageShape, palette: NDArray[np.uint8], *, i
     if len(data) > MOST_BYTES:
         raise TooLargeError(f"the file has more than {MOST_BYTES >> 20} MiB; make the image smaller")
     picture, done = _decoded(data, colour=shape.channels == 3)
-    if picture.size != (shape.width, shape.height):
+    pixels, fitting = np.asarray(picture), Fitting(shape.height, shape.width, fit)
+    if fitting.changes(pixels):
         done.append(f"fitted from {picture.width} × {picture.height} to {shape.width} × {shape.height} pixels")
-        picture = ImageOps.fit(picture, (shape.width, shape.height), Image.Resampling.LANCZOS)
-    values = np.asarray(picture).reshape(shape.height, shape.width, shape.channels)
+    values = fitting(pixels.reshape(picture.height, picture.width, shape.channels))
     if invert:
         done.append("dark and light exchanged")
         values = 255 - values
-    levels = _levels(values, palette, done)
+    known = nearest_values(values, palette)
+    if known is not values:
+        done.append("black and white by a threshold" if len(palette) == 2 else f"mapped to {len(palette)} pixel values")
+    levels = level_table(palette)[known].astype(np.uint8)
     return Upload(torch.from_numpy(np.ascontiguousarray(levels.transpose(2, 0, 1))), done)
 
 
@@ -135,12 +144,3 @@ def _too_large(width: int, height: int) -> TooLargeError:
         f"the image has {width:,} × {height:,} pixels; expected at most {MOST_MEGAPIXELS} million in all, and "
         f"{MOST_SIDE:,} on a side; make it smaller"
     )
-
-
-def _levels(values: NDArray[np.uint8], palette: NDArray[np.uint8], done: list[str]) -> NDArray[np.uint8]:
-    if not np.isin(values, palette).all():
-        done.append("black and white by a threshold" if len(palette) == 2 else f"mapped to {len(palette)} pixel values")
-        values = np.rint(values * (int(palette[-1]) / 255)).astype(np.uint8)
-    gaps = np.abs(np.arange(256)[:, None] - palette.astype(np.int64)[None, :])  # [256, L]
-    nearest: NDArray[np.uint8] = gaps.argmin(1).astype(np.uint8)[values]
-    return nearest
