@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from acn.errors import UsageError
 from acn.families import (
     FAMILIES,
+    LOCAL,
     ACNSettings,
     DecoderSettings,
     EncoderSettings,
@@ -132,6 +133,14 @@ class TrainingSettings(Settings):
         1.0, "learning rate of the prior in units of learning_rate; wide layers want less", only=PRIOR, gt=0
     )
     momentum: float = setting(0.9, "of Adam, Adamax and RMSProp; Muon has its own", ge=0, lt=1)
+    pixels: float = setting(
+        1.0,
+        "pixels of each image that a step pays for, drawn afresh at every step: a share up to 1, which is all of them, "
+        "or from 2 on their number",
+        only=LOCAL,
+        gt=0,
+        le=2**40,
+    )
     schedule: Literal["constant", "cosine"] = setting(
         "cosine", "of the learning rate: constant, or a half cosine down to zero at the end"
     )
@@ -158,6 +167,13 @@ class TrainingSettings(Settings):
     )
     checkpoint_seconds: float = setting(60.0, "time between checkpoints", gt=0)
     seed: int = setting(0, "of the weights, the order of images and all draws", ge=0, lt=SEEDS)
+
+    @field_validator("pixels")
+    @classmethod
+    def _pixels_are_a_share_or_a_number(cls, pixels: float) -> float:
+        if pixels > 1 and pixels != int(pixels):
+            raise ValueError("expected a share of at most 1, or a whole number")
+        return pixels
 
     @model_validator(mode="after")
     def _soft_free_bits_have_a_measure(self) -> Self:

@@ -171,7 +171,8 @@ def test_what_is_left_of_a_damaged_archive(work: Path) -> None:
     [
         (("decompress", "kept.acn", "scans"), 2, "exists already"),
         (("decompress", "missing.acn", "out"), 1, "missing.acn could not be read: No such file"),
-        (("info", "scans"), 1, "could not be read: Is a directory"),
+        (("info", "scans"), 1, "scans is a folder, not an archive; give the file that acn compress wrote (acn check"),
+        (("verify", "run"), 1, "run is the folder of a run, not an archive; acn evaluate and acn report describe runs"),
         (("verify", "missing.acn"), 1, "No such file"),
         (("decompress", "kept.acn", "/proc/none/out"), 1, "could not be written"),
         (("compress", "run", "scans"), 2, "expects RUN SOURCE OUT.acn"),

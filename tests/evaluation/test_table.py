@@ -9,7 +9,7 @@ from acn.config import Config, DataSettings
 from acn.data import open_collection
 from acn.data.published.static_mnist import STATIC_MNIST
 from acn.evaluation.figures import FIGURES, figures
-from acn.evaluation.table import cost_table, definitions_note, importance_note, notes, probe_table
+from acn.evaluation.table import code_note, cost_table, definitions_note, importance_note, notes, probe_table
 from acn.provenance import FACTS
 from acn.record import Evaluation
 
@@ -90,8 +90,26 @@ def test_how_it_was_sampled_is_said() -> None:
         "the same draws 78.50 nats."
     )
     assert importance_note(evaluation(nll=None)) is None
-    assert notes(evaluation(nll=None)) == []
-    assert len(notes(on_mnist(**SAMPLED))) == 2
+    assert notes(evaluation(nll=None)) == [code_note(evaluation())]
+    assert len(notes(on_mnist(**SAMPLED))) == 3
+
+
+def test_the_code_is_measured_in_nats_and_bits_under_the_prior_that_is_used() -> None:
+    kls = {"kl_unconditional_own": 13.3, "kl_unconditional_mixture": 9.0, "kl_unconditional_associative": None}
+    taken = "The code takes {} of each image: its KL, prior: {}."
+    own = evaluation(**kls, prior="own")
+    assert code_note(own) == taken.format("13.30 nats = 19.19 bits", "the model's own")
+    mixture = evaluation(**kls, prior="mixture")
+    assert code_note(mixture) == taken.format("9.00 nats = 12.98 bits", "Gaussian mixture")
+    assert code_note(evaluation(**dict.fromkeys(kls))) is None  # no code
+
+
+@pytest.mark.parametrize(("kl", "unused"), [(0.1, False), (0.0999, True), (-0.001, True)])
+def test_an_unused_code_is_named_and_what_to_do(kl: float, unused: bool) -> None:
+    note = code_note(evaluation(kl_unconditional_own=kl, prior="own"))
+    assert note is not None
+    assert ("train with free bits (training.free_nats" in note) == unused
+    assert "-0" not in note
 
 
 @pytest.mark.parametrize("probes", [{}, dict.fromkeys(("codes", "pixels", "pca", "random_encoder"))])

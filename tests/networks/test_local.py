@@ -86,6 +86,37 @@ def test_cached_is_full(size: tuple[int, int], window: str, channels: int, grey:
     torch.testing.assert_close(found, full, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize(
+    ("size", "window"), [((5, 7), "4x2"), ((1, 6), "3x0"), ((6, 1), "1x3"), ((4, 4), "0x0"), ((6, 6), "7x4")]
+)
+def test_single_pixels_are_those_of_the_whole_pass(
+    size: tuple[int, int], window: str, channels: int, grey: bool
+) -> None:
+    for settings in ({}, {"canvas": 0}):
+        decoder = network(size, channels, window=window, grey=grey, **settings)
+        images = torch.randint(3, (4, channels, *size), dtype=torch.uint8)
+        codes = torch.randn(4, CODE_SIZE, dtype=torch.double)
+        places = torch.stack([torch.randperm(size[0] * size[1])[:3] for _ in range(4)])
+        with torch.no_grad():
+            full, some = decoder(images, codes).flatten(2, 3), decoder.at(images, codes, places)
+        expected = torch.stack([whole[:, chosen] for whole, chosen in zip(full, places, strict=True)])
+        torch.testing.assert_close(some, expected, rtol=0, atol=1e-10)
+
+
+def test_single_pixels_do_not_see_the_rest() -> None:
+    """Subpixels outside the windows may be anything."""
+    decoder = network((6, 6), window="3x1")
+    codes, places = torch.randn(1, CODE_SIZE, dtype=torch.double), torch.tensor([[14, 27]])  # (2, 2) and (4, 3)
+    images = torch.zeros(1, 1, 6, 6, dtype=torch.uint8)
+    changed = torch.full_like(images, 2)
+    for row, column in ((2, 2), (4, 3)):
+        changed[0, 0, row - 1, column - 1 : column + 2] = changed[0, 0, row, column - 1] = 0
+    assert torch.equal(decoder.at(images, codes, places), decoder.at(changed, codes, places))
+    assert not torch.equal(decoder.at(images, codes, places), decoder.at(torch.full_like(images, 2), codes, places))
+
+
 def test_without_a_window_pixels_are_independent_given_the_code() -> None:
     decoder = network((3, 4), window="0x0")
     codes = torch.randn(2, CODE_SIZE, dtype=torch.double)

@@ -41,6 +41,13 @@ VARIANTS = {
         *("training.soft_free_bits=true", "training.free_nats=4"),
     ],
     "VLAE, normal prior": ["model.name=vlae", "model.prior=normal", "training.epochs=1", "training.free_nats=4"],
+    "VLAE, a share of the pixels": [
+        *("model.name=vlae", "model.flow.hidden=12", "training.epochs=1", "training.pixels=0.25"),
+    ],
+    "ACN, a number of pixels, dropout": [
+        *("model.decoder.kind=local", "model.decoder.window=5x2", "model.decoder.dropout=0.3", "training.epochs=1"),
+        "training.pixels=10",
+    ],
     "Gated PixelCNN": ["model.name=pixelcnn", "training.epochs=1"],
 }
 

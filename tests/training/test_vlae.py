@@ -32,3 +32,14 @@ def test_from_training_to_samples(bench: Bench, digits: Collection, prior: str, 
     assert np.array_equal(acn.load(tmp_path / "saved").sample(2), model.sample(2))
     with pytest.raises(UsageError, match="an archive needs a model that has a form in exact integers"):
         model.freeze()
+
+
+def test_gamma_of_soft_free_bits_is_logged(bench: Bench) -> None:
+    tiny = ("model.name=vlae", "model.prior=normal", "model.encoder.filters=[4]", "model.encoder.hidden=8")
+    soft = ("training.soft_free_bits=true", "training.free_nats=50")
+    run, state = bench.begin("soft", *tiny, *soft)
+    (row,) = bench.train(run, state, until=20)[1]
+    assert row["gamma"] == pytest.approx(0.9**20)  # the KL stays below 50
+    assert row["gamma"] == float(state.free_weight)
+    hard, state = bench.begin("hard", *tiny)
+    assert all("gamma" not in row for row in bench.train(hard, state, until=20)[1])

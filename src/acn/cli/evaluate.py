@@ -86,7 +86,7 @@ def evaluate_and_show(
 
     from acn.cli.progress import stages
     from acn.evaluation.evaluate import evaluate as compute
-    from acn.evaluation.table import cost_table, importance_note, probe_table
+    from acn.evaluation.table import code_note, cost_table, importance_note, probe_table
     from acn.files import write_atomically
     from acn.runs import CODES, EVALUATION
 
@@ -101,8 +101,9 @@ def evaluate_and_show(
     for table in (cost_table(figures), probe_table(figures)):
         if table is not None:
             console.print(table)
-    if note := importance_note(figures):
-        console.print(note, soft_wrap=True, highlight=False)
+    for note in (code_note(figures), importance_note(figures)):
+        if note:
+            console.print(note, soft_wrap=True, highlight=False)
     console.print(f"Figures: {json or run.path / EVALUATION}", soft_wrap=True)
     if picture.exists():
         console.print(f"Picture of the codes: {json.with_suffix('.png') if json else picture}", soft_wrap=True)

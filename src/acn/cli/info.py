@@ -27,9 +27,16 @@ def contents(file: Path) -> bytes:
         ArchiveError: it cannot be read.
     """
     from acn.errors import ArchiveError
+    from acn.runs import CONFIG
 
     try:
         return file.read_bytes()
+    except IsADirectoryError as error:
+        if (file / CONFIG).exists():
+            known = "the folder of a run, not an archive; acn evaluate and acn report describe runs"
+        else:
+            known = "a folder, not an archive; give the file that acn compress wrote (acn check describes images)"
+        raise ArchiveError(f"{file} is {known}") from error
     except OSError as error:
         raise ArchiveError(f"the archive {file} could not be read: {error.strerror}") from error
 

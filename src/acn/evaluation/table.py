@@ -4,10 +4,22 @@ from itertools import pairwise
 
 from rich.table import Table
 
-from acn.evaluation.figures import BITS_DIGITS, NOTHING, Figure, decimal, figures, papers_images
+from acn.evaluation.figures import (
+    BITS_DIGITS,
+    FIGURES,
+    NOTHING,
+    UNCONDITIONAL,
+    Figure,
+    decimal,
+    figures,
+    papers_images,
+    unconditional_kl,
+)
 from acn.record import Evaluation
+from acn.units import nats_to_bits
 
 Cells = list[list[str]]
+UNUSED = 0.1  # nats: a code that takes less is unused
 
 
 def cost_rows(evaluation: Evaluation) -> list[Figure]:
@@ -53,9 +65,26 @@ def importance_note(evaluation: Evaluation) -> str | None:
     )
 
 
+def code_note(evaluation: Evaluation) -> str | None:
+    """Say how much the code takes, and what to do where that is next to nothing; None where there is no code."""
+    kl = unconditional_kl(evaluation)
+    if kl is None:
+        return None
+    which = "" if evaluation.prior is None else FIGURES[f"{UNCONDITIONAL}{evaluation.prior}"].text
+    prior = which.partition(": ")[2] or "unconditional"
+    taken = max(kl, 0.0)  # an estimate may lie below
+    said = f"The code takes {taken:.2f} nats = {nats_to_bits(taken):.2f} bits of each image: its KL, prior: {prior}."
+    if kl >= UNUSED:
+        return said
+    return (
+        f"{said} Below {UNUSED} nats the code is unused: train with free bits (training.free_nats, the nats that it is "
+        "to take) and a KL that comes in gradually (training.kl_warmup)."
+    )
+
+
 def notes(evaluation: Evaluation) -> list[str]:
     """What is to be said below the table of costs."""
-    found = (definitions_note(evaluation), importance_note(evaluation))
+    found = (definitions_note(evaluation), code_note(evaluation), importance_note(evaluation))
     return [note for note in found if note is not None]
 
 

@@ -42,8 +42,10 @@ def decoder_of(
 
 def autoregressive(decoder: Decoder, codes: Tensor) -> PixelLikelihood:
     """Distribution over images for each of the codes `[B, D]`, subpixel given subpixels before it."""
+    local = decoder if isinstance(decoder, LocalDecoder) else None
     return PixelLikelihood(
         emission=decoder.emission,
         numbers=lambda images: decoder(images, codes),
         generate=lambda draw, progress: generate(decoder, codes, draw, progress),
+        numbers_at=None if local is None else lambda images, places: local.at(images, codes, places),
     )

@@ -6,7 +6,7 @@ One layer reads the window and the canvas rendered from the code, gated residual
 features every function of the window can be had, and nothing else. The paper's decoders are stacks of small masked
 convolutions instead, whose receptive field is the window.
 
-Letters: B batch, C channels, D code size, F filters, H height, W width.
+Letters: B batch, C channels, D code size, F filters, H height, N pixels of each image, P numbers per subpixel, W width.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from acn.networks.arithmetic import Floats
 from acn.networks.blocks import by_column
 from acn.networks.decoder import Conditioned, Decoder, Generation
 from acn.networks.geometry import Window, channel_mask, feature_groups, local_windows
-from acn.networks.windows import WindowConv, mixing, preserve_variance
+from acn.networks.windows import WindowConv, mixing, preserve_variance, windows_at
 
 # Of red, green and blue, as the paper has them.
 GREY = (0.299, 0.587, 0.114)
@@ -69,13 +69,55 @@ class WindowBlock(Conditioned):
 
     def forward(self, scaled: Tensor, given: Tensor) -> Tensor:
         """Features `[B, F, H, W]` of images `[B, C, H, W]`, scaled to -1 ... 1; `given` is what the code adds."""
-        seen, sums = self.seen(scaled), given
-        for layer, read in ((self.above, seen), (self.left, seen), (self.own, scaled)):
+        sums = given
+        for layer, read in self.readers(scaled):
             if layer is not None:
                 sums = layer(read) + sums
-        shape = (*sums.shape[:2], *scaled.shape[2:])
-        mixed: Tensor = self.mix(self.drop(self.arithmetic.gate(sums.expand(shape))))
+        return self.mixed(sums.expand(*sums.shape[:2], *scaled.shape[2:]))
+
+    def at(self, scaled: Tensor, given: Tensor, places: Tensor) -> Tensor:
+        """Features `[B, F, 1, N]` of the pixels at `places` `[B, N]` alone (see `windows_at`), of the same images.
+
+        `given` is what the code adds there, `[B, 2F, 1, 1 or N]`.
+        """
+        cells, (images, count) = WindowCells(self), places.shape
+        sums = given.expand(-1, -1, 1, count).permute(0, 2, 3, 1).flatten(0, 2)
+        shown = (
+            None if layer is None else windows_at(read, layer.window, places).flatten(0, 1)
+            for layer, read in self.readers(scaled)
+        )
+        return self.mixed(cells(sums, *shown).view(images, 1, count, -1).permute(0, 3, 1, 2))
+
+    def readers(self, scaled: Tensor) -> "list[tuple[WindowConv | None, Tensor]]":
+        """The layers for rows above, pixels to the left, the pixel itself; what each reads of images `[B, C, H, W]`."""
+        seen = self.seen(scaled)
+        return [(self.above, seen), (self.left, seen), (self.own, scaled)]
+
+    def mixed(self, sums: Tensor) -> Tensor:
+        """Features `[B, F, ...]` of the gates' inputs `[B, 2F, ...]`."""
+        mixed: Tensor = self.mix(self.drop(self.arithmetic.gate(sums)))
         return mixed
+
+
+class WindowCells:
+    """The layers of a `WindowBlock` at single pixels: the one function of a pixel's window.
+
+    Args:
+        block: whose layers they are.
+    """
+
+    def __init__(self, block: WindowBlock) -> None:
+        self.cells = [None if layer is None else layer.cell() for layer in (block.above, block.left, block.own)]
+
+    def __call__(self, sums: Tensor, above: Tensor | None, left: Tensor | None, own: Tensor | None) -> Tensor:
+        """Add what the window shows of each pixel, `[pixels, taps, C or 1]`, to the gates' inputs `[pixels, 2F]`.
+
+        None is for what the window does not have, or `sums` have already.
+        """
+        for cell, shown in zip(self.cells, (above, left, own), strict=True):
+            if cell is not None and shown is not None:
+                sums = cell(cell.base(sums), shown)
+        return sums
 
 
 class PointBlock(Conditioned):
@@ -116,6 +158,21 @@ class LocalDecoder(Decoder):
             scaled = block(scaled, added)
         return scaled
 
+    def at(self, images: Tensor, codes: Tensor, places: Tensor) -> Tensor:
+        """Numbers `[B, C, N, P]` of the emission at `places` `[B, N]` (row x W + column) alone, as `forward` has them.
+
+        Only the windows of these pixels are read, so that the arithmetic falls with N; the canvas is rendered whole.
+        """
+        canvas = self.picture(codes)
+        if canvas is not None:
+            canvas = windows_at(canvas, Window(1, 1, 0), places).permute(0, 3, 2, 1)
+        window, *points = cast("tuple[WindowBlock, *tuple[PointBlock, ...]]", tuple(self.blocks))
+        given = window.given(codes, canvas)
+        features = window.at(self.scale(images, given), given, places)
+        for point in points:
+            features = point(features, point.given(codes, None))
+        return self.numbers(features).squeeze(2)
+
     def begin(self, codes: Tensor) -> "LocalGeneration":
         """See `Decoder`."""
         return LocalGeneration(self, codes)
@@ -128,8 +185,7 @@ class LocalGeneration(Generation):
         super().__init__(network, codes)
         self.window, *points = cast("tuple[WindowBlock, *tuple[PointBlock, ...]]", tuple(network.blocks))
         self.codes, self.gate = codes, network.arithmetic.gate
-        self.left = None if self.window.left is None else self.window.left.cell()
-        self.own = None if self.window.own is None else self.window.own.cell()
+        self.cells = WindowCells(self.window)
         self.mix = self.window.mix.cell()
         self.points = []
         for block in points:
@@ -152,11 +208,8 @@ class LocalGeneration(Generation):
         self.seen = self.images.new_zeros(len(self.images), self._reach + width, channels)
 
     def _features(self, row: int, column: int) -> Tensor:
-        sums = self.above[column]
-        if self.left is not None:
-            sums = self.left(self.left.base(sums), self.seen[:, column : column + self._reach])
-        if self.own is not None:
-            sums = self.own(self.own.base(sums), self.images[:, :, row, column])
+        left, own = self.seen[:, column : column + self._reach], self.images[:, :, row, column]
+        sums = self.cells(self.above[column], None, left, own)
         features = self.mix(self.mix.base(), self.gate(sums))
         for point, base, mix in self.points:
             features = mix(mix.base(features), self.gate(point(base, features)))

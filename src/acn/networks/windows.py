@@ -42,9 +42,9 @@ class WindowConv(nn.Module):
         return functional.conv2d(padded, self.weight(), self.conv.bias)
 
     def cell(self, outputs: slice = slice(None)) -> "Cell":
-        """The layer at one place, for windows of one row; `outputs` picks some of them."""
-        weight = self.weight()[outputs, :, 0]  # [O, I, columns]
-        return Cell(weight.permute(2, 1, 0).flatten(0, 1).contiguous(), cast(Tensor, self.conv.bias)[outputs])
+        """The layer at one place; `outputs` picks some of them."""
+        weight = self.weight()[outputs].permute(2, 3, 1, 0)  # [rows, columns, I, O]
+        return Cell(weight.flatten(0, 2).contiguous(), cast(Tensor, self.conv.bias)[outputs])
 
 
 def mixing(inputs: int, outputs: int, channels: int, *, twice: bool = False) -> WindowConv:
@@ -62,6 +62,20 @@ def output_layer(inputs: int, channels: int, size: int) -> WindowConv:
     groups = torch.arange(channels).repeat_interleave(size)
     seen = channel_mask(groups, feature_groups(inputs, channels), strict=False)
     return WindowConv(inputs, channels * size, Window(1, 1, 0), seen)
+
+
+def windows_at(features: Tensor, window: Window, places: Tensor) -> Tensor:
+    """What `window` shows of `features` `[B, I, H, W]` at `places` `[B, N]`: `[B, N, taps, I]`, zeros beyond the edges.
+
+    A place is row x W + column; taps run over rows and columns.
+    """
+    padded = functional.pad(features, window.padding)
+    width, wide = features.shape[3], padded.shape[3]
+    rows, columns = (torch.arange(count, device=places.device) for count in (window.rows, window.columns))
+    taps = (rows[:, None] * wide + columns).flatten()
+    cells = (places // width * wide + places % width)[:, :, None] + taps  # [B, N, taps]
+    images = torch.arange(len(places), device=places.device)[:, None, None]
+    return padded.permute(0, 2, 3, 1).flatten(1, 2)[images, cells]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from acn.models import device_of
 from acn.provenance import provenance
 from acn.runs import Run, create_run, held, read_position
 from acn.training.metrics import Metrics
+from acn.training.pixels import draw_places, estimated_cost
 from acn.training.state import TrainingState, new_state, save_state
 from acn.training.step import autocast, rates, training_step
 
@@ -139,18 +140,19 @@ def choose_precision(config: Config, state: TrainingState, images: Images) -> st
         return config.training.precision
     device = device_of(state.model)
     size = len(next(iter(slices(min(config.training.batch, len(images)), images.shape, device))))
-    sample = images.batch(spread(len(images), size)).to(device)
+    rows = torch.from_numpy(spread(len(images), size))
+    sample, places = images.batch(rows).to(device), draw_places(config, images.shape, rows.to(device), 0)
     seconds = {"float32": math.inf, "bfloat16": math.inf}
     for _ in range(4):  # in turns, so that what else the machine does hits both
-        seconds = {name: min(best, _time_pass(state, sample, name)) for name, best in seconds.items()}
+        seconds = {name: min(best, _time_pass(state, sample, places, name)) for name, best in seconds.items()}
     return "bfloat16" if seconds["bfloat16"] * 1.2 < seconds["float32"] else "float32"
 
 
-def _time_pass(state: TrainingState, images: Tensor, precision: str) -> float:
+def _time_pass(state: TrainingState, images: Tensor, places: Tensor | None, precision: str) -> float:
     begin = time.perf_counter()
     with autocast(images.device, precision):
         posterior = state.model.posterior(images)
-        loss = -state.model.likelihood(posterior.mean).log_prob(images).mean()
+        loss = estimated_cost(state.model.likelihood(posterior.mean), images, places).mean()
     gradients = torch.autograd.grad(loss, list(state.model.decoder.parameters()))
     float(gradients[-1].sum())  # waits for the device
     return time.perf_counter() - begin

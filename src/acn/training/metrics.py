@@ -18,7 +18,8 @@ class Metrics:
 
     Keys of a row: `step`, `epoch`, `images` (visited so far), `seconds`, `reconstruction`, `kl`, `total` (nats per
     image), `code_std` (mean over dimensions of the standard deviation of the memory's codes), `staleness`,
-    `gradient_norm`, `learning_rate`, `kl_weight`, `images_per_second`, `search_share` (of the step time).
+    `gradient_norm`, `learning_rate`, `kl_weight`, `images_per_second`, `search_share` (of the step time); with soft
+    free bits also `gamma`, the weight of the KL that they have come to.
 
     Args:
         run: where the rows go. Rows of an earlier sitting that lie beyond `step` are dropped: their steps will be taken
@@ -95,6 +96,7 @@ class Metrics:
             "gradient_norm": _mean(steps["gradient_norm"]),
             "learning_rate": now.learning_rate,
             "kl_weight": now.kl_weight,
+            **({"gamma": float(state.free_weight)} if self.run.config.training.soft_free_bits else {}),
             "images_per_second": sum(steps["images"]) / seconds,
             "search_share": sum(steps["search_seconds"]) / seconds,
         }

@@ -8,6 +8,7 @@ from acn.data import Inspection
 from acn.memory import check_neighbours
 from acn.models import weights_in
 from acn.training.opening import with_fewer_neighbours
+from acn.training.pixels import check_pixels
 from acn.training.state import check_memory
 
 
@@ -44,6 +45,7 @@ def foresee(config: Config, inspection: Inspection, *, lower: bool) -> Prospect:
     """
     splits = inspection.as_trained(config.data)
     count, shape = len(splits["train"]), splits["train"].shape
+    check_pixels(config)
     weights = weights_in(config.model, shape)
     check_memory(weights)
     memory = (with_fewer_neighbours(config, count) if lower else config).memory

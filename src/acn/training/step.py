@@ -21,6 +21,7 @@ from acn.distributions import Cost, kl
 from acn.errors import TrainingError
 from acn.models import Model, device_of
 from acn.training.optimizers import step_if
+from acn.training.pixels import draw_places, estimated_cost
 from acn.training.state import TrainingState
 
 # Of the KL under soft free bits: from here a hundred steps lead back to 1.
@@ -146,8 +147,9 @@ def training_step(
     z = posterior.at(normals(rows, codes.shape[1], "posterior", seed, step).to(codes.dtype))
     cost = kl(posterior, state.model.prior(context), z, nodes=config.training.kl_nodes)
     charged = now.kl_weight * _charged(cost.mean(), state, config)
+    places = draw_places(config, state.model.shape, rows, step)
     with _dropout(state.model, seed, step):
-        paid = _descend(state.model, images, z, cost, charged, precision)
+        paid = _descend(state.model, images, z, cost, charged, precision, places)
     loss = paid.reconstruction.mean() + charged.detach()
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.training.clip or math.inf)
     state.sound = update.sound & loss.isfinite() & norm.isfinite()
@@ -193,10 +195,18 @@ def _average(state: TrainingState, decay: float) -> None:
     torch._foreach_lerp_(averaged, weights, 1 - kept)
 
 
-def _descend(model: Model, images: Tensor, z: Tensor, kl: Tensor, charged: Tensor, precision: str) -> Cost:
+def _descend(
+    model: Model,
+    images: Tensor,
+    z: Tensor,
+    kl: Tensor,
+    charged: Tensor,
+    precision: str,
+    places: Tensor | None = None,
+) -> Cost:
     """Add the gradient of mean(reconstruction) + `charged` to the parameters', and return both costs, detached.
 
-    `charged` `[]` is what the KL `[B]` counts for.
+    `charged` `[]` is what the KL `[B]` counts for; `places` `[B, N]` are the pixels that are paid for, None for all.
 
     The decoder sees as many images at once as fit the memory; what they say about `z` is gathered for the encoder.
     """
@@ -205,7 +215,8 @@ def _descend(model: Model, images: Tensor, z: Tensor, kl: Tensor, charged: Tenso
     for rows in slices(len(images), model.shape, images.device):
         some = slice(rows.start, rows.stop)
         with autocast(images.device, precision):
-            paid = -model.likelihood(gathered[some]).log_prob(images[some])
+            likelihood = model.likelihood(gathered[some])
+            paid = estimated_cost(likelihood, images[some], None if places is None else places[some])
         (paid.sum() / len(images)).backward()
         reconstruction.append(paid.detach())
     if z.requires_grad:  # else there is no encoder
