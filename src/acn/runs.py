@@ -6,6 +6,7 @@
     tensorboard/             the same for TensorBoard
     evaluation.json          the costs of the test split
     codes.png                the first two principal components of its codes
+    likelihood.json          the same under the model's own prior alone, where `acn reproduce` measured that
     prior.safetensors        the fitted unconditional prior, and the codes of the training images
     frozen-IDENTITY.acnm     the model in exact integers, once an archive has been made with it; one for each time it
                              was trained on in between (frozen.acnm in older runs)
@@ -51,7 +52,7 @@ from acn.version import __version__
 CONFIG, CHECKPOINT, METRICS = "config.json", "checkpoint.safetensors", "metrics.jsonl"
 EVENTS, EVALUATION, CODES = "tensorboard", "evaluation.json", "codes.png"
 PRIOR, WEIGHTS, FROZEN = "prior.safetensors", "model.safetensors", "frozen.acnm"
-CARD, LOCK = "README.md", ".lock"
+CARD, LOCK, LIKELIHOOD = "README.md", ".lock", "likelihood.json"
 LARGEST_FIGURE = 1e300  # in the log; what is larger, or no number, is damage
 
 
@@ -313,28 +314,29 @@ def load_priors(run: Run) -> StoredPriors:
     return StoredPriors(mixture, tensors["codes"], chosen_prior(file, facts))
 
 
-def write_figures(run: Run, evaluation: Evaluation) -> None:
-    """Write what `acn.evaluation.evaluate.evaluate` found to the run's `evaluation.json`.
+def write_figures(run: Run, evaluation: Evaluation, name: str = EVALUATION) -> None:
+    """Write what an evaluation found to the run's file `name`.
 
     Raises:
         StorageError: the disk refused.
     """
-    write_text_atomically(run.path / EVALUATION, json.dumps(evaluation.to_json(), indent=2) + "\n")
+    write_text_atomically(run.path / name, json.dumps(evaluation.to_json(), indent=2) + "\n")
 
 
-def read_figures(run: Run) -> Evaluation:
-    """Read what `write_figures` wrote.
+def read_figures(run: Run, name: str = EVALUATION) -> Evaluation:
+    """Read what `write_figures` wrote to the run's file `name`.
 
     Raises:
         RunError: the run was not evaluated yet, or the file is damaged or of another version.
     """
-    file = run.path / EVALUATION
+    file = run.path / name
     if not file.exists():
         raise RunError(f"{run.path} was not evaluated yet: run acn evaluate {run.path} first")
     try:
         return Evaluation.from_json(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, RecursionError) as error:
-        raise RunError(f"{file} is damaged ({error}); delete it, and run acn evaluate {run.path}") from error
+        again = f"run acn evaluate {run.path}" if name == EVALUATION else "run the same command again"
+        raise RunError(f"{file} is damaged ({error}); delete it, and {again}") from error
 
 
 def read_metrics(run: Run) -> list[dict[str, Any]]:

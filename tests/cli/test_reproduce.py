@@ -16,7 +16,7 @@ from acn.training.metrics import Metrics
 from tests.reproduction.conftest import shrink
 from tests.test_runs import holder
 
-FIGURES = {name for name in PARTS if name.startswith("figure")}
+FIGURES = {name for name in PARTS if "figure" in name}
 
 
 def call(folder: Path, *arguments: str) -> int:
@@ -162,6 +162,50 @@ def test_several_seeds_have_a_spread(work: Path, capsys: pytest.CaptureFixture[s
     values = [figures["reconstruction"] for figures in evaluations]
     assert cell["values"] == values
     assert cell["standard_deviation"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
+
+
+def silhouettes(folder: Path) -> None:
+    bits = np.random.default_rng(0).integers(0, 2, (60, 5, 4), dtype=np.uint8)
+    np.savez(folder / "caltech101-silhouettes.npz", images=bits)
+
+
+def test_pages_whose_images_are_not_there_are_left_out(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("ACN_DATA", raising=False)
+    silhouettes(work)
+    assert call(work, "vlae", "--seeds", "1") == 0
+    output = capsys.readouterr().out
+    assert "Left out: vlae-table3; there is no file or folder 'omniglot.npz'" in output
+    assert "make it by acn dataset omniglot" in output
+    assert "Left out: vlae-table1, vlae-figure1, vlae-figure2, vlae-figure3, vlae-figure4; there is no file" in output
+    assert sorted(path.name for path in (work / "results").iterdir()) == ["vlae-table4.json", "vlae-table4.md"]
+    page = (work / "results" / "vlae-table4.md").read_text(encoding="utf-8")
+    assert "Not comparable with published figures, which are of Caltech-101 silhouettes" in page
+    assert "K = 32 codes for each of 500 evenly spaced test images" in page
+
+
+@pytest.mark.parametrize(
+    ("part", "dataset"), [("vlae-table3", "omniglot"), ("vlae", "static-mnist"), ("all", "static")]
+)
+def test_without_any_images_it_is_said_which_command_makes_them(
+    part: str, dataset: str, work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("ACN_DATA", raising=False)
+    assert call(work, part) == 1
+    assert f"make it by acn dataset {dataset}" in refused(capsys)
+
+
+def test_a_likelihood_that_was_sampled_otherwise_is_sampled_again(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ACN_DATA", raising=False)
+    silhouettes(work)
+    assert call(work, "vlae-table4", "--seeds", "1") == 0
+    file = work / "runs" / "reproduce-cpu" / "vlae-caltech-0" / "likelihood.json"
+    first = json.loads(file.read_text())
+    file.write_text(json.dumps(first | {"importance": first["importance"] | {"samples": 5}, "nll": 1.0}))
+    assert call(work, "vlae-table4", "--seeds", "1") == 0
+    again = json.loads(file.read_text())
+    assert (again["nll"], again["importance"]) == (first["nll"], first["importance"])
 
 
 def interrupt_at(step: int) -> Callable[..., None]:

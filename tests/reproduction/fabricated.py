@@ -49,7 +49,7 @@ def result(variant: str, seed: int = 0, *, fingerprint: str = "other", **changes
         **(NEIGHBOUR_KLS if name == "acn" else {}),
         "kl_unconditional_mixture": None if name == "pixelcnn" else 10.0,
         "kl_unconditional_associative": 9.5 if name == "acn" else None,
-        "kl_unconditional_own": 11.0 if name in ("vae", "pixelvae") else None,
+        "kl_unconditional_own": 11.0 if name in ("vae", "pixelvae", "vlae") else None,
         "kl_unconditional_mixture_standard_error": 0.01,
         "kl_unconditional_associative_standard_error": 0.02,
     }

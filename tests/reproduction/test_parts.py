@@ -11,11 +11,15 @@ from tests.reproduction.fabricated import material, result
 def test_all_is_everything_and_ablations_their_share() -> None:
     assert list(parts_named("all")) == list(PARTS)
     assert set(parts_named("ablations")) == {name for name in PARTS if name.startswith("ablation-")}
+    assert set(parts_named("vlae")) == {name for name in PARTS if name.startswith("vlae-")}
     assert list(parts_named("table2")) == ["table2"]
     assert {variant for part in PARTS.values() for variant in part.variants} == set(VARIANTS)
 
 
-@pytest.mark.parametrize("name", [name for name, part in PARTS.items() if not part.single])  # the others need networks
+# The others need networks.
+@pytest.mark.parametrize(
+    "name", [name for name, part in PARTS.items() if not part.single and not name.startswith("vlae-figure")]
+)
 def test_documents_are_named_after_their_parts(name: str, tmp_path: Path) -> None:
     part = PARTS[name]
     made = part.show(material(*(result(variant) for variant in part.variants), folder=tmp_path))
@@ -41,14 +45,15 @@ def test_pictures_need_all_their_models_and_tables_one() -> None:
     assert not PARTS["table1"].possible({})
     assert not PARTS["ablation-prior"].possible({"acn": [result("acn")]})  # nothing to compare
     assert PARTS["ablation-prior"].possible({"acn": [result("acn")], "width": [result("width")]})
-    assert set(GROUPS) == {"ablations", "all"}
+    assert set(GROUPS) == {"ablations", "vlae", "all"}
 
 
 def test_documents_say_what_is_not_in_them() -> None:
     trainings = Training("vae", "cpu", 0, "x"), Training("k1000", "cpu", 0, "x")
-    one = document_of(PARTS["table1"], material(result("acn")), trainings[:1], trainings[1:])
+    left_out = {trainings[1]: "there are not as many other training images"}
+    one = document_of(PARTS["table1"], material(result("acn")), trainings[:1], left_out)
     assert any("Not trained yet: vae-0." in note for note in one.notes)
     assert any("Left out" in note and "ACN, K = 1000" in note for note in one.notes)
     assert any("32 train, 4 valid, 4 test" in note and "One seed" in note for note in one.notes)
-    two = document_of(PARTS["table1"], material(result("acn"), result("acn", 1)), (), ())
+    two = document_of(PARTS["table1"], material(result("acn"), result("acn", 1)), (), {})
     assert any("sample standard deviation" in note for note in two.notes)

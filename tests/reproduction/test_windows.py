@@ -17,6 +17,7 @@ from acn.progress import Advance
 from acn.record import Evaluation
 from acn.reproduction.windows import draw_windows, seen_by
 from acn.runs import Run
+from tests.reproduction.fabricated import result
 from tests.training.conftest import Bench
 
 TINY = ("model.name=vlae", "model.prior=normal", "model.encoder.filters=[4]", "model.encoder.hidden=8")
@@ -46,7 +47,7 @@ def test_a_picture_of_windows(bench: Bench, tmp_path: Path) -> None:
         return heard.append
 
     originals = bench.collection.test.batch(range(6))
-    seen = draw_windows([run for run, _ in found], originals, tmp_path / "w.png", device=CPU, stage=stage)
+    seen = draw_windows(found, originals, tmp_path / "w.png", device=CPU, stage=stage)
     assert [(point.window, point.pixels) for point in seen] == [("0x0", 0), ("5x2", 12)]
     assert stages == [("decoding by windows", 12)]
     assert sum(heard) == pytest.approx(12)
@@ -62,7 +63,8 @@ def test_a_picture_of_windows(bench: Bench, tmp_path: Path) -> None:
 
 def test_runs_without_a_window_are_refused(bench: Bench) -> None:
     run, _ = bench.begin("gated")
+    figures = result("vlae").evaluation
     with pytest.raises(UsageError, match="gated has no window"):
-        seen_by(run)
+        seen_by(run, figures)
     with pytest.raises(UsageError, match="needs a run"):
         draw_windows([], torch.zeros(0), Path("x.png"), device=CPU, stage=lambda *_: lambda _: None)

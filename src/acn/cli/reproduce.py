@@ -1,9 +1,9 @@
-"""`acn reproduce`: the paper's tables and figures, and the ablations, from training to the written page."""
+"""`acn reproduce`: the papers' tables and figures, and the ablations, from training to the written page."""
 
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +17,10 @@ from acn.cli.train import train_on
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from acn.data import Collection
     from acn.reproduction.documents import Document
     from acn.reproduction.parts import Part
-    from acn.reproduction.plan import Scale, Training
+    from acn.reproduction.plan import Training
     from acn.reproduction.summary import Found
     from acn.reproduction.trainings import Result, Workshop
 
@@ -31,7 +32,8 @@ def reproduce(
         str,
         typer.Argument(
             metavar="PART",
-            help="table1 ... table3, figure2 ... figure6, decoders, ablations (or one, as ablation-prior), or all.",
+            help="table1 ... table3, figure2 ... figure6, decoders, ablations (or one, as ablation-prior); "
+            "vlae-table1 ... vlae-table4, vlae-ablation, vlae-figure1 ... vlae-figure4, vlae for these; or all.",
             show_default=False,
         ),
     ],
@@ -40,7 +42,7 @@ def reproduce(
     ] = "cpu",
     data: Annotated[
         str | None,
-        typer.Option(metavar="SOURCE", help="Other images. [default: mnist_static.npz]", show_default=False),
+        typer.Option(metavar="SOURCE", help="Other images. [default: those of the paper]", show_default=False),
     ] = None,
     out: Annotated[
         Path | None,
@@ -60,9 +62,10 @@ def reproduce(
         bool, typer.Option("--only-made", help="Train nothing: show the runs that are there.")
     ] = False,
 ) -> None:
-    """Train what a table or figure of the paper needs and is not there yet, and write it. Ctrl-C saves."""
+    """Train what a table or figure of a paper needs and is not there yet, and write it. Ctrl-C saves."""
     from rich.console import Console
 
+    from acn.cli.devices import find_device
     from acn.provenance import provenance
     from acn.reproduction.parts import parts_named, scale_named
 
@@ -72,13 +75,14 @@ def reproduce(
     for option, path in (("--out", pages), ("--runs", folder)):
         _check_folder(option, path)
     to_go_on = shlex.join(["acn", *sys.argv[1:]])
-    source, workshop = _workshop(console, size, data, folder, device, to_go_on)
-    needed = {name: each.trainings(size, seeds, source) for name, each in chosen.items()}
+    shops = _workshops(console, chosen, data, folder, device, to_go_on)
+    chosen = {name: each for name, each in chosen.items() if each.study in shops}
+    needed = {name: each.trainings(size, seeds, data) for name, each in chosen.items()}
     other = ["--data", data] if data else []
     command = shlex.join(["acn", "reproduce", part, "--scale", size, "--seeds", str(seeds), *other])
     # Asked before the first file is written: the files themselves may lie in the repository.
-    made = {"command": command, **provenance(str(workshop.device))}
-    job = _Job(console, workshop, pages, made, only_made, chosen, needed)
+    made = {"command": command, **provenance(str(find_device(device)))}
+    job = _Job(console, shops, pages, made, only_made, chosen, needed)
     try:
         job.make()
     except KeyboardInterrupt:
@@ -91,12 +95,13 @@ def reproduce(
 class _Job:
     """Makes every training once, and every part as soon as the trainings that it needs are there.
 
-    `made`: by which command, code and machine. `parts` and the trainings they need go by name. `results` and `written`
-    grow: None is a training that is not there and not to be made, False a part that had too few of them.
+    `shops`: by study. `made`: by which command, code and machine. `parts` and the trainings they need go by name.
+    `results` and `written` grow: None is a training that is not there and not to be made, False a part that had too few
+    of them.
     """
 
     console: "Console"
-    workshop: "Workshop"
+    shops: "dict[str, Workshop]"
     out: Path
     made: dict[str, object]
     only_made: bool
@@ -107,10 +112,9 @@ class _Job:
 
     @cached_property
     def planned(self) -> "list[Training]":
-        """Every training once, but for those that ask for more neighbours than there are images."""
-        images = len(self.workshop.collection.train)
+        """Every training once, but for those that do not fit the images."""
         distinct = dict.fromkeys(training for trainings in self.needed.values() for training in trainings)
-        return [training for training in distinct if training.fits(images)]
+        return [training for training in distinct if self._unfit(training) is None]
 
     def make(self) -> None:
         """Settle one training after the other, the first that no other process has in hand."""
@@ -128,8 +132,9 @@ class _Job:
         from acn.errors import RunError
 
         if not any(self.written.values()):
+            folder = next(iter(self.shops.values())).folder
             raise RunError(
-                f"nothing was written: {self.workshop.folder} holds no finished training of {part}; "
+                f"nothing was written: {folder} holds no finished training of {part}; "
                 "run the command without --only-made"
             )
 
@@ -138,10 +143,11 @@ class _Job:
         from acn.errors import BusyError
         from acn.runs import held
 
-        result = self.workshop.finished(training)
+        shop = self._shop(training)
+        result = shop.finished(training)
         if result is None and not self.only_made:
             try:
-                with held(self.workshop.folder / training.name):
+                with held(shop.folder / training.name):
                     result = self._trained(training)
             except BusyError:
                 return False
@@ -150,7 +156,7 @@ class _Job:
         return True
 
     def _wait(self, training: "Training") -> None:
-        with self.console.status(f"Another process is at {self.workshop.folder / training.name}"):
+        with self.console.status(f"Another process is at {self._shop(training).folder / training.name}"):
             time.sleep(WAIT_SECONDS)
 
     def _trained(self, training: "Training") -> "Result":
@@ -158,15 +164,15 @@ class _Job:
         from acn.reproduction.plan import VARIANTS
 
         number, text = self.planned.index(training) + 1, VARIANTS[training.variant].text
+        shop = self._shop(training)
         self.console.print(
-            f"training {number} of {len(self.planned)}: {text}, seed {training.seed}, in "
-            f"{self.workshop.folder / training.name}",
+            f"training {number} of {len(self.planned)}: {text}, seed {training.seed}, in {shop.folder / training.name}",
             soft_wrap=True,
             highlight=False,
         )
-        run = self.workshop.done(training)
+        run = shop.done(training)
         with stages(self.console) as stage:
-            return replace(self.workshop, stage=stage).evaluated(training, run)
+            return replace(shop, stage=stage).evaluated(training, run)
 
     def _write_complete(self) -> None:
         """Write the parts whose trainings are settled by now."""
@@ -180,7 +186,7 @@ class _Job:
     def _write(self, name: str, part: "Part") -> bool:
         """Write a part, or say why not."""
         needed = self.needed[name]
-        left_out = [training for training in needed if training not in self.planned]
+        left_out = {training: reason for training in needed if (reason := self._unfit(training)) is not None}
         results = {training: self.results[training] for training in needed if training in self.planned}
         missing = [training for training, result in results.items() if result is None]
         there = [result for result in results.values() if result is not None]
@@ -193,15 +199,22 @@ class _Job:
         self._publish(self._document(part, found, missing, left_out))
         return True
 
+    def _shop(self, training: "Training") -> "Workshop":
+        return self.shops[training.group]
+
+    def _unfit(self, training: "Training") -> str | None:
+        return training.unfit(self._shop(training).collection)
+
     def _document(
-        self, part: "Part", found: "Found", missing: "Sequence[Training]", left_out: "Sequence[Training]"
+        self, part: "Part", found: "Found", missing: "Sequence[Training]", left_out: "Mapping[Training, str]"
     ) -> "Document":
         from acn.cli.progress import stages
         from acn.reproduction.parts import document_of
         from acn.reproduction.summary import Material
 
+        shop = self.shops[part.study]
         with stages(self.console) as stage:
-            material = Material(found, self.workshop.collection, self.out, self.workshop.device, stage)
+            material = Material(found, shop.collection, self.out, shop.device, stage)
             return document_of(part, material, missing, left_out)
 
     def _publish(self, document: "Document") -> None:
@@ -213,27 +226,54 @@ class _Job:
         self.console.print(f"Written: {', '.join(map(str, paths))}", soft_wrap=True, highlight=False)
 
 
-def _workshop(
-    console: "Console", scale: "Scale", data: str | None, folder: Path, device: str, to_go_on: str
-) -> "tuple[str, Workshop]":
-    """Open the images; return where they come from, and the workshop for them."""
+def _workshops(
+    console: "Console", parts: "dict[str, Part]", data: str | None, folder: Path, device: str, to_go_on: str
+) -> "dict[str, Workshop]":
+    """Open the images of each study that some of the `parts` belong to; those are left out whose images are not there.
+
+    Raises:
+        DataError: there are no images for any of them, or they are not usable.
+    """
     from acn.cli.devices import find_device
-    from acn.data import open_collection
-    from acn.recipes import recipe
-    from acn.reproduction.plan import BASES
+    from acn.data.sources import located
+    from acn.errors import DataError
+    from acn.reproduction.studies import STUDIES
     from acn.reproduction.trainings import Workshop
 
-    place, settings = find_device(device), recipe(BASES[scale]).data
-    source = settings.source if data is None else data
+    place = find_device(device)
+    opened: dict[str, Collection] = {}
+    absent: dict[str, DataError] = {}
+    for name in dict.fromkeys(part.study for part in parts.values()):
+        try:
+            opened[name] = _collection(console, STUDIES[name].reading(STUDIES[name].source if data is None else data))
+        except DataError as error:
+            if data is not None or located(STUDIES[name].source) is not None:
+                raise
+            absent[name] = error
+    if not opened:
+        raise next(iter(absent.values()))
+    for name, why in absent.items():
+        left_out = ", ".join(part for part, each in parts.items() if each.study == name)
+        console.print(f"Left out: {left_out}; {why}", soft_wrap=True, highlight=False)
+
+    def workshop(collection: "Collection") -> "Workshop":
+        return Workshop(
+            folder,
+            collection,
+            place,
+            train=lambda run, state: train_on(console, run, collection, state, to_go_on),
+            stage=lambda name, length: lambda count: None,
+        )
+
+    return {name: workshop(collection) for name, collection in opened.items()}
+
+
+def _collection(console: "Console", reading: tuple[str, ...]) -> "Collection":
+    from acn.config import Config, override
+    from acn.data import open_collection
+
     with console.status("Reading images"):
-        collection = open_collection(settings.model_copy(update={"source": source}))
-    return source, Workshop(
-        folder,
-        collection,
-        place,
-        train=lambda run, state: train_on(console, run, collection, state, to_go_on),
-        stage=lambda name, length: lambda count: None,
-    )
+        return open_collection(override(Config(), reading).data)
 
 
 def _check_folder(option: str, path: Path) -> None:

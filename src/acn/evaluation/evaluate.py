@@ -1,6 +1,5 @@
 """The evaluation of a run: every figure of the test split, once, with averaged weights."""
 
-import math
 import time
 
 import torch
@@ -8,13 +7,13 @@ from torch import Tensor
 
 from acn.data import Collection, Images, spread
 from acn.distributions import Posterior
-from acn.errors import TrainingError
 from acn.evaluation.costs import neighbour_kl, posteriors, reconstruction
-from acn.evaluation.figures import UNCONDITIONAL, figures
-from acn.evaluation.importance import Sampling, check_sampled, sampled_likelihood
+from acn.evaluation.figures import UNCONDITIONAL
+from acn.evaluation.importance import Sampling, check_sampled
 from acn.evaluation.mixture import fit_mixture
 from acn.evaluation.plots import plot_codes
 from acn.evaluation.probe import linear_probes
+from acn.evaluation.recording import Values, check_finite, likelihood, mean, mean_and_error, recorded
 from acn.evaluation.unconditional import expected_kl
 from acn.families import PriorName
 from acn.memory import greedy_tour, improve_tour, nearest
@@ -22,7 +21,6 @@ from acn.models import Model
 from acn.models.neighbours import SEARCH_NODES, NeighbourPrior, neighbour_prior
 from acn.models.unconditional import unconditional_priors
 from acn.progress import Stage
-from acn.provenance import provenance
 from acn.record import Evaluation
 from acn.runs import (
     CODES,
@@ -35,9 +33,7 @@ from acn.runs import (
     save_priors,
     write_figures,
 )
-from acn.units import bits_per_dimension, order_nats
-
-Values = dict[str, float]
+from acn.units import order_nats
 
 NEIGHBOURS = (1, 5, 10)
 TOUR_CANDIDATES = 16
@@ -83,9 +79,10 @@ def evaluate(
     values, priors = _costs(run, model, test, found, stage)
     importance = None
     if sampling is not None and priors is not None:
-        sampled, importance = _likelihood(model, priors, test, found["test"], sampling, seed, stage)
+        prior = unconditional_priors(model, priors.mixture, priors.codes)[priors.chosen]
+        sampled, importance = likelihood(model, prior, test, found["test"], sampling, seed, stage)
         values |= sampled
-    _check_finite(values)
+    check_finite(values)
     codes = {name: posterior.mean for name, posterior in found.items()}
     probes = linear_probes(run.config.model, collection, codes, seed, stage)
     if model.code_size:
@@ -98,27 +95,18 @@ def evaluate(
             run.path / CODES,
             title=f"{collection.name}: codes of the test split",
         )
-    evaluation = Evaluation(
-        data=collection.provenance,
-        n_train=len(collection.train),
-        n_test=len(test),
-        values=values,
-        bits=_bits(values, run.shape.dimensions),
-        probes=probes,
+    evaluation = recorded(
+        run,
+        collection,
+        model,
+        values,
+        reached,
+        device=device,
+        seconds=time.monotonic() - begin,
         prior=priors.chosen if priors else None,
-        mixture=_described(priors) if priors else None,
+        priors=priors,
+        probes=probes,
         importance=importance,
-        training={
-            "steps": reached.step,
-            "images_seen": reached.epoch * len(collection.train) + reached.position,
-            "seconds": round(reached.seconds, 1),
-            "commit": run.made.get("commit"),
-        },
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        config=run.config.model_dump(mode="json"),
-        seconds=round(time.monotonic() - begin, 1),
-        seed=seed,
-        made=provenance(str(device)),
     )
     write_figures(run, evaluation)
     return evaluation
@@ -138,7 +126,7 @@ def _fitted(run: Run, model: Model, train: Posterior, valid: Posterior) -> Store
     some = valid.map(lambda tensor: tensor[rows])
     costs: dict[PriorName, float] = {}
     for name, prior in unconditional_priors(model, mixture, train.mean).items():
-        costs[name] = _mean(expected_kl(prior, some, samples=UNCONDITIONAL_SAMPLES, seed=seed)[0])
+        costs[name] = mean(expected_kl(prior, some, samples=UNCONDITIONAL_SAMPLES, seed=seed)[0])
     return StoredPriors(mixture, train.mean, min(costs, key=lambda name: costs[name]))
 
 
@@ -147,46 +135,13 @@ def _costs(
 ) -> tuple[Values, StoredPriors | None]:
     """Every cost of the test split that the model has, and its unconditional priors, where there are codes."""
     paid = reconstruction(model, test, found["test"], run.config.training.seed, stage("reconstruction", len(test)))
-    values = _mean_and_error("reconstruction", paid)
+    values = mean_and_error("reconstruction", paid)
     priors = None
     if model.code_size:
         costs, priors = _code_costs(run, model, found, stage)
         values |= costs
     values |= totals(values, len(test), priors.chosen if priors else None)
     return values, priors
-
-
-def _likelihood(
-    model: Model, priors: StoredPriors, test: Images, posterior: Posterior, sampling: Sampling, seed: int, stage: Stage
-) -> tuple[Values, dict[str, float]]:
-    """The negative log-likelihood under the prior that the run chose; and how it was sampled, beside its bound."""
-    prior = unconditional_priors(model, priors.mixture, priors.codes)[priors.chosen]
-    done = stage("importance samples", sampling.samples * min(sampling.images, len(test)))
-    found = sampled_likelihood(model, prior, test, posterior, sampling, seed=seed, progress=done)
-    facts = {"samples": sampling.samples, "images": len(found.nll), "negative_elbo": _mean(found.negative_elbo)}
-    return _mean_and_error("nll", found.nll), facts
-
-
-def _mean_and_error(key: str, costs: Tensor) -> Values:
-    """The mean of what images cost, and its standard error where there are several."""
-    error = {f"{key}_standard_error": float(costs.std() / math.sqrt(len(costs)))} if len(costs) > 1 else {}
-    return {key: _mean(costs), **error}
-
-
-def _check_finite(values: Values) -> None:
-    for name, value in values.items():
-        if not math.isfinite(value):
-            raise TrainingError(f"{name} of the test split is {value}: the weights are unusable; train again")
-
-
-def _described(priors: StoredPriors) -> dict[str, object]:
-    return {"components": priors.mixture.components, "covariance": priors.mixture.covariance}
-
-
-def _bits(values: Values, dimensions: int) -> Values:
-    """Costs in bits per dimension."""
-    found = [figure.key for figure in figures("nats") if figure.key in values]
-    return {key: bits_per_dimension(values[key], dimensions) for key in found}
 
 
 def totals(values: Values, images: int, prior: str | None) -> Values:
@@ -233,7 +188,7 @@ def _unconditional(
     costs: dict[PriorName, Tensor] = {}
     for name, density in densities.items():
         costs[name], error = expected_kl(density, test, samples=UNCONDITIONAL_SAMPLES, seed=seed)
-        values[f"{UNCONDITIONAL}{name}"] = _mean(costs[name])
+        values[f"{UNCONDITIONAL}{name}"] = mean(costs[name])
         values[f"{UNCONDITIONAL}{name}_standard_error"] = error
         done(1)
     return costs[priors.chosen], values
@@ -245,12 +200,12 @@ def _neighbour_costs(model: Model, posterior: Posterior, unconditional: Tensor, 
     codes = posterior.mean
     count = len(codes)
     if count == 1:  # one image has no neighbour: the tour is the list
-        alone = _mean(unconditional)
+        alone = mean(unconditional)
         return {"kl_tour_greedy": alone, "kl_tour_improved": alone}
     near = nearest(codes, codes, min(max(*NEIGHBOURS, TOUR_CANDIDATES), count - 1), exclude=torch.arange(count))
     reported = near[:, : max(NEIGHBOURS)]
     table = neighbour_kl(prior, reported, stage("nearest neighbours", reported.shape[1]))
-    values = {f"kl_k{k}": _mean(table[:, :k]) for k in NEIGHBOURS}
+    values = {f"kl_k{k}": mean(table[:, :k]) for k in NEIGHBOURS}
     done = stage("tours", 2)
     greedy = greedy_tour(codes)
     done(1)
@@ -268,7 +223,3 @@ def _tour_kl(prior: NeighbourPrior, tour: Tensor, unconditional: Tensor) -> floa
     """Mean KL along a tour; its first image has no neighbour and pays the unconditional KL."""
     edges = prior.kl(tour[:-1], tour[1:])
     return (float(edges.sum()) + float(unconditional[tour[0]])) / len(tour)
-
-
-def _mean(values: Tensor) -> float:
-    return float(values.double().mean())

@@ -21,17 +21,19 @@ UNCONDITIONAL = "kl_unconditional_"  # begins the keys of KLs to priors that kno
 
 @dataclass(frozen=True)
 class Published:
-    """A figure of the literature for binarized MNIST, test split; `at_most`: an upper bound of it.
+    """A figure of the literature, test split; `at_most`: an upper bound of it. `digits`: decimals that are printed.
 
-    All are as Graves, Menick and van den Oord 2018 (arXiv 1804.02476) print them, in Tables 1 to 3.
+    Those here are of binarized MNIST, as Graves, Menick and van den Oord 2018 (arXiv 1804.02476) print them, in Tables
+    1 to 3.
     """
 
     value: float
     source: str = GRAVES
     at_most: bool = False
+    digits: int = 1
 
     def __str__(self) -> str:
-        return f"{'≤ ' if self.at_most else ''}{self.value:.1f}"
+        return f"{'≤ ' if self.at_most else ''}{self.value:.{self.digits}f}"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from acn.evaluation.figures import NOTHING, Published
 from acn.files import write_text_atomically
-from acn.reproduction.plan import BASES, VARIANTS
+from acn.reproduction.plan import VARIANTS
 from acn.reproduction.summary import Found, Spread, measures
 from acn.reproduction.trainings import Result
 
@@ -205,8 +205,8 @@ def origin(result: Result) -> dict[str, Any]:
     return {
         "run": training.name,
         "model": VARIANTS[training.variant].text,
-        "recipe": BASES[training.scale],
-        "settings": list(VARIANTS[training.variant].settings),
+        "recipe": training.base.recipe,
+        "settings": [*training.base.settings, *VARIANTS[training.variant].settings],
         "seed": training.seed,
         **evaluation.training,
         "parameters": evaluation.parameters,

@@ -1,17 +1,20 @@
 """The parts of the reproduction: what each is called, which trainings it needs, and what it writes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from acn.errors import UsageError
-from acn.reproduction import ablations, pictures, tables
+from acn.evaluation.importance import Sampling
+from acn.reproduction import ablations, lossy_pictures, lossy_tables, pictures, tables
 from acn.reproduction.bars import figure2
+from acn.reproduction.chen import ABLATION
 from acn.reproduction.documents import Document
-from acn.reproduction.plan import BASES, VARIANTS, Scale, Training
+from acn.reproduction.plan import VARIANTS, WINDOWS, Training
+from acn.reproduction.studies import STUDIES, Scale
 from acn.reproduction.summary import Found, Material
 
-ABLATION = "ablation-"
+VARIED, VLAE = "ablation-", "vlae-"
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,17 @@ class Part:
     single: bool = False
     least: int = 1
 
-    def trainings(self, scale: Scale, seeds: int, source: str) -> list[Training]:
-        """What it needs, seed by seed, so that an interrupted reproduction has whole tables of fewer seeds."""
+    @property
+    def study(self) -> str:
+        """What all its variants belong to: one of `STUDIES`."""
+        return VARIANTS[self.variants[0]].study
+
+    def trainings(self, scale: Scale, seeds: int, source: str | None) -> list[Training]:
+        """What it needs, seed by seed, so that an interrupted reproduction has whole tables of fewer seeds.
+
+        `source`: of the images; None for those of the study.
+        """
+        source = STUDIES[self.study].source if source is None else source
         return [
             Training(variant, scale, seed, source)
             for seed in range(1 if self.single else seeds)
@@ -53,11 +65,25 @@ PARTS: dict[str, Part] = {
         name: Part(tuple(comparison.rows), partial(ablations.compare, name), least=2)
         for name, comparison in ablations.COMPARISONS.items()
     },
-    f"{ABLATION}tour": Part(("acn",), ablations.tour),
-    f"{ABLATION}unconditional": Part(("acn",), ablations.unconditional),
+    f"{VARIED}tour": Part(("acn",), ablations.tour),
+    f"{VARIED}unconditional": Part(("acn",), ablations.unconditional),
+}
+# Chen et al. 2017; the numbers are those of these pages.
+_SWEEP = ("vlae-factorized", *(f"vlae-{window}" for window in WINDOWS), "vlae")
+PARTS |= {
+    f"{VLAE}table1": Part(("vlae-factorized", "vlae"), partial(lossy_tables.likelihoods, f"{VLAE}table1")),
+    f"{VLAE}table2": Part(tuple(ABLATION), partial(lossy_tables.likelihoods, f"{VLAE}table2")),
+    f"{VLAE}table3": Part(("vlae-omniglot-alone", "vlae-omniglot"), partial(lossy_tables.likelihoods, f"{VLAE}table3")),
+    f"{VLAE}table4": Part(("vlae-caltech-alone", "vlae-caltech"), partial(lossy_tables.likelihoods, f"{VLAE}table4")),
+    f"{VLAE}ablation": Part(tuple(ABLATION), lossy_tables.ablation, least=2),
+    f"{VLAE}figure1": Part(("vlae",), lossy_pictures.reconstructions, single=True),
+    f"{VLAE}figure2": Part(("vlae", "vlae-factorized"), lossy_pictures.samples, single=True),
+    f"{VLAE}figure3": Part(_SWEEP, lossy_pictures.windows, least=2),
+    f"{VLAE}figure4": Part(("vlae-factorized", "vlae"), lossy_pictures.placement, least=2),
 }
 GROUPS: dict[str, tuple[str, ...]] = {
-    "ablations": tuple(name for name in PARTS if name.startswith(ABLATION)),
+    "ablations": tuple(name for name in PARTS if name.startswith(VARIED)),
+    "vlae": tuple(name for name in PARTS if name.startswith(VLAE)),
     "all": tuple(PARTS),
 }
 
@@ -85,37 +111,47 @@ def scale_named(name: str) -> Scale:
     return scales[name]
 
 
-def document_of(part: Part, material: Material, missing: Sequence[Training], left_out: Sequence[Training]) -> Document:
+def document_of(
+    part: Part, material: Material, missing: Sequence[Training], left_out: Mapping[Training, str]
+) -> Document:
     """Make a part and say under it how it was measured, and what is not in it.
 
     Args:
         part: which is possible.
         material: what it is made from.
         missing: trainings that are not there yet.
-        left_out: trainings that ask for more neighbours than there are.
+        left_out: trainings that do not fit the images, and why.
     """
     document = part.show(material)
     return replace(document, notes=(*document.notes, *_circumstances(part, material), *_gaps(missing, left_out)))
 
 
 def _circumstances(part: Part, material: Material) -> list[str]:
-    scale, splits = material.results[0].training.scale, material.collection.splits
+    training, splits = material.results[0].training, material.collection.splits
     counts = ", ".join(f"{len(images):,} {name}" for name, images in splits.items())
-    setting = f"Scale `{scale}`, recipe `{BASES[scale]}`; images: {counts}."
+    setting = f"Scale `{training.scale}`, recipe `{training.base.recipe}`; images: {counts}."
     if part.single:
         return [setting]
     several = any(len(results) > 1 for results in material.found.values())
     spread = (
         "Mean ± sample standard deviation over seeds (n - 1)" if several else "One seed, so that no spread is shown"
     )
-    return [f"{setting} {spread}."]
+    return [f"{setting} {spread}.", *([_sampled(training.sampling)] if training.sampling else [])]
 
 
-def _gaps(missing: Sequence[Training], left_out: Sequence[Training]) -> list[str]:
+def _sampled(sampling: Sampling) -> str:
+    return (
+        f"NLL: by importance sampling, K = {sampling.samples:,} codes for each of {sampling.images:,} evenly spaced "
+        "test images, or of all if there are fewer, under the model's own prior; exact where there is no code. Its "
+        "standard error is over these images, which are the same in all rows; reconstruction, KL and -ELBO are of all."
+    )
+
+
+def _gaps(missing: Sequence[Training], left_out: Mapping[Training, str]) -> list[str]:
     notes = []
     if missing:
         notes.append(f"Not trained yet: {', '.join(training.name for training in missing)}.")
-    if left_out:
-        names = dict.fromkeys(VARIANTS[training.variant].text for training in left_out)
-        notes.append(f"Left out, since there are not as many other training images: {'; '.join(names)}.")
+    for reason in dict.fromkeys(left_out.values()):
+        names = dict.fromkeys(VARIANTS[training.variant].text for training, why in left_out.items() if why == reason)
+        notes.append(f"Left out, since {reason}: {'; '.join(names)}.")
     return notes

@@ -44,10 +44,10 @@ def figure3(material: Material) -> Document:
 
 def figure4(material: Material) -> Document:
     """Several images with the code of each original."""
-    originals = _some(material, ROWS)
-    sampler = _sampler(material, material.found["acn"][0], len(originals) * COPIES)
+    originals = some_images(material, ROWS)
+    sampler = sampler_of(material, material.found["acn"][0], len(originals) * COPIES)
     drawn = sampler.reconstruct(originals, COPIES)
-    _save_rows(material, torch.cat([originals[:, None], drawn], dim=1), "figure4.png")
+    save_rows(material, torch.cat([originals[:, None], drawn], dim=1), "figure4.png")
     return _document(
         material,
         4,
@@ -60,13 +60,13 @@ def figure5(material: Material) -> Document:
     """Samples of an ACN with its unconditional prior above those of the decoder alone."""
     acn, alone = (material.found[variant][0] for variant in ("acn", "pixelcnn"))
     count = SAMPLES[0] * SAMPLES[1]
-    sampler = _sampler(material, acn, count)
+    sampler = sampler_of(material, acn, count)
     codes = draw_codes(sampler.model, load_priors(acn.run), count, sampler.generator, "mixture")
     above = sampler.decode(codes)
-    below = _sampler(material, alone, count).decode(torch.zeros(count, 0))
+    below = sampler_of(material, alone, count).decode(torch.zeros(count, 0))
     parts = [
-        ("ACN, codes from the unconditional prior (Gaussian mixture)", _samples(material, above)),
-        (VARIANTS["pixelcnn"].text, _samples(material, below)),
+        ("ACN, codes from the unconditional prior (Gaussian mixture)", samples_grid(material, above)),
+        (VARIANTS["pixelcnn"].text, samples_grid(material, below)),
     ]
     save_picture(captioned(parts), material.folder / "figure5.png")
     return _document(
@@ -80,9 +80,9 @@ def figure5(material: Material) -> Document:
 
 def figure6(material: Material) -> Document:
     """Chains of associations."""
-    starts = _some(material, CHAINS)
-    sampler = _sampler(material, material.found["acn"][0], len(starts) * STEPS)
-    _save_rows(material, sampler.daydream(starts, STEPS), "figure6.png")
+    starts = some_images(material, CHAINS)
+    sampler = sampler_of(material, material.found["acn"][0], len(starts) * STEPS)
+    save_rows(material, sampler.daydream(starts, STEPS), "figure6.png")
     return _document(
         material,
         6,
@@ -118,24 +118,26 @@ def _document(material: Material, number: int, what: str, text: str) -> Document
     )
 
 
-def _some(material: Material, count: int) -> Tensor:
+def some_images(material: Material, count: int) -> Tensor:
     """At most `count` images of the test split `[B, C, H, W]`, evenly spaced: collections are often sorted by class."""
     test = material.collection.test
     return test.batch(spread(len(test), count))
 
 
-def _sampler(material: Material, result: Result, images: int) -> Sampler:
+def sampler_of(material: Material, result: Result, images: int) -> Sampler:
+    """Open a model that is to draw so many images."""
     model = load_model(result.run).to(material.device)
     generator = torch.Generator().manual_seed(SEED)
     return Sampler(model, generator, progress=material.stage(f"drawing from {result.training.variant}", images))
 
 
-def _samples(material: Material, images: Tensor) -> Picture:
+def samples_grid(material: Material, images: Tensor) -> Picture:
+    """Lay out `SAMPLES` images."""
     pictures = to_pictures(images, material.collection.palette)
     return grid(pictures.reshape(*SAMPLES, *pictures.shape[1:]))
 
 
-def _save_rows(material: Material, images: Tensor, name: str) -> Path:
+def save_rows(material: Material, images: Tensor, name: str) -> Path:
     """Save `[rows, columns, C, H, W]` as a grid whose first column stands apart."""
     path = material.folder / name
     save_picture(grid(to_pictures(images, material.collection.palette), first_column=True), path)

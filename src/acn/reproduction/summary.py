@@ -1,5 +1,6 @@
 """What a part of the reproduction is made from: the evaluations of several seeds, each figure with its spread."""
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +8,9 @@ from pathlib import Path
 
 import torch
 
+from acn.config import DecoderSettings
 from acn.data import Collection
-from acn.evaluation.figures import BITS_DIGITS, FIGURES, Figure, papers_images, unconditional_kl
+from acn.evaluation.figures import BITS_DIGITS, FIGURES, UNCONDITIONAL, Figure, unconditional_kl
 from acn.progress import Stage
 from acn.reproduction.trainings import Result
 from acn.runs import read_metrics
@@ -72,7 +74,13 @@ class Material:
     @property
     def papers(self) -> bool:
         """Whether the images are those of the published figures."""
-        return all(papers_images(result.evaluation) for result in self.results)
+        return all(result.training.study.comparable(result.evaluation.data) for result in self.results)
+
+    @property
+    def difference(self) -> str:
+        """Why the figures are not the published ones."""
+        training = self.results[0].training
+        return training.study.differences[training.scale]
 
     def cells(self, variant: str, keys: Sequence[str]) -> dict[str, Spread | None]:
         """Cells of a variant's row, for some of `measures()`."""
@@ -108,6 +116,32 @@ def _training(key: str) -> Pick:
     return lambda result: float(result.evaluation.training[key])
 
 
+def own_kl(result: Result) -> float | None:
+    """KL to the prior that the model was trained with; a model without a code pays nothing."""
+    if not result.run.config.model.has_codes:
+        return 0.0
+    return result.evaluation.values.get(f"{UNCONDITIONAL}own")
+
+
+def _own_kl_bits(result: Result) -> float | None:
+    kl = own_kl(result)
+    return None if kl is None else kl / math.log(2)
+
+
+def _own_elbo(result: Result) -> float | None:
+    kl = own_kl(result)
+    return None if kl is None else result.evaluation.values["reconstruction"] + kl
+
+
+def window_pixels(result: Result) -> float | None:
+    """How many pixels the window of a local decoder holds; None for other decoders."""
+    decoder = getattr(result.run.config.model, "decoder", None)
+    if not isinstance(decoder, DecoderSettings) or decoder.kind != "local":
+        return None
+    width, rows = decoder.extent
+    return float(width * rows + width // 2)
+
+
 def _rate(result: Result) -> float:
     training = result.evaluation.training
     return float(training["images_seen"] / training["seconds"])
@@ -119,6 +153,11 @@ DERIVED: dict[str, Measure] = {
     "list_bits": Measure("list, bits / dim", bits("list"), BITS_DIGITS),
     "probe": Measure("probe %", accuracy("codes")),
     "staleness": Measure("staleness", staleness),
+    "own_kl": Measure("KL", own_kl),
+    "own_kl_bits": Measure("KL, bits", _own_kl_bits, digits=1),
+    "own_elbo": Measure("-ELBO", _own_elbo),
+    "nll_error": Measure("its standard error", figure("nll_standard_error")),
+    "window": Measure("pixels in the window", window_pixels, digits=0),
     "seconds": Measure("training, s", _training("seconds"), digits=0),
     "images": Measure("images seen", _training("images_seen"), digits=0),
     "rate": Measure("images / s", _rate, digits=0),

@@ -4,7 +4,7 @@ import math
 
 from acn.evaluation.figures import BITS_DIGITS, FIGURES, GRAVES, LIKELIHOODS, Published, figures
 from acn.reproduction.documents import Cell, Column, Document, Row, columns
-from acn.reproduction.plan import DIFFERENCES, VARIANTS
+from acn.reproduction.plan import VARIANTS
 from acn.reproduction.summary import Material, accuracy, bits, figure, over_seeds
 
 TOTALS = ("list", "list_bits", "set", "tour", "tour_restored")
@@ -95,5 +95,8 @@ def _notes(material: Material, table: str, *more: str) -> tuple[str, ...]:
     """What is to be said of the published figures, where there are any."""
     if not material.papers:
         return ()
-    why = DIFFERENCES[material.results[0].training.scale]
-    return (f"Published figures are as {GRAVES} print them in Table {table}; none was measured here.", why, *more)
+    return (
+        f"Published figures are as {GRAVES} print them in Table {table}; none was measured here.",
+        material.difference,
+        *more,
+    )

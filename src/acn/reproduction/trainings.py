@@ -8,10 +8,11 @@ import torch
 
 from acn.data import Collection
 from acn.evaluation.evaluate import evaluate
+from acn.evaluation.own import evaluate_own, is_of
 from acn.progress import Stage
 from acn.record import Evaluation
 from acn.reproduction.plan import Training
-from acn.runs import CONFIG, EVALUATION, Run, open_run, read_figures, read_position
+from acn.runs import CONFIG, EVALUATION, LIKELIHOOD, Run, open_run, read_figures, read_position
 from acn.training.loop import is_trained
 from acn.training.opening import check_same, resume_or_begin
 from acn.training.state import TrainingState
@@ -64,7 +65,7 @@ class Workshop:
         run = self.begun(training)
         if run is None or not is_trained(run, len(self.collection.train)):
             return None
-        evaluation = _evaluation_of_now(run)
+        evaluation = _evaluation_of_now(training, run)
         return None if evaluation is None else Result(training, run, evaluation)
 
     def done(self, training: Training) -> Run:
@@ -86,15 +87,23 @@ class Workshop:
         """Return what was found of a trained run, which is evaluated if that is needed.
 
         Raises:
-            RunError, TrainingError, StorageError: see `acn.evaluation.evaluate.evaluate`.
+            RunError, TrainingError, StorageError: see `acn.evaluation.evaluate.evaluate`, and `evaluate_own`.
         """
-        evaluation = _evaluation_of_now(run) or evaluate(run, self.collection, self.device, self.stage)
-        return Result(training, run, evaluation)
+        return Result(training, run, _evaluation_of_now(training, run) or self._evaluate(training, run))
+
+    def _evaluate(self, training: Training, run: Run) -> Evaluation:
+        if training.sampling is None:
+            return evaluate(run, self.collection, self.device, self.stage)
+        return evaluate_own(run, self.collection, self.device, self.stage, training.sampling)
 
 
-def _evaluation_of_now(run: Run) -> Evaluation | None:
+def _evaluation_of_now(training: Training, run: Run) -> Evaluation | None:
     """Read what was found of a run at its last checkpoint, if it was: any run may be evaluated before its end."""
-    if not (run.path / EVALUATION).exists():
+    sampling = training.sampling
+    name = EVALUATION if sampling is None else LIKELIHOOD
+    if not (run.path / name).exists():
         return None
-    evaluation = read_figures(run)
-    return evaluation if evaluation.training["steps"] == read_position(run).step else None
+    evaluation = read_figures(run, name)
+    if evaluation.training["steps"] != read_position(run).step:
+        return None
+    return evaluation if sampling is None or is_of(evaluation, run, sampling) else None

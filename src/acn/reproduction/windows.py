@@ -18,7 +18,8 @@ from acn.evaluation.figures import unconditional_kl
 from acn.evaluation.plots import PALETTE
 from acn.files import write_atomically, write_text_atomically
 from acn.progress import Stage
-from acn.runs import Run, load_model, read_figures
+from acn.record import Evaluation
+from acn.runs import Run, load_model
 from acn.sampling.draws import Sampler
 from acn.sampling.pictures import Bytes, grid, to_pictures
 from acn.units import nats_to_bits
@@ -49,17 +50,15 @@ class Seen:
         return f"{self.window}: {self.kl:.1f} nats"
 
 
-def seen_by(run: Run) -> Seen:
+def seen_by(run: Run, found: Evaluation) -> Seen:
     """Look up what a run's decoder sees, and what its images cost.
 
     Raises:
         UsageError: its decoder has no window, or it has no code.
-        RunError: it was not evaluated.
     """
     decoder = getattr(run.config.model, "decoder", None)
     if not isinstance(decoder, DecoderSettings) or decoder.kind != "local":
         raise UsageError(f"{run.path} has no window: its decoder is not local; give runs with model.decoder.kind=local")
-    found = read_figures(run)
     kl, values = unconditional_kl(found), found.values
     if kl is None:
         raise UsageError(f"{run.path} has no code, so that a window takes nothing from it; give runs of another model")
@@ -70,14 +69,21 @@ def seen_by(run: Run) -> Seen:
 
 
 def draw_windows(
-    runs: Sequence[Run], originals: Tensor, path: Path, *, device: torch.device, stage: Stage, seed: int = 0
+    runs: Sequence[tuple[Run, Evaluation]],
+    originals: Tensor,
+    path: Path,
+    *,
+    device: torch.device,
+    stage: Stage,
+    seed: int = 0,
 ) -> list[Seen]:
     """Draw KL and cost against the window, above what each run decodes from the codes of the same originals.
 
     The picture goes to `path`, and its numbers beside it, to the same name with the suffix `.csv`.
 
     Args:
-        runs: evaluated, of one collection; they are drawn by the number of pixels that their decoders see.
+        runs: with what was found of each, of one collection; they are drawn by the number of pixels that their decoders
+            see.
         originals: level indices `[B, C, H, W]`, one column each.
         path: of the PNG.
         device: where the networks run.
@@ -89,12 +95,12 @@ def draw_windows(
 
     Raises:
         UsageError: a run has no window or no code; or there is no run.
-        RunError: a run was not evaluated.
+        RunError: a run was not trained.
         StorageError: the disk refused.
     """
     if not runs:
         raise UsageError("a picture of windows needs a run; give one for each window")
-    ordered = sorted(((seen_by(run), run) for run in runs), key=lambda pair: pair[0].pixels)
+    ordered = sorted(((seen_by(run, found), run) for run, found in runs), key=lambda pair: pair[0].pixels)
     seen, drawn = [point for point, _ in ordered], [originals[None]]
     advance = stage("decoding by windows", len(runs) * len(originals))
     for _, run in ordered:

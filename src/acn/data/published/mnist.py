@@ -18,6 +18,8 @@ from acn.progress import Stage
 
 # SHA-256 over pixels and labels of the 60,000 training and 10,000 test images, in their order.
 MNIST = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16"
+# The same over the pixels of the three splits alone, as collections are known.
+DYNAMIC_MNIST = "0a36eb22aee06466185b9cc8ccca77f0efa1ffc8326bab5b352f518ced824d81"
 VALID = 10_000
 MAGIC = {1: 0x0801, 3: 0x0803}  # by the number of axes: bytes
 

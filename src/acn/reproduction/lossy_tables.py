@@ -1,0 +1,55 @@
+"""Tables of Chen et al. 2017, measured here and, on their images, beside their figures. Numbers are of these pages."""
+
+from acn.reproduction.chen import ABLATION, CHEN, LIKELIHOODS
+from acn.reproduction.documents import Cell, Column, Document, Row, columns
+from acn.reproduction.plan import VARIANTS
+from acn.reproduction.summary import Material
+
+SHOWN = ("nll", "nll_error", "own_elbo", "reconstruction", "own_kl")
+COMPARED = (*SHOWN, "images", "seconds")
+PAPERS = (Column("paper_nll", "NLL (published)"), Column("paper_kl", "KL (published)"))
+TEXT = "Nats per image of the test split. NLL is the negative log-likelihood; -ELBO, its bound, is reconstruction + KL."
+
+
+def likelihoods(name: str, material: Material) -> Document:
+    """Lay out what an image costs, below the published likelihoods."""
+    published = LIKELIHOODS[material.results[0].training.group] if material.papers else {}
+    rows = [Row(text, {"nll": cell}, f"published: {cell.source}") for text, cell in published.items()]
+    return Document(
+        name,
+        f"VLAE, Table {name[-1]}: likelihood of {material.collection.name}, test split",
+        TEXT,
+        material.found,
+        columns=columns(SHOWN),
+        rows=(*rows, *(Row(VARIANTS[v].text, dict(material.cells(v, SHOWN))) for v in material.found)),
+        notes=notes(material),
+    )
+
+
+def ablation(material: Material) -> Document:
+    """Lay out what the code and its prior are worth."""
+    rows = []
+    for variant in material.found:
+        nll, kl = ABLATION[variant]
+        papers: dict[str, Cell] = {"paper_nll": nll, "paper_kl": kl} if material.papers else {}
+        rows.append(Row(VARIANTS[variant].text, {**material.cells(variant, COMPARED), **papers}))
+    return Document(
+        "vlae-ablation",
+        f"VLAE, what the code and its prior are worth: {material.collection.name}",
+        f"The local decoder without a code, and with one under the prior N(0, I) or a flow. {TEXT}",
+        material.found,
+        columns=(*columns(COMPARED), *PAPERS),
+        rows=tuple(rows),
+        notes=notes(material),
+    )
+
+
+def notes(material: Material) -> tuple[str, ...]:
+    """What is to be said of the published figures."""
+    study = material.results[0].training.study
+    if not material.papers:
+        return (
+            f"Not comparable with published figures, which are of {study.published.title}: the images are others, or "
+            "are not binarized in the same way.",
+        )
+    return (f"Published figures are as {CHEN} print them; none was measured here.", material.difference)

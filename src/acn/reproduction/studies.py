@@ -1,0 +1,108 @@
+"""The studies: which published images some pages are about, by which recipes, and how likelihoods are found."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from acn.data.published.dataset import Dataset
+from acn.data.published.mnist import DYNAMIC_MNIST
+from acn.data.published.static_mnist import STATIC_MNIST
+from acn.data.published.table import DATASETS
+from acn.evaluation.importance import Sampling
+
+Scale = Literal["cpu", "paper"]
+# Of archives whose every pixel is known here; others are known by their names and by how many images they hold.
+FINGERPRINTS = {"static-mnist": STATIC_MNIST, "dynamic-mnist": DYNAMIC_MNIST}
+# Codes for each image, and images of the test split, at most; at scale paper as many as Chen et al. 2017, and all.
+SAMPLING: dict[Scale, Sampling] = {"cpu": Sampling(32, 500), "paper": Sampling(4096, 10_000)}
+
+
+@dataclass(frozen=True)
+class Base:
+    """What all variants of a study are made from: a recipe, and settings in which all differ from it."""
+
+    recipe: str
+    settings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Study:
+    """What trainings on the same images have in common.
+
+    `dataset`: that of the published figures, by its name in `acn dataset`. `bases`: same data and same number of images
+    seen for all variants of a scale. `differences`: why figures at a scale are not the published ones. `sampling`: of
+    the likelihood under the model's own prior, by scale; None where runs are evaluated like any other. `binarize`:
+    `data.binarize` for the published images.
+    """
+
+    dataset: str
+    bases: Mapping[Scale, Base]
+    differences: Mapping[Scale, str]
+    sampling: Mapping[Scale, Sampling] | None = None
+    binarize: str = "none"
+
+    @property
+    def published(self) -> Dataset:
+        """The dataset of the published figures."""
+        return DATASETS[self.dataset]
+
+    @property
+    def source(self) -> str:
+        """Where the images are, unless others are asked for."""
+        return self.published.file_name
+
+    def reading(self, source: str) -> tuple[str, ...]:
+        """Settings by which the images of `source` are read; those that are not the published ones come as they are."""
+        return (f"data.source={source}", f"data.binarize={self.binarize if self._named(source) else 'none'}")
+
+    def comparable(self, data: Mapping[str, Any]) -> bool:
+        """Whether published figures may stand beside those of the images that `data` describes (see `acn.data`)."""
+        if data.get("binarize", "none") != self.binarize:
+            return False
+        if self.dataset in FINGERPRINTS:
+            return bool(data["fingerprint"] == FINGERPRINTS[self.dataset])
+        found, whole = data["images"], self.published.counts
+        same = (found["test"], sum(found.values())) == (whole["test"], sum(whole.values()))
+        return same and self._named(data["source"])
+
+    def _named(self, source: str) -> bool:
+        return Path(source).name == self.source
+
+
+# Of 71 pixels; the paper's stack of six masked 3x3 convolutions sees 69.
+WINDOW = ("model.decoder.window=13x5",)
+
+
+def _vlae(dataset: str, paper: str, once: tuple[str, ...] = (), binarize: str = "none") -> Study:
+    """A study of Chen et al. 2017; `paper`: the recipe of that scale; `once`: of a training at scale `cpu`."""
+    return Study(
+        dataset,
+        {"cpu": Base("vlae-mnist-small", once), "paper": Base(paper, WINDOW)},
+        {
+            "cpu": "Ours are of smaller networks, which see some 50,000 images; the paper trains until convergence. "
+            "Where the NLL is sampled, more codes would lower it a little: the paper takes 4,096 for each image.",
+            "paper": "Ours are of networks of the paper's sizes, but for a window in place of its small masked "
+            "convolutions, and without weight normalization.",
+        },
+        SAMPLING,
+        binarize,
+    )
+
+
+STUDIES: dict[str, Study] = {
+    "acn": Study(
+        "static-mnist",
+        {"cpu": Base("mnist-small"), "paper": Base("mnist")},
+        {
+            "cpu": "Ours are of smaller networks with another decoder (separable, with a canvas) after a single pass "
+            "through the images; the paper trains until convergence.",
+            "paper": "Ours are of the paper's networks, optimizer and rates, after as many images as are given below; "
+            "the paper trains until convergence.",
+        },
+    ),
+    "static-mnist": _vlae("static-mnist", "vlae-mnist"),
+    "dynamic-mnist": _vlae("dynamic-mnist", "vlae-mnist", binarize="dynamic"),
+    "omniglot": _vlae("omniglot", "vlae-omniglot", ("training.epochs=2",), "dynamic"),
+    "caltech": _vlae("caltech101-silhouettes", "vlae-caltech", ("training.epochs=12",)),
+}

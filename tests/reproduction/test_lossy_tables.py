@@ -1,0 +1,57 @@
+"""Tables and the ablation of Chen et al. 2017, and their published figures."""
+
+from typing import Any
+
+import pytest
+
+from acn.data.published.mnist import DYNAMIC_MNIST
+from acn.data.published.static_mnist import STATIC_MNIST
+from acn.evaluation.figures import Published
+from acn.reproduction.chen import ABLATION, LIKELIHOODS, PLACEMENT
+from acn.reproduction.documents import Document
+from acn.reproduction.lossy_tables import ablation, likelihoods
+from acn.reproduction.plan import VARIANTS
+from acn.reproduction.summary import Material, Spread
+from tests.reproduction.fabricated import material, result
+
+
+def dynamic(*variants: str) -> Material:
+    data = {"source": "dynamic-mnist.npz", "fingerprint": DYNAMIC_MNIST, "binarize": "dynamic"}
+    return material(*(result(variant, data=data, nll=79.0) for variant in variants))
+
+
+def published(document: Document) -> list[float]:
+    return [cell.value for row in document.rows for cell in row.cells.values() if isinstance(cell, Published)]
+
+
+def test_published_rows_stand_beside_the_papers_images() -> None:
+    document = likelihoods("vlae-table2", dynamic(*ABLATION))
+    assert published(document) == [cell.value for cell in LIKELIHOODS["dynamic-mnist"].values()]
+    assert "Chen et al. 2017" in document.notes[0]
+    assert [row.text for row in document.rows[-3:]] == [VARIANTS[variant].text for variant in ABLATION]
+    static = likelihoods("vlae-table1", material(result("vlae", fingerprint=STATIC_MNIST)))
+    assert 79.03 in published(static)
+
+
+@pytest.mark.parametrize("show", [ablation, lambda found: likelihoods("vlae-table2", found)])
+def test_other_images_are_not_comparable(show: Any) -> None:  # noqa: ANN401
+    for fingerprint in ("other", STATIC_MNIST):  # static bits are not those of dynamic MNIST
+        document = show(material(*(result(variant, fingerprint=fingerprint) for variant in ABLATION)))
+        assert not published(document)
+        assert document.notes[0].startswith("Not comparable with published figures, which are of MNIST in grey")
+
+
+def test_the_ablation_is_the_papers() -> None:
+    document = ablation(dynamic(*ABLATION))
+    assert published(document) == [87.55, 0.0, 79.48, 10.60, 78.94, 11.73]
+    assert [row.cells["own_kl"] for row in document.rows] == [Spread((0.0,)), Spread((11.0,)), Spread((11.0,))]
+    assert [row.cells["own_elbo"] for row in document.rows] == [Spread((70.0,)), Spread((81.0,)), Spread((81.0,))]
+    assert [str(cell) for cell in ABLATION["vlae-dynamic-normal"]] == ["79.48", "10.60"]
+
+
+def test_published_figures_are_of_known_studies_and_variants() -> None:
+    assert {each.study for each in VARIANTS.values()} >= LIKELIHOODS.keys()
+    assert VARIANTS.keys() >= ABLATION.keys() | PLACEMENT.keys()
+    for likelihood in LIKELIHOODS.values():
+        assert all(cell.source == "Chen et al. 2017" for cell in likelihood.values())
+        assert min(likelihood.values(), key=lambda cell: cell.value) is list(likelihood.values())[-1]
