@@ -22,7 +22,7 @@ def facts_of(**changes: Json) -> dict[str, Any]:
     """
     height, width, channels, levels = changes.pop("shape", (4, 4, 1, 2))
     encoder = {"stages": [[1]], "hidden": 0} | changes.pop("encoder", {})
-    decoder = {"filters": 3, "blocks": 1, "kernel": 3, "first_kernel": 3, "head": 3, "canvas": 0}
+    decoder: dict[str, Any] = {"filters": 3, "blocks": 1, "kernel": 3, "first_kernel": 3, "head": 3, "canvas": 0}
     decoder |= changes.pop("decoder", {})
     if decoder.get("kind") == "local":
         del decoder["kernel"], decoder["first_kernel"]
