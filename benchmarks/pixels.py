@@ -7,6 +7,7 @@ the one that has had the least processor time first, so that what else the machi
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
@@ -61,7 +62,7 @@ def run(progress: Callable[[str], None], images: str = SOURCE) -> dict[str, obje
             progress(f"{last.seconds:.0f} of {SECONDS:.0f} processor seconds for each share")
             told += SECONDS / 10
         last.step(collection)
-    found: dict[str, object] = {"source": images, "processor_seconds": SECONDS, "threads": torch.get_num_threads()}
+    found: dict[str, object] = {"source": Path(images).name, "processor_seconds": SECONDS, "threads": torch.get_num_threads()}
     for contender in contenders:
         found[f"share {contender.config.training.pixels:g}"] = _measured(contender, collection)
     return found
