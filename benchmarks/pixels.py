@@ -62,7 +62,8 @@ def run(progress: Callable[[str], None], images: str = SOURCE) -> dict[str, obje
             progress(f"{last.seconds:.0f} of {SECONDS:.0f} processor seconds for each share")
             told += SECONDS / 10
         last.step(collection)
-    found: dict[str, object] = {"source": Path(images).name, "processor_seconds": SECONDS, "threads": torch.get_num_threads()}
+    threads = torch.get_num_threads()
+    found: dict[str, object] = {"source": Path(images).name, "processor_seconds": SECONDS, "threads": threads}
     for contender in contenders:
         found[f"share {contender.config.training.pixels:g}"] = _measured(contender, collection)
     return found
