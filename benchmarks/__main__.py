@@ -20,13 +20,15 @@ def main() -> None:
     """Run one benchmark; print its figures, and write them with their provenance as JSON where asked."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Run a benchmark and print what it measured.")
     parser.add_argument("name", metavar="NAME", help=f"one of: {', '.join(names()) or 'none yet'}")
-    parser.add_argument("--images", metavar="SPEC", help="of codecs: SOURCE or SOURCE:SPLIT; of archive: how many")
+    parser.add_argument(
+        "--images", metavar="SPEC", help="of codecs: SOURCE or SOURCE:SPLIT; of pixels: SOURCE; of archive: how many"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file too")
     arguments = parser.parse_args()
     if arguments.name not in names():
         parser.error(f"there is no benchmark {arguments.name!r}; the benchmarks are {', '.join(names()) or 'none yet'}")
-    if arguments.images and arguments.name not in ("archive", "codecs"):
-        parser.error(f"--images belongs to archive and codecs, not to {arguments.name}")
+    if arguments.images and arguments.name not in ("archive", "codecs", "pixels"):
+        parser.error(f"--images belongs to archive, codecs and pixels, not to {arguments.name}")
     report = measure(arguments.name, **({"images": arguments.images} if arguments.images else {}))
     show(report)
     if arguments.json:

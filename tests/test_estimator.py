@@ -485,3 +485,54 @@ def test_the_smallest_collection() -> None:
     assert encoder.image_shape_ == (1, 1, 1)
     assert encoder.codes_.shape == (3, 3)
     assert np.isfinite(encoder.score_samples([[0.5], [9.0]])).all()
+
+
+VLAE = {
+    "model.flow.hidden": 8,
+    "model.encoder.filters": [4],
+    "model.encoder.hidden": 8,
+    "model.decoder.filters": 4,
+    "model.decoder.blocks": 1,
+    "model.decoder.head": 4,
+}
+
+
+def test_a_vlae_by_name(few: NDArray[Any]) -> None:
+    encoder = tiny(model="vlae", settings=VLAE).fit(few)
+    assert encoder.model_.model.settings.name == "vlae"
+    assert encoder.transform(few).shape == (len(few), 3)
+    assert encoder.score_samples(few[:5]).shape == (5,)
+    assert np.array_equal(pickle.loads(pickle.dumps(encoder)).transform(few), encoder.codes_)  # noqa: S301
+
+
+@pytest.mark.parametrize(
+    ("size", "nats", "window"), [((8, 8), 4.0, "9x4"), ((28, 28), 7.84, "9x4"), ((1, 64), 4.0, "9x0")]
+)
+def test_a_vlae_gets_free_bits_and_a_window_that_fits(size: tuple[int, int], nats: float, window: str) -> None:
+    config = acn.ACNEncoder(model="vlae", recipe="digits")._config(0, *size)
+    found = config.training
+    assert (found.free_nats, found.kl_warmup, found.kl_floor) == (pytest.approx(nats), 0.3, 0.1)
+    assert config.model.decoder.window == window  # type: ignore[union-attr]
+    own = {"training.free_nats": 9, "training.kl_warmup": 0, "model.decoder.window": "3x0"}
+    chosen = acn.ACNEncoder(model="vlae", recipe="digits", settings=own)._config(0, *size)
+    assert (chosen.training.free_nats, chosen.training.kl_warmup) == (9, 0)
+    assert chosen.model.decoder.window == "3x0"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("model", ["acn", "pixelvae", "vae"])
+def test_other_families_are_trained_as_their_recipe_says(model: str) -> None:
+    named, plain = (acn.ACNEncoder(recipe="digits", **given)._config(0, 8, 8) for given in ({"model": model}, {}))  # type: ignore[arg-type]
+    assert named.model.name == model
+    assert named.training == plain.training
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("pixelcnn", "needs codes, which a Gated PixelCNN does not have"),
+        ("vlad", "there is no model 'vlad'; the models are"),
+    ],
+)
+def test_families_that_cannot_be_are_refused(model: str, words: str, few: NDArray[Any]) -> None:
+    with pytest.raises(UsageError, match=words):
+        tiny(model=model).fit(few)

@@ -30,9 +30,11 @@ from acn.data.scale import PixelScale, image_shape, with_channels
 from acn.data.splits import complete_splits
 from acn.errors import UsageError
 from acn.evaluation.evaluate import fit_priors
+from acn.families import FAMILIES
 from acn.files import storage_error, write_atomically
 from acn.memory import nearest, squared_distances
 from acn.recipes import recipe as recipe_settings
+from acn.recipes import with_used_code
 from acn.runs import CONFIG, Run, load_model
 from acn.trained import TrainedModel
 from acn.training.loop import begin, make_plan, train
@@ -63,6 +65,9 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
     Args:
         n_components: D, numbers per code.
+        model: the family by name: `acn`, `vlae`, `pixelvae` or `vae`; None for that of the recipe. With `vlae` come
+            free bits, without which its code may stay unused, and a window that fits the images; `settings` may set
+            others.
         recipe: settings by name: `images` (at most an hour), `digits` (small networks), `archive`, `mnist-cpu`,
             `mnist`. More
             neighbours than there are other training images become as many as there are.
@@ -101,6 +106,7 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         self,
         n_components: int = 16,
         *,
+        model: str | None = None,
         recipe: str = "images",
         image_shape: tuple[int, ...] | None = None,
         levels: int | None = None,
@@ -113,6 +119,7 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         verbose: bool = False,
     ) -> None:
         self.n_components = n_components
+        self.model = model
         self.recipe = recipe
         self.image_shape = image_shape
         self.levels = levels
@@ -129,14 +136,14 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
         Raises:
             ValueError: `X` or the shape or levels asked for are not usable.
-            UsageError: there is no such recipe, setting, value of a setting, or device.
+            UsageError: there is no such model, recipe, setting, value of a setting, or device.
             TrainingError: the loss is not finite.
             StorageError: the folder of the run cannot be written.
         """
         rows, item = self._rows(X, reset=True)
         shape, scale = image_shape(item or self.image_shape, rows.shape[1]), PixelScale.fit(rows, self.levels)
         seed = int(check_random_state(self.random_state).randint(SEEDS))
-        device, config = _device(self.device), self._config(seed)
+        device, config = _device(self.device), self._config(seed, *shape[:2])
         fitting = fitting_of(config.data)
         pixels = _fitted(scale.pixels(rows).reshape(len(rows), *shape), fitting)
         collection = _collect(pixels, config)
@@ -296,13 +303,20 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     def _encode(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         return self.model_.encode(self._known(rows))
 
-    def _config(self, seed: int) -> Config:
+    def _config(self, seed: int, height: int, width: int) -> Config:
         own = {"model.code_size": self.n_components, "data.source": "X", "data.seed": seed, "training.seed": seed}
         limits = {"training.epochs": self.epochs, "training.max_minutes": self.max_minutes}
         # The timing that `auto` asks for could make two fits differ.
         chosen = {"training.precision": "float32", **(self.settings or {}), **own}
         chosen |= {name: value for name, value in limits.items() if value is not None}
-        return override(recipe_settings(self.recipe), [f"{name}={_text(value)}" for name, value in chosen.items()])
+        changes = [f"{name}={_text(value)}" for name, value in chosen.items()]
+        config = recipe_settings(self.recipe)
+        if self.model is not None:
+            if self.model in FAMILIES and not FAMILIES[self.model].has_codes:
+                raise UsageError(f"an encoder needs codes, which a {FAMILIES[self.model].label} does not have")
+            config = override(config, [f"model.name={self.model}"])
+            config = with_used_code(config, *(override(config, changes).data.size or (height, width)))
+        return override(config, changes)
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:

@@ -122,6 +122,11 @@ class DecoderSettings(Settings):
         """See `Family`."""
         return 2 * self.blocks * self.filters**2 + self.head * (self.filters + 3 * shape.levels)
 
+    def fitting(self, height: int, width: int) -> str:
+        """The window, cut to what images of this size can fill (see `check_fit`)."""
+        wide, rows = self.extent
+        return f"{min(wide, 2 * width - 1)}x{min(rows, height - 1)}"
+
     def check_fit(self, shape: ImageShape) -> None:
         """See that the window of a local decoder fits the images.
 
@@ -135,11 +140,11 @@ class DecoderSettings(Settings):
             raise UsageError(
                 "model.decoder.emission=logistic is for levels in order, and these images have 2; leave it out"
             )
-        width, rows = self.extent
-        if self.kind == "local" and (width >= 2 * shape.width or rows >= shape.height):
+        fitting = self.fitting(shape.height, shape.width)
+        if self.kind == "local" and fitting != self.window:
             raise UsageError(
                 f"the window {self.window} does not fit images of {shape.height} x {shape.width}: expected at most "
-                f"{2 * shape.width - 1}x{shape.height - 1}; set model.decoder.window"
+                f"{2 * shape.width - 1}x{shape.height - 1}; set model.decoder.window={fitting}"
             )
 
 

@@ -230,6 +230,26 @@ RECIPES: dict[str, Callable[[], Config]] = {
 }
 
 
+def with_used_code(config: Config, height: int, width: int) -> Config:
+    """Return `config` so that a decoder that sees a window alone does not do without the code; others as they are.
+
+    Free bits of 0.01 nats for each pixel, at least 4, and a KL that comes in gradually, where `config` has none of
+    them; and a window that fits the images.
+    """
+    decoder, training = getattr(config.model, "decoder", None), config.training
+    if not (config.model.has_codes and isinstance(decoder, DecoderSettings) and decoder.kind == "local"):
+        return config
+    gradually = {} if training.kl_warmup else {"kl_warmup": 0.3, "kl_floor": 0.1}
+    free = {} if training.free_nats else {"free_nats": max(4.0, FREE_NATS * height * width / 28**2)}
+    fitted = decoder.model_copy(update={"window": decoder.fitting(height, width)})
+    return config.model_copy(
+        update={
+            "model": config.model.model_copy(update={"decoder": fitted}),
+            "training": training.model_copy(update=gradually | free),
+        }
+    )
+
+
 def recipe(name: str) -> Config:
     """Return the settings of the recipe called `name`.
 

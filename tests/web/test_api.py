@@ -67,6 +67,22 @@ def test_the_atlas_is_described(client: TestClient, digits_atlas: tuple[Atlas, A
     assert atlas["shape"] == {"height": 8, "width": 8, "channels": 1, "levels": 17}
     assert atlas["labels"] == [str(digit) for digit in range(10)]
     assert np.allclose(atlas["shares"], digits_atlas[0].principal.shares)
+    assert atlas["daydreams"] is True
+
+
+@pytest.mark.parametrize("family", ["vlae", "vae"])
+def test_a_model_without_neighbours_shows_all_but_daydreams(family: str, tmp_path: Path) -> None:
+    run, collection = make_run(tmp_path / "run", f"model.name={family}")
+    with client_of(run, collection, run.path) as client:
+        atlas = lines(client, "/api/atlas")[-1]["atlas"]
+        assert (atlas["daydreams"], atlas["count"]) == (False, 1437)
+        assert len(client.get("/api/item/3").json()["by_code"]) > 0
+        drawn = lines(client, "/api/item/3/reconstructions?seed=4&copies=2")[0]["images"]
+        sampler = Sampler(opened(run, collection)[1], torch.Generator().manual_seed(4))
+        expected = sampler.reconstruct(collection.train.batch([3]), 2)[0]
+        found = [pixels(url) for url in drawn]
+        assert np.array_equal(found, to_pictures(expected, run.palette)[..., 0])
+        assert "daydreaming needs a prior" in lines(client, "/api/item/3/dream")[-1]["error"]
 
 
 def test_the_first_view_is_that_of_the_atlas(digits_run: tuple[Run, Collection]) -> None:

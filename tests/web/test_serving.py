@@ -117,14 +117,13 @@ def test_mistakes_end_in_one_sentence(
     assert words in errors.splitlines()[-1]
 
 
-def test_a_baseline_is_refused(tmp_path: Path) -> None:
-    run, _ = make_run(tmp_path / "run", "model.name=vae", evaluated=False)
+def test_a_model_without_codes_is_refused(tmp_path: Path) -> None:
+    run, _ = make_run(tmp_path / "run", "model.name=pixelcnn", evaluated=False)
     with command(str(run.path), "--port", "0", cwd=tmp_path) as process:
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 2, errors
     assert errors.splitlines()[1:] == [
-        "acn: the explorer needs a prior conditioned on a neighbour, which a variational autoencoder does not have; "
-        "use an ACN run"
+        "acn: the explorer needs codes, which a Gated PixelCNN does not have; use another run"
     ]
 
 

@@ -34,7 +34,7 @@ def explore(
     skip_damaged: SkipDamagedOption = False,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
 ) -> None:
-    """Show the map of the codes, neighbours, reconstructions and daydreams in the browser; Ctrl-C ends it."""
+    """Show the map of the codes, neighbours, reconstructions and an ACN's daydreams in the browser; Ctrl-C ends it."""
     run = located(run)
     if not (run / "config.json").is_file():
         from acn.runs import open_run
@@ -80,7 +80,7 @@ def _loader(path: RunArgument, source: str | None, split: Split, fit: "Fit | Non
         progress.total = len(images)
         atlas = open_atlas(
             run,
-            model := load_model(run).with_neighbours("the explorer").to(find_device("auto")),
+            model := load_model(run).with_codes("the explorer").to(find_device("auto")),
             images,
             title=source or run.config.data.source,
             split=split,

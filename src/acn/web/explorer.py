@@ -102,6 +102,7 @@ class Opened:
             "labels": named[0] if named else None,
             "clusters": min(atlas.cluster_count(), len(atlas.images)),
             "umap": umap_is_installed() and len(atlas.images) > 3,
+            "daydreams": self.studio.model.conditional,
             "most_bytes": MOST_BYTES,
             "fingerprint": atlas.fingerprint,
         }

@@ -97,6 +97,7 @@ function fill() {
   if (atlas.labels) byId("colour").append(option("labels", "by label"));
   byId("colour").append(option("clusters", "by cluster"), option("none", "none"));
   byId("number").max = atlas.count - 1;
+  for (const part of document.querySelectorAll(".daydream")) part.hidden = !atlas.daydreams;
   state.colour = byId("colour").value;
 }
 
