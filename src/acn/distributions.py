@@ -184,26 +184,22 @@ class GaussianPrior:
 
 
 class Posterior(ABC):
-    """q(z given x): a Gaussian for every dimension of every code, with means `mean` `[..., D]`."""
+    """q(z given x): codes made of standard normal noise; `mean` `[..., D]`, those of no noise, stand for the images."""
 
     mean: Tensor
 
-    @property
-    @abstractmethod
-    def variance(self) -> Tensor:
-        """Variances `[..., D]`."""
-
     @abstractmethod
     def at(self, noise: Tensor) -> Tensor:
-        """Codes `[..., D]` at `noise` `[..., D]` widths from the means."""
+        """Codes `[..., D]` of `noise` `[..., D]`."""
 
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
         """Log density `[...]` of codes `z` `[..., D]`."""
 
-    @abstractmethod
-    def entropy(self) -> Tensor:
-        """Differential entropy `[...]`."""
+    def draw(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes `[..., D]` of `noise` `[..., D]`, and their log densities `[...]`."""
+        z = self.at(noise)
+        return z, self.log_prob(z)
 
     @abstractmethod
     def map(self, change: Callable[[Tensor], Tensor]) -> Self:
@@ -214,8 +210,21 @@ class Posterior(ABC):
         return self.at(_normal(self.mean, generator))
 
 
+class GaussianPosterior(Posterior):
+    """A Gaussian for every dimension of every code, with means `mean` `[..., D]`, of which noise counts the widths."""
+
+    @property
+    @abstractmethod
+    def variance(self) -> Tensor:
+        """Variances `[..., D]`."""
+
+    @abstractmethod
+    def entropy(self) -> Tensor:
+        """Differential entropy `[...]`."""
+
+
 @dataclass(frozen=True)
-class UnitNormal(Posterior):
+class UnitNormal(GaussianPosterior):
     """Gaussian of unit variance, the posterior of the paper: q(z given x) = N(mean, I), `mean` `[..., D]`."""
 
     mean: Tensor
@@ -234,7 +243,7 @@ class UnitNormal(Posterior):
         return -0.5 * ((z - self.mean).square() + LOG_2_PI).sum(-1)
 
     def entropy(self) -> Tensor:
-        """See `Posterior`."""
+        """See `GaussianPosterior`."""
         return self.mean.new_full(self.mean.shape[:-1], 0.5 * self.mean.shape[-1] * (1 + LOG_2_PI))
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "UnitNormal":
@@ -243,7 +252,7 @@ class UnitNormal(Posterior):
 
 
 @dataclass(frozen=True)
-class DiagonalNormal(Posterior):
+class DiagonalNormal(GaussianPosterior):
     """Gaussian with a width of its own for every dimension: `mean` and `scale` (standard deviations) `[..., D]`."""
 
     mean: Tensor
@@ -263,7 +272,7 @@ class DiagonalNormal(Posterior):
         return -(0.5 * (((z - self.mean) / self.scale).square() + LOG_2_PI) + self.scale.log()).sum(-1)
 
     def entropy(self) -> Tensor:
-        """See `Posterior`."""
+        """See `GaussianPosterior`."""
         return (0.5 * (1 + LOG_2_PI) + self.scale.log()).sum(-1)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "DiagonalNormal":
@@ -275,31 +284,39 @@ Batch = TypeVar("Batch", bound=Posterior | FactorizedMixture)
 
 
 def concatenate(batches: Sequence[Batch]) -> Batch:
-    """One batch of distributions of the same kind, the rows of all `batches`."""
+    """One batch of distributions of the same kind, the rows of all `batches`; the first gives what is no tensor."""
     fields = [vars(batch) for batch in batches]
-    return type(batches[0])(**{name: torch.cat([field[name] for field in fields]) for name in fields[0]})
+    rows = {
+        name: torch.cat([field[name] for field in fields])
+        for name, value in fields[0].items()
+        if isinstance(value, Tensor)
+    }
+    return type(batches[0])(**fields[0] | rows)
 
 
-def kl(posterior: Posterior, prior: Prior, z: Tensor, *, nodes: int = 64) -> Tensor:
+def kl(posterior: Posterior, prior: Prior, z: Tensor, log_q: Tensor | None = None, *, nodes: int = 64) -> Tensor:
     """KL(posterior to prior) `[...]`, as exactly as the pair allows.
 
-    In closed form to a standard normal; by quadrature to a factorized mixture; else estimated, without bias, by `z`.
+    Of Gaussians in closed form to a standard normal, and by quadrature to a factorized mixture; else estimated, without
+    bias, by `z`.
 
     Args:
         posterior: of B images.
         prior: whose leading dimensions broadcast with those of the posterior.
         z: one sample of each posterior, `[..., D]`.
+        log_q: its log density `[...]`, where `Posterior.draw` has told it, and gradients go through it.
         nodes: of the quadrature.
     """
-    if isinstance(prior, StandardNormal):
-        squares = posterior.mean.square() + posterior.variance
-        return 0.5 * (squares + LOG_2_PI).sum(-1) - posterior.entropy()
-    if isinstance(prior, FactorizedMixture):
-        return quadrature_kl(posterior, prior, nodes)
-    return posterior.log_prob(z) - prior.log_prob(z)
+    if isinstance(posterior, GaussianPosterior):
+        if isinstance(prior, StandardNormal):
+            squares = posterior.mean.square() + posterior.variance
+            return 0.5 * (squares + LOG_2_PI).sum(-1) - posterior.entropy()
+        if isinstance(prior, FactorizedMixture):
+            return quadrature_kl(posterior, prior, nodes)
+    return (posterior.log_prob(z) if log_q is None else log_q) - prior.log_prob(z)
 
 
-def quadrature_kl(posterior: Posterior, prior: FactorizedMixture, nodes: int = 64) -> Tensor:
+def quadrature_kl(posterior: GaussianPosterior, prior: FactorizedMixture, nodes: int = 64) -> Tensor:
     """KL(posterior to prior) `[...]` by Gauss-Hermite quadrature of its D one-dimensional integrals.
 
     Args:

@@ -16,6 +16,7 @@ PriorName = Literal["mixture", "associative", "own"]
 
 NETWORK = Only("model.prior", "network", "model.prior=network")
 FLOW = Only("model.prior", "flow", "model.prior=flow")
+IAF = Only("model.posterior", "iaf", "model.posterior=iaf")
 GATED = Only("model.decoder.kind", "gated", "model.decoder.kind=gated")
 LOCAL = Only("model.decoder.kind", "local", "model.decoder.kind=local")
 
@@ -126,11 +127,27 @@ class FlowSettings(Settings):
         return self.steps * self.layers * self.hidden
 
 
+class InverseFlowSettings(Settings):
+    """Inverse autoregressive flow of posteriors (Kingma et al. 2016)."""
+
+    steps: int = setting(4, "steps, between which the order of the numbers is reversed", only=IAF, ge=1, le=64)
+    hidden: int = setting(640, "units of each hidden layer of a step", only=IAF, ge=1, le=2**14)
+    layers: int = setting(2, "hidden layers of a step", only=IAF, ge=1, le=16)
+    context: int = setting(64, "numbers for each image that the encoder tells every step", only=IAF, ge=1, le=WIDEST)
+
+    def masks(self, shape: ImageShape) -> int:
+        """See `Family`: how far each row of the staircases reaches."""
+        return self.steps * self.layers * self.hidden
+
+
 CodeSize = Annotated[int, Field(ge=1, le=WIDEST, description="D, numbers per code")]
 PosteriorKind = Annotated[
     Literal["unit", "learned"],
     Field(description="variances of the posteriors: all 1, as in the paper, or learned"),
 ]
+
+
+MASKED = (DecoderSettings, FlowSettings, InverseFlowSettings)
 
 
 class Family(Settings):
@@ -146,7 +163,7 @@ class Family(Settings):
 
     def masks(self, shape: ImageShape) -> int:
         """Numbers that the networks take beside their weights, even where these are but shapes, or a bound of them."""
-        return sum(part.masks(shape) for _, part in self if isinstance(part, DecoderSettings | FlowSettings))
+        return sum(part.masks(shape) for _, part in self if isinstance(part, MASKED))
 
     @property
     def trains_prior(self) -> bool:
@@ -247,6 +264,10 @@ class VLAESettings(Family):
     code_size: CodeSize = 64
     prior: Literal["flow", "normal"] = setting("flow", "prior of the codes: an autoregressive flow, or N(0, I)")
     flow: FlowSettings = FlowSettings()
+    posterior: Literal["learned", "iaf"] = setting(
+        "learned", "posteriors: Gaussians of learned variances, or those through an inverse autoregressive flow"
+    )
+    iaf: InverseFlowSettings = InverseFlowSettings()
     encoder: ResidualSettings = ResidualSettings()
     decoder: DecoderSettings = DecoderSettings(kind="local", blocks=4, head=64, canvas=4)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 import acn
 from acn.config import Config
 from acn.data import Collection, open_collection
-from acn.distributions import DiagonalNormal, quadrature_kl
+from acn.distributions import DiagonalNormal, GaussianPosterior, quadrature_kl
 from acn.errors import UsageError
 from acn.evaluation import mixture
 from acn.evaluation.costs import posteriors
@@ -266,6 +266,7 @@ def test_an_acn_pays_for_the_nearest_code_with_its_own_widths(outcomes: dict[str
     outcome, model = outcomes[kind], outcomes[kind].model()
     assert isinstance(model, ACN)
     q = model.posterior(outcome.test_images())
+    assert isinstance(q, GaussianPosterior)
     assert isinstance(q, DiagonalNormal) == (kind == "learned")
     distances = torch.cdist(q.mean, q.mean).fill_diagonal_(math.inf)
     exact = quadrature_kl(q.map(Tensor.double), model.prior(q.mean[distances.argmin(1)]).to(torch.float64), 96)

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from acn.config import ImageShape
-from acn.distributions import DiagonalNormal, UnitNormal
+from acn.distributions import DiagonalNormal, Posterior, UnitNormal
 from acn.errors import UsageError
 from acn.models import ACN, Model, PixelCNN
+from acn.networks.iaf import FlowPosterior
 from tests.models.tiny import KINDS, image_shape, kl_of, shaken, tiny_acn, tiny_model
 
 SHAPES = [image_shape(5, 7), image_shape(4, 3, levels=5), image_shape(3, 5, 3, 6)]
@@ -22,6 +23,13 @@ PRIORS = {
     "pixelvae": "mixture.",
     "vlae": "flow.",
     "local": "prior_network.",
+}
+# The others' have unit variance.
+POSTERIORS: dict[str, type[Posterior]] = {
+    "learned": DiagonalNormal,
+    "vae": DiagonalNormal,
+    "vlae": DiagonalNormal,
+    "iaf": FlowPosterior,
 }
 
 
@@ -46,7 +54,7 @@ def test_distributions_have_their_shapes(kind: str, shape: ImageShape) -> None:
     posterior = model.posterior(images)
     assert model.code_size == (0 if kind == "pixelcnn" else 3)
     assert posterior.mean.shape == (6, model.code_size)
-    assert type(posterior) is (DiagonalNormal if kind in ("learned", "vae", "vlae") else UnitNormal)
+    assert type(posterior) is POSTERIORS.get(kind, UnitNormal)
     z = posterior.sample(torch.Generator().manual_seed(0))
     kl = kl_of(model, posterior, z, posterior.mean.flip(0), 16)
     assert kl.shape == (6,)
@@ -97,7 +105,7 @@ def test_the_weights_of_the_prior_are_told_from_the_others(kind: str) -> None:
     assert len(set(prior)) == len(prior)
     expected = PRIORS.get(kind)
     assert set(prior) == {name for name in names.values() if expected and name.startswith(expected)}
-    assert bool(prior) == (kind not in ("vae", "pixelcnn"))
+    assert bool(prior) == (kind not in ("vae", "pixelcnn", "iaf"))
 
 
 def test_every_weight_is_trained(kind: str) -> None:
@@ -105,8 +113,9 @@ def test_every_weight_is_trained(kind: str) -> None:
     shape = image_shape(5, 6, 3, 4)
     model, images = shaken(tiny_model(shape, *KINDS[kind]), 0.1).float(), random_images(shape, 8)
     posterior = model.posterior(images)
-    z = posterior.sample(torch.Generator().manual_seed(0))
-    kl = kl_of(model, posterior, z, posterior.mean.detach().flip(0), 8)
+    noise = torch.randn(posterior.mean.shape, generator=torch.Generator().manual_seed(0))
+    z, log_q = posterior.draw(noise)
+    kl = kl_of(model, posterior, z, posterior.mean.detach().flip(0), 8, log_q)
     (kl - model.likelihood(z).log_prob(images)).sum().backward()
     # A PixelCNN's constant for a code is 0.
     idle = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]

@@ -143,6 +143,7 @@ def test_kl_of_a_pixelvae_by_one_sample_is_unbiased(posterior: str) -> None:
 def test_codes_of_a_pixelcnn_cost_nothing() -> None:
     model = tiny_model(SHAPE, "model.name=pixelcnn")
     q = model.posterior(images(4))
+    assert isinstance(q, UnitNormal)
     z = q.sample(torch.Generator().manual_seed(0))
     assert z.shape == (4, 0)
     assert kl_of(model, q, z, z, 16).tolist() == [0, 0, 0, 0]

@@ -21,6 +21,16 @@ KINDS: dict[str, tuple[str, ...]] = {
     "vae": ("model.name=vae",),
     "pixelcnn": ("model.name=pixelcnn",),
     "vlae": ("model.name=vlae", "model.decoder.window=3x0", "model.flow.hidden=12", "model.encoder.filters=[4]"),
+    "iaf": (
+        "model.name=vlae",
+        "model.prior=normal",
+        "model.posterior=iaf",
+        "model.iaf.hidden=12",
+        "model.iaf.context=4",
+        "model.decoder.head=6",
+        "model.decoder.window=3x0",
+        "model.encoder.filters=[4]",
+    ),
     "local": ("model.decoder.kind=local", "model.decoder.window=3x0"),
 }
 
@@ -56,6 +66,8 @@ def shaken(model: Shaken, width: float = 0.5) -> Shaken:
     return model
 
 
-def kl_of(model: Model, posterior: Posterior, z: Tensor, context: Tensor, nodes: int) -> Tensor:
+def kl_of(
+    model: Model, posterior: Posterior, z: Tensor, context: Tensor, nodes: int, log_q: Tensor | None = None
+) -> Tensor:
     """The KL as training computes it; only a conditional model is given the context."""
-    return kl(posterior, model.prior(context if model.conditional else None), z, nodes=nodes)
+    return kl(posterior, model.prior(context if model.conditional else None), z, log_q, nodes=nodes)

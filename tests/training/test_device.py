@@ -244,7 +244,7 @@ def test_no_generator_is_forked_without_dropout(bench: Bench, monkeypatch: pytes
         bench.train(dropping, its_state, until=1)
 
 
-@pytest.mark.parametrize("kind", ["acn", "pixelvae", "vae", "learned"])
+@pytest.mark.parametrize("kind", ["acn", "pixelvae", "vae", "learned", "iaf"])
 def test_what_an_image_draws_does_not_depend_on_its_batch(
     bench: Bench, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,9 +255,9 @@ def test_what_an_image_draws_does_not_depend_on_its_batch(
     run, state = bench.begin("run", *KINDS[kind])
     prior = type(state.model).prior
 
-    def draw(posterior: Posterior, prior: Prior, z: Tensor, *, nodes: int) -> Tensor:
+    def draw(posterior: Posterior, prior: Prior, z: Tensor, log_q: Tensor, *, nodes: int) -> Tensor:
         seen.append(z.detach())
-        return kl(posterior, prior, z, nodes=nodes)
+        return kl(posterior, prior, z, log_q, nodes=nodes)
 
     def given(model: Model, context: Tensor | None = None) -> Prior:
         contexts.append(torch.zeros(40, 1) if context is None else context)
@@ -283,9 +283,9 @@ def test_a_step_draws_anew(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Non
     run, state = bench.begin("run", "training.learning_rate=1e-12")
     seen: list[Tensor] = []
 
-    def record(posterior: Posterior, prior: Prior, z: Tensor, *, nodes: int) -> Tensor:
+    def record(posterior: Posterior, prior: Prior, z: Tensor, log_q: Tensor, *, nodes: int) -> Tensor:
         seen.append(z.detach() - posterior.mean.detach())
-        return kl(posterior, prior, z, nodes=nodes)
+        return kl(posterior, prior, z, log_q, nodes=nodes)
 
     monkeypatch.setattr(step_module, "kl", record)
     rows = torch.arange(1000)

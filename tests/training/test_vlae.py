@@ -10,15 +10,24 @@ import acn
 from acn.data import Collection
 from acn.errors import UsageError
 from acn.evaluation.evaluate import evaluate
+from acn.evaluation.importance import Sampling
 from tests.training.conftest import Bench
 
+VARIANTS = {
+    "flow": ("model.flow.hidden=8",),
+    "normal": ("model.prior=normal",),
+    "iaf": ("model.prior=normal", "model.posterior=iaf", "model.iaf.hidden=8"),
+}
 
-@pytest.mark.parametrize("prior", ["flow", "normal"])
-def test_from_training_to_samples(bench: Bench, digits: Collection, prior: str, tmp_path: Path) -> None:
-    tiny = ("model.name=vlae", f"model.prior={prior}", "model.encoder.filters=[4]", "model.encoder.hidden=8")
-    run, state = bench.begin("run", *tiny, *(["model.flow.hidden=8"] if prior == "flow" else []))
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_from_training_to_samples(bench: Bench, digits: Collection, variant: str, tmp_path: Path) -> None:
+    tiny = ("model.name=vlae", "model.encoder.filters=[4]", "model.encoder.hidden=8")
+    run, state = bench.begin("run", *tiny, *VARIANTS[variant])
     bench.train(run, state)
-    found = evaluate(run, digits, torch.device("cpu"), lambda *_: lambda _: None)
+    found = evaluate(run, digits, torch.device("cpu"), lambda *_: lambda _: None, Sampling(4, 50))
+    assert found.importance is not None
+    assert found.values["nll"] < found.importance["negative_elbo"]
     assert found.values["list"] == pytest.approx(
         found.values["reconstruction"] + found.values[f"kl_unconditional_{found.prior}"]
     )

@@ -12,6 +12,7 @@ through the decoder at once. Figures are in nats.
 """
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -106,17 +107,14 @@ def _log_weights(
     Densities of codes are float64 too, but for the associative prior, which computes in float32 and is a lower bound.
     """
     parts, device = [], device_of(model)
+    measured = posterior.map(lambda tensor: tensor[rows].double())
     for pairs in slices(len(rows) * samples, images.shape, device):
         numbers = torch.arange(pairs.start, pairs.stop)
-        picked = rows[numbers // samples]
-        q = _rows_of(posterior, picked)
-        z = q.at(normals(picked * STREAMS + numbers % samples, q.mean.shape[1], "importance", seed))
+        places = numbers // samples
+        picked, q = rows[places], measured.map(operator.itemgetter(places))
+        z, log_q = q.draw(normals(picked * STREAMS + numbers % samples, q.mean.shape[1], "importance", seed))
         likelihood = model.likelihood(z.to(device, posterior.mean.dtype))
         log_r = likelihood.log_prob(images.batch(picked).to(device)).double().cpu()
-        parts.append(log_r + prior.log_prob(z).double() - q.log_prob(z))
+        parts.append(log_r + prior.log_prob(z).double() - log_q)
         progress(len(pairs))
     return torch.cat(parts).view(len(rows), samples)
-
-
-def _rows_of(posterior: Posterior, rows: Tensor) -> Posterior:
-    return posterior.map(lambda tensor: tensor[rows].double())

@@ -50,6 +50,7 @@ def fit_mixture(train: Posterior, valid: Posterior, *, seed: int) -> GaussianPri
         return _prior(_converged(best, rows))
 
 
+@torch.no_grad()
 def _draws(posterior: Posterior, seed: int, most: int) -> Rows:
     """Samples: one per image, several where images are few, in an order that mixes the images."""
     generator = torch.Generator().manual_seed(seed)

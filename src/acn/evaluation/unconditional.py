@@ -10,16 +10,18 @@ import math
 import torch
 from torch import Tensor
 
-from acn.distributions import Posterior, Prior
+from acn.distributions import GaussianPosterior, Posterior, Prior
 from acn.errors import UsageError
 
 
+@torch.no_grad()
 def expected_kl(prior: Prior, posterior: Posterior, *, samples: int, seed: int) -> tuple[Tensor, float]:
     """Estimate KL(q(z given x) to p(z)) for a prior of which only the density is known.
 
-    The entropy of q is known, so only E_q[log p] is sampled, at antithetic pairs e and -e widths from the code: the odd
-    part of log p cancels exactly. Most of the even part goes with |e|^2, whose mean is D: its regression on |e|^2 - D,
-    fitted over all images, is subtracted.
+    The entropy of a Gaussian q is known, so only E_q[log p] is sampled, at antithetic pairs e and -e widths from the
+    code: the odd part of log p cancels exactly. Most of the even part goes with |e|^2, whose mean is D: its regression
+    on |e|^2 - D, fitted over all images, is subtracted. Of any other q, E_q[log p - log q - (|e|^2 - D) / 2] is sampled
+    likewise, of which the last part, of mean zero, leaves of log q what the noise does not say.
 
     Args:
         prior: p(z), on the CPU; it is asked for the density of points `[B, D]` in float64.
@@ -42,10 +44,18 @@ def expected_kl(prior: Prior, posterior: Posterior, *, samples: int, seed: int) 
     values, radii = [], []
     for _ in range(samples // 2):
         noise = torch.randn(exact.mean.shape, generator=generator, dtype=torch.float64)
-        values.append((prior.log_prob(exact.at(noise)) + prior.log_prob(exact.at(-noise))) / 2)
         radii.append(noise.square().sum(-1) - size)
+        values.append((_sampled(prior, exact, noise) + _sampled(prior, exact, -noise)) / 2)
     kl, error = _controlled_mean(-torch.stack(values), torch.stack(radii))
-    return kl - exact.entropy(), error
+    return (kl - exact.entropy() if isinstance(exact, GaussianPosterior) else kl), error
+
+
+def _sampled(prior: Prior, posterior: Posterior, noise: Tensor) -> Tensor:
+    """What of log p - log q has to be sampled [N], at `noise` [N, D]."""
+    if isinstance(posterior, GaussianPosterior):
+        return prior.log_prob(posterior.at(noise))
+    z, log_q = posterior.draw(noise)
+    return prior.log_prob(z) - log_q - (noise.square() - 1).sum(-1) / 2
 
 
 def _controlled_mean(values: Tensor, control: Tensor) -> tuple[Tensor, float]:

@@ -43,7 +43,7 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def posterior(self, images: Tensor) -> Posterior:
-        """q(z given x): a Gaussian around the code of each image."""
+        """q(z given x), around the code of each image."""
 
     @abstractmethod
     def prior(self, context: Tensor | None = None) -> Prior:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from acn.distributions import FactorizedMixture, Posterior, concatenate, quadrature_kl
+from acn.distributions import FactorizedMixture, GaussianPosterior, Posterior, concatenate, quadrature_kl
 from acn.models.model import Model, device_of
 
 # 64 nodes leave an error far below what a table prints; a test holds them against a slow integral.
@@ -24,7 +24,7 @@ class NeighbourPrior:
     `posterior`: `[N, D]`. `priors`: the prior given the code of each image, `[N, D, M]` fields.
     """
 
-    posterior: Posterior
+    posterior: GaussianPosterior
     priors: FactorizedMixture
 
     def kl(self, contexts: Tensor, targets: Tensor, *, nodes: int = NODES, exact: bool = False) -> Tensor:
@@ -40,7 +40,7 @@ class NeighbourPrior:
         ]
         return torch.cat(parts).double() if parts else torch.zeros(0, dtype=torch.float64)
 
-    def _of(self, rows: Tensor, precision: torch.dtype) -> Posterior:
+    def _of(self, rows: Tensor, precision: torch.dtype) -> GaussianPosterior:
         return self.posterior.map(lambda tensor: tensor[rows].to(precision))
 
     def _given(self, rows: Tensor, precision: torch.dtype) -> FactorizedMixture:
@@ -50,6 +50,8 @@ class NeighbourPrior:
 @torch.inference_mode()
 def neighbour_prior(model: Model, posterior: Posterior) -> NeighbourPrior:
     """Run the prior network once for each image, whose posteriors are given."""
+    if not isinstance(posterior, GaussianPosterior):
+        raise TypeError(f"expected Gaussian posteriors, found {type(posterior).__name__}")
     return NeighbourPrior(posterior, priors_given(model, posterior.mean))
 
 

@@ -6,7 +6,7 @@ Letters: B batch, D code size.
 from torch import Tensor, nn
 
 from acn.config import ACNSettings, DecoderSettings, ImageShape, PixelVAESettings
-from acn.distributions import DiagonalNormal, PixelLikelihood, Posterior, UnitNormal
+from acn.distributions import DiagonalNormal, GaussianPosterior, PixelLikelihood, UnitNormal
 from acn.networks.arithmetic import FLOATS, Floats
 from acn.networks.decoder import Decoder, generate
 from acn.networks.local import LocalDecoder
@@ -21,11 +21,14 @@ def posterior_size(settings: ACNSettings | PixelVAESettings) -> int:
     return settings.code_size * (2 if settings.posterior == "learned" else 1)
 
 
-def posterior_of(encoded: Tensor, code_size: int) -> Posterior:
+def posterior_of(encoded: Tensor, code_size: int) -> GaussianPosterior:
     """The distribution that the encoder's numbers `[B, D]` or `[B, 2D]` stand for; a width's number 0 means 1."""
-    if encoded.shape[-1] == code_size:
-        return UnitNormal(encoded)
-    means, raw = encoded.split(code_size, dim=-1)
+    return UnitNormal(encoded) if encoded.shape[-1] == code_size else learned(encoded)
+
+
+def learned(encoded: Tensor) -> DiagonalNormal:
+    """The Gaussians whose means and widths the numbers `[B, 2D]` stand for."""
+    means, raw = encoded.chunk(2, dim=-1)
     return DiagonalNormal(means, widths(raw + RAW_ONE))
 
 

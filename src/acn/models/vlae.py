@@ -2,8 +2,8 @@
 
 The decoder sees a window of the image, so that what is beyond it has to be in the code; the prior of the codes is an
 autoregressive flow. The paper's own comparisons are settings: `model.prior=normal` has N(0, I) in place of the flow,
-`model.decoder.window=0x0` pixels that are independent given the code (the paper's AF VAE), and the local decoder alone
-is the model `pixelcnn` with `model.decoder.kind=local`.
+and with `model.posterior=iaf` too it is the paper's IAF VAE; `model.decoder.window=0x0` has pixels that are independent
+given the code (AF VAE); the local decoder alone is the model `pixelcnn` with `model.decoder.kind=local`.
 """
 
 from collections.abc import Iterator
@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from acn.config import ImageShape, VLAESettings
 from acn.distributions import PixelLikelihood, Posterior, Prior, StandardNormal
 from acn.models.model import Model
-from acn.models.parts import autoregressive, decoder_of, posterior_of
+from acn.models.parts import autoregressive, decoder_of, learned, posterior_of
 from acn.networks.decoder import Decoder
 from acn.networks.flow import FlowPrior
+from acn.networks.iaf import FlowPosterior, InverseFlow
 from acn.networks.residual import Renderer, ResidualEncoder
 
 
@@ -28,7 +29,8 @@ class VLAE(Model):
     def __init__(self, settings: VLAESettings, shape: ImageShape) -> None:
         super().__init__(settings, shape)
         size, flow = settings.code_size, settings.flow
-        self.encoder = ResidualEncoder(settings.encoder, shape, 2 * size)
+        context = settings.iaf.context if settings.posterior == "iaf" else 0
+        self.encoder = ResidualEncoder(settings.encoder, shape, 2 * size + context)
         self.flow = (
             FlowPrior(size, steps=flow.steps, hidden=flow.hidden, layers=flow.layers, affine=flow.affine)
             if settings.prior == "flow"
@@ -37,10 +39,21 @@ class VLAE(Model):
         features = settings.decoder.canvas
         canvas = Renderer(settings.encoder, shape, size, features) if features else None
         self.decoder = decoder_of(settings.decoder, shape, size, canvas=canvas)
+        iaf = settings.iaf
+        self.inverse_flow = (
+            InverseFlow(size, steps=iaf.steps, hidden=iaf.hidden, layers=iaf.layers, context=context)
+            if context
+            else None
+        )
 
     def posterior(self, images: Tensor) -> Posterior:
-        """q(z given x), with learned widths."""
-        return posterior_of(self.encoder(images).float(), self.code_size)
+        """q(z given x): a Gaussian with learned widths, which may go through an inverse autoregressive flow."""
+        encoded: Tensor = self.encoder(images)
+        if self.inverse_flow is None:
+            return posterior_of(encoded.float(), self.code_size)
+        encoded = encoded.to(torch.promote_types(encoded.dtype, torch.float32))
+        gaussian, context = encoded[:, : 2 * self.code_size], encoded[:, 2 * self.code_size :]
+        return FlowPosterior.through(self.inverse_flow, learned(gaussian), context)
 
     def prior(self, context: Tensor | None = None) -> Prior:
         """The flow, or N(0, I)."""

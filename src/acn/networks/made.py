@@ -5,7 +5,7 @@ by degree, so that each of them reads a *prefix* of the layer below. Masks are t
 each row describes, and running the network while its inputs come one after the other, as sampling does, takes one pass
 in all: a new input adds the units of its degree, and nothing is computed twice.
 
-Letters: D inputs, P numbers for each of them, B batch.
+Letters: D inputs, P numbers for each of them, C numbers of a context, B batch.
 """
 
 from bisect import bisect
@@ -81,9 +81,10 @@ class MADE(nn.Module):
         hidden: units of each hidden layer.
         layers: how many hidden layers, at least one.
         numbers: P.
+        context: C, numbers that every unit of the first layer and every output may depend on, 0 for none.
     """
 
-    def __init__(self, size: int, hidden: int, layers: int, numbers: int = 1) -> None:
+    def __init__(self, size: int, hidden: int, layers: int, numbers: int = 1, context: int = 0) -> None:
         super().__init__()
         self.size, self.numbers = size, numbers
         # No output may depend on all inputs, and a unit that depends on none is a bias: degrees 1 ... D - 1.
@@ -99,30 +100,53 @@ class MADE(nn.Module):
         self.output = StaircaseLinear(inputs, [self.ends[place] for place in range(size) for _ in range(numbers)])
         with torch.no_grad():
             self.output.weight.mul_(SMALL)
+        self.units = len(degrees)
+        self.context = nn.Linear(context, self.units + size * numbers) if context else None
+        if self.context is not None:
+            with torch.no_grad():
+                self.context.weight[self.units :].mul_(SMALL)
+                self.context.bias.zero_()
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Numbers `[..., D, P]` for inputs `[..., D]`; those of input d depend on the inputs before d."""
-        for layer in self.hidden:
-            z = layer(z).relu_()
-        numbers: Tensor = self.output(z).unflatten(-1, (self.size, self.numbers))
-        return numbers
+    def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """Numbers `[..., D, P]` for inputs `[..., D]`; those of input d depend on the inputs before d.
+
+        `context` `[..., C]` is given to a network that has one.
+        """
+        *said, last = self._said(context)
+        for layer, added in zip(self.hidden, said, strict=True):
+            z = (layer(z) if added is None else layer(z) + added).relu_()
+        numbers: Tensor = self.output(z) if last is None else self.output(z) + last
+        found: Tensor = numbers.unflatten(-1, (self.size, self.numbers))
+        return found
+
+    def _said(self, context: Tensor | None) -> list[Tensor | None]:
+        """What a context `[..., C]` adds to each layer `[..., units]`: to the first and to the outputs alone."""
+        nothing: list[Tensor | None] = [None] * len(self.hidden)
+        if self.context is None or context is None:
+            return [*nothing, None]
+        first, last = self.context(context).split((self.units, self.size * self.numbers), -1)
+        return [first, *nothing[1:], last]
 
     @torch.no_grad()
-    def unroll(self, choose: Callable[[int, Tensor], Tensor], count: int) -> Tensor:
+    def unroll(self, choose: Callable[[int, Tensor], Tensor], count: int, context: Tensor | None = None) -> Tensor:
         """Choose B inputs `[B, D]` one number after the other, by what the network says of it given those before.
 
         Args:
             choose: from a place d and the numbers `[P, B]` for it to the inputs `[B]` there.
             count: B.
+            context: `[B, C]`, of a network that has one.
         """
         like = self.output.weight
         units = [like.new_empty(layer.weight.shape[1], count) for layer in (*self.hidden, self.output)]
         z = units[0]
+        *said, last = (None if added is None else added.T for added in self._said(context))
         for place, (begin, end) in enumerate(pairwise((*self.ends, self.ends[-1]))):
             first = place * self.numbers
-            z[place] = choose(place, self.output.rows(first, first + self.numbers, units[-1]))
+            known = self.output.rows(first, first + self.numbers, units[-1])
+            z[place] = choose(place, known if last is None else known + last[first : first + self.numbers])
             if begin == end:
                 continue
-            for layer, below, above in zip(self.hidden, units, units[1:], strict=False):
-                above[begin:end] = cast(StaircaseLinear, layer).rows(begin, end, below).relu_()
+            for layer, added, below, above in zip(self.hidden, said, units, units[1:], strict=False):
+                grown = cast(StaircaseLinear, layer).rows(begin, end, below)
+                above[begin:end] = (grown if added is None else grown + added[begin:end]).relu_()
         return z.T.contiguous()

@@ -144,8 +144,8 @@ def training_step(
     context = None if picked is None else memory.codes[picked]
     search_seconds = time.perf_counter() - begin
     state.optimizer.zero_grad(set_to_none=True)
-    z = posterior.at(normals(rows, codes.shape[1], "posterior", seed, step).to(codes.dtype))
-    cost = kl(posterior, state.model.prior(context), z, nodes=config.training.kl_nodes)
+    z, log_q = posterior.draw(normals(rows, codes.shape[1], "posterior", seed, step).to(codes.dtype))
+    cost = kl(posterior, state.model.prior(context), z, log_q, nodes=config.training.kl_nodes)
     charged = now.kl_weight * _charged(cost.mean(), state, config)
     places = draw_places(config, state.model.shape, rows, step)
     with _dropout(state.model, seed, step):
