@@ -15,7 +15,7 @@ from acn.config import (
     VLAESettings,
 )
 from acn.errors import UsageError
-from acn.families import FlowSettings
+from acn.families import FlowSettings, InverseFlowSettings
 
 # Of free bits: 0.01 nats for each of 28 x 28 pixels.
 FREE_NATS = 7.84
@@ -186,6 +186,7 @@ def vlae_mnist_small() -> Config:
         data=DataSettings(source="mnist_static.npz"),
         model=VLAESettings(
             flow=FlowSettings(hidden=320),
+            iaf=InverseFlowSettings(hidden=320),
             encoder=ResidualSettings(hidden=256),
             decoder=DecoderSettings(kind="local", window="13x5", filters=40, blocks=2, head=48, canvas=4),
         ),
