@@ -134,6 +134,11 @@ def _own_elbo(result: Result) -> float | None:
     return None if kl is None else result.evaluation.values["reconstruction"] + kl
 
 
+def _bound(result: Result) -> float | None:
+    """The negative ELBO of the draws that the negative log-likelihood was sampled by."""
+    return None if result.evaluation.importance is None else float(result.evaluation.importance["negative_elbo"])
+
+
 def _window(result: Result) -> float | None:
     """How many pixels the window of a local decoder holds; None for other decoders."""
     decoder = getattr(result.run.config.model, "decoder", None)
@@ -155,6 +160,7 @@ DERIVED: dict[str, Measure] = {
     "own_kl": Measure("KL", own_kl),
     "own_kl_bits": Measure("KL, bits", _own_kl_bits, digits=1),
     "own_elbo": Measure("-ELBO", _own_elbo),
+    "bound": Measure("-ELBO, same draws", _bound),
     "nll_error": Measure("its standard error", figure("nll_standard_error")),
     "window": Measure("pixels in the window", _window, digits=0),
     "seconds": Measure("training, s", _training("seconds"), digits=0),
