@@ -142,8 +142,9 @@ def _bound(result: Result) -> float | None:
 def _window(result: Result) -> float | None:
     """How many pixels the window of a local decoder holds; None for other decoders."""
     decoder = getattr(result.run.config.model, "decoder", None)
-    local = isinstance(decoder, DecoderSettings) and decoder.kind == "local"
-    return float(pixels_in_window(decoder)) if local else None
+    if not isinstance(decoder, DecoderSettings) or decoder.kind != "local":
+        return None
+    return float(pixels_in_window(decoder))
 
 
 def _rate(result: Result) -> float:
