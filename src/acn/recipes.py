@@ -15,7 +15,7 @@ from acn.config import (
     VLAESettings,
 )
 from acn.errors import UsageError
-from acn.families import FAMILIES, FlowSettings
+from acn.families import FAMILIES, FlowSettings, InverseFlowSettings
 from acn.settings import ImageShape
 
 # Images of at least so many levels are taken for photographs, scans or renders, if they have so many rows and columns.
@@ -207,6 +207,7 @@ def vlae_mnist_small() -> Config:
         data=DataSettings(source="mnist_static.npz"),
         model=VLAESettings(
             flow=FlowSettings(hidden=320),
+            iaf=InverseFlowSettings(hidden=320),
             encoder=ResidualSettings(hidden=256),
             decoder=DecoderSettings(kind="local", window="13x5", filters=40, blocks=2, head=48, canvas=4),
         ),

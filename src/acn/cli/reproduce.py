@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -241,13 +241,15 @@ def _workshops(
     from acn.reproduction.trainings import Workshop
 
     place = find_device(device)
+    read = cache(partial(_collection, console))  # studies may share their images
     opened: dict[str, Collection] = {}
     absent: dict[str, DataError] = {}
     for name in dict.fromkeys(part.study for part in parts.values()):
+        source = STUDIES[name].source if data is None else data
         try:
-            opened[name] = _collection(console, STUDIES[name].reading(STUDIES[name].source if data is None else data))
+            opened[name] = read(STUDIES[name].reading(source))
         except DataError as error:
-            if data is not None or located(STUDIES[name].source) is not None:
+            if data is not None or located(source) is not None:
                 raise
             absent[name] = error
     if not opened:

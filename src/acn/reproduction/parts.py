@@ -69,10 +69,11 @@ PARTS: dict[str, Part] = {
     f"{VARIED}unconditional": Part(("acn",), ablations.unconditional),
 }
 # Chen et al. 2017; the numbers are those of these pages.
+_DYNAMIC = ("vlae-dynamic-alone", "vlae-dynamic-normal", "vlae-dynamic-iaf", "vlae-dynamic")
 _SWEEP = ("vlae-factorized", *(f"vlae-{window}" for window in WINDOWS), "vlae")
 PARTS |= {
-    f"{VLAE}table1": Part(("vlae-factorized", "vlae"), partial(lossy_tables.likelihoods, f"{VLAE}table1")),
-    f"{VLAE}table2": Part(tuple(ABLATION), partial(lossy_tables.likelihoods, f"{VLAE}table2")),
+    f"{VLAE}table1": Part(("vlae-factorized", "vlae-iaf", "vlae"), partial(lossy_tables.likelihoods, f"{VLAE}table1")),
+    f"{VLAE}table2": Part(_DYNAMIC, partial(lossy_tables.likelihoods, f"{VLAE}table2")),
     f"{VLAE}table3": Part(("vlae-omniglot-alone", "vlae-omniglot"), partial(lossy_tables.likelihoods, f"{VLAE}table3")),
     f"{VLAE}table4": Part(("vlae-caltech-alone", "vlae-caltech"), partial(lossy_tables.likelihoods, f"{VLAE}table4")),
     f"{VLAE}ablation": Part(tuple(ABLATION), lossy_tables.ablation, least=2),

@@ -32,6 +32,7 @@ _SEPARABLE = ("model.decoder.separable=true", "model.decoder.filters=64", "model
 WINDOWS = ("3x1", "5x3", "9x4")
 # A canvas that is the same for all images would show the decoder where it is.
 _ALONE = ("model.name=pixelcnn", "model.decoder.kind=local", "model.decoder.canvas=0")
+_IAF = ("model.prior=normal", "model.posterior=iaf")
 _FACTORIZED = ("model.decoder.window=0x0",)
 
 VARIANTS: dict[str, Variant] = {
@@ -61,8 +62,10 @@ VARIANTS: dict[str, Variant] = {
         for window in WINDOWS
     },
     "vlae-factorized": Variant("AF VAE (pixels independent given the code)", _FACTORIZED, study="static-mnist"),
+    "vlae-iaf": Variant("IAF VAE (the prior N(0, I), a posterior that is a flow)", _IAF, study="static-mnist"),
     "vlae-dynamic-alone": Variant("local decoder alone", _ALONE, study="dynamic-mnist"),
     "vlae-dynamic-normal": Variant("VLAE with the prior N(0, I)", ("model.prior=normal",), study="dynamic-mnist"),
+    "vlae-dynamic-iaf": Variant("IAF VAE (the same with a posterior that is a flow)", _IAF, study="dynamic-mnist"),
     "vlae-dynamic": Variant("VLAE", study="dynamic-mnist"),
     "vlae-omniglot-alone": Variant("local decoder alone", _ALONE, study="omniglot"),
     "vlae-omniglot": Variant("VLAE", study="omniglot"),

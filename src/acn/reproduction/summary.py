@@ -13,6 +13,7 @@ from acn.data import Collection
 from acn.evaluation.figures import BITS_DIGITS, FIGURES, UNCONDITIONAL, Figure, unconditional_kl
 from acn.progress import Stage
 from acn.reproduction.trainings import Result
+from acn.reproduction.windows import pixels_in_window
 from acn.runs import read_metrics
 
 Pick = Callable[[Result], float | None]
@@ -133,13 +134,17 @@ def _own_elbo(result: Result) -> float | None:
     return None if kl is None else result.evaluation.values["reconstruction"] + kl
 
 
-def window_pixels(result: Result) -> float | None:
+def _bound(result: Result) -> float | None:
+    """The negative ELBO of the draws that the negative log-likelihood was sampled by."""
+    return None if result.evaluation.importance is None else float(result.evaluation.importance["negative_elbo"])
+
+
+def _window(result: Result) -> float | None:
     """How many pixels the window of a local decoder holds; None for other decoders."""
     decoder = getattr(result.run.config.model, "decoder", None)
     if not isinstance(decoder, DecoderSettings) or decoder.kind != "local":
         return None
-    width, rows = decoder.extent
-    return float(width * rows + width // 2)
+    return float(pixels_in_window(decoder))
 
 
 def _rate(result: Result) -> float:
@@ -156,8 +161,9 @@ DERIVED: dict[str, Measure] = {
     "own_kl": Measure("KL", own_kl),
     "own_kl_bits": Measure("KL, bits", _own_kl_bits, digits=1),
     "own_elbo": Measure("-ELBO", _own_elbo),
+    "bound": Measure("-ELBO, same draws", _bound),
     "nll_error": Measure("its standard error", figure("nll_standard_error")),
-    "window": Measure("pixels in the window", window_pixels, digits=0),
+    "window": Measure("pixels in the window", _window, digits=0),
     "seconds": Measure("training, s", _training("seconds"), digits=0),
     "images": Measure("images seen", _training("images_seen"), digits=0),
     "rate": Measure("images / s", _rate, digits=0),

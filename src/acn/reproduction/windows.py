@@ -62,10 +62,15 @@ def seen_by(run: Run, found: Evaluation) -> Seen:
     kl, values = unconditional_kl(found), found.values
     if kl is None:
         raise UsageError(f"{run.path} has no code, so that a window takes nothing from it; give runs of another model")
-    width, rows = decoder.extent
     window = f"{decoder.window}{' grey' if decoder.grey else ''}"
     paid = values["reconstruction"]
-    return Seen(window, rows * width + width // 2, kl, nats_to_bits(kl), paid, paid + kl)
+    return Seen(window, pixels_in_window(decoder), kl, nats_to_bits(kl), paid, paid + kl)
+
+
+def pixels_in_window(decoder: DecoderSettings) -> int:
+    """How many pixels a local decoder sees, besides the earlier channels of its own."""
+    width, rows = decoder.extent
+    return rows * width + width // 2
 
 
 def draw_windows(
