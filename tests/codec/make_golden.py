@@ -14,7 +14,7 @@ from acn.codec.bitsback import Mode
 from acn.codec.frozen import FrozenModel
 from acn.codec.modelfile import to_bytes
 from acn.data import ALL_BYTES, Images
-from tests.codec.models import random_images, tiny
+from tests.codec.models import random_images, tiny, tiny_vlae
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -71,6 +71,10 @@ def main() -> None:
     make("photos-tour", tiny((5, 4, 1, 256), seed=8, decoder=scans), "tour", {"images": 11}, 4)
     stacks = {"emission": "logistic", "components": 3, "blocks": 2, "separable": True}
     make("photos-set", tiny((4, 4, 3, 20), seed=9, decoder=stacks), "set", {"images": 9}, 4)
+    flowing = tiny_vlae((6, 5, 1, 2), code_size=4, encoder={"filters": [3, 5, 4]})
+    make("vlae-list", flowing, "list", {"train": 21, "test": 5}, 8)
+    plain = tiny_vlae(colour, seed=1, prior="normal", encoder={"filters": [3]}, decoder={"window": "2x1"})
+    make("vlae-set", plain, "set", {"images": 20}, 64)
     make("model-elsewhere", tiny(grey, seed=2), "tour", {"images": 11}, 8, embed=False)
 
 

@@ -79,7 +79,7 @@ def compress(
         _say(errors, losses(*found), strict=strict)
     run = trained_before or _trained(source, split, folder, out, train_minutes or 0.0, place)
     splits = array_splits(run, source, split) if folder is None else _through(run, folder)
-    modes: tuple[Mode, ...] = (mode,) if mode else ("list",) if order == "keep" else ("set", "tour")
+    modes: tuple[Mode, ...] = (mode,) if mode else ("list",) if order == "keep" else _forgetting(run)
     if modes == ("list",):
         refuse_names(splits)
     with stages(errors) as stage:
@@ -102,6 +102,11 @@ def _places(places: list[str], limit: float | None) -> tuple[Path | None, str, P
         raise UsageError(f"acn compress expects {' '.join(expected)}, found {len(places)} of them")
     *run, source, out = places
     return (Path(run[0]) if run else None), source, Path(out)
+
+
+def _forgetting(run: "Run") -> "tuple[Mode, ...]":
+    """Modes that forget the order of the images: a tour takes a prior that is given a neighbour."""
+    return ("set", "tour") if run.config.model.conditional else ("set",)
 
 
 def _say(console: "Console", lines: list[str], *, strict: bool) -> None:

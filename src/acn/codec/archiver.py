@@ -118,7 +118,7 @@ def compress_splits(
         ArchiveError: a block did not decode to what it was made of, which would be an error of the program.
     """
     if "tour" in modes and not model.facts.with_prior:
-        raise UsageError("the mode tour needs the model with its prior network, found one without")
+        raise UsageError(_no_tour(model))
     keep = tuple(modes) == ("list",)
     if not keep:
         _refuse_to_forget(splits)
@@ -196,6 +196,17 @@ def restore(
             return to_values(levels, np.array(model.facts.palette, dtype=np.uint8))
     except ExhaustedError as error:
         raise ArchiveError(f"{name} does not decode to the images it was made of; get another copy") from error
+
+
+def _no_tour(model: FrozenModel) -> str:
+    """Say what the mode `tour` needs, and what was found."""
+    settings = model.facts.settings
+    if settings.conditional:
+        return "the mode tour needs the model with its prior network, found one without"
+    return (
+        f"the mode tour needs a prior conditioned on a neighbour, which a {settings.label} does not have: "
+        "use the mode list or set"
+    )
 
 
 @dataclass(frozen=True)

@@ -1,35 +1,18 @@
 """The three coders that bits-back takes of a model: prior and posterior of its codes, likelihood of images.
 
-A coder is a pair of exact inverses over a stack; what it codes stands on the stack in the order in which it is popped.
-Rows of distributions are computed a few at a time, which bounds the memory and changes nothing.
-
-Letters: B images of a batch, D code size, C channels, H height, W width, R rows, K components of the mixture.
+Letters: B images of a batch, D code size, C channels, H height, W width.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from acn.codec.frozen import FrozenModel
-from acn.codec.latents import PER_UNIT, POSTERIOR_REACH, Below, Grid, given_neighbour, posterior_slots
-from acn.codec.stack import ExhaustedError, Stack
-from acn.exact.frequencies import intervals
-
-# Numbers of a table of slots that are computed at a time.
-PIECE_NUMBERS = 2**19
-
-
-@dataclass(frozen=True)
-class Coder:
-    """Pushes what it codes onto a stack, and pops it again."""
-
-    push: Callable[[Stack, Tensor], None]
-    pop: Callable[[Stack], Tensor]
+from acn.codec.latents import given_neighbour
+from acn.codec.rows import Coder, Rows, coding_order, pieces_of
+from acn.codec.stack import Stack
 
 
 class Coders(Protocol):
@@ -47,7 +30,7 @@ class Coders(Protocol):
 
 @dataclass(frozen=True)
 class FrozenCoders:
-    """Those of an ACN in exact integers; `progress` hears how many more images are done."""
+    """Those of a model in exact integers; `progress` hears how many more images are done."""
 
     model: FrozenModel
     progress: Callable[[float], None]
@@ -55,16 +38,17 @@ class FrozenCoders:
     def prior(self, count: int, neighbours: Tensor | None = None) -> Coder:
         """See `Coders`."""
         if neighbours is None:
-            return _under_mixture(self.model, count)
+            return self.model.prior.coder(self.model.grid, count)
         parameters = [part.flatten(0, 1) for part in self.model.prior_parameters(self.model.encode(neighbours))]
-        rows = _Rows(
+        rows = Rows(
             len(parameters[0]),
             lambda some: given_neighbour(tuple(part[some] for part in parameters)),
-            self.model.facts.settings.mixtures,
+            self.model.grid,
+            self.model.facts.terms,
         )
         return Coder(
-            lambda stack, codes: rows.push(stack, self.model.grid, codes.flatten().to(self.model.device)),
-            lambda stack: rows.pop(stack, self.model.grid, self.model.device).view(count, -1),
+            lambda stack, codes: rows.push(stack, codes.flatten().to(self.model.device)),
+            lambda stack: rows.pop(stack, self.model.device).view(count, -1),
         )
 
     def likelihood(self, codes: Tensor) -> Coder:
@@ -73,8 +57,8 @@ class FrozenCoders:
         share = len(codes) / (shape.height * shape.width)
 
         def push(stack: Stack, images: Tensor) -> None:
-            starts, sizes = (_coding_order(slots) for slots in self.model.pixel_slots(images, codes))
-            for some in reversed(list(_pieces(len(starts), 1))):
+            starts, sizes = (coding_order(slots) for slots in self.model.pixel_slots(images, codes))
+            for some in reversed(list(pieces_of(len(starts), 1))):
                 stack.push_intervals(starts[some], sizes[some])
             self.progress(len(images))
 
@@ -83,99 +67,5 @@ class FrozenCoders:
         )
 
     def posterior(self, images: Tensor) -> Coder:
-        """See `Coders`. Pushing raises `ExhaustedError` where the images cannot have given the codes."""
-        means, slots = self.model.grid.nearest(self.model.encode(images)).cpu(), posterior_slots().numpy()
-
-        def push(stack: Stack, codes: Tensor) -> None:
-            offsets = codes - means + POSTERIOR_REACH
-            if offsets.numel() and not 0 <= int(offsets.min()) <= int(offsets.max()) <= 2 * POSTERIOR_REACH:
-                raise ExhaustedError
-            stack.push_table(offsets.flatten().numpy(), slots)
-
-        def pop(stack: Stack) -> Tensor:
-            offsets = stack.pop_table(means.numel(), slots)
-            return means + torch.from_numpy(offsets).view(means.shape) - POSTERIOR_REACH
-
-        return Coder(push, pop)
-
-
-def _under_mixture(model: FrozenModel, count: int) -> Coder:
-    """Codes under the mixture: a component is drawn, z is pushed given it, then the component itself."""
-    mixture, grid, device = model.mixture, model.grid, model.device
-    size, table = mixture.means.shape[1], mixture.components().cpu().numpy()
-
-    def rows(component: Tensor, z: Tensor, dimension: int) -> "_Rows":
-        return _Rows(len(z), lambda some: mixture.below(component[some], z[some], dimension))
-
-    def responsibilities(z: Tensor) -> list[tuple[slice, Callable[[], NDArray[np.int64]]]]:
-        pieces = _pieces(len(z), mixture.means.numel() + 8 * len(mixture.means))
-        return [(some, lambda some=some: mixture.responsibilities(z[some]).cpu().numpy()) for some in pieces]  # type: ignore[misc]
-
-    @torch.inference_mode()
-    def push(stack: Stack, codes: Tensor) -> None:
-        codes = codes.to(device)
-        z = grid.values(codes)
-        drawn = [stack.pop_rows(slots()) for _, slots in responsibilities(z)]
-        component = torch.from_numpy(np.concatenate(drawn)).to(device)
-        for dimension in reversed(range(size)):
-            rows(component, z, dimension).push(stack, grid, codes[:, dimension])
-        stack.push_table(component.cpu().numpy(), table)
-
-    @torch.inference_mode()
-    def pop(stack: Stack) -> Tensor:
-        component = torch.from_numpy(stack.pop_table(count, table)).to(device)
-        codes = torch.full((count, size), grid.half, device=device)
-        for dimension in range(size):
-            codes[:, dimension] = rows(component, grid.values(codes), dimension).pop(stack, grid, device).to(device)
-        for some, slots in reversed(responsibilities(grid.values(codes))):
-            stack.push_rows(component[some].cpu().numpy(), slots())
-        return codes.cpu()
-
-    return Coder(push, pop)
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Distribution functions of R code dimensions, each of a sum of `terms`; `below` gives those of some rows."""
-
-    count: int
-    below: Callable[[slice], Below]
-    terms: int = 1
-
-    @torch.inference_mode()
-    def push(self, stack: Stack, grid: Grid, codes: Tensor) -> None:
-        """Push numbers on the grid, `[R]`: first the values of all rows, then their units."""
-        coarse, fine = [], []
-        for some in self._pieces(grid):
-            below, unit, value = self.below(some), codes[some] // PER_UNIT, codes[some] % PER_UNIT
-            coarse.append(intervals(grid.unit_slots(below, codes.device), unit))
-            fine.append(intervals(grid.value_slots(below, unit), value))
-        for found in (fine, coarse):
-            starts, sizes = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
-            stack.push_intervals(starts, sizes)
-
-    @torch.inference_mode()
-    def pop(self, stack: Stack, grid: Grid, device: torch.device) -> Tensor:
-        """Pop numbers on the grid, `[R]`, on the CPU."""
-        pieces = list(self._pieces(grid))
-        units = [stack.pop_rows(grid.unit_slots(self.below(some), device).cpu().numpy()) for some in pieces]
-        values = [
-            stack.pop_rows(grid.value_slots(self.below(some), torch.from_numpy(unit).to(device)).cpu().numpy())
-            for some, unit in zip(pieces, units, strict=True)
-        ]
-        return torch.from_numpy(np.concatenate(units) * PER_UNIT + np.concatenate(values))
-
-    def _pieces(self, grid: Grid) -> Iterator[slice]:
-        return _pieces(self.count, 2 * grid.reach * self.terms)
-
-
-def _pieces(count: int, numbers: int) -> Iterator[slice]:
-    """Rows 0 ... `count` - 1, so many at a time that with `numbers` for each they fit the cache."""
-    size = max(1, PIECE_NUMBERS // numbers)
-    for first in range(0, count, size):
-        yield slice(first, min(first + size, count))
-
-
-def _coding_order(numbers: Tensor) -> NDArray[np.int64]:
-    """`[B, C, H, W]` as a row: by height, width, channel, and then image."""
-    return numbers.permute(2, 3, 1, 0).flatten().numpy()
+        """See `Coders`."""
+        return self.model.posterior(images).coder()

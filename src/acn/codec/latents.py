@@ -1,11 +1,11 @@
-"""Codes on a grid: the slots of their posterior, of the mixture prior, and of the prior given a neighbour's code.
+"""Codes on a grid, the slots of a posterior of width 1, and the prior given a neighbour's code.
 
-A code dimension z takes the values j / 16 for -16 reach <= j < 16 reach; the posterior's width is 1, so that the grid
-costs nothing that counts. The bin of j extends from j - 1/2 to j + 1/2 sixteenths. A prior codes j in two steps: first
-the unit that j lies in, of 2 reach cells, then which of its 16 values, so that no symbol needs more than a few dozen
-evaluations of a distribution function.
+A code dimension z takes values at equal steps: 16 of them per unit where posteriors have the width 1, more where they
+may be narrower, so that the grid costs nothing that counts. The bin of a value extends half a step to both sides. A
+number of the grid is coded in two steps: first the unit that it lies in, then which of the unit's values it is, so that
+no symbol needs more than a few dozen evaluations of a distribution function.
 
-Letters: B batch, D code size, K components of the mixture, M of the prior network.
+Letters: B batch, D code size, M components of the prior network.
 """
 
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from acn.exact.frequencies import normal_distribution, of_conditional, of_distri
 from acn.exact.tables import (
     BITS,
     NARROWEST,
+    NETWORK_ONE,
     ONE,
     PRECISION,
     WIDEST,
@@ -29,12 +30,16 @@ from acn.exact.tables import (
 )
 
 PER_UNIT = 16
-STEP = ONE // PER_UNIT
+# Values per unit that a grid may have: powers of two, so that each value is one that networks read.
+FINEST = NETWORK_ONE
+GRIDS = (16, 32, 64, 128, FINEST)
 # The posterior is cut off eight of its widths from the mean.
 POSTERIOR_REACH = 8 * PER_UNIT
 # Nothing is farther away than this: codes, means of the prior, or residuals, in widths, of a mixture's component.
 FARTHEST = 256 * ONE
 LARGEST_REACH = 256
+# The number, with 12 fractional bits, whose softplus is 1.
+RAW_ONE = 2217
 
 Below = Callable[[Tensor], Tensor]
 """A distribution function: from edges `[..., n]` (12 fractional bits) to what lies below them (28 fractional bits)."""
@@ -42,96 +47,66 @@ Below = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Grid:
-    """The values of a code dimension, numbered from 0; `reach` in whole units."""
+    """The values of a code dimension, numbered from 0; `reach` in whole units, and values `per_unit`."""
 
     reach: int
+    per_unit: int = PER_UNIT
 
     @property
     def half(self) -> int:
         """The number of the value zero."""
-        return self.reach * PER_UNIT
+        return self.reach * self.per_unit
+
+    @property
+    def count(self) -> int:
+        """How many values there are."""
+        return 2 * self.half
+
+    @property
+    def step(self) -> int:
+        """From one value to the next, with 12 fractional bits."""
+        return int(ONE // self.per_unit)
+
+    @property
+    def farthest_mean(self) -> int:
+        """Means are cut off there, with 12 fractional bits, so that a posterior of width 1 fits on the grid."""
+        return int((self.reach - POSTERIOR_REACH // PER_UNIT) * ONE)
 
     def nearest(self, codes: Tensor) -> Tensor:
         """Numbers, int64, of the values nearest to codes with 12 fractional bits, so far inside that a posterior fits.
 
         A code outside is moved inside, which costs bits and nothing else.
         """
-        steps = torch.floor((codes + STEP // 2) * (1 / STEP)).long() + self.half
-        return torch.clamp(steps, POSTERIOR_REACH, 2 * self.half - 1 - POSTERIOR_REACH)
+        steps = torch.floor((codes + self.step // 2) * (1 / self.step)).long() + self.half
+        margin = 8 * self.per_unit
+        return torch.clamp(steps, margin, self.count - 1 - margin)
 
     def values(self, numbers: Tensor) -> Tensor:
         """Values with 12 fractional bits, float64."""
-        values: Tensor = (numbers - self.half).double() * STEP
+        values: Tensor = (numbers - self.half).double() * self.step
         return values
+
+    def split(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """The unit that each of the numbers lies in, and its place there."""
+        return numbers // self.per_unit, numbers % self.per_unit
 
     def unit_slots(self, below: Below, device: torch.device) -> Tensor:
         """Cumulative slots of the unit, int64 `[..., 2 reach + 1]`."""
-        edges = torch.arange(1, 2 * self.reach, device=device).double() * ONE - self.half * STEP - STEP // 2
+        edges = torch.arange(1, 2 * self.reach, device=device).double() * ONE - self.half * self.step - self.step // 2
         return of_distribution(below(edges))
 
     def value_slots(self, below: Below, unit: Tensor) -> Tensor:
-        """Cumulative slots, int64 `[..., 17]`, of the value within the `unit` `[...]`."""
-        edges = torch.arange(PER_UNIT + 1, device=unit.device).double() * STEP - STEP // 2
+        """Cumulative slots, int64 `[..., per_unit + 1]`, of the value within the `unit` `[...]`."""
+        edges = torch.arange(self.per_unit + 1, device=unit.device).double() * self.step - self.step // 2
         return of_conditional(below(edges + (unit.double().unsqueeze(-1) - self.reach) * ONE))
 
 
 @cache
 def posterior_slots() -> Tensor:
-    """Cumulative slots of the offset of z from the mean code, -128 ... 128 sixteenths: int64 `[258]`."""
+    """Cumulative slots of the offset of z from a mean code, -128 ... 128 sixteenths: int64 `[258]`."""
+    step = ONE // PER_UNIT
     offsets = torch.arange(-POSTERIOR_REACH, POSTERIOR_REACH).double()
-    return of_distribution(normal_distribution(offsets * STEP + STEP // 2))
-
-
-@dataclass(frozen=True)
-class MixturePrior:
-    """A mixture of K Gaussians with full covariances, coded one dimension after the other.
-
-    With the precision P P^T of a component, P upper triangular, the residual r_e = sum over d <= e of (z_d - mean_d)
-    P_de of a code is standard normal given the dimensions before e: no square root or division is left to do.
-
-    `logits` `[K]`: of the weights. `scores` `[K]`: log weight plus log determinant of P. `means` `[K, D]`, `factors`
-    (P) `[K, D, D]`, or `[K, D]` where P is diagonal. All with 12 fractional bits, float64.
-    """
-
-    logits: Tensor
-    scores: Tensor
-    means: Tensor
-    factors: Tensor
-
-    @property
-    def full(self) -> bool:
-        """Whether dimensions depend on one another within a component."""
-        return self.factors.ndim > self.means.ndim
-
-    def diagonals(self) -> Tensor:
-        """Of the factors, `[K, D]`."""
-        return self.factors.diagonal(dim1=-2, dim2=-1) if self.full else self.factors
-
-    def components(self) -> Tensor:
-        """Cumulative slots of the components, int64 `[K + 1]`."""
-        return of_logits(self.logits)
-
-    def responsibilities(self, z: Tensor) -> Tensor:
-        """Cumulative slots `[B, K + 1]` of the component given the values `z` `[B, D]`: any will do, near ones pay."""
-        apart = z[:, None] - self.means
-        products = torch.einsum("bkd,kde->bke", apart, self.factors) if self.full else apart * self.factors
-        residuals = round_shift(products, BITS)
-        squares = residuals.clamp(-FARTHEST, FARTHEST).square().sum(-1)
-        return of_logits(self.scores - round_shift(squares, BITS + 1))
-
-    def below(self, component: Tensor, z: Tensor, dimension: int) -> Below:
-        """Distribution function of z in `dimension`, given `component` `[B]` and the dimensions before it.
-
-        Of the values `z` `[B, D]` only the dimensions before are read.
-        """
-        mean = self.means[component, dimension, None]
-        if not self.full:
-            factor, before = self.factors[component, dimension, None], torch.zeros_like(mean)
-        else:
-            factor = self.factors[component, dimension, dimension, None]
-            apart = z[:, :dimension] - self.means[component, :dimension]
-            before = (apart * self.factors[component, :dimension, dimension]).sum(-1, keepdim=True)
-        return lambda edges: normal_distribution(round_shift((edges - mean) * factor + before, BITS))
+    return of_distribution(normal_distribution(offsets * step + step // 2))
 
 
 def given_neighbour(parameters: tuple[Tensor, ...]) -> Below:
@@ -141,8 +116,7 @@ def given_neighbour(parameters: tuple[Tensor, ...]) -> Below:
     one.
     """
     logits, means, widths = parameters
-    steps = round_shift(widths, BITS - WIDTH_STEP_BITS).clamp(NARROWEST, WIDEST).long() - NARROWEST
-    inverse = _inverse_widths(logits.device)[steps]
+    inverse = inverse_widths(widths)
     means = means.clamp(-FARTHEST, FARTHEST)
     weights = of_logits(logits).diff(dim=-1).double()
 
@@ -154,6 +128,12 @@ def given_neighbour(parameters: tuple[Tensor, ...]) -> Below:
     return below
 
 
+def inverse_widths(raw: Tensor) -> Tensor:
+    """2^16 / widths, float64, of numbers before softplus with 12 fractional bits."""
+    steps = round_shift(raw, BITS - WIDTH_STEP_BITS).clamp(NARROWEST, WIDEST).long() - NARROWEST
+    return _width_table(raw.device)[steps]
+
+
 @cache
-def _inverse_widths(device: torch.device) -> Tensor:
+def _width_table(device: torch.device) -> Tensor:
     return width_table().to(device, torch.float64)

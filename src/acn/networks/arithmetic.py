@@ -48,5 +48,9 @@ class Floats:
         """Hyperbolic tangent."""
         return torch.tanh(features)
 
+    def elu(self, features: Tensor) -> Tensor:
+        """The features themselves above zero, exp(x) - 1 below."""
+        return functional.elu(features)
+
 
 FLOATS = Floats()

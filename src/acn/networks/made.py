@@ -35,7 +35,7 @@ class StaircaseLinear(nn.Module):
 
     def __init__(self, inputs: int, reach: Sequence[int]) -> None:
         super().__init__()
-        self.reach = tuple(reach)
+        self.inputs, self.reach = inputs, tuple(reach)
         rows = torch.tensor(self.reach).unsqueeze(-1)
         self.register_buffer("mask", torch.arange(inputs) < rows, persistent=False)
         self.weight = nn.Parameter(torch.empty(len(self.reach), inputs))
@@ -137,7 +137,8 @@ class MADE(nn.Module):
             context: `[B, C]`, of a network that has one.
         """
         like = self.output.weight
-        units = [like.new_empty(layer.weight.shape[1], count) for layer in (*self.hidden, self.output)]
+        layers = [cast(StaircaseLinear, layer) for layer in (*self.hidden, self.output)]
+        units = [like.new_empty(layer.inputs, count) for layer in layers]
         z = units[0]
         *said, last = (None if added is None else added.T for added in self._said(context))
         for place, (begin, end) in enumerate(pairwise((*self.ends, self.ends[-1]))):
@@ -146,7 +147,7 @@ class MADE(nn.Module):
             z[place] = choose(place, known if last is None else known + last[first : first + self.numbers])
             if begin == end:
                 continue
-            for layer, added, below, above in zip(self.hidden, said, units, units[1:], strict=False):
-                grown = cast(StaircaseLinear, layer).rows(begin, end, below)
+            for layer, added, below, above in zip(layers, said, units, units[1:], strict=False):
+                grown = layer.rows(begin, end, below)
                 above[begin:end] = (grown if added is None else grown + added[begin:end]).relu_()
         return z.T.contiguous()
