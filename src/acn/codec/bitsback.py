@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acn.codec.batches import batch_sizes
-from acn.codec.coders import Coders, FrozenCoders
+from acn.codec.coders import Coders
 from acn.codec.frozen import FrozenModel
-from acn.codec.stack import ExhaustedError, Stack, first_words
+from acn.codec.lossy import NUMBER_BYTES, coders_of
+from acn.codec.stack import FEWEST_WORDS, ExhaustedError, Stack, first_words
 from acn.exact.tables import PRECISION
 
 Mode = Literal["list", "set", "tour"]
@@ -41,7 +42,7 @@ def encode(
 
     Args:
         model: in exact integers.
-        images: level indices, uint8 `[N, C, H, W]`.
+        images: level indices, uint8 `[N, C, H, W]`, or of a lossy model bytes of codes `[N, D, 2]`.
         mode: see above.
         batch: images that are decoded side by side.
         order: in mode `tour`, the rows of the images along it; otherwise not read.
@@ -51,7 +52,7 @@ def encode(
     Returns:
         The stack's words, and how many words it began with.
     """
-    words = max(FIRST_WORDS, least // 4 + 1)
+    words = FEWEST_WORDS if model.lossy else FIRST_WORDS
     while True:
         done = 0.0
 
@@ -62,25 +63,27 @@ def encode(
 
         try:
             stack = Stack(first_words(words))
-            block = Block(FrozenCoders(model, advance), stack, batch, _shape(model))
-            _ENCODERS[mode](block, images, order)
+            _ENCODERS[mode](Block(coders_of(model, advance), stack, batch, _shape(model)), images, order)
         except ExhaustedError:
-            progress(-done)
-            words += max(4, words // 4)
+            missing = max(1, words // 4)
         else:
-            return stack.words(), words
+            missing = least // 4 + 1 - len(stack.words())
+            if missing <= 0:
+                return stack.words(), words
+        progress(-done)
+        words += missing
 
 
 def decode(
     model: FrozenModel, words: Words, first: int, mode: Mode, count: int, batch: int, progress: Progress
 ) -> Tensor:
-    """Decode a block of `count` images, uint8 `[N, C, H, W]`: the inverse of `encode`, with the words it began with.
+    """Decode a block of `count` images, uint8 `[N, ...]`: the inverse of `encode`, with the words it began with.
 
     Raises:
         ExhaustedError: the words are not those of such a block.
     """
     stack = Stack(words)
-    images = _DECODERS[mode](Block(FrozenCoders(model, progress), stack, batch, _shape(model)), count)
+    images = _DECODERS[mode](Block(coders_of(model, progress), stack, batch, _shape(model)), count)
     if not np.array_equal(stack.words(), first_words(first)):
         raise ExhaustedError
     return images
@@ -88,12 +91,12 @@ def decode(
 
 @dataclass(frozen=True)
 class Block:
-    """What the modes are written over: a model's coders, the stack, images of a batch, and `[C, H, W]` of an image."""
+    """What the modes are written over: a model's coders, the stack, images of a batch, and the shape of an image."""
 
     coders: Coders
     stack: Stack
     batch: int
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
 
     def push(self, images: Tensor, neighbours: Tensor | None = None) -> None:
         """Push a batch `[B, C, H, W]`, given one neighbour of each, or under the unconditional prior."""
@@ -201,8 +204,10 @@ def _images(members: Sequence[bytes], shape: Sequence[int]) -> Tensor:
     return torch.from_numpy(joined.reshape(len(members), *shape).copy())
 
 
-def _shape(model: FrozenModel) -> tuple[int, int, int]:
+def _shape(model: FrozenModel) -> tuple[int, ...]:
     shape = model.facts.shape
+    if model.lossy:
+        return model.facts.settings.code_size, NUMBER_BYTES
     return shape.channels, shape.height, shape.width
 
 

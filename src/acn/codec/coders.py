@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acn.codec.frozen import FrozenModel
-from acn.codec.latents import PER_UNIT, POSTERIOR_REACH, Below, Grid, given_neighbour, posterior_slots
+from acn.codec.latents import POSTERIOR_REACH, Below, Line, given_neighbour, intervals_on, posterior_slots
 from acn.codec.stack import ExhaustedError, Stack
-from acn.exact.frequencies import intervals
 
 # Numbers of a table of slots that are computed at a time.
 PIECE_NUMBERS = 2**19
@@ -63,8 +62,8 @@ class FrozenCoders:
             self.model.facts.settings.mixtures,
         )
         return Coder(
-            lambda stack, codes: rows.push(stack, self.model.grid, codes.flatten().to(self.model.device)),
-            lambda stack: rows.pop(stack, self.model.grid, self.model.device).view(count, -1),
+            lambda stack, codes: rows.push(stack, self.model.grid.at(0), codes.flatten().to(self.model.device)),
+            lambda stack: rows.pop(stack, self.model.grid.at(0), self.model.device).view(count, -1),
         )
 
     def likelihood(self, codes: Tensor) -> Coder:
@@ -118,15 +117,16 @@ def _under_mixture(model: FrozenModel, count: int) -> Coder:
         drawn = [stack.pop_rows(slots()) for _, slots in responsibilities(z)]
         component = torch.from_numpy(np.concatenate(drawn)).to(device)
         for dimension in reversed(range(size)):
-            rows(component, z, dimension).push(stack, grid, codes[:, dimension])
+            rows(component, z, dimension).push(stack, grid.at(dimension), codes[:, dimension])
         stack.push_table(component.cpu().numpy(), table)
 
     @torch.inference_mode()
     def pop(stack: Stack) -> Tensor:
         component = torch.from_numpy(stack.pop_table(count, table)).to(device)
-        codes = torch.full((count, size), grid.half, device=device)
+        codes = torch.zeros(count, size, dtype=torch.long, device=device)
         for dimension in range(size):
-            codes[:, dimension] = rows(component, grid.values(codes), dimension).pop(stack, grid, device).to(device)
+            below = rows(component, grid.values(codes), dimension)
+            codes[:, dimension] = below.pop(stack, grid.at(dimension), device).to(device)
         for some, slots in reversed(responsibilities(grid.values(codes))):
             stack.push_rows(component[some].cpu().numpy(), slots())
         return codes.cpu()
@@ -143,30 +143,27 @@ class _Rows:
     terms: int = 1
 
     @torch.inference_mode()
-    def push(self, stack: Stack, grid: Grid, codes: Tensor) -> None:
-        """Push numbers on the grid, `[R]`: first the values of all rows, then their units."""
-        coarse, fine = [], []
-        for some in self._pieces(grid):
-            below, unit, value = self.below(some), codes[some] // PER_UNIT, codes[some] % PER_UNIT
-            coarse.append(intervals(grid.unit_slots(below, codes.device), unit))
-            fine.append(intervals(grid.value_slots(below, unit), value))
-        for found in (fine, coarse):
-            starts, sizes = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
+    def push(self, stack: Stack, line: Line, numbers: Tensor) -> None:
+        """Push numbers on a line, `[R]`: first the finest symbols of all rows, last the coarsest."""
+        found = [intervals_on(line, self.below(some), numbers[some]) for some in self._pieces(line)]
+        for symbol in reversed(list(zip(*found, strict=True))):
+            starts, sizes = (torch.cat(parts).cpu().numpy() for parts in zip(*symbol, strict=True))
             stack.push_intervals(starts, sizes)
 
     @torch.inference_mode()
-    def pop(self, stack: Stack, grid: Grid, device: torch.device) -> Tensor:
-        """Pop numbers on the grid, `[R]`, on the CPU."""
-        pieces = list(self._pieces(grid))
-        units = [stack.pop_rows(grid.unit_slots(self.below(some), device).cpu().numpy()) for some in pieces]
-        values = [
-            stack.pop_rows(grid.value_slots(self.below(some), torch.from_numpy(unit).to(device)).cpu().numpy())
-            for some, unit in zip(pieces, units, strict=True)
-        ]
-        return torch.from_numpy(np.concatenate(units) * PER_UNIT + np.concatenate(values))
+    def pop(self, stack: Stack, line: Line, device: torch.device) -> Tensor:
+        """Pop numbers on a line, `[R]`, on the CPU."""
+        symbols: list[Tensor] = []
+        while (numbers := line.joined(symbols)) is None:
+            popped = []
+            for some in self._pieces(line):
+                before = [symbol[some].to(device) for symbol in symbols]
+                popped.append(stack.pop_rows(line.slots(self.below(some), before, device).cpu().numpy()))
+            symbols.append(torch.from_numpy(np.concatenate(popped)))
+        return numbers
 
-    def _pieces(self, grid: Grid) -> Iterator[slice]:
-        return _pieces(self.count, 2 * grid.reach * self.terms)
+    def _pieces(self, line: Line) -> Iterator[slice]:
+        return _pieces(self.count, line.cells * self.terms)
 
 
 def _pieces(count: int, numbers: int) -> Iterator[slice]:

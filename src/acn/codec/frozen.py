@@ -16,7 +16,7 @@ from torch import Tensor
 from acn.codec.bounds import check_bounds
 from acn.codec.facts import MIXTURE, Facts, layers, sketch
 from acn.codec.integers import VERTICAL_LIMIT, IntegerLayer, exact, integer_layer
-from acn.codec.latents import PER_UNIT, POSTERIOR_REACH, Grid, MixturePrior
+from acn.codec.latents import PER_UNIT, POSTERIOR_REACH, Cells, Grid, MixturePrior, Values
 from acn.codec.limits import demand
 from acn.codec.parallel import one_thread, side_by_side
 from acn.errors import RunError
@@ -56,7 +56,7 @@ class FrozenModel:
     """Integer networks and priors; `tensors` are the integers that all of it is made of, by name."""
 
     facts: Facts
-    grid: Grid
+    grid: Values
     network: ExactModel
     mixture: MixturePrior
     tensors: Mapping[str, Quantized]
@@ -65,6 +65,16 @@ class FrozenModel:
     def device(self) -> torch.device:
         """Where the integer networks compute."""
         return self.mixture.means.device
+
+    @property
+    def lossy(self) -> bool:
+        """Whether its codes have the values of a lossy archive."""
+        return isinstance(self.grid, Cells)
+
+    @property
+    def lossy_values(self) -> list[int]:
+        """How many values each number of a lossy code has, none where codes are not lossy."""
+        return self.grid.counts() if isinstance(self.grid, Cells) else []
 
     def to(self, device: torch.device) -> "FrozenModel":
         """The same model, computing on `device`."""

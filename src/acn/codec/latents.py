@@ -3,22 +3,24 @@
 A code dimension z takes the values j / 16 for -16 reach <= j < 16 reach; the posterior's width is 1, so that the grid
 costs nothing that counts. The bin of j extends from j - 1/2 to j + 1/2 sixteenths. A prior codes j in two steps: first
 the unit that j lies in, of 2 reach cells, then which of its 16 values, so that no symbol needs more than a few dozen
-evaluations of a distribution function.
+evaluations of a distribution function. A lossy archive has coarser values, which are coded in one step.
 
 Letters: B batch, D code size, K components of the mixture, M of the prior network.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from acn.exact.frequencies import normal_distribution, of_conditional, of_distribution, of_logits
+from acn.exact.frequencies import intervals, normal_distribution, of_conditional, of_distribution, of_logits
 from acn.exact.tables import (
     BITS,
     NARROWEST,
+    NETWORK_BITS,
     ONE,
     PRECISION,
     WIDEST,
@@ -35,14 +37,50 @@ POSTERIOR_REACH = 8 * PER_UNIT
 # Nothing is farther away than this: codes, means of the prior, or residuals, in widths, of a mixture's component.
 FARTHEST = 256 * ONE
 LARGEST_REACH = 256
+# Of a lossy code, with 12 fractional bits: networks read numbers of 8, so that steps are multiples of NETWORK_STEP.
+NETWORK_STEP, SMALLEST_STEP, LARGEST_STEP = 2 ** (BITS - NETWORK_BITS), STEP, 8 * ONE
 
 Below = Callable[[Tensor], Tensor]
 """A distribution function: from edges `[..., n]` (12 fractional bits) to what lies below them (28 fractional bits)."""
 
 
+class Line(Protocol):
+    """How the numbers of one dimension are coded: as one symbol or several, the coarsest first."""
+
+    @property
+    def cells(self) -> int:
+        """Most slots that a symbol is looked for in."""
+
+    def split(self, numbers: Tensor) -> tuple[Tensor, ...]:
+        """Symbols of numbers."""
+
+    def joined(self, symbols: Sequence[Tensor]) -> Tensor | None:
+        """Numbers of symbols, None as long as some are missing."""
+
+    def slots(self, below: Below, before: Sequence[Tensor], device: torch.device) -> Tensor:
+        """Cumulative slots of the next symbol, given those `before`."""
+
+
+class Values(Protocol):
+    """The values that codes may have, numbered from 0 in each dimension; `reach` in whole units."""
+
+    @property
+    def reach(self) -> int:
+        """Of the values, from zero, in whole units."""
+
+    def nearest(self, codes: Tensor) -> Tensor:
+        """Numbers, int64 `[..., D]`, of the values nearest to codes with 12 fractional bits."""
+
+    def values(self, numbers: Tensor) -> Tensor:
+        """Values `[..., D]` with 12 fractional bits, float64."""
+
+    def at(self, dimension: int) -> Line:
+        """How numbers of a dimension are coded."""
+
+
 @dataclass(frozen=True)
 class Grid:
-    """The values of a code dimension, numbered from 0; `reach` in whole units."""
+    """The values of every code dimension, numbered from 0; `reach` in whole units."""
 
     reach: int
 
@@ -73,6 +111,95 @@ class Grid:
         """Cumulative slots, int64 `[..., 17]`, of the value within the `unit` `[...]`."""
         edges = torch.arange(PER_UNIT + 1, device=unit.device).double() * STEP - STEP // 2
         return of_conditional(below(edges + (unit.double().unsqueeze(-1) - self.reach) * ONE))
+
+    def at(self, dimension: int) -> "Grid":
+        """See `Values`: all dimensions are alike."""
+        return self
+
+    @property
+    def cells(self) -> int:
+        """See `Line`."""
+        return 2 * self.reach
+
+    def split(self, numbers: Tensor) -> tuple[Tensor, ...]:
+        """See `Line`: unit, and value within."""
+        return numbers // PER_UNIT, numbers % PER_UNIT
+
+    def joined(self, symbols: Sequence[Tensor]) -> Tensor | None:
+        """See `Line`."""
+        return symbols[0] * PER_UNIT + symbols[1] if len(symbols) == 2 else None
+
+    def slots(self, below: Below, before: Sequence[Tensor], device: torch.device) -> Tensor:
+        """See `Line`."""
+        return self.value_slots(below, *before) if before else self.unit_slots(below, device)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The values of a lossy code: in each dimension the multiples of a step within reach, numbered from 0.
+
+    `steps` `[D]`: with 12 fractional bits.
+    """
+
+    reach: int
+    steps: tuple[int, ...]
+
+    def nearest(self, codes: Tensor) -> Tensor:
+        """See `Values`."""
+        steps, half = self._steps(codes.device), self._half(codes.device)
+        numbers = torch.floor((codes + torch.floor(steps / 2)) / steps) + half
+        return torch.minimum(numbers.clamp(min=0), 2 * half).long()
+
+    def values(self, numbers: Tensor) -> Tensor:
+        """See `Values`."""
+        return (numbers - self._half(numbers.device)) * self._steps(numbers.device)
+
+    def at(self, dimension: int) -> "CellLine":
+        """See `Values`."""
+        return CellLine(self.steps[dimension], self.reach * ONE // self.steps[dimension])
+
+    def counts(self) -> list[int]:
+        """Number of values of each dimension."""
+        return [self.at(dimension).cells for dimension in range(len(self.steps))]
+
+    def _steps(self, device: torch.device) -> Tensor:
+        return torch.tensor(self.steps, dtype=torch.float64, device=device)
+
+    def _half(self, device: torch.device) -> Tensor:
+        return torch.floor(self.reach * ONE / self._steps(device))
+
+
+@dataclass(frozen=True)
+class CellLine:
+    """Values of one dimension of a lossy code: -`half` ... `half` times `step`, coded as one symbol."""
+
+    step: int
+    half: int
+
+    @property
+    def cells(self) -> int:
+        """See `Line`."""
+        return 2 * self.half + 1
+
+    def split(self, numbers: Tensor) -> tuple[Tensor, ...]:
+        """See `Line`."""
+        return (numbers,)
+
+    def joined(self, symbols: Sequence[Tensor]) -> Tensor | None:
+        """See `Line`."""
+        return symbols[0] if symbols else None
+
+    def slots(self, below: Below, before: Sequence[Tensor], device: torch.device) -> Tensor:
+        """See `Line`: slots of the bins between the middles of neighbouring values."""
+        lower = torch.arange(-self.half, self.half, device=device).double() * self.step
+        return of_distribution(below(lower + self.step // 2))
+
+
+def intervals_on(line: Line, below: Below, numbers: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """First slots and sizes of each symbol of `numbers`, the coarsest first."""
+    symbols = line.split(numbers)
+    slots = (line.slots(below, symbols[:place], numbers.device) for place in range(len(symbols)))
+    return [intervals(one, symbol) for one, symbol in zip(slots, symbols, strict=True)]
 
 
 @cache

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from acn.codec.frozen import FrozenModel
-from acn.codec.latents import PER_UNIT, POSTERIOR_REACH, posterior_slots
+from acn.codec.latents import POSTERIOR_REACH, intervals_on, posterior_slots
 from acn.distributions import GaussianPrior, UnitNormal
 from acn.exact.frequencies import intervals, nats
 from acn.exact.tables import ONE
@@ -78,7 +78,6 @@ def mixture_nats(frozen: FrozenModel, numbers: Tensor, generator: torch.Generato
     cost += nats(intervals(mixture.components().expand(len(z), -1), component)[1])
     for dimension in range(numbers.shape[1]):
         below = mixture.below(component, z, dimension)
-        unit, value = numbers[:, dimension] // PER_UNIT, numbers[:, dimension] % PER_UNIT
-        cost += nats(intervals(grid.unit_slots(below, z.device), unit)[1])
-        cost += nats(intervals(grid.value_slots(below, unit), value)[1])
+        for _, sizes in intervals_on(grid.at(dimension), below, numbers[:, dimension]):
+            cost += nats(sizes)
     return cost.cpu()
