@@ -7,7 +7,6 @@ from torch import Tensor
 
 from acn.codec import bitsback
 from acn.codec.frozen import FrozenModel
-from acn.codec.loss import draw_codes
 from acn.codec.lossy import numbers_of, quantized, with_step
 from acn.codec.prices import code_nats
 from acn.codec.store import frozen_model
@@ -30,10 +29,10 @@ def run(progress: Callable[[str], None]) -> dict[str, object]:
     model = frozen_model(shipped())
     levels = levels_of(shipped(), IMAGES)
     exactly = _paid(model, levels, FINEST)
-    drawn, _ = draw_codes(model, levels, torch.Generator().manual_seed(0))
+    drawn, _ = model.posterior(levels).draw(torch.Generator().manual_seed(0))
     rows: list[dict[str, float]] = []
     for step in STEPS:
-        coarse = with_step(model, step)
+        coarse = with_step(model, step, levels)
         codes = quantized(coarse, levels)
         words, _ = bitsback.encode(coarse, codes, "list", 256, [], 0, lambda _: None)
         loss = _paid(model, levels, step) - exactly
@@ -57,7 +56,7 @@ def run(progress: Callable[[str], None]) -> dict[str, object]:
 
 
 def _paid(model: FrozenModel, levels: Tensor, step: float) -> Tensor:
-    coarse = with_step(model, step)
+    coarse = with_step(model, step, levels)
     return _nats(coarse, levels, numbers_of(quantized(coarse, levels)))
 
 

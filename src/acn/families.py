@@ -4,7 +4,7 @@ A family is a class here, its networks are a module of `acn.models`, and `acn.mo
 """
 
 import re
-from typing import Annotated, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -39,6 +39,11 @@ class EncoderSettings(Settings):
         if not self.stages or not all(stage and min(stage) >= 1 for stage in self.stages):
             raise ValueError(f"every stage needs convolutions of at least one filter, found {self.stages}")
         return self
+
+    @property
+    def depth(self) -> int:
+        """See `Family`."""
+        return sum(map(len, self.stages))
 
 
 class DecoderSettings(Settings):
@@ -93,6 +98,19 @@ class DecoderSettings(Settings):
             raise ValueError(f"kernel and first_kernel must be odd, found {self.kernel} and {self.first_kernel}")
         return self
 
+    @property
+    def depth(self) -> int:
+        """See `Family`."""
+        return self.blocks
+
+    @property
+    def stated(self) -> set[str]:
+        """See `Family`."""
+        known = {"filters", "blocks", "head", "canvas"}
+        if self.kind == "local":
+            return known | {"kind", "window"}
+        return known | {"kernel", "first_kernel"} | ({"separable"} if self.separable else set())
+
     def masks(self, shape: ImageShape) -> int:
         """See `Family`."""
         return 2 * self.blocks * self.filters**2 + self.head * (self.filters + 3 * shape.levels)
@@ -120,6 +138,11 @@ class FlowSettings(Settings):
     hidden: int = setting(640, "units of each hidden layer of a step", only=FLOW, ge=1, le=2**14)
     layers: int = setting(2, "hidden layers of a step", only=FLOW, ge=1, le=16)
     affine: bool = setting(False, "steps scale numbers too; the paper's move them alone", only=FLOW)
+
+    @property
+    def depth(self) -> int:
+        """See `Family`."""
+        return self.steps * (self.layers + 1)
 
     def masks(self, shape: ImageShape) -> int:
         """See `Family`: how far each row of the staircases reaches."""
@@ -158,6 +181,26 @@ class Family(Settings):
         """Whether the networks have a form in exact integers, which archives need."""
         return False
 
+    @property
+    def stated(self) -> dict[str, Any]:
+        """Which settings a file of the model in exact integers states, as pydantic's `include`."""
+        return {}
+
+    @property
+    def depth(self) -> int:
+        """How many layers the networks have, or blocks of a few layers."""
+        return sum(part.depth for _, part in self if isinstance(part, PARTS))
+
+    @property
+    def units(self) -> int:
+        """Units of the hidden layers of a flow, whose order takes time to find."""
+        return 0
+
+    @property
+    def terms(self) -> int:
+        """M, Gaussians per number of the code of the prior that is given a neighbour; 1 for any other."""
+        return 1
+
 
 class ACNSettings(Family):
     """Associative Compression Network (Graves et al. 2018)."""
@@ -190,6 +233,22 @@ class ACNSettings(Family):
     def exact(self) -> bool:
         """With the paper's prior and posterior."""
         return (self.prior, self.posterior, self.decoder.grey) == ("network", "unit", False)
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """See `Family`."""
+        whole = dict.fromkeys(("name", "code_size", "mixtures", "prior_hidden", "encoder"), True)
+        return whole | {"decoder": self.decoder.stated}
+
+    @property
+    def depth(self) -> int:
+        """See `Family`."""
+        return super().depth + len(self.prior_hidden)
+
+    @property
+    def terms(self) -> int:
+        """See `Family`."""
+        return self.mixtures
 
 
 class PixelVAESettings(Family):
@@ -237,6 +296,11 @@ class ResidualSettings(Settings):
     )
     hidden: Width = Field(450, description="units of the layer before the code")
 
+    @property
+    def depth(self) -> int:
+        """See `Family`: of the encoder and of the renderer, in each a block for every halving and one between."""
+        return 4 * len(self.filters)
+
 
 class VLAESettings(Family):
     """Variational Lossy Autoencoder (Chen et al. 2017): a local decoder and a prior that is a flow."""
@@ -255,10 +319,29 @@ class VLAESettings(Family):
         """With a flow."""
         return self.prior == "flow"
 
+    @property
+    def exact(self) -> bool:
+        """With a flow that moves numbers alone: they stay on a grid."""
+        return not (self.flow.affine or self.decoder.grey)
+
+    @property
+    def units(self) -> int:
+        """See `Family`."""
+        return self.flow.steps * self.flow.layers * self.flow.hidden if self.prior == "flow" else 0
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """See `Family`."""
+        flow = {"flow": {"steps", "hidden", "layers"}} if self.prior == "flow" else {}
+        encoder = {"encoder": {"filters", "hidden"}}
+        return {"name": True, "code_size": True, "prior": True} | flow | encoder | {"decoder": self.decoder.stated}
+
 
 ModelSettings = ACNSettings | PixelVAESettings | VAESettings | PixelCNNSettings | VLAESettings
-# Those whose networks have a form in exact integers.
-ExactSettings = ACNSettings
+# Those whose networks can have a form in exact integers.
+ExactSettings = ACNSettings | VLAESettings
+# What says how deep a network is.
+PARTS = (EncoderSettings, ResidualSettings, FlowSettings, DecoderSettings)
 FAMILIES: dict[str, type[ModelSettings]] = {
     family.model_fields["name"].default: family for family in get_args(ModelSettings)
 }

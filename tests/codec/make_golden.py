@@ -15,7 +15,7 @@ from acn.codec.bitsback import Mode
 from acn.codec.frozen import FrozenModel
 from acn.codec.modelfile import to_bytes
 from acn.data import ALL_BYTES, Images
-from tests.codec.models import random_images, tiny
+from tests.codec.models import random_images, tiny, tiny_vlae
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -92,6 +92,10 @@ def main() -> None:
     make("local-tour", near, "tour", {"images": 23}, 8)
     beside = tiny(colour, seed=6, decoder={"kind": "local", "window": "2x1", "canvas": 0})
     make("local-list", beside, "list", {"images": 9}, 4)
+    flowing = tiny_vlae((6, 5, 1, 2), code_size=4, encoder={"filters": [3, 5, 4]})
+    make("vlae-list", flowing, "list", {"train": 21, "test": 5}, 8)
+    plain = tiny_vlae(colour, seed=1, prior="normal", encoder={"filters": [3]}, decoder={"window": "2x1"})
+    make("vlae-set", plain, "set", {"images": 20}, 64)
     lossy()
     make("model-elsewhere", tiny(grey, seed=2), "tour", {"images": 11}, 8, embed=False)
 

@@ -7,11 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from acn.codec.facts import steps_of
 from acn.codec.freezing import freeze
 from acn.codec.frozen import FrozenModel
-from acn.config import ACNSettings, ImageShape
+from acn.config import ACNSettings, ImageShape, VLAESettings
 from acn.distributions import Covariance, GaussianPrior
-from acn.models import ACN
+from acn.models import ACN, VLAE
 from tests.codec.surgery import Json
 
 SETTINGS: dict[str, Any] = {
@@ -20,6 +21,14 @@ SETTINGS: dict[str, Any] = {
     "prior_hidden": [5, 4],
     "encoder": {"stages": [[3], [4]], "hidden": 5},
     "decoder": {"filters": 4, "blocks": 1, "kernel": 3, "first_kernel": 5, "head": 5, "canvas": 2},
+}
+
+
+VLAE_SETTINGS: dict[str, Any] = {
+    "code_size": 3,
+    "flow": {"steps": 2, "hidden": 7, "layers": 2},
+    "encoder": {"filters": [4, 3], "hidden": 6},
+    "decoder": {"kind": "local", "window": "3x1", "filters": 4, "blocks": 1, "head": 5, "canvas": 2},
 }
 
 
@@ -55,6 +64,43 @@ def floating(
                 parameter.add_(torch.randn_like(parameter) * 0.2)
         model.decoder.output.conv.weight.mul_(loud)
     return model
+
+
+def floating_vlae(
+    shape: tuple[int, int, int, int] = (4, 5, 1, 5), *, seed: int = 0, loud: float = 3.0, **changes: Json
+) -> VLAE:
+    """A VLAE for images of `shape`, whose flow moves numbers by about as much as they vary."""
+    torch.manual_seed(seed)
+    tree = VLAE_SETTINGS | changes
+    for part in ("flow", "encoder", "decoder"):
+        tree[part] = VLAE_SETTINGS[part] | changes.get(part, {})
+    fields = dict(zip(("height", "width", "channels", "levels"), shape, strict=True))
+    model = VLAE(VLAESettings.model_validate(tree), ImageShape.model_validate(fields)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(torch.randn_like(parameter) * 0.2)
+        model.decoder.output.conv.weight.mul_(loud)
+        for step in steps_of(model):
+            step.output.weight.mul_(50)
+        model.encoder.code.bias[model.code_size :] -= 1.5  # posteriors narrower than 1
+    return model
+
+
+def tiny_vlae(
+    shape: tuple[int, int, int, int] = (4, 5, 1, 5),
+    *,
+    seed: int = 0,
+    palette: tuple[int, ...] | None = None,
+    precision: int = 6,
+    **changes: Json,
+) -> FrozenModel:
+    model = floating_vlae(shape, seed=seed, **changes)
+    images = torch.randint(shape[-1], (20, shape[2], *shape[:2]), dtype=torch.uint8)
+    with torch.no_grad():
+        codes = model.posterior(images).mean
+    values = np.array(range(shape[-1]) if palette is None else palette, dtype=np.uint8)
+    return freeze(model, values, (mixture(codes, 1, "diag"), codes), precision=precision)
 
 
 def tiny(

@@ -192,6 +192,15 @@ def depthwise(layer: Layer, x: Ints) -> Ints:
     return np.concatenate(list(parts), axis=-1)
 
 
+def spread(weights: Ints, inputs: int | tuple[int, ...]) -> Ints:
+    """The weights `[inputs][outputs]`, of a layer of the flow those of each output in turn, as far as it reads."""
+    if not isinstance(inputs, tuple):
+        return weights
+    numbers, rows = iter(weights.tolist()), max(inputs, default=0)
+    columns = [[next(numbers) for _ in range(reads)] + [0] * (rows - reads) for reads in inputs]
+    return np.array(columns, dtype=np.int64).reshape(len(inputs), rows).T
+
+
 def windows(x: Ints, rows: range, columns: range) -> Ints:
     """`[B, H, W, I]` to `[B, H, W, rows x columns x I]`: what lies at these offsets, 0 outside."""
     _, height, width, _ = x.shape
@@ -200,6 +209,15 @@ def windows(x: Ints, rows: range, columns: range) -> Ints:
     return np.concatenate(
         [padded[:, margin + r :, margin + c :][:, :height, :width] for r in rows for c in columns], axis=-1
     )
+
+
+def elu(x: Ints) -> Ints:
+    below = rounded(exp_table()[np.minimum(4 * np.maximum(-x, 0), len(exp_table()) - 1)], 20) - 2**8
+    return np.asarray(np.where(x > 0, x, below))
+
+
+def halved(size: int) -> int:
+    return (size + 1) // 2
 
 
 def pooled(x: Ints) -> Ints:
@@ -233,23 +251,30 @@ class Model:
         assert (magic, version) == (b"ACNM", 1)
         facts = json.loads(data[10 : 10 + length])
         self.settings, self.palette, self.reach = facts["model"], facts["palette"], facts["reach"]
-        shape, settings, k = facts["shape"], facts["model"], facts["components"]
+        shape, settings, k = facts["shape"], facts["model"], facts.get("components", 0)
+        self.n: int = facts.get("per_unit", 16)
         self.height, self.width = shape["height"], shape["width"]
         self.channels, self.levels = shape["channels"], shape["levels"]
         self.size = settings["code_size"]
-        layers = self.shapes_of_layers(with_prior=facts["with_prior"])
-        shapes: list[tuple[int, ...]] = [part for inputs, outputs in layers for part in ((inputs, outputs), (outputs,))]
+        self.own = settings["name"] == "vlae"
+        with_prior = facts.get("with_prior", False)
+        layers = self.shapes_of_layers(with_prior=with_prior)
+        shapes: list[tuple[int, ...]] = []
+        for inputs, outputs in layers:
+            shapes += [(sum(inputs),) if isinstance(inputs, tuple) else (inputs, outputs), (outputs,)]
         triangle = self.size * (self.size + 1) // 2
-        full = facts["covariance"] == "full"
-        shapes += [(k,), (k,), (k, self.size), (k, triangle if full else self.size)]
+        full = facts.get("covariance") == "full"
+        shapes += [(k,), (k,), (k, self.size), (k, triangle if full else self.size)] if k else []
         tensors = tensors_of(data, 10 + length, shapes)
 
         def scaled(tensor: tuple[Ints, int], bits: int = 12) -> Ints:
             return tensor[0] << (bits - tensor[1])
 
-        pairs = zip(tensors[0 : 2 * len(layers) : 2], tensors[1 : 2 * len(layers) : 2], strict=True)
-        found = [Layer(weights, shift, scaled(bias, 8)) for (weights, shift), bias in pairs]
-        self.layers = found
+        pairs = zip(layers, tensors[0 : 2 * len(layers) : 2], tensors[1 : 2 * len(layers) : 2], strict=True)
+        found = [Layer(spread(weights, sizes[0]), shift, scaled(bias, 8)) for sizes, (weights, shift), bias in pairs]
+        if self.own:
+            self.split_own(found)
+            return
         self.logits, self.scores, self.means, factors = map(scaled, tensors[-4:])
         self.factors = np.zeros((k, self.size, self.size), dtype=np.int64)
         for component in range(k):
@@ -264,11 +289,53 @@ class Model:
             found[encoder + prior :],
         )
 
-    def shapes_of_layers(self, *, with_prior: bool) -> list[tuple[int, int]]:
+    def split_own(self, found: list[Layer]) -> None:
+        maps, flow = len(self.settings["encoder"]["filters"]), self.settings.get("flow", {"steps": 0, "layers": 0})
+        encoder = 1 + 5 * maps + 2
+        steps = flow["steps"] * (flow["layers"] + 1)
+        self.encoder, self.flow, self.decoder = (
+            found[:encoder],
+            found[encoder : encoder + steps],
+            found[encoder + steps :],
+        )
+
+    def blocks_of_renderer(self) -> list[tuple[int, int]]:
+        maps = self.settings["encoder"]["filters"][::-1]
+        after = [*maps[1:], maps[-1]]
+        return [pair for one, finer in zip(maps, after, strict=True) for pair in ((one, one), (one, finer))]
+
+    def shapes_of_own_layers(self) -> list[tuple[Any, int]]:
+        """Inputs and outputs of the encoder and of the flow, whose inputs are given output by output."""
+        settings, size = self.settings, self.size
+        maps, hidden = settings["encoder"]["filters"], settings["encoder"]["hidden"]
+        layers: list[tuple[Any, int]] = [(9 * self.channels, maps[0])]
+        height, width = self.height, self.width
+        for inputs, one in zip([maps[0], *maps], maps, strict=False):
+            layers += [(9 * inputs, one), (9 * one, one), (inputs, one), (9 * one, one), (9 * one, one)]
+            height, width = halved(height), halved(width)
+        layers += [(maps[-1] * height * width, hidden), (hidden, 2 * size)]
+        if "flow" in settings:
+            units = settings["flow"]["hidden"] if size > 1 else 0
+            degrees = [1 + unit * (size - 1) // units for unit in range(units)]
+            ends = [sum(degree <= bound for degree in degrees) for bound in range(size)]
+            for _ in range(settings["flow"]["steps"]):
+                layers.append((tuple(degrees), units))
+                layers += [(tuple(ends[d] for d in degrees), units)] * (settings["flow"]["layers"] - 1)
+                layers.append((tuple(ends), size))
+        if settings["decoder"]["canvas"]:
+            layers += [(size, hidden), (hidden, maps[-1] * height * width)]
+            for inputs, outputs in self.blocks_of_renderer():
+                layers += [(9 * inputs, outputs), (9 * outputs, outputs)]
+                layers += [(inputs, outputs)] if inputs != outputs else []
+            layers.append((9 * maps[0], settings["decoder"]["canvas"]))
+        return layers
+
+    def shapes_of_layers(self, *, with_prior: bool) -> list[tuple[Any, int]]:
         """Inputs and outputs of all layers, in the order of the file."""
+        if self.own:
+            return [*self.shapes_of_own_layers(), *self.shapes_of_decoder(0)]
         settings, decoder = self.settings, self.settings["decoder"]
-        filters = decoder["filters"]
-        layers: list[tuple[int, int]] = []
+        layers: list[tuple[Any, int]] = []
         inputs, height, width = self.channels, self.height, self.width
         for number, stage in enumerate(settings["encoder"]["stages"]):
             if number:
@@ -287,7 +354,14 @@ class Model:
             units = settings["prior_hidden"]
             layers += [(self.size + below, one) for below, one in zip([0, *units], units, strict=False)]
             layers.append((sum(units), 3 * self.size * settings["mixtures"]))
-        if canvas := decoder["canvas"]:
+        return [*layers, *self.shapes_of_decoder(decoder["canvas"])]
+
+    def shapes_of_decoder(self, grid_of: int) -> list[tuple[Any, int]]:
+        """Of the layers of the decoder; with `grid_of` features its canvas is a grid of cells."""
+        decoder = self.settings["decoder"]
+        filters, canvas = decoder["filters"], decoder["canvas"]
+        layers: list[tuple[Any, int]] = []
+        if grid_of:
             self.scale = 1
             while -(-self.height // self.scale) * -(-self.width // self.scale) > 1024:
                 self.scale *= 2
@@ -325,6 +399,9 @@ class Model:
         return np.asarray((2 * (2 * images - v + 1) * 2**8 + v - 1) // (2 * (v - 1))).transpose(0, 2, 3, 1)
 
     def encode(self, images: Ints) -> Ints:
+        if self.own:
+            limit = (self.reach - 8) * 2**12
+            return np.clip(16 * self.encode_own(images)[:, : self.size], -limit, limit)
         x, layers = self.scaled(images), iter(self.encoder)
         for number, stage in enumerate(self.settings["encoder"]["stages"]):
             if number:
@@ -343,7 +420,9 @@ class Model:
         """Logits `[B, H, W, outputs]`."""
         settings, layers = self.settings["decoder"], iter(self.decoder)
         v, t, z = image, image, z // 16
-        if settings["canvas"]:
+        if settings["canvas"] and self.own:
+            canvas = self.rendered(z, layers)
+        elif settings["canvas"]:
             hidden, cells = next(layers), next(layers)
             canvas = cells(np.maximum(hidden(z), 0))
             canvas = canvas.reshape(len(z), settings["canvas"], -1, -(-self.width // self.scale))
@@ -376,6 +455,58 @@ class Model:
         head, output = next(layers), next(layers)
         return 16 * output(np.maximum(head(np.maximum(t, 0)), 0))
 
+    def block(self, x: Ints, layers: Iterator[Layer], stride: int, *, skip: bool) -> Ints:
+        """A residual block."""
+        around = range(-1, 2)
+        first, second = next(layers), next(layers)
+        changed = elu(first(windows(elu(x), around, around)[:, ::stride, ::stride]))
+        changed = second(windows(changed, around, around))
+        return np.asarray(changed + (next(layers)(x[:, ::stride, ::stride]) if skip else x))
+
+    def encode_own(self, images: Ints) -> Ints:
+        """Means and numbers of the widths, `[B, 2D]`."""
+        layers = iter(self.encoder)
+        x = next(layers)(windows(self.scaled(images), range(-1, 2), range(-1, 2)))
+        for _ in self.settings["encoder"]["filters"]:
+            x = self.block(self.block(x, layers, 2, skip=True), layers, 1, skip=False)
+        x = elu(x).transpose(0, 3, 1, 2).reshape(len(x), -1)
+        hidden, code = layers
+        return code(elu(hidden(x)))
+
+    def rendered(self, z: Ints, layers: Iterator[Layer]) -> Ints:
+        """The canvas `[B, canvas, H, W]`."""
+        maps = self.settings["encoder"]["filters"][::-1]
+        sizes = [(self.height, self.width)]
+        for _ in maps:
+            sizes.append((halved(sizes[-1][0]), halved(sizes[-1][1])))
+        x = elu(next(layers)(z))
+        x = elu(next(layers)(x)).reshape(len(z), maps[0], *sizes[-1]).transpose(0, 2, 3, 1)
+        for (inputs, outputs), number in zip(self.blocks_of_renderer(), range(2 * len(maps)), strict=True):
+            if number % 2:
+                height, width = sizes[len(maps) - 1 - number // 2]
+                x = x.repeat(2, axis=1).repeat(2, axis=2)[:, :height, :width]
+            x = self.block(x, layers, 1, skip=inputs != outputs)
+        return next(layers)(windows(elu(x), range(-1, 2), range(-1, 2))).transpose(0, 3, 1, 2)
+
+    def moves(self, step: int, j: Ints) -> Ints:
+        """By how much a step of the flow moves each number, of numbers `[B, D]`, as far as these are known."""
+        each = self.settings["flow"]["layers"] + 1
+        *hidden, output = self.flow[step * each : (step + 1) * each]
+        x = self.value(j) // 16
+        for layer in hidden:
+            x = np.maximum(layer(x[:, : len(layer.weights)]), 0)
+        return np.asarray(rounded(output(x[:, : len(output.weights)]) * self.n, 8))
+
+    def codes_of(self, noise: Ints) -> Ints:
+        """Codes of what stands on the stack, both numbers `[B, D]`."""
+        j, count = noise, 2 * self.reach * self.n
+        for step in range(self.settings.get("flow", {"steps": 0})["steps"])[::-1]:
+            known = np.full_like(j, count // 2)
+            for d in range(self.size):
+                known[:, d] = (j[:, d] + self.moves(step, known)[:, d]) % count
+            j = known[:, ::-1]
+        return j
+
     def local(self, image: Ints, z: Ints, canvas: Ints | None, layers: Iterator[Layer]) -> Ints:
         settings = self.settings["decoder"]
         width, rows = map(int, settings["window"].split("x"))
@@ -397,7 +528,7 @@ class Model:
         return t
 
     def value(self, j: Ints) -> Ints:
-        return np.asarray((j - 16 * self.reach) * 2**8)
+        return np.asarray((j - self.n * self.reach) * (2**12 // self.n))
 
     def nearest(self, code: Ints) -> Ints:
         return np.asarray(np.clip(((code + 2**7) >> 8) + 16 * self.reach, 128, 32 * self.reach - 129))
@@ -437,12 +568,11 @@ def posterior() -> list[int]:
     return ends_of_distribution(phi((np.arange(256) - 128) * 2**8 + 2**7))
 
 
-def batch_sizes(count: int, largest: int) -> list[int]:
-    sizes, size = [], 8
-    while count:
-        sizes.append(min(size, largest, count))
-        count -= sizes[-1]
-        size *= 2
+def batch_sizes(count: int, largest: int, *, own: bool) -> list[int]:
+    sizes: list[int] = []
+    while sum(sizes) < count:
+        size = 8 + sum(sizes) // 4 if own else 8 * 2 ** len(sizes)
+        sizes.append(min(size, largest, count - sum(sizes)))
     return sorted(sizes, reverse=True)
 
 
@@ -453,12 +583,42 @@ class Block:
         self.model, self.stack, self.steps = model, stack, steps
 
     def unit(self, below: Callable[[Ints], Ints]) -> int:
-        reach = self.model.reach
-        return self.stack.pop(ends_of_distribution(below((np.arange(1, 2 * reach) - reach) * 2**12 - 2**7)))
+        return self.stack.pop(ends_of_distribution(below(self.edges_of_units())))
 
     def number(self, below: Callable[[Ints], Ints], unit: int) -> int:
-        edges = (unit - self.model.reach) * 2**12 + 2**8 * np.arange(17) - 2**7
-        return 16 * unit + self.stack.pop(ends_within(below(edges)))
+        return self.model.n * unit + self.stack.pop(ends_within(below(self.edges_within(unit))))
+
+    def edges_of_units(self) -> Ints:
+        reach = self.model.reach
+        return np.asarray((np.arange(1, 2 * reach) - reach) * 2**12 - 2**11 // self.model.n)
+
+    def edges_within(self, unit: int) -> Ints:
+        n = self.model.n
+        return np.asarray((unit - self.model.reach) * 2**12 + 2**12 // n * np.arange(n + 1) - 2**11 // n)
+
+    def codes_of_own(self, count: int) -> Ints:
+        model = self.model
+        total = 2 * model.reach * model.n
+        ends = ends_of_distribution(phi(model.value(np.arange(1, total)) - 2**11 // model.n))
+        popped = [self.stack.pop(ends) for _ in range(count * model.size)]
+        return model.codes_of(np.array(popped, dtype=np.int64).reshape(count, model.size))
+
+    def push_learned(self, j: Ints, images: Ints) -> None:
+        """Push numbers under posteriors of learned widths: values of all first, then units."""
+        model = self.model
+        means, raw = np.split(16 * model.encode_own(images), 2, axis=-1)
+        limit = (model.reach - 8) * 2**12
+        middles = np.clip(means, -limit, limit).flatten().tolist()
+        inverse = width_table()[np.clip(rounded(raw + 2217, 5), -12 * 2**7, 20 * 2**7) + 12 * 2**7].flatten().tolist()
+        units, values = (j // model.n).flatten().tolist(), (j % model.n).flatten().tolist()
+
+        def below(x: Ints, mean: int, one: int) -> Ints:
+            return phi(np.array([rounded((int(edge) - mean) * one, 16) for edge in x]))
+
+        both: list[tuple[int, int]] = list(zip(middles, inverse, strict=True))
+        within = [ends_within(below(self.edges_within(unit), *one)) for unit, one in zip(units, both, strict=True)]
+        self.stack.push_row(values, within)
+        self.stack.push_row(units, [ends_of_distribution(below(self.edges_of_units(), *one)) for one in both])
 
     def codes_under_mixture(self, count: int) -> Ints:
         model, ends = self.model, ends_of_logits(self.model.logits)
@@ -511,6 +671,9 @@ class Block:
         if self.steps is not None:
             return np.stack([j % 256, j // 256], axis=-1)
         images = self.images(j, lambda _, ends: self.stack.pop(ends))
+        if model.own:
+            self.push_learned(j, images)
+            return images
         offsets = (j - model.nearest(model.encode(images)) + 128).flatten().tolist()
         if offsets and not 0 <= min(offsets) <= max(offsets) <= 256:
             raise Refused
@@ -520,8 +683,10 @@ class Block:
     def decode(self, mode: str, count: int, largest: int) -> Ints:
         found: list[Ints] = []
         members: list[bytes] = []
-        for size in batch_sizes(count, largest):
-            if mode == "tour" and found:
+        for size in batch_sizes(count, largest, own=self.model.own):
+            if self.model.own:
+                j = self.codes_of_own(size)
+            elif mode == "tour" and found:
                 j = self.codes_given(self.model.encode(found[-1][:size]))
             else:
                 j = self.codes_under_mixture(size)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from acn.codec import facts as facts_module
+from acn import models
 from acn.codec import frozen as frozen_module
 from acn.codec import integers
 from acn.codec.bounds import Bound
@@ -166,7 +166,7 @@ def test_every_value_is_an_integer_far_below_the_limit(shape: tuple[int, int, in
 @pytest.mark.parametrize("largest", [2**14, 2**17 - 1])
 def test_a_layer_stays_below_its_bound(largest: int) -> None:
     def layer_bound(layer: IntegerLayer, inputs: float) -> float:
-        Bound(layer)(torch.full((1, 6), inputs))
+        Bound(layer, 4)(torch.full((1, 6), inputs))
         return layer.reached
 
     for seed in range(20):
@@ -190,7 +190,7 @@ def test_a_layer_that_the_proof_does_not_reach_is_refused(monkeypatch: pytest.Mo
     known = floating()
     codes = torch.randn(20, 3)
     model = Forgetful(known.settings, known.shape)
-    monkeypatch.setattr(facts_module, "ExactModel", Forgetful)
+    monkeypatch.setitem(models.MODELS, "acn", Forgetful)
     with pytest.raises(RunError, match=r"^the layer decoder\.extra was not reached by the proof"):
         freeze(model, np.arange(5, dtype=np.uint8), (mixture(codes, 3, "full"), codes))
 

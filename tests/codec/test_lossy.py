@@ -11,8 +11,8 @@ from torch import Tensor
 from acn.codec import archiver as archiver_module
 from acn.codec.archive import LOSSY_VERSION, read
 from acn.codec.archiver import codes_of, compress, compress_splits, decompress, model_of, restore
+from acn.codec.cells import Cells
 from acn.codec.frozen import FrozenModel
-from acn.codec.latents import Cells
 from acn.codec.lossy import bytes_of, drawn, numbers_of, quantized, with_step
 from acn.codec.notes import Notes
 from acn.codec.prices import code_nats, computed_bytes
@@ -31,6 +31,10 @@ MODELS = {
 MODEL = MODELS["grey"]
 IMAGES = random_images(MODEL, 23)
 LOSSY = compress(IMAGES, MODEL, step=1.0)
+
+
+def coarse(model: FrozenModel, step: float) -> FrozenModel:
+    return with_step(model, step, random_levels(model, 16))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -64,7 +68,7 @@ def test_forgetting_the_order_saves_what_is_computed(name: str) -> None:
 
 @pytest.mark.parametrize("covariance", ["full", "diag"])
 def test_probabilities_of_all_codes_add_up_to_one(covariance: str) -> None:
-    model = with_step(tiny((3, 4, 1, 2), code_size=2, covariance=covariance, seed=3), 0.5)  # type: ignore[arg-type]
+    model = coarse(tiny((3, 4, 1, 2), code_size=2, covariance=covariance, seed=3), 0.5)  # type: ignore[arg-type]
     first, second = (torch.arange(count) for count in model.lossy_values)
     numbers = torch.cartesian_prod(first, second)
     # Those that one slot takes have more here than they would.
@@ -72,10 +76,10 @@ def test_probabilities_of_all_codes_add_up_to_one(covariance: str) -> None:
 
 
 def test_codes_are_rounded_to_the_nearest_value() -> None:
-    model = with_step(MODEL, 0.7)
+    model = coarse(MODEL, 0.7)
     levels = random_levels(MODEL, 30)
-    step = model.grid.at(0).step if isinstance(model.grid, Cells) else 0
-    assert step == 2864  # a multiple of 16 near 0.7 x 4,096
+    assert model.grid == Cells(MODEL.facts.reach, (2864,) * 3)  # multiples of 16 near 0.7 x 4,096
+    step, half = 2864, MODEL.facts.reach * ONE // 2864
     written = quantized(model, levels)
     assert written.shape == (30, 3, 2)
     assert written.dtype == torch.uint8
@@ -83,7 +87,7 @@ def test_codes_are_rounded_to_the_nearest_value() -> None:
     assert float((values - model.encode(levels)).abs().max()) <= step / 2
     assert torch.equal(values % step, torch.zeros_like(values))
     far = model.grid.nearest(torch.tensor([[1e9, -1e9, 0.0]]))
-    assert far.tolist() == [[2 * (model.grid.reach * ONE // step), 0, model.grid.reach * ONE // step]]
+    assert far.tolist() == [[2 * half, 0, half]]
     numbers = torch.tensor([[0, 255, 256, 8192]])
     assert torch.equal(numbers_of(bytes_of(numbers)), numbers)
 
@@ -119,7 +123,7 @@ def test_a_seed_gives_the_same_images_and_another_seed_others() -> None:
 
 
 def test_draws_do_not_depend_on_the_images_beside() -> None:
-    model = with_step(MODEL, 1.0)
+    model = coarse(MODEL, 1.0)
     codes = quantized(model, random_levels(MODEL, 11))
     whole = drawn(model, codes, 5, 4, 3)
     assert torch.equal(whole, drawn(model, codes, 5, 256, 3))
@@ -130,7 +134,7 @@ def test_draws_do_not_depend_on_the_images_beside() -> None:
 
 
 def test_levels_are_drawn_as_often_as_their_slots_say() -> None:
-    model, count = with_step(MODEL, 1.0), 4000
+    model, count = coarse(MODEL, 1.0), 4000
     codes = quantized(model, random_levels(MODEL, 1)).expand(count, -1, -1)
     expected = slots_of_first_pixel(model, codes[:1])
     found = drawn(model, codes, 0, count, 0)[:, 0, 0, 0]

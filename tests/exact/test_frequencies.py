@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from acn.codec.latents import Grid, MixturePrior, given_neighbour, posterior_slots
+from acn.codec.latents import Grid, given_neighbour, posterior_slots
+from acn.codec.mixture import MixturePrior
 from acn.exact import frequencies
 from acn.exact.frequencies import (
     intervals,

@@ -91,8 +91,7 @@ def compress(
     from acn.files import write_atomically
     from acn.runs import open_run
 
-    place, errors, widths = find_device(device), Console(stderr=True), _step(step, lossy=lossy)
-    modes = _modes(mode, order, lossy=lossy)
+    place, errors, widths = find_device(device), Console(stderr=True), _step(step, mode, lossy=lossy)
     run_path, source, out = _places(places, train_minutes)
     check_output(out, force=force, sources=[source], run=run_path)
     trained_before = open_run(run_path) if run_path is not None else None
@@ -104,6 +103,8 @@ def compress(
     if lossy:
         refuse_without_codes(run)
     splits = array_splits(run, source, split) if folder is None else _through(run, folder)
+    forgetting: tuple[Mode, ...] = ("set", "tour") if run.config.model.conditional and not lossy else ("set",)
+    modes: tuple[Mode, ...] = (mode,) if mode else ("list",) if order == "keep" else forgetting
     if modes == ("list",):
         refuse_names(splits)
     with stages(errors) as stage:
@@ -131,28 +132,23 @@ def _places(places: list[str], limit: float | None) -> tuple[Path | None, str, P
     return (Path(run[0]) if run else None), source, Path(out)
 
 
-def _step(step: float | None, *, lossy: bool) -> float | None:
-    """Widths of the posterior between the values of a lossy code, None for an archive without loss."""
+def _step(step: float | None, mode: str | None, *, lossy: bool) -> float | None:
+    """Widths of the posterior between the values of a lossy code, None for an archive without loss.
+
+    Raises:
+        UsageError: that cannot be.
+    """
     from acn.codec.lossy import STEP, check_step
+    from acn.codec.refusals import NO_TOUR
     from acn.errors import UsageError
 
     if not lossy:
         if step is not None:
             raise UsageError("--step is for lossy archives: say --lossy too, or leave it out")
         return None
-    return check_step(STEP if step is None else step)
-
-
-def _modes(mode: "Mode | None", order: str, *, lossy: bool) -> "tuple[Mode, ...]":
-    """Modes of which the one with the shortest archive is taken."""
-    from acn.codec.refusals import NO_TOUR
-    from acn.errors import UsageError
-
-    if lossy and mode == "tour":
+    if mode == "tour":
         raise UsageError(NO_TOUR)
-    if mode or order == "keep":
-        return (mode or "list",)
-    return ("set",) if lossy else ("set", "tour")
+    return check_step(STEP if step is None else step)
 
 
 def _say(console: "Console", lines: list[str], *, strict: bool) -> None:

@@ -4,7 +4,7 @@ Letters: N images of a block, C channels, H height, W width.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,11 +16,11 @@ from torch import Tensor
 from acn.codec import bitsback
 from acn.codec.archive import BLOCK_SUBPIXELS, Archive, Payload, least_bytes, read, write
 from acn.codec.bitsback import Mode
+from acn.codec.cells import Cells
 from acn.codec.folder import FolderImages
 from acn.codec.freezing import without_prior
 from acn.codec.frozen import FrozenModel
 from acn.codec.header import BLOCK_IMAGES
-from acn.codec.latents import Cells
 from acn.codec.limits import Allowance, check_archive, demand, enough_memory
 from acn.codec.lossy import drawn, quantized, with_step, with_written_steps
 from acn.codec.modelfile import from_bytes, identity, to_bytes
@@ -29,12 +29,13 @@ from acn.codec.planes import Planes, pack_planes, unpack_planes
 from acn.codec.refusals import refuse_planes, refuse_rich, refuse_tour
 from acn.codec.stack import ExhaustedError
 from acn.codec.tours import find_tour
-from acn.data import ALL_BYTES, Images, as_pixels, to_values
+from acn.data import ALL_BYTES, Images, as_pixels, spread, to_values
 from acn.errors import ArchiveError
 from acn.progress import Stage
 from acn.version import __version__
 
 BATCH = 256
+SAMPLE = 64
 
 
 Splits = Mapping[str, Images | FolderImages]
@@ -131,9 +132,9 @@ def compress_splits(
     keep = tuple(modes) == ("list",)
     if not keep or step is not None:
         refuse_rich(splits.values(), "in the mode list alone: keep the order" if step is None else "without loss alone")
-    model = model if step is None else with_step(model, step)
     batch = min(batch, demand(model.facts).largest_batch)
     readable = {name: _through(model, images, name) for name, images in splits.items()}
+    model = model if step is None else with_step(model, step, _some(readable.values()))
     candidates = [_Coder(model, mode, batch, embed).candidate(readable, stage) for mode in modes]
     best = min(candidates, key=lambda candidate: candidate.bytes)
     if verify:
@@ -296,6 +297,11 @@ def _in_order(levels: Tensor, mode: Mode, order: Sequence[int]) -> Tensor:
 
 def _pixel_digest(levels: Tensor) -> str:
     return hashlib.sha256(levels.contiguous().numpy().tobytes()).hexdigest()
+
+
+def _some(splits: Iterable[Images | FolderImages]) -> Tensor:
+    """Level indices `[B, C, H, W]` of a few images of each split, evenly spaced."""
+    return torch.cat([images.batch(spread(len(images), SAMPLE)) for images in splits])
 
 
 def _block_rows(count: int, dimensions: int) -> Iterator[range]:

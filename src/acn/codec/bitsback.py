@@ -15,14 +15,14 @@ Letters: B images of a batch, N of a block, D code size, C channels, H height, W
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acn.codec.batches import batch_sizes
+from acn.codec.batches import FIRST_BATCH, batch_sizes
 from acn.codec.coders import Coders
 from acn.codec.frozen import FrozenModel
 from acn.codec.lossy import NUMBER_BYTES, coders_of
@@ -32,6 +32,7 @@ from acn.exact.tables import PRECISION
 Mode = Literal["list", "set", "tour"]
 Progress = Callable[[float], None]
 FIRST_WORDS = 8
+WORD_BITS = 32
 Words = NDArray[np.uint32]
 
 
@@ -52,7 +53,7 @@ def encode(
     Returns:
         The stack's words, and how many words it began with.
     """
-    words = FEWEST_WORDS if model.lossy else FIRST_WORDS
+    words = _first_words(model, len(images))
     while True:
         done = 0.0
 
@@ -63,7 +64,8 @@ def encode(
 
         try:
             stack = Stack(first_words(words))
-            _ENCODERS[mode](Block(coders_of(model, advance), stack, batch, _shape(model)), images, order)
+            block = Block.of(model, advance, stack, batch)
+            _ENCODERS[mode](block, images, order)
         except ExhaustedError:
             missing = max(1, words // 4)
         else:
@@ -83,7 +85,7 @@ def decode(
         ExhaustedError: the words are not those of such a block.
     """
     stack = Stack(words)
-    images = _DECODERS[mode](Block(coders_of(model, progress), stack, batch, _shape(model)), count)
+    images = _DECODERS[mode](Block.of(model, progress, stack, batch), count)
     if not np.array_equal(stack.words(), first_words(first)):
         raise ExhaustedError
     return images
@@ -91,12 +93,28 @@ def decode(
 
 @dataclass(frozen=True)
 class Block:
-    """What the modes are written over: a model's coders, the stack, images of a batch, and the shape of an image."""
+    """What the modes are written over: a model's coders, the stack, images of a batch, and the shape of an image.
+
+    `gently`: how batches grow.
+    """
 
     coders: Coders
     stack: Stack
     batch: int
     shape: tuple[int, ...]
+    gently: bool = False
+
+    @classmethod
+    def of(cls, model: FrozenModel, progress: Progress, stack: Stack, batch: int) -> Self:
+        """Of a frozen model."""
+        shape = model.facts.shape
+        of_codes = model.facts.settings.code_size, NUMBER_BYTES
+        size = of_codes if model.lossy else (shape.channels, shape.height, shape.width)
+        return cls(coders_of(model, progress), stack, batch, size, model.facts.gently)
+
+    def sizes(self, count: int) -> list[int]:
+        """Sizes of the batches of `count` images in the order of decoding."""
+        return batch_sizes(count, self.batch, gently=self.gently)
 
     def push(self, images: Tensor, neighbours: Tensor | None = None) -> None:
         """Push a batch `[B, C, H, W]`, given one neighbour of each, or under the unconditional prior."""
@@ -117,23 +135,23 @@ class Block:
 
 
 def _encode_list(block: Block, images: Tensor, order: Sequence[int]) -> None:
-    for rows in reversed(list(_runs(batch_sizes(len(images), block.batch)))):
+    for rows in reversed(list(_runs(block.sizes(len(images))))):
         block.push(images[rows])
 
 
 def _decode_list(block: Block, count: int) -> Tensor:
-    return block.joined([block.pop(size) for size in batch_sizes(count, block.batch)])
+    return block.joined([block.pop(size) for size in block.sizes(count)])
 
 
 def _encode_set(block: Block, images: Tensor, order: Sequence[int]) -> None:
     left = sorted(image.numpy().tobytes() for image in images)
-    for size in reversed(batch_sizes(len(images), block.batch)):
+    for size in reversed(block.sizes(len(images))):
         block.push(_images([_pop_member(block.stack, left) for _ in range(size)], block.shape))
 
 
 def _decode_set(block: Block, count: int) -> Tensor:
     found: list[bytes] = []
-    for size in batch_sizes(count, block.batch):
+    for size in block.sizes(count):
         for image in reversed(block.pop(size).unbind(0)):
             _push_member(block.stack, found, image.contiguous().numpy().tobytes())
     return _images(found, block.shape)
@@ -166,14 +184,14 @@ def _slots(members: list[bytes], image: bytes) -> tuple[int, int]:
 
 
 def _encode_tour(block: Block, images: Tensor, order: Sequence[int]) -> None:
-    steps = _steps(np.asarray(order, dtype=np.int64), batch_sizes(len(images), block.batch))
+    steps = _steps(np.asarray(order, dtype=np.int64), block.sizes(len(images)))
     batches = [images[torch.from_numpy(rows)] for rows in steps]
     for batch, before in zip(reversed(batches), reversed([None, *batches][:-1]), strict=True):
         block.push(batch, None if before is None else before[: len(batch)])
 
 
 def _decode_tour(block: Block, count: int) -> Tensor:
-    sizes = batch_sizes(count, block.batch)
+    sizes = block.sizes(count)
     found: list[Tensor] = []
     for size in sizes:
         found.append(block.pop(size, found[-1][:size] if found else None))
@@ -204,11 +222,15 @@ def _images(members: Sequence[bytes], shape: Sequence[int]) -> Tensor:
     return torch.from_numpy(joined.reshape(len(members), *shape).copy())
 
 
-def _shape(model: FrozenModel) -> tuple[int, ...]:
-    shape = model.facts.shape
+def _first_words(model: FrozenModel, count: int) -> int:
+    """How many words to begin with: about those that the codes of the first batch pop, where these are many."""
+    facts = model.facts
     if model.lossy:
-        return model.facts.settings.code_size, NUMBER_BYTES
-    return shape.channels, shape.height, shape.width
+        return FEWEST_WORDS
+    if not facts.gently:
+        return FIRST_WORDS
+    bits = min(count, FIRST_BATCH) * facts.settings.code_size * facts.per_unit.bit_length()
+    return max(FIRST_WORDS, bits // WORD_BITS)
 
 
 _ENCODERS = {"list": _encode_list, "set": _encode_set, "tour": _encode_tour}

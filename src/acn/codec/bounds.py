@@ -11,26 +11,26 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from acn.codec.facts import Facts, layers, sketch
+from acn.codec.facts import Facts, layers, run, sketch
 from acn.codec.integers import IntegerLayer
-from acn.codec.latents import MixturePrior
+from acn.codec.layers import bias_of
+from acn.codec.mixture import MixturePrior
 from acn.errors import RunError
 from acn.exact.tables import NETWORK_ONE, ONE
 from acn.models import ExactModel
 from acn.networks.arithmetic import Floats
-from acn.networks.prior import PriorNetwork
 
 # float64 is exact below LARGEST; activations are float32, which is exact below LARGEST_ACTIVATION.
 LARGEST = 2.0**53
 LARGEST_ACTIVATION = 2.0**24
 
 
-def check_bounds(network: ExactModel, mixture: MixturePrior, facts: Facts) -> None:
+def check_bounds(network: ExactModel, mixture: MixturePrior | None, facts: Facts) -> None:
     """Find the largest sum that can arise in every layer of integer networks, and note it in the layers.
 
     Args:
         network: with integer layers.
-        mixture: the unconditional prior.
+        mixture: the unconditional prior, if it is one.
         facts: of both.
 
     Raises:
@@ -38,18 +38,17 @@ def check_bounds(network: ExactModel, mixture: MixturePrior, facts: Facts) -> No
     """
     # Of a single pixel: magnitudes are the same at every place.
     bounding = sketch(replace(facts, shape=facts.shape.model_copy(update={"height": 1, "width": 1})), Magnitudes())
-    for path, layer in zip(layers(bounding), layers(network).values(), strict=True):
-        bounding.set_submodule(path, Bound(cast(IntegerLayer, layer)))
+    for (path, sketched), layer in zip(layers(bounding).items(), layers(network).values(), strict=True):
+        bounding.set_submodule(path, Bound(cast(IntegerLayer, layer), len(bias_of(sketched))))
     image = torch.zeros(1, facts.shape.channels, 1, 1, dtype=torch.float64)
     codes = torch.full((1, facts.settings.code_size), float(facts.reach * NETWORK_ONE), dtype=torch.float64)
     with torch.no_grad():
-        bounding.eval().encoder(image)
-        bounding.decoder(image, codes)
-        if facts.with_prior:
-            cast(PriorNetwork, bounding.prior_network).parameters_of(codes)
+        run(bounding.eval(), facts, image, codes)
     for path, layer in layers(network).items():
         if not cast(IntegerLayer, layer).reached < torch.inf:
             raise RunError(f"the layer {path} was not reached by the proof that its sums are exact")
+    if mixture is None:
+        return
     farthest = facts.reach * ONE + mixture.means.abs().amax(-1)
     _below(float((mixture.factors.abs().flatten(1).sum(1) * farthest).max()), LARGEST)
 
@@ -71,13 +70,21 @@ class Magnitudes(Floats):
         _below(2 * float(features.max()), LARGEST_ACTIVATION)
         return torch.full_like(features, NETWORK_ONE)
 
+    def elu(self, features: Tensor) -> Tensor:
+        """Above zero nothing changes, and below it ends at -1."""
+        _below(float(features.max()), LARGEST_ACTIVATION)
+        return features.clamp(min=NETWORK_ONE)
+
 
 class Bound(nn.Module):
-    """Stands for an integer layer: from the largest magnitude of the inputs to that of the outputs, at one place."""
+    """Stands for an integer layer: from the largest magnitude of the inputs to that of the outputs, at one place.
 
-    def __init__(self, layer: IntegerLayer) -> None:
+    It has as many `outputs` as the layer would have in networks for a single pixel.
+    """
+
+    def __init__(self, layer: IntegerLayer, outputs: int) -> None:
         super().__init__()
-        self.layer = layer
+        self.layer, self.outputs = layer, outputs
 
     @property
     def weight(self) -> Tensor:
@@ -89,9 +96,9 @@ class Bound(nn.Module):
         largest = _below(float(magnitudes.max()) if magnitudes.numel() else 0.0, LARGEST_ACTIVATION)
         sums = self.layer.weight.double().abs().sum(0) * largest + self.layer.bias.double().abs()
         self.layer.reached = _below(float(sums.max()) if sums.numel() else 0.0, LARGEST)
-        outputs = min(self.layer.reached * 2.0**-self.layer.shift + 1, self.layer.limit)
+        found = min(self.layer.reached * 2.0**-self.layer.shift + 1, self.layer.limit)
         places = (1,) * (magnitudes.ndim - 2)
-        return torch.full((1, len(sums), *places), float(outputs), dtype=torch.float64)
+        return torch.full((1, self.outputs, *places), float(found), dtype=torch.float64)
 
 
 def _below(magnitude: float, limit: float) -> float:

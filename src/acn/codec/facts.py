@@ -1,56 +1,107 @@
 """What is known of a frozen model besides its integers, its networks without any numbers, and the order of these.
 
-Letters: D code size, K components.
+Letters: B batch, C channels, D code size, H height, W width, K components.
 """
 
+import math
 from dataclasses import dataclass
+from typing import cast
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
-from acn.codec.integers import INTEGERS, bias_of, layers_of, matrix_of
+from acn.codec.integers import INTEGERS
+from acn.codec.latents import PER_UNIT
+from acn.codec.layers import bias_of, layers_of, stored_shape
 from acn.config import ExactSettings, ImageShape
 from acn.distributions import Covariance
-from acn.models import ExactModel
+from acn.models import ExactModel, sketched
 from acn.networks.arithmetic import Floats
+from acn.networks.flow import FlowPrior
+from acn.networks.made import MADE
+from acn.networks.prior import PriorNetwork
 
-# The parts of a model, in the order in which their tensors stand in its file.
-PARTS = ("encoder", "prior_network", "decoder")
 MIXTURE = ("mixture.logits", "mixture.scores", "mixture.means", "mixture.factors")
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a frozen model besides its integers: `components` is K, `reach` that of the grid."""
+    """What is known of a frozen model besides its integers.
+
+    `reach` and `per_unit`: of the grid of codes. A family whose prior is given a neighbour has an unconditional prior
+    besides, a mixture of K = `components`; and `with_prior` says whether its own one is kept. Any other has its own
+    prior alone, and no components.
+    """
 
     settings: ExactSettings
     shape: ImageShape
     palette: tuple[int, ...]
     reach: int
-    with_prior: bool
-    components: int
-    covariance: Covariance
+    with_prior: bool = False
+    components: int = 0
+    covariance: Covariance = "diag"
+    per_unit: int = PER_UNIT
+
+    @property
+    def terms(self) -> int:
+        """Gaussians for each number of the code that any prior mixes."""
+        return self.settings.terms if self.with_prior else 1
+
+    @property
+    def gently(self) -> bool:
+        """How batches grow (see `batch_sizes`)."""
+        return not self.settings.conditional
+
+    @property
+    def edges(self) -> int:
+        """Edges at which distribution functions of the numbers of a code are computed, a bound."""
+        learned = 0 if self.settings.conditional else self.per_unit
+        return self.settings.code_size * self.terms * (2 * self.reach + learned)
 
 
 def sketch(facts: Facts, arithmetic: Floats = INTEGERS) -> ExactModel:
     """The networks of a frozen model without any numbers: shapes alone, on torch's `meta` device."""
-    with torch.device("meta"):
-        network = ExactModel(facts.settings, facts.shape, arithmetic)
-    if not facts.with_prior:
-        network.prior_network = nn.Identity()  # type: ignore[assignment]
+    network = sketched(facts.settings, facts.shape, arithmetic)
+    if facts.settings.conditional and not facts.with_prior:
+        network.prior_network = nn.Identity()
     return network
 
 
 def layers(network: ExactModel) -> dict[str, nn.Module]:
     """All layers with weights by their path, in the order of the file (FORMAT.md): part by part, as defined there."""
-    return {path: layer for part in PARTS for path, layer in layers_of(network.get_submodule(part), part)}
+    return {path: layer for name, part in network.named_children() for path, layer in layers_of(part, name)}
+
+
+def steps_of(network: ExactModel) -> tuple[MADE, ...]:
+    """The networks of the flow of codes, none where there is no flow."""
+    flow = getattr(network, "flow", None)
+    return tuple(cast(MADE, step.made) for step in flow.steps) if isinstance(flow, FlowPrior) else ()
+
+
+def run(network: ExactModel, facts: Facts, images: Tensor, codes: Tensor) -> None:
+    """Send images `[B, C, H, W]` and codes `[B, D]` through all layers, for what watches these."""
+    network.encoder(images)
+    network.decoder(images, codes)
+    if facts.with_prior:
+        cast(PriorNetwork, network.prior_network).parameters_of(codes)
+    for made in steps_of(network):
+        made(codes)
 
 
 def shapes(network: ExactModel, facts: Facts) -> dict[str, tuple[int, ...]]:
     """Shapes of all tensors of a model by name, in the order of the file; of full factors upper triangles are kept."""
     found: dict[str, tuple[int, ...]] = {}
     for path, layer in layers(network).items():
-        found |= {f"{path}.weight": tuple(matrix_of(layer).shape), f"{path}.bias": tuple(bias_of(layer).shape)}
+        found |= {f"{path}.weight": stored_shape(layer), f"{path}.bias": tuple(bias_of(layer).shape)}
+    return found | mixture_shapes(facts)
+
+
+def mixture_shapes(facts: Facts) -> dict[str, tuple[int, ...]]:
+    """Shapes of the tensors of the mixture by name, none where there is no mixture."""
     k, d = facts.components, facts.settings.code_size
     factors = d * (d + 1) // 2 if facts.covariance == "full" else d
-    return found | dict(zip(MIXTURE, ((k,), (k,), (k, d), (k, factors)), strict=True))
+    return dict(zip(MIXTURE, ((k,), (k,), (k, d), (k, factors)), strict=True)) if k else {}
+
+
+def mixture_numbers(facts: Facts) -> int:
+    """Numbers of all tensors of the mixture."""
+    return sum(map(math.prod, mixture_shapes(facts).values()))

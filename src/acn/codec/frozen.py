@@ -6,7 +6,7 @@ Letters: B batch, D code size, C channels, H height, W width, V levels, K compon
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, Self, cast
 
 import numpy as np
 import torch
@@ -14,14 +14,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acn.codec.bounds import check_bounds
-from acn.codec.facts import MIXTURE, Facts, layers, sketch
-from acn.codec.integers import VERTICAL_LIMIT, IntegerLayer, exact, integer_layer
-from acn.codec.latents import PER_UNIT, POSTERIOR_REACH, Cells, Grid, MixturePrior, Values
+from acn.codec.cells import Cells
+from acn.codec.facts import MIXTURE, Facts, layers, sketch, steps_of
+from acn.codec.flow import GridFlow
+from acn.codec.integers import VERTICAL_LIMIT, IntegerLayer, exact
+from acn.codec.latents import Grid, Values
+from acn.codec.layers import integer_layer, unpacked
 from acn.codec.limits import demand
+from acn.codec.mixture import MixturePrior
 from acn.codec.parallel import one_thread, side_by_side
+from acn.codec.posteriors import GridPosterior, LearnedPosterior, UnitPosterior
+from acn.codec.rows import Coder
 from acn.errors import RunError
 from acn.exact.frequencies import intervals
-from acn.exact.tables import BITS, NETWORK_BITS, ONE
+from acn.exact.tables import BITS, NETWORK_BITS
 from acn.models import ExactModel
 from acn.networks.decoder import generate
 from acn.networks.prior import PriorNetwork
@@ -51,20 +57,33 @@ class Quantized:
         return self.numbers.double() * 2.0 ** (bits - self.shift)
 
 
+class CodePrior(Protocol):
+    """An unconditional prior of codes, numbers on a grid `[B, D]`."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same prior, computing on `device`."""
+
+    def coder(self, grid: Values, count: int) -> Coder:
+        """Of `count` codes, `[count, D]` on the CPU."""
+
+    def nats(self, grid: Values, numbers: Tensor, generator: torch.Generator) -> Tensor:
+        """What pushing codes costs `[B]`, float64 on the CPU; what it pops besides is drawn by `generator`."""
+
+
 @dataclass(frozen=True)
 class FrozenModel:
-    """Integer networks and priors; `tensors` are the integers that all of it is made of, by name."""
+    """Integer networks and the unconditional prior; `tensors` are the integers that all of it is made of, by name."""
 
     facts: Facts
     grid: Values
     network: ExactModel
-    mixture: MixturePrior
+    prior: CodePrior
     tensors: Mapping[str, Quantized]
 
     @property
     def device(self) -> torch.device:
         """Where the integer networks compute."""
-        return self.mixture.means.device
+        return next(self.network.buffers()).device
 
     @property
     def lossy(self) -> bool:
@@ -80,14 +99,17 @@ class FrozenModel:
         """The same model, computing on `device`."""
         if device == self.device:
             return self
-        prior = MixturePrior(*(tensor.to(device) for tensor in vars(self.mixture).values()))
         network = copy.deepcopy(self.network).to(device)
         _settle(network)
-        return FrozenModel(**(vars(self) | {"network": network, "mixture": prior}))
+        return FrozenModel(**(vars(self) | {"network": network, "prior": self.prior.to(device)}))
 
-    @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:
         """Mean codes `[B, D]` with 12 fractional bits of level indices `[B, C, H, W]`, cut to the grid."""
+        return self.posterior(images).means
+
+    @torch.inference_mode()
+    def posterior(self, images: Tensor) -> GridPosterior:
+        """Posteriors of the codes of images, level indices `[B, C, H, W]`; their means are cut to the grid."""
 
         def encoded(part: Tensor) -> Tensor:
             codes: Tensor = self.network.encoder(part.to(self.device))
@@ -95,9 +117,10 @@ class FrozenModel:
 
         with exact():
             features = demand(self.facts).features
-            codes = torch.cat(side_by_side(encoded, _parts(images, features), self.device, max(PASS_NUMBERS, features)))
-        limit = (self.grid.reach - POSTERIOR_REACH // PER_UNIT) * ONE
-        return torch.clamp(codes.double() * SCALE, -limit, limit)
+            found = torch.cat(side_by_side(encoded, _parts(images, features), self.device, max(PASS_NUMBERS, features)))
+        means, *raw = (found.double() * SCALE).split(self.facts.settings.code_size, dim=-1)
+        means = means.clamp(-self.grid.farthest_mean, self.grid.farthest_mean)
+        return LearnedPosterior(self.grid, means, *raw) if raw else UnitPosterior(self.grid, means)
 
     @torch.inference_mode()
     def pixel_slots(self, images: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
@@ -175,17 +198,24 @@ def assemble(facts: Facts, tensors: Mapping[str, Quantized]) -> FrozenModel:
     network = sketch(facts)
     for path, layer in layers(network).items():
         weight, bias = tensors[f"{path}.weight"], tensors[f"{path}.bias"]
-        exact_layer = integer_layer(layer, weight.numbers, bias.with_bits(NETWORK_BITS), weight.shift)
+        matrix = unpacked(layer, weight.numbers)
+        exact_layer = integer_layer(layer, matrix, bias.with_bits(NETWORK_BITS), weight.shift)
         network.set_submodule(path, exact_layer)
     for layer in network.decoder.gating():
         cast(IntegerLayer, layer).limit = VERTICAL_LIMIT
+    mixture = _mixture(facts, tensors) if facts.components else None
+    check_bounds(network, mixture, facts)
+    _settle(network)
+    prior = mixture or GridFlow(steps_of(network), facts.settings.code_size)
+    return FrozenModel(facts, Grid(facts.reach, facts.per_unit), network.eval(), prior, tensors)
+
+
+def _mixture(facts: Facts, tensors: Mapping[str, Quantized]) -> MixturePrior:
     logits, scores, means, factors = (tensors[name].with_bits() for name in MIXTURE)
     mixture = MixturePrior(logits, scores, means, _square(factors, facts))
     if bool((mixture.diagonals() < 0).any()):
         raise RunError("a width of the mixture is negative")
-    check_bounds(network, mixture, facts)
-    _settle(network)
-    return FrozenModel(facts, Grid(facts.reach), network.eval(), mixture, tensors)
+    return mixture
 
 
 def _settle(network: ExactModel) -> None:

@@ -13,17 +13,24 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from acn.exact.tables import GATE_BITS, GATE_REACH, NETWORK_BITS, NETWORK_ONE, gate_table, round_shift
+from acn.exact.tables import (
+    EXP_BITS,
+    GATE_BITS,
+    GATE_REACH,
+    NETWORK_BITS,
+    NETWORK_ONE,
+    STEP_BITS,
+    exp_table,
+    gate_table,
+    round_shift,
+)
 from acn.networks.arithmetic import Floats
-from acn.networks.depthwise import DepthwiseConv
 from acn.networks.geometry import Window
-from acn.networks.windows import WindowConv
 
 # Patches of a convolution are gathered a few places at a time, so that they stay in the processor's cache.
 PATCH_NUMBERS = 2**19
@@ -80,6 +87,13 @@ class Integers(Floats):
         index = (features * 2).clamp_(-GATE_REACH, GATE_REACH - 1).add_(GATE_REACH).int()
         return round_shift(_gates(features.device)[0][index], GATE_BITS - NETWORK_BITS)
 
+    def elu(self, features: Tensor) -> Tensor:
+        """The features themselves above zero, exp(x) - 1 below."""
+        table = _decays(features.device)
+        index = features.neg().clamp_(0, len(table) - 1).int()
+        bent: Tensor = features.clamp(min=0).add_(table[index])
+        return bent
+
 
 INTEGERS = Integers()
 
@@ -89,6 +103,14 @@ def _gates(device: torch.device) -> tuple[Tensor, Tensor]:
     """2 sigmoid - 1 and sigmoid with 11 fractional bits, float32, whose products stay below 2^24."""
     sigmoid = gate_table().to(device, torch.float32)
     return 2 * sigmoid - 2**GATE_BITS, sigmoid
+
+
+@cache
+def _decays(device: torch.device) -> Tensor:
+    """exp(-x) - 1 at x = 0, 1, 2 ... times 2^-8 up to where it stays -1, float32."""
+    every = exp_table()[:: 2 ** (STEP_BITS - NETWORK_BITS)].double()
+    values: Tensor = round_shift(every, EXP_BITS - NETWORK_BITS).float() - NETWORK_ONE
+    return values[: int((values > -NETWORK_ONE).sum()) + 1].to(device)
 
 
 @dataclass(frozen=True)
@@ -160,21 +182,22 @@ class IntegerConv(IntegerLayer):
     K runs over rows, columns and inputs, the inputs fastest.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, shift: int, window: Window) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor, shift: int, window: Window, stride: int = 1) -> None:
         super().__init__(weight, bias, shift)
-        self.window = window
+        self.window, self.stride = window, stride
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map `[B, I, H, W]` to `[B, O, H, W]`."""
+        """Map `[B, I, H, W]` to `[B, O, H, W]`, with a stride to the places of every second row and column, say."""
         return self.convolve(functional.pad(features, self.window.padding))
 
     def convolve(self, padded: Tensor) -> Tensor:
-        """Map `[B, I, H + rows - 1, W + columns - 1]` to `[B, O, H, W]`."""
+        """Map `[B, I, H + rows - 1, W + columns - 1]` to `[B, O, H, W]`, or `[B, O, H / stride, W / stride]`."""
         rows, columns = self.window.rows, self.window.columns
         places = padded.permute(0, 2, 3, 1)
         if rows == columns == 1:
-            return super().forward(places).permute(0, 3, 1, 2)
-        patches = places.unfold(1, rows, 1).unfold(2, columns, 1).movedim(3, -1)  # [B, H, W, rows, columns, I]
+            return super().forward(places[:, :: self.stride, :: self.stride]).permute(0, 3, 1, 2)
+        # [B, H / stride, W / stride, rows, columns, I]
+        patches = places.unfold(1, rows, self.stride).unfold(2, columns, self.stride).movedim(3, -1)
         outputs = patches.new_empty(*patches.shape[:3], self.weight.shape[1], dtype=torch.float32)
         first, flat = 0, outputs.flatten(0, 2)
         for part in _parts(patches, places=3):
@@ -221,6 +244,21 @@ class IntegerDepthwise(IntegerLayer):
         return at
 
 
+class IntegerStaircase(IntegerLayer):
+    """A `StaircaseLinear`: output o reads the first `reach[o]` inputs."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, shift: int, reach: tuple[int, ...]) -> None:
+        super().__init__(weight, bias, shift)
+        self.inputs, self.reach = len(weight), reach
+
+    def rows(self, begin: int, end: int, inputs: Tensor) -> Tensor:
+        """See `StaircaseLinear`."""
+        reach = self.reach[begin]
+        weight = self.weight[:reach, begin:end]
+        sums = torch.addmm(self.bias[begin:end, None], weight.T, inputs[:reach].to(weight.dtype))
+        return self.rescaled(sums)
+
+
 def _parts(patches: Tensor, places: int) -> Iterator[Tensor]:
     """Patches `[..., K]` of `places` leading dimensions, row by row as matrices `[n, K]` that fit the cache."""
     numbers = math.prod(patches.shape[1:])
@@ -230,44 +268,3 @@ def _parts(patches: Tensor, places: int) -> Iterator[Tensor]:
         return
     for part in patches.split(max(1, PATCH_NUMBERS // max(1, numbers))):
         yield part.flatten(places).flatten(0, places - 1)
-
-
-def layers_of(network: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
-    """All layers with weights, and their paths below that of the network, in the order of their definition."""
-    for name, layer in network.named_children():
-        if isinstance(layer, WindowConv | DepthwiseConv | nn.Conv2d | nn.Linear | IntegerLayer):
-            yield f"{path}.{name}", layer
-        else:
-            yield from layers_of(layer, f"{path}.{name}")
-
-
-def matrix_of(layer: nn.Module) -> Tensor:
-    """Weights `[K, O]` of a layer in floating point."""
-    if isinstance(layer, nn.Linear):
-        return layer.weight.T
-    if isinstance(layer, DepthwiseConv):
-        return layer.matrix()
-    weight = layer.weight() if isinstance(layer, WindowConv) else cast(nn.Conv2d, layer).weight
-    return weight.permute(2, 3, 1, 0).flatten(0, 2)
-
-
-def bias_of(layer: nn.Module) -> Tensor:
-    """Bias `[O]` of a layer in floating point."""
-    if isinstance(layer, DepthwiseConv):
-        return layer.weight.new_zeros(len(layer.weight))
-    return cast(Tensor, layer.conv.bias if isinstance(layer, WindowConv) else layer.bias)
-
-
-def integer_layer(layer: nn.Module, weight: Tensor, bias: Tensor, shift: int) -> IntegerLayer:
-    """Return the integer layer that takes the place of `layer`; for the rest see `IntegerLayer`."""
-    if isinstance(layer, nn.Linear):
-        return IntegerLayer(weight, bias, shift)
-    if isinstance(layer, DepthwiseConv):
-        return IntegerDepthwise(weight, bias, shift, layer.window)
-    window = layer.window if isinstance(layer, WindowConv) else _window(cast(nn.Conv2d, layer))
-    return IntegerConv(weight, bias, shift, window)
-
-
-def _window(layer: nn.Conv2d) -> Window:
-    rows, columns = layer.kernel_size
-    return Window(rows=rows, columns=columns, left=columns // 2, gap=-(rows // 2))

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from acn.codec.batches import batch_sizes
-from acn.codec.facts import MIXTURE, Facts, layers, shapes, sketch
-from acn.codec.integers import layers_of, matrix_of
-from acn.codec.latents import LARGEST_REACH
+from acn.codec.facts import Facts, layers, mixture_numbers, run, shapes, sketch, steps_of
+from acn.codec.latents import GRIDS, LARGEST_REACH, PER_UNIT
+from acn.codec.layers import layers_of, matrix_of
 from acn.errors import ArchiveError
 
 # A number takes a bit or two; a file that speaks of more numbers than this for each of its bytes is not one of ours.
@@ -54,7 +54,7 @@ class Demand:
     `shapes`: of all tensors by name, in the order of the file. `held`: numbers for each image that is decoded side by
     side with others. `features`: most numbers of an image that a layer of the encoder reads or gives. `image_work`:
     multiplications for an image. `batch_work`: what the pixels of a batch count for besides, because they come one
-    after the other.
+    after the other. `gently`: how batches grow.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -62,6 +62,7 @@ class Demand:
     features: int
     image_work: int
     batch_work: int
+    gently: bool
 
     @property
     def largest_batch(self) -> int:
@@ -74,7 +75,7 @@ class Demand:
         `values`: how many each number of a lossy code has, an entry of a table each; none where codes are not lossy.
         """
         each, of_batch = self.image_work + ENTRY * sum(values), self.batch_work + PIXEL_LAYER * len(values)
-        return images * each + len(batch_sizes(images, batch)) * of_batch
+        return images * each + len(batch_sizes(images, batch, gently=self.gently)) * of_batch
 
 
 @lru_cache(maxsize=64)
@@ -91,29 +92,32 @@ def demand(facts: Facts) -> Demand:
         held, features, products = _traced(network, facts)
     except (RuntimeError, TypeError, OverflowError) as error:  # a product of sizes passes 2^63
         raise ArchiveError("the networks of the model in the archive are too large") from error
-    edges = settings.code_size * (settings.mixtures if facts.with_prior else 1)
-    mixture = sum(math.prod(tensors[name]) for name in MIXTURE)
+    sequential = (settings.decoder.blocks + 1) * shape.dimensions
+    sequential += settings.code_size * sum(len(step.hidden) + 1 for step in steps_of(network))
     return Demand(
         tensors,
-        held + 16 * shape.dimensions + 32 * edges,
+        held + 16 * shape.dimensions + 32 * settings.code_size * facts.terms,
         features,
-        products + 2 * mixture + ENTRY * (shape.levels * shape.dimensions + 2 * facts.reach * edges),
-        PIXEL_LAYER * (settings.decoder.blocks + 1) * shape.dimensions,
+        products + 2 * mixture_numbers(facts) + ENTRY * (shape.levels * shape.dimensions + facts.edges),
+        PIXEL_LAYER * sequential,
+        facts.gently,
     )
 
 
 @torch.no_grad()
 def _traced(network: Any, facts: Facts) -> tuple[int, int, int]:  # noqa: ANN401 - an ACN, whose parts are sketches
     """Numbers that the decoder holds for an image, the most features of the encoder, and products of all layers."""
-    held = features = products = widest = 0
+    held = features = products = widest = picture = 0
 
     def trace(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal held, features, products, widest
+        nonlocal held, features, products, widest, picture
         products += matrix_of(layer).numel() * (output.numel() // matrix_of(layer).shape[1])
         if layer in encoder:
             features = max(features, inputs[0].numel(), output.numel())
-        elif isinstance(layer, nn.Linear):
+        elif output.ndim == 2:
             held += 2 * output.numel()
+        elif layer in canvas:
+            picture = max(picture, inputs[0].numel() + output.numel())
         else:  # as rows of the image, and the columns beside it that the window reaches
             window = getattr(layer, "window", None)
             rows, columns = (window.rows, window.columns) if window else (1, 1)
@@ -122,17 +126,15 @@ def _traced(network: Any, facts: Facts) -> tuple[int, int, int]:  # noqa: ANN401
             widest = max(widest, read)
 
     encoder = {layer for _, layer in layers_of(network.encoder, "")}
+    canvas = {layer for _, layer in layers_of(network.decoder.canvas, "")} if network.decoder.canvas else set()
     for layer in layers(network).values():
         layer.register_forward_hook(trace)
     shape = facts.shape
     images = torch.empty(1, shape.channels, shape.height, shape.width, device="meta")
     codes = torch.empty(1, facts.settings.code_size, device="meta")
-    network.encoder(images)
-    network.decoder(images, codes)
-    if facts.with_prior:
-        network.prior_network.parameters_of(codes)
-    canvas = 3 * facts.settings.decoder.canvas * shape.height * shape.width
-    return held + 2 * widest + canvas, features, products
+    run(network, facts, images, codes)
+    painted = 3 * facts.settings.decoder.canvas * shape.height * shape.width
+    return held + 2 * widest + 4 * picture + painted, features, products
 
 
 def check_model(facts: Facts, size: int) -> Demand:
@@ -147,9 +149,11 @@ def check_model(facts: Facts, size: int) -> Demand:
         and shape.dimensions <= LARGEST_DIMENSIONS
         and 8 < facts.reach <= LARGEST_REACH
         and settings.code_size <= LARGEST_CODE
-        and settings.mixtures <= LARGEST_MIXTURES
-        and 1 <= facts.components <= LARGEST_COMPONENTS
+        and settings.terms <= LARGEST_MIXTURES
+        and (1 <= facts.components <= LARGEST_COMPONENTS) == settings.conditional
         and facts.covariance in ("full", "diag")
+        and facts.per_unit in GRIDS
+        and (facts.per_unit == PER_UNIT or not settings.conditional)
         and len(palette) == shape.levels
         and list(palette) == sorted(set(palette))
         and 0 <= palette[0] <= palette[-1] <= 255
@@ -157,8 +161,7 @@ def check_model(facts: Facts, size: int) -> Demand:
     if not sane:
         raise ArchiveError("the facts about the model in the archive contradict one another")
     too_many = f"the model in the archive would hold more numbers than its {size} bytes can"
-    layers = sum(map(len, settings.encoder.stages)) + len(settings.prior_hidden) + settings.decoder.blocks
-    if layers > LARGEST_LAYERS:
+    if settings.depth > LARGEST_LAYERS or settings.units > NUMBERS_PER_BYTE * size:
         raise ArchiveError(too_many)
     found = demand(facts)
     if sum(map(math.prod, found.shapes.values())) > NUMBERS_PER_BYTE * size:

@@ -14,15 +14,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acn.codec.coders import Coder, Coders, FrozenCoders
+from acn.codec.cells import LARGEST_COUNT, LARGEST_STEP, NETWORK_STEP, SMALLEST_STEP, Cells
+from acn.codec.coders import Coders, FrozenCoders
 from acn.codec.frozen import FrozenModel
-from acn.codec.latents import LARGEST_STEP, NETWORK_STEP, SMALLEST_STEP, Cells
+from acn.codec.posteriors import LearnedPosterior
+from acn.codec.rows import Coder
 from acn.data.keyed import uniforms
 from acn.errors import ArchiveError, UsageError
 from acn.exact.tables import ONE, SLOTS
 
 # Widths of the posterior between the values of a code, as docs/archives.md measures.
-STEP = 2.0
+SMALLEST, STEP, LARGEST = 1 / 16, 2.0, 8.0
 NUMBER_BYTES = 2
 PURPOSE = "lossy"
 
@@ -33,20 +35,28 @@ def check_step(step: float) -> float:
     Raises:
         UsageError: it is too small or too large.
     """
-    smallest, largest = SMALLEST_STEP / ONE, LARGEST_STEP / ONE
-    if not smallest <= step <= largest:
-        raise UsageError(f"expected a step from {smallest:g} to {largest:g} widths of the posterior, found {step:g}")
+    if not SMALLEST <= step <= LARGEST:
+        raise UsageError(f"expected a step from {SMALLEST:g} to {LARGEST:g} widths of the posterior, found {step:g}")
     return step
 
 
-def with_step(model: FrozenModel, step: float) -> FrozenModel:
+def with_step(model: FrozenModel, step: float, images: Tensor) -> FrozenModel:
     """Return the same model for lossy codes, whose values are `step` widths of the posterior apart.
+
+    Args:
+        model: in exact integers.
+        step: of widths 1; where widths are learned, of each number's geometric mean over the images.
+        images: some, level indices `[B, C, H, W]`.
 
     Raises:
         UsageError: the step is too small or too large.
     """
-    one = round(check_step(step) * ONE / NETWORK_STEP) * NETWORK_STEP
-    return _with_steps(model, [one] * model.facts.settings.code_size)
+    posterior, size = model.posterior(images), model.facts.settings.code_size
+    widths = torch.full((size,), float(ONE))
+    if isinstance(posterior, LearnedPosterior) and len(images):
+        widths = posterior.widths().log().mean(0).exp().cpu()
+    steps = torch.round(check_step(step) * widths / NETWORK_STEP) * NETWORK_STEP
+    return _with_steps(model, steps.clamp(_smallest_step(model), LARGEST_STEP).long().tolist())
 
 
 def with_written_steps(model: FrozenModel, steps: Sequence[int]) -> FrozenModel:
@@ -55,10 +65,17 @@ def with_written_steps(model: FrozenModel, steps: Sequence[int]) -> FrozenModel:
     Raises:
         ArchiveError: that does not fit the model.
     """
-    fine = all(SMALLEST_STEP <= step <= LARGEST_STEP and step % NETWORK_STEP == 0 for step in steps)
+    smallest = _smallest_step(model)
+    fine = all(smallest <= step <= LARGEST_STEP and step % NETWORK_STEP == 0 for step in steps)
     if len(steps) != model.facts.settings.code_size or not fine:
         raise ArchiveError("the steps of the codes in the header of the archive do not fit its model")
     return _with_steps(model, steps)
+
+
+def _smallest_step(model: FrozenModel) -> int:
+    """With which a number takes two bytes."""
+    steps = 2 * model.facts.reach * ONE // (LARGEST_COUNT - 1) + 1
+    return int(max(SMALLEST_STEP, -(-steps // NETWORK_STEP) * NETWORK_STEP))
 
 
 def _with_steps(model: FrozenModel, steps: Sequence[int]) -> FrozenModel:

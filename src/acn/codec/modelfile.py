@@ -8,11 +8,12 @@ import json
 import math
 import struct
 from collections.abc import Iterable, Iterator
-from typing import Any
+from dataclasses import replace
+from typing import Annotated, Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
 from acn.codec.facts import Facts
@@ -29,6 +30,7 @@ _START = struct.Struct("<4sHI")  # magic, version, length of the facts
 _TENSOR = struct.Struct("<BIH")  # shift, largest magnitude, slope
 LARGEST_NUMBER = 2**17
 FIRST_WORDS = 2
+SETTINGS: TypeAdapter[ExactSettings] = TypeAdapter(Annotated[ExactSettings, Field(discriminator="name")])
 
 
 def to_bytes(model: FrozenModel) -> bytes:
@@ -88,26 +90,15 @@ def identity(data: bytes) -> str:
 
 
 def _tree(facts: Facts) -> dict[str, Any]:
-    return {
-        "model": _described(facts.settings),
+    tree = {
+        "model": facts.settings.model_dump(mode="json", include=facts.settings.stated),
         "shape": facts.shape.model_dump(mode="json"),
         "palette": list(facts.palette),
         "reach": facts.reach,
-        "with_prior": facts.with_prior,
-        "components": facts.components,
-        "covariance": facts.covariance,
     }
-
-
-def _described(settings: ExactSettings) -> dict[str, Any]:
-    """The settings that a frozen model can differ in; a key that came later stands only where it says something."""
-    tree = settings.model_dump(mode="json", exclude={"prior": True, "posterior": True, "decoder": {"dropout", "grey"}})
-    if not settings.decoder.separable:
-        del tree["decoder"]["separable"]
-    unread = {"gated": ("kind", "window"), "local": ("kernel", "first_kernel")}
-    for key in unread[settings.decoder.kind]:
-        del tree["decoder"][key]
-    return tree
+    if not facts.settings.conditional:
+        return tree | {"per_unit": facts.per_unit}
+    return tree | {"with_prior": facts.with_prior, "components": facts.components, "covariance": facts.covariance}
 
 
 def _facts(data: bytes) -> tuple[Facts, bytes]:
@@ -119,14 +110,16 @@ def _facts(data: bytes) -> tuple[Facts, bytes]:
     try:
         tree = json.loads(data[_START.size : _START.size + length])
         facts = Facts(
-            ExactSettings.model_validate(tree["model"]),
+            SETTINGS.validate_python(tree["model"]),
             ImageShape.model_validate(tree["shape"]),
             tuple(int(value) for value in tree["palette"]),
             int(tree["reach"]),
-            bool(tree["with_prior"]),
-            int(tree["components"]),
-            tree["covariance"],
         )
+        if facts.settings.conditional:
+            mixture = {"components": int(tree["components"]), "covariance": tree["covariance"]}
+            facts = replace(facts, with_prior=bool(tree["with_prior"]), **mixture)
+        else:
+            facts = replace(facts, per_unit=int(tree["per_unit"]))
     except (ValueError, KeyError, TypeError, OverflowError, ValidationError, RecursionError) as error:
         raise ArchiveError("the facts about the model in the archive are damaged") from error
     return facts, data[_START.size + length :]

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from acn.codec.archive import Archive
 from acn.codec.archiver import codes_of
+from acn.codec.cells import Cells
 from acn.codec.frozen import FrozenModel
-from acn.codec.latents import Cells
 from acn.codec.lossy import numbers_of
+from acn.codec.mixture import MixturePrior
 from acn.exact.tables import ONE, PRECISION
 from acn.units import nats_to_bits
 
@@ -46,14 +47,16 @@ def order_nats(codes: Tensor) -> float:
 
 
 def code_nats(model: FrozenModel, numbers: Tensor) -> Tensor:
-    """Cost `[N]` of lossy codes, numbers `[N, D]`, under the mixture: float64.
+    """Cost `[N]` of lossy codes, numbers `[N, D]`, under their prior: float64.
 
     The probability of a number given those before it is what its distribution holds between the middles of its value
     and the neighbouring ones; a coder gives it one slot at least.
     """
-    mixture, grid = model.mixture, model.grid
+    mixture, grid = model.prior, model.grid
     if not isinstance(grid, Cells):
         raise TypeError("the model is not one for lossy codes")
+    if not isinstance(mixture, MixturePrior):
+        return mixture.nats(grid, numbers, torch.Generator())  # nothing is drawn, and floating point says no other
     means, factors = mixture.means.double().cpu() / ONE, mixture.factors.double().cpu() / ONE
     weights = torch.log_softmax(mixture.logits.double().cpu() / ONE, 0)
     half = torch.tensor(grid.steps, dtype=torch.float64) / (2 * ONE) * mixture.diagonals().double().cpu() / ONE

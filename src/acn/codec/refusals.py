@@ -32,7 +32,7 @@ def refuse_tour(model: FrozenModel, step: float | None) -> None:
     if step is not None:
         raise UsageError(NO_TOUR)
     if not model.facts.with_prior:
-        raise UsageError("the mode tour needs the model with its prior network, found one without")
+        raise UsageError(_no_tour(model))
 
 
 def refuse_rich(splits: Iterable[Images | FolderImages], kept: str) -> None:
@@ -47,3 +47,14 @@ def refuse_rich(splits: Iterable[Images | FolderImages], kept: str) -> None:
                 if traits.alpha or traits.deep:
                     found = "transparency" if traits.alpha else "16 bits per sample"
                     raise DataError(f"{name} has {found}, which an archive keeps {kept}")
+
+
+def _no_tour(model: FrozenModel) -> str:
+    """Say what the mode `tour` needs, and what was found."""
+    settings = model.facts.settings
+    if settings.conditional:
+        return "the mode tour needs the model with its prior network, found one without"
+    return (
+        f"the mode tour needs a prior conditioned on a neighbour, which a {settings.label} does not have: "
+        "use the mode list or set"
+    )

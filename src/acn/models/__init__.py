@@ -2,7 +2,7 @@
 
 import torch
 
-from acn.config import DecoderSettings, ImageShape, ModelSettings
+from acn.config import DecoderSettings, ExactSettings, ImageShape, ModelSettings
 from acn.errors import UsageError
 from acn.models.acn import ACN
 from acn.models.model import Model, device_of
@@ -10,6 +10,7 @@ from acn.models.pixelcnn import PixelCNN
 from acn.models.pixelvae import PixelVAE
 from acn.models.vae import VAE
 from acn.models.vlae import VLAE
+from acn.networks.arithmetic import Floats
 
 __all__ = [
     "ACN",
@@ -22,11 +23,12 @@ __all__ = [
     "build",
     "device_of",
     "exact_model",
+    "sketched",
     "weights_in",
 ]
 
-# Those whose networks have a form in exact integers.
-ExactModel = ACN
+# Those whose networks can have a form in exact integers.
+ExactModel = ACN | VLAE
 MODELS: dict[str, type[ACN] | type[PixelCNN] | type[PixelVAE] | type[VAE] | type[VLAE]] = {
     "acn": ACN,
     "pixelvae": PixelVAE,
@@ -53,6 +55,12 @@ def weights_in(settings: ModelSettings, shape: ImageShape) -> int:
         return sum(weight.numel() for weight in build(settings, shape).parameters())
 
 
+def sketched(settings: ExactSettings, shape: ImageShape, arithmetic: Floats) -> ExactModel:
+    """The networks that `settings` name, in an arithmetic and without any numbers, on torch's `meta` device."""
+    with torch.device("meta"):
+        return MODELS[settings.name](settings, shape, arithmetic)  # type: ignore[arg-type, return-value, call-arg]
+
+
 def exact_model(model: Model, purpose: str) -> ExactModel:
     """Return `model` if its networks have a form in exact integers.
 
@@ -60,9 +68,11 @@ def exact_model(model: Model, purpose: str) -> ExactModel:
         UsageError: they have not; the message says that `purpose` needs it.
     """
     if not (isinstance(model, ExactModel) and model.settings.exact):
-        found = "an ACN with other settings" if isinstance(model, ExactModel) else f"a {model.settings.label}"
+        label = model.settings.label
+        found = f"{label} with other settings" if isinstance(model, ExactModel) else label
         raise UsageError(
             f"{purpose} needs a model that has a form in exact integers: an ACN with model.prior=network and "
-            f"model.posterior=unit; found {found}; train such a model"
+            f"model.posterior=unit, or a VLAE with model.flow.affine=false, and without model.decoder.grey; found: "
+            f"{found}; train such a model"
         )
     return model

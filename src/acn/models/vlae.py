@@ -15,6 +15,7 @@ from acn.config import ImageShape, VLAESettings
 from acn.distributions import PixelLikelihood, Posterior, Prior, StandardNormal
 from acn.models.model import Model
 from acn.models.parts import autoregressive, decoder_of, posterior_of
+from acn.networks.arithmetic import FLOATS, Floats
 from acn.networks.decoder import Decoder
 from acn.networks.flow import FlowPrior
 from acn.networks.residual import Renderer, ResidualEncoder
@@ -23,20 +24,23 @@ from acn.networks.residual import Renderer, ResidualEncoder
 class VLAE(Model):
     """Residual encoder of means and widths, flow prior, local decoder beside a picture rendered from the code."""
 
+    settings: VLAESettings
+    encoder: ResidualEncoder
+    flow: FlowPrior | None
     decoder: Decoder
 
-    def __init__(self, settings: VLAESettings, shape: ImageShape) -> None:
+    def __init__(self, settings: VLAESettings, shape: ImageShape, arithmetic: Floats = FLOATS) -> None:
         super().__init__(settings, shape)
         size, flow = settings.code_size, settings.flow
-        self.encoder = ResidualEncoder(settings.encoder, shape, 2 * size)
+        self.encoder = ResidualEncoder(settings.encoder, shape, 2 * size, arithmetic)
         self.flow = (
             FlowPrior(size, steps=flow.steps, hidden=flow.hidden, layers=flow.layers, affine=flow.affine)
             if settings.prior == "flow"
             else None
         )
         features = settings.decoder.canvas
-        canvas = Renderer(settings.encoder, shape, size, features) if features else None
-        self.decoder = decoder_of(settings.decoder, shape, size, canvas=canvas)
+        canvas = Renderer(settings.encoder, shape, size, features, arithmetic) if features else None
+        self.decoder = decoder_of(settings.decoder, shape, size, arithmetic, canvas)
 
     def posterior(self, images: Tensor) -> Posterior:
         """q(z given x), with learned widths."""

@@ -7,6 +7,7 @@ Letters: B batch, F filters, H height, W width.
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 class Floats:
@@ -30,6 +31,10 @@ class Floats:
     def tanh(self, features: Tensor) -> Tensor:
         """Hyperbolic tangent."""
         return torch.tanh(features)
+
+    def elu(self, features: Tensor) -> Tensor:
+        """The features themselves above zero, exp(x) - 1 below."""
+        return functional.elu(features)
 
 
 FLOATS = Floats()

@@ -35,7 +35,7 @@ class StaircaseLinear(nn.Module):
 
     def __init__(self, inputs: int, reach: Sequence[int]) -> None:
         super().__init__()
-        self.reach = tuple(reach)
+        self.inputs, self.reach = inputs, tuple(reach)
         rows = torch.tensor(self.reach).unsqueeze(-1)
         self.register_buffer("mask", torch.arange(inputs) < rows, persistent=False)
         self.weight = nn.Parameter(torch.empty(len(self.reach), inputs))
@@ -116,13 +116,14 @@ class MADE(nn.Module):
             count: B.
         """
         like = self.output.weight
-        units = [like.new_empty(layer.weight.shape[1], count) for layer in (*self.hidden, self.output)]
+        layers = [cast(StaircaseLinear, layer) for layer in (*self.hidden, self.output)]
+        units = [like.new_empty(layer.inputs, count) for layer in layers]
         z = units[0]
         for place, (begin, end) in enumerate(pairwise((*self.ends, self.ends[-1]))):
             first = place * self.numbers
             z[place] = choose(place, self.output.rows(first, first + self.numbers, units[-1]))
             if begin == end:
                 continue
-            for layer, below, above in zip(self.hidden, units, units[1:], strict=False):
-                above[begin:end] = cast(StaircaseLinear, layer).rows(begin, end, below).relu_()
+            for layer, below, above in zip(layers, units, units[1:], strict=False):
+                above[begin:end] = layer.rows(begin, end, below).relu_()
         return z.T.contiguous()

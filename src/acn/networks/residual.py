@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from acn.config import ImageShape, ResidualSettings
+from acn.networks.arithmetic import FLOATS, Floats
 from acn.networks.windows import preserve_variance
 
 # Of the second layer of a block at the start, beside the first: blocks begin near the identity.
@@ -24,8 +25,9 @@ SMALL = 0.1
 class ResidualBlock(nn.Module):
     """x + convolution(ELU(convolution(ELU(x)))), at half the size with `stride` 2."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, arithmetic: Floats = FLOATS) -> None:
         super().__init__()
+        self.arithmetic = arithmetic
         self.first = nn.Conv2d(inputs, outputs, 3, stride, 1)
         self.second = nn.Conv2d(outputs, outputs, 3, 1, 1)
         self.skip = nn.Conv2d(inputs, outputs, 1, stride) if stride > 1 or inputs != outputs else None
@@ -36,7 +38,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map `[B, I, H, W]` to `[B, O, H / stride, W / stride]`."""
-        changed: Tensor = self.second(functional.elu(self.first(functional.elu(features))))
+        elu = self.arithmetic.elu
+        changed: Tensor = self.second(elu(self.first(elu(features))))
         return changed + (features if self.skip is None else self.skip(features))
 
 
@@ -47,16 +50,19 @@ class ResidualEncoder(nn.Module):
         settings: maps after each halving, and units of the layer before the code.
         shape: of the images.
         outputs: numbers for an image.
+        arithmetic: of everything besides sums of products.
     """
 
-    def __init__(self, settings: ResidualSettings, shape: ImageShape, outputs: int) -> None:
+    def __init__(
+        self, settings: ResidualSettings, shape: ImageShape, outputs: int, arithmetic: Floats = FLOATS
+    ) -> None:
         super().__init__()
-        self.levels = shape.levels
+        self.levels, self.arithmetic = shape.levels, arithmetic
         maps = settings.filters
         self.read = nn.Conv2d(shape.channels, maps[0], 3, 1, 1)
         blocks = []
         for inputs, wide in zip((maps[0], *maps), maps, strict=False):
-            blocks += [ResidualBlock(inputs, wide, 2), ResidualBlock(wide, wide, 1)]
+            blocks += [ResidualBlock(inputs, wide, 2, arithmetic), ResidualBlock(wide, wide, 1, arithmetic)]
         self.blocks = nn.Sequential(*blocks)
         height, width = _sizes(shape, len(maps))[-1]
         self.hidden = nn.Linear(maps[-1] * height * width, settings.hidden)
@@ -64,9 +70,9 @@ class ResidualEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Numbers `[B, outputs]` of level indices `images` `[B, C, H, W]`."""
-        scaled = images.to(self.code.weight.dtype) * (2 / (self.levels - 1)) - 1
+        scaled, elu = self.arithmetic.scale(images, self.levels, self.code.weight), self.arithmetic.elu
         features = self.blocks(self.read(scaled.contiguous(memory_format=torch.channels_last)))
-        numbers: Tensor = self.code(functional.elu(self.hidden(functional.elu(features).flatten(1))))
+        numbers: Tensor = self.code(elu(self.hidden(elu(features).flatten(1))))
         return numbers
 
 
@@ -78,17 +84,26 @@ class Renderer(nn.Module):
         shape: of the images.
         code_size: D.
         features: of each pixel.
+        arithmetic: of everything besides sums of products.
     """
 
-    def __init__(self, settings: ResidualSettings, shape: ImageShape, code_size: int, features: int) -> None:
+    def __init__(
+        self,
+        settings: ResidualSettings,
+        shape: ImageShape,
+        code_size: int,
+        features: int,
+        arithmetic: Floats = FLOATS,
+    ) -> None:
         super().__init__()
+        self.arithmetic = arithmetic
         maps = settings.filters[::-1]
         *self.sizes, (height, width) = _sizes(shape, len(maps))
         self.grid = (maps[0], height, width)
         self.hidden = nn.Linear(code_size, settings.hidden)
         self.cells = nn.Linear(settings.hidden, maps[0] * height * width)
         self.blocks = nn.ModuleList(
-            ResidualBlock(inputs, wide, 1)
+            ResidualBlock(inputs, wide, 1, arithmetic)
             for inputs, finer in zip(maps, (*maps[1:], maps[-1]), strict=True)
             for inputs, wide in ((inputs, inputs), (inputs, finer))
         )
@@ -96,12 +111,14 @@ class Renderer(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         """Features `[B, features, H, W]` of codes `[B, D]`."""
-        cells = functional.elu(self.cells(functional.elu(self.hidden(codes)))).unflatten(1, self.grid)
+        elu = self.arithmetic.elu
+        cells = elu(self.cells(elu(self.hidden(codes)))).unflatten(1, self.grid)
         features = cells.contiguous(memory_format=torch.channels_last)
         blocks = [cast(ResidualBlock, block) for block in self.blocks]
-        for size, same, finer in zip(self.sizes[::-1], blocks[::2], blocks[1::2], strict=True):
-            features = finer(functional.interpolate(same(features), size=size, mode="nearest"))
-        picture: Tensor = self.output(functional.elu(features))
+        for (height, width), same, finer in zip(self.sizes[::-1], blocks[::2], blocks[1::2], strict=True):
+            doubled = functional.interpolate(same(features), scale_factor=2.0, mode="nearest")
+            features = finer(doubled[:, :, :height, :width])
+        picture: Tensor = self.output(elu(features))
         return picture
 
 
