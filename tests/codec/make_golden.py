@@ -56,13 +56,15 @@ def blocks_of(images: int) -> None:
 
 
 def lossy() -> None:
-    """Archives of version 3: two blocks and two splits; colours, a set; and a model of its own file."""
+    """Archives of version 3: two blocks and two splits; colours, a set; a flow; and a model of its own file."""
     blocks_of(9)
     make("lossy-list", tiny((5, 4, 1, 2), seed=7), "list", {"train": 12, "test": 5}, 4, step=2.0)
     blocks_of(2**16)
     colour = tiny((3, 4, 3, 4), seed=8, palette=(0, 17, 130, 255), covariance="diag", with_prior=False)
     make("lossy-set", colour, "set", {"images": 20}, 8, step=0.5)
     local = tiny((6, 5, 1, 3), seed=9, decoder={"kind": "local", "window": "3x1"})
+    flowing = tiny_vlae((5, 6, 1, 2), seed=10, code_size=4, flow={"steps": 3}, encoder={"filters": [3, 5]})
+    make("lossy-vlae-list", flowing, "list", {"train": 12, "test": 5}, 8, step=0.5)
     make("lossy-elsewhere-list", local, "list", {"images": 11}, 8, embed=False, step=0.7)
 
 

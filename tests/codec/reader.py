@@ -488,14 +488,14 @@ class Model:
             x = self.block(x, layers, 1, skip=inputs != outputs)
         return next(layers)(windows(elu(x), range(-1, 2), range(-1, 2))).transpose(0, 3, 1, 2)
 
-    def moves(self, step: int, j: Ints) -> Ints:
-        """By how much a step of the flow moves each number, of numbers `[B, D]`, as far as these are known."""
+    def outputs_of(self, step: int, values: Ints) -> Ints:
+        """What a step of the flow says of each number, of values `[B, D]`, as far as these are known."""
         each = self.settings["flow"]["layers"] + 1
         *hidden, output = self.flow[step * each : (step + 1) * each]
-        x = self.value(j) // 16
+        x = values // 16
         for layer in hidden:
             x = np.maximum(layer(x[:, : len(layer.weights)]), 0)
-        return np.asarray(rounded(output(x[:, : len(output.weights)]) * self.n, 8))
+        return output(x[:, : len(output.weights)])
 
     def codes_of(self, noise: Ints) -> Ints:
         """Codes of what stands on the stack, both numbers `[B, D]`."""
@@ -503,8 +503,21 @@ class Model:
         for step in range(self.settings.get("flow", {"steps": 0})["steps"])[::-1]:
             known = np.full_like(j, count // 2)
             for d in range(self.size):
-                known[:, d] = (j[:, d] + self.moves(step, known)[:, d]) % count
+                moves = rounded(self.outputs_of(step, self.value(known))[:, d] * self.n, 8)
+                known[:, d] = (j[:, d] + moves) % count
             j = known[:, ::-1]
+        return j
+
+    def lossy_codes_of(self, noise: Ints, s: Ints) -> Ints:
+        """Section 7; `s` are the steps of the noise."""
+        j = noise
+        for step in range(self.settings.get("flow", {"steps": 0})["steps"])[::-1]:
+            h = (self.reach << 12) // s
+            known = np.zeros_like(j) + h
+            for d in range(self.size):
+                moves = (16 * self.outputs_of(step, (known - h) * s)[:, d] + s[d] // 2) // s[d]
+                known[:, d] = (j[:, d] + moves) % (2 * h[d] + 1)
+            j, s = known[:, ::-1], s[::-1]
         return j
 
     def local(self, image: Ints, z: Ints, canvas: Ints | None, layers: Iterator[Layer]) -> Ints:
@@ -603,6 +616,12 @@ class Block:
         popped = [self.stack.pop(ends) for _ in range(count * model.size)]
         return model.codes_of(np.array(popped, dtype=np.int64).reshape(count, model.size))
 
+    def lossy_codes_of_own(self, count: int, steps: list[int]) -> Ints:
+        turned = self.model.settings.get("flow", {"steps": 0})["steps"] % 2
+        s = np.array(steps[::-1] if turned else steps)
+        popped = [[self.lossy_number(phi, int(one)) for _ in range(count)] for one in s]
+        return self.model.lossy_codes_of(np.array(popped, dtype=np.int64).T, s)
+
     def push_learned(self, j: Ints, images: Ints) -> None:
         """Push numbers under posteriors of learned widths: values of all first, then units."""
         model = self.model
@@ -685,7 +704,7 @@ class Block:
         members: list[bytes] = []
         for size in batch_sizes(count, largest, own=self.model.own):
             if self.model.own:
-                j = self.codes_of_own(size)
+                j = self.codes_of_own(size) if self.steps is None else self.lossy_codes_of_own(size, self.steps)
             elif mode == "tour" and found:
                 j = self.codes_given(self.model.encode(found[-1][:size]))
             else:
