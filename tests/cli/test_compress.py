@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import resource
 import shutil
 import signal
@@ -115,6 +116,63 @@ def test_model_may_stay_with_the_run(work: Path) -> None:
     assert not (work / "never").exists()
 
 
+def test_a_lossy_archive_says_so_everywhere(work: Path) -> None:
+    done = acn("compress", "run", "scans", "lossy.acn", "--lossy", "--no-model", cwd=work)
+    assert done.returncode == 0, done.stderr
+    assert "LOSSY: the archive holds a short code of each image, not the image." in done.stdout
+    assert done.stdout == acn("info", "lossy.acn", cwd=work).stdout
+    assert "codes (list)" in done.stdout
+    last = done.stderr.splitlines()[-1]
+    size = read((work / "lossy.acn").read_bytes()).header.blocks[0].bytes
+    found = re.fullmatch(r"LOSSY: codes of (\d+) bytes, (.*) an image \(computed (\d+)\), and none of .*", last)
+    assert found is not None
+    assert (int(found[1]), found[2]) == (size, f"{size / 40:.2f}")
+    assert 0.98 * int(found[3]) - 1 <= size <= 1.02 * int(found[3]) + 17
+    assert size < 0.7 * read((work / "kept.acn").read_bytes()).header.blocks[0].bytes
+    assert "holds no model: name the run" in refused(acn("decompress", "lossy.acn", "no", cwd=work), 1)
+    assert "lossy: it does not hold its images" in refused(acn("verify", "lossy.acn", cwd=work), 2)
+
+
+def test_a_lossy_archive_is_restored_by_a_seed(work: Path) -> None:
+    assert acn("compress", "run", "scans", "inside.acn", "--lossy", "--step", "1", cwd=work).returncode == 0
+    folders = {}
+    for name, options in {"default": (), "zero": ("--seed", "0"), "one": ("--seed", "1")}.items():
+        done = acn("decompress", "inside.acn", name, *options, cwd=work)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.splitlines()[-1].startswith("LOSSY: ")
+        folders[name] = pictures(work / name)
+    assert folders["default"] == folders["zero"] != folders["one"]
+    assert folders["one"].keys() == pictures(work / "scans").keys()
+    assert {len(pixels) for pixels in folders["one"].values()} == {64}
+    assert {path.suffix for path in (work / "one").rglob("*.*")} == {".bmp"}
+    assert acn("decompress", "inside.acn", "inside.npz", "--seed", "1", cwd=work).returncode == 0
+    with np.load(work / "inside.npz", allow_pickle=False) as arrays:
+        assert set(arrays) == {"images", "labels", "files"}
+        for pixels, file in zip(arrays["images"], arrays["files"], strict=True):
+            assert folders["one"][str(Path(str(file)).with_suffix(""))] == pixels.tobytes()
+    sentence = refused(acn("decompress", "kept.acn", "never", "--seed", "1", cwd=work), 2)
+    assert "kept.acn is lossless, so that nothing is drawn from it: leave out --seed" in sentence
+
+
+def test_a_wider_step_and_no_order_are_shorter(work: Path) -> None:
+    sizes = []
+    for options in (("--step", "1"), ("--step", "4"), ("--step", "1", "--order", "forget")):
+        done = acn("compress", "run", "scans", "step.acn", "--lossy", "--force", "--no-model", *options, cwd=work)
+        assert done.returncode == 0, done.stderr
+        header = read((work / "step.acn").read_bytes()).header
+        sizes.append(header.blocks[0].bytes)
+    assert sizes[0] > max(sizes[1:])
+    assert (header.blocks[0].mode, header.notes_bytes) == ("set", 0)
+
+
+def test_a_lossy_archive_does_not_take_every_file(work: Path, tmp_path: Path) -> None:
+    (tmp_path / "clear").mkdir()
+    Image.fromarray(np.zeros((8, 8, 2), np.uint8), "LA").save(tmp_path / "clear" / "a.png")
+    sentence = refused(acn("compress", str(work / "run"), "clear", "out.acn", "--lossy", cwd=tmp_path), 1)
+    assert "a.png has transparency, which an archive keeps without loss alone" in sentence
+    assert not (tmp_path / "out.acn").exists()
+
+
 def test_freeze_measures_what_rounding_costs(work: Path) -> None:
     done = acn("freeze", "run", "--images", "50", cwd=work)
     assert done.returncode == 0, done.stderr
@@ -139,7 +197,7 @@ def test_damage_is_named(work: Path) -> None:
         ("head.acn", data[:50], "cut short"),
         ("text.acn", b"This is no archive.\n", "expected an archive of acn"),
         ("empty.acn", b"", "expected an archive of acn"),
-        ("later.acn", data[:8] + b"\x03" + data[9:], "install a newer acn"),
+        ("later.acn", data[:8] + b"\x04" + data[9:], "install a newer acn"),
         ("flipped.acn", bytes(flipped), "block 1 of 1 (images 0 to 39 of train) is damaged"),
     ):
         file = changed(work, name, content)
@@ -180,6 +238,10 @@ def test_what_is_left_of_a_damaged_archive(work: Path) -> None:
         (("compress", "missing", "scans", "out.acn"), 1, "not a run folder"),
         (("compress", "run", "missing", "out.acn"), 1, "no file or folder"),
         (("compress", "run", "scans", "out.acn", "--split", "test"), 2, "has no split"),
+        (("compress", "run", "scans", "out.acn", "--lossy", "--mode", "tour"), 2, "a lossy archive has no tour"),
+        (("compress", "run", "scans", "out.acn", "--step", "2"), 2, "--step is for lossy archives"),
+        (("compress", "run", "scans", "out.acn", "--lossy", "--step", "9"), 2, "a step from 0.0625 to 8 widths"),
+        (("compress", "run", "scans", "out.acn", "--lossy", "--step", "nan"), 2, "found nan"),
         (("freeze", "missing"), 1, "not a run folder"),
     ],
 )

@@ -88,6 +88,13 @@ def archive_of(
     return Parts(header, model, b"", [words] * len(images)).joined()
 
 
+def lossy(data: bytes, steps: list[int]) -> bytes:
+    """The same archive as a lossy one."""
+    parts = Parts.of(data)
+    parts.header["lossy"], parts.version = {"steps": steps}, 3
+    return parts.joined()
+
+
 def models() -> Iterator[tuple[str, bytes]]:
     """Archives whose models and images ask for memory or time."""
 
@@ -95,9 +102,11 @@ def models() -> Iterator[tuple[str, bytes]]:
         name: str, padding: int, payload: int, images: list[int], batch: int, **changes: Json
     ) -> tuple[str, bytes]:
         more = {"mode": changes.pop("mode")} if "mode" in changes else {}
+        step = changes.pop("step", None)
         entry = changes.pop("entry", (0, 0, 0))
         facts = facts_of(**changes)
-        return name, archive_of(model_of_zeros(facts, padding, entry), facts, images, payload, batch, **more)
+        data = archive_of(model_of_zeros(facts, padding, entry), facts, images, payload, batch, **more)
+        return name, data if step is None else lossy(data, [step] * facts["model"]["code_size"])
 
     yield bomb("blocks", 20_000, 2_000, [4096], 4096, shape=(1, 512, 1, 2), decoder={"filters": 16, "blocks": 400})
     yield bomb("kernel", 20_000, 2_000, [512], 512, shape=(64, 64, 1, 2), decoder={"filters": 3, "kernel": 201})
@@ -110,6 +119,8 @@ def models() -> Iterator[tuple[str, bytes]]:
     yield bomb("components", 10_000, 8_000, [2048], 2048, components=2**16)
     yield bomb("edges", 8_000, 8_000, [200], 128, mode="tour", with_prior=True, reach=256, code_size=64, mixtures=32)
     yield bomb("mixtures", 14_000, 100, [9], 1, mode="tour", with_prior=True, reach=256, mixtures=2**17)
+    yield bomb("cells", 40_000, 8_000, [2**14], 256, code_size=2048, reach=256, step=2**8, shape=(1, 1, 1, 2))
+    yield bomb("codes", 40_000, 8_000, [2**16], 1, code_size=2048, step=2**15, shape=(1, 1, 1, 2))
     yield bomb("canvas", 20_000, 8_000, [256], 256, shape=(64, 64, 1, 2), decoder={"canvas": 8, "filters": 32})
     photos = {"kind": "local", "emission": "logistic", "errors": 0, "window": "3x1", "components": 1}
     many = photos | {"components": 1024}

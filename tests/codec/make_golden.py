@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from acn.codec import archiver as codec
-from acn.codec.archiver import compress_splits
+from acn.codec.archive import read
+from acn.codec.archiver import compress_splits, model_of, restore
 from acn.codec.bitsback import Mode
 from acn.codec.frozen import FrozenModel
 from acn.codec.modelfile import to_bytes
@@ -19,7 +20,16 @@ from tests.codec.models import random_images, tiny, tiny_vlae
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def make(name: str, model: FrozenModel, mode: Mode, counts: dict[str, int], batch: int, *, embed: bool = True) -> None:
+def make(
+    name: str,
+    model: FrozenModel,
+    mode: Mode,
+    counts: dict[str, int],
+    batch: int,
+    *,
+    embed: bool = True,
+    step: float | None = None,
+) -> None:
     splits = {}
     for seed, (split, count) in enumerate(counts.items()):
         images = random_images(model, count, seed)
@@ -27,16 +37,35 @@ def make(name: str, model: FrozenModel, mode: Mode, counts: dict[str, int], batc
         names = ("round", "square", "ünlabelled")
         files = tuple(f"{names[label]}/{number}.jpeg" for number, label in enumerate(labels))
         splits[split] = Images(images, ALL_BYTES, labels, names, files)
-    data = compress_splits(splits, model, modes=[mode], batch=batch, embed=embed)
+    data = compress_splits(splits, model, modes=[mode], batch=batch, embed=embed, step=step)
     (GOLDEN / f"{name}.acn").write_bytes(data)
     if not embed:
         (GOLDEN / f"{name}.acnm").write_bytes(to_bytes(model))
     arrays: dict[str, Any] = {split: images.pixels for split, images in splits.items()}
+    if step is not None:  # what an archive without loss would not give back
+        archive = read(data)
+        parts: dict[str, list[Any]] = {split: [] for split in splits}
+        for number, block in enumerate(archive.header.blocks):
+            parts[archive.header.splits[block.split]].append(restore(archive, model_of(archive, model), number))
+        arrays = {split: np.concatenate(found) for split, found in parts.items()}
     np.savez_compressed(GOLDEN / f"{name}.npz", **arrays)
 
 
 def blocks_of(images: int) -> None:
     vars(codec)["BLOCK_IMAGES"] = images
+
+
+def lossy() -> None:
+    """Archives of version 3: two blocks and two splits; colours, a set; a flow; and a model of its own file."""
+    blocks_of(9)
+    make("lossy-list", tiny((5, 4, 1, 2), seed=7), "list", {"train": 12, "test": 5}, 4, step=2.0)
+    blocks_of(2**16)
+    colour = tiny((3, 4, 3, 4), seed=8, palette=(0, 17, 130, 255), covariance="diag", with_prior=False)
+    make("lossy-set", colour, "set", {"images": 20}, 8, step=0.5)
+    local = tiny((6, 5, 1, 3), seed=9, decoder={"kind": "local", "window": "3x1"})
+    flowing = tiny_vlae((5, 6, 1, 2), seed=10, code_size=4, flow={"steps": 3}, encoder={"filters": [3, 5]})
+    make("lossy-vlae-list", flowing, "list", {"train": 12, "test": 5}, 8, step=0.5)
+    make("lossy-elsewhere-list", local, "list", {"images": 11}, 8, embed=False, step=0.7)
 
 
 def main() -> None:
@@ -75,6 +104,7 @@ def main() -> None:
     make("vlae-list", flowing, "list", {"train": 21, "test": 5}, 8)
     plain = tiny_vlae(colour, seed=1, prior="normal", encoder={"filters": [3]}, decoder={"window": "2x1"})
     make("vlae-set", plain, "set", {"images": 20}, 64)
+    lossy()
     make("model-elsewhere", tiny(grey, seed=2), "tour", {"images": 11}, 8, embed=False)
 
 

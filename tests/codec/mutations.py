@@ -79,7 +79,7 @@ def mutated_within(data: bytes, random: np.random.Generator) -> bytes:
         case 0:
             try:
                 header = edited(parts.header, random)
-                return Parts(header, parts.model, parts.notes, parts.blocks).joined()
+                return Parts(header, parts.model, parts.notes, parts.blocks, version=parts.version).joined()
             except (AttributeError, KeyError, TypeError, ValueError):
                 return mutated(data, random, data)
         case 1:

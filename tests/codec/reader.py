@@ -2,6 +2,7 @@
 
 import bisect
 import hashlib
+import itertools
 import json
 import struct
 import zlib
@@ -590,14 +591,14 @@ class Model:
             x = self.block(x, layers, 1, skip=inputs != outputs)
         return next(layers)(windows(elu(x), range(-1, 2), range(-1, 2))).transpose(0, 3, 1, 2)
 
-    def moves(self, step: int, j: Ints) -> Ints:
-        """By how much a step of the flow moves each number, of numbers `[B, D]`, as far as these are known."""
+    def outputs_of(self, step: int, values: Ints) -> Ints:
+        """What a step of the flow says of each number, of values `[B, D]`, as far as these are known."""
         each = self.settings["flow"]["layers"] + 1
         *hidden, output = self.flow[step * each : (step + 1) * each]
-        x = self.value(j) // 16
+        x = values // 16
         for layer in hidden:
             x = np.maximum(layer(x[:, : len(layer.weights)]), 0)
-        return np.asarray(rounded(output(x[:, : len(output.weights)]) * self.n, 8))
+        return output(x[:, : len(output.weights)])
 
     def codes_of(self, noise: Ints) -> Ints:
         """Codes of what stands on the stack, both numbers `[B, D]`."""
@@ -605,8 +606,21 @@ class Model:
         for step in range(self.settings.get("flow", {"steps": 0})["steps"])[::-1]:
             known = np.full_like(j, count // 2)
             for d in range(self.size):
-                known[:, d] = (j[:, d] + self.moves(step, known)[:, d]) % count
+                moves = rounded(self.outputs_of(step, self.value(known))[:, d] * self.n, 8)
+                known[:, d] = (j[:, d] + moves) % count
             j = known[:, ::-1]
+        return j
+
+    def lossy_codes_of(self, noise: Ints, s: Ints) -> Ints:
+        """Section 7; `s` are the steps of the noise."""
+        j = noise
+        for step in range(self.settings.get("flow", {"steps": 0})["steps"])[::-1]:
+            h = (self.reach << 12) // s
+            known = np.zeros_like(j) + h
+            for d in range(self.size):
+                moves = (16 * self.outputs_of(step, (known - h) * s)[:, d] + s[d] // 2) // s[d]
+                known[:, d] = (j[:, d] + moves) % (2 * h[d] + 1)
+            j, s = known[:, ::-1], s[::-1]
         return j
 
     def local(self, image: Ints, z: Ints, canvas: Ints | None, layers: Iterator[Layer]) -> Ints:
@@ -704,8 +718,8 @@ def batch_sizes(count: int, largest: int, *, own: bool) -> list[int]:
 class Block:
     """Section 6."""
 
-    def __init__(self, model: Model, stack: Stack) -> None:
-        self.model, self.stack = model, stack
+    def __init__(self, model: Model, stack: Stack, steps: list[int] | None = None) -> None:
+        self.model, self.stack, self.steps = model, stack, steps
 
     def unit(self, below: Callable[[Ints], Ints]) -> int:
         return self.stack.pop(ends_of_distribution(below(self.edges_of_units())))
@@ -727,6 +741,12 @@ class Block:
         ends = ends_of_distribution(phi(model.value(np.arange(1, total)) - 2**11 // model.n))
         popped = [self.stack.pop(ends) for _ in range(count * model.size)]
         return model.codes_of(np.array(popped, dtype=np.int64).reshape(count, model.size))
+
+    def lossy_codes_of_own(self, count: int, steps: list[int]) -> Ints:
+        turned = self.model.settings.get("flow", {"steps": 0})["steps"] % 2
+        s = np.array(steps[::-1] if turned else steps)
+        popped = [[self.lossy_number(phi, int(one)) for _ in range(count)] for one in s]
+        return self.model.lossy_codes_of(np.array(popped, dtype=np.int64).T, s)
 
     def push_learned(self, j: Ints, images: Ints) -> None:
         """Push numbers under posteriors of learned widths: values of all first, then units."""
@@ -750,11 +770,25 @@ class Block:
         components = [self.stack.pop(ends) for _ in range(count)]
         j = np.zeros((count, model.size), dtype=np.int64)
         for e in range(model.size):
-            below = [model.mixture_below(c, model.value(one), e) for c, one in zip(components, j, strict=True)]
+            below = [model.mixture_below(c, self.value(one), e) for c, one in zip(components, j, strict=True)]
+            if self.steps is not None:
+                j[:, e] = [self.lossy_number(one, self.steps[e]) for one in below]
+                continue
             units = [self.unit(one) for one in below]
             j[:, e] = [self.number(one, unit) for one, unit in zip(below, units, strict=True)]
-        self.stack.push_row(components, [model.responsibilities(model.value(one)) for one in j])
+        self.stack.push_row(components, [model.responsibilities(self.value(one)) for one in j])
         return j
+
+    def lossy_number(self, below: Callable[[Ints], Ints], s: int) -> int:
+        """Section 7."""
+        h = (self.model.reach << 12) // s
+        return self.stack.pop(ends_of_distribution(below((np.arange(2 * h) - h) * s + s // 2)))
+
+    def value(self, j: Ints) -> Ints:
+        if self.steps is None:
+            return self.model.value(j)
+        s = np.array(self.steps)
+        return np.asarray((j - (self.model.reach << 12) // s) * s)
 
     def codes_given(self, neighbours: Ints) -> Ints:
         below = [one for code in neighbours for one in self.model.given(code)]
@@ -762,17 +796,26 @@ class Block:
         numbers = [self.number(one, unit) for one, unit in zip(below, units, strict=True)]
         return np.array(numbers, dtype=np.int64).reshape(neighbours.shape)
 
-    def batch(self, j: Ints) -> Ints:
-        model, z = self.model, self.model.value(j)
+    def images(self, j: Ints, pop: Callable[[int, list[int]], int]) -> Ints:
+        """Images whose codes have the numbers `j`; `pop` takes the place of an image, and ends."""
+        model, z = self.model, self.value(j)
         images = np.zeros((len(j), model.channels, model.height, model.width), dtype=np.int64)
         known = np.zeros((len(j), model.height, model.width, model.channels), dtype=np.int64)
         pixels = np.zeros_like(known)
         for y in range(model.height):
             for x in range(model.width):
                 for c in range(model.channels):
-                    images[:, c, y, x] = [self.stack.pop(one) for one in model.ends(known, pixels, z, (y, x, c))]
+                    ends = model.ends(known, pixels, z, (y, x, c))
+                    images[:, c, y, x] = [pop(place, one) for place, one in enumerate(ends)]
                     known[:, y, x, c] = model.scaled(images)[:, y, x, c]
                     pixels[:, y, x, c] = (images[:, c, y, x] - model.levels // 2) * 2**8
+        return images
+
+    def batch(self, j: Ints) -> Ints:
+        model = self.model
+        if self.steps is not None:
+            return np.stack([j % 256, j // 256], axis=-1)
+        images = self.images(j, lambda _, ends: self.stack.pop(ends))
         if model.own:
             self.push_learned(j, images)
             return images
@@ -787,7 +830,7 @@ class Block:
         members: list[bytes] = []
         for size in batch_sizes(count, largest, own=self.model.own):
             if self.model.own:
-                j = self.codes_of_own(size)
+                j = self.codes_of_own(size) if self.steps is None else self.lossy_codes_of_own(size, self.steps)
             elif mode == "tour" and found:
                 j = self.codes_given(self.model.encode(found[-1][:size]))
             else:
@@ -808,6 +851,28 @@ class Block:
         c = -(-a * S // n)
         f = -(-b * S // n) - c
         self.stack.push_uniform(c + self.stack.pop_uniform(f), S)
+
+
+WORD = 2**64 - 1
+G = 0x9E3779B97F4A7C15
+
+
+def mix(w: int) -> int:
+    w = (w ^ w >> 30) * 0xBF58476D1CE4E5B9 & WORD
+    w = (w ^ w >> 27) * 0x94D049BB133111EB & WORD
+    return w ^ w >> 31
+
+
+def draws(seed: int, image: int) -> Iterator[int]:
+    """The slots that are drawn for the subpixels of an image of a lossy archive."""
+    a, b = struct.unpack_from("<2Q", hashlib.sha256(f"lossy/{seed}".encode()).digest())
+    start = mix((image * G + a) & WORD) ^ b
+    for k in itertools.count(1):
+        yield mix((start + k * G) & WORD) >> 40
+
+
+def drawn_by(slots: list[Iterator[int]]) -> Callable[[int, list[int]], int]:
+    return lambda place, ends: bisect.bisect_right(ends, next(slots[place])) - 1
 
 
 @dataclass
@@ -859,11 +924,11 @@ def planes_of(
     assert not rest
 
 
-def read(data: bytes, model: bytes | None = None) -> Read:
+def read(data: bytes, model: bytes | None = None, seed: int = 0) -> Read:
     """Images of each split, pixel values `[N, H, W, C]`, the names and labels, traits and planes."""
     magic, version, length = struct.unpack_from("<8sHI", data)
     assert magic == b"\x89ACN\r\n\x1a\n"
-    assert version in (1, 2)
+    assert version in (1, 2, 3)
     assert hashlib.sha256(data[: 14 + length]).digest() == data[14 + length : 46 + length]
     header, start = json.loads(data[14 : 14 + length]), 46 + length
     end = start + header["model"]["bytes"]
@@ -874,8 +939,9 @@ def read(data: bytes, model: bytes | None = None) -> Read:
     assert hashlib.sha256(packed).hexdigest() == header["notes_digest"]
     notes = json.loads(zlib.decompress(packed).decode("utf-8", "surrogateescape")) if packed else None
     start, details = end + len(packed), None
-    assert ("details" in header) == (version == 2)
-    if version == 2:
+    assert ("lossy" in header) == (version == 3)
+    assert version == 3 or ("details" in header) == (version == 2)
+    if "details" in header:
         beside = data[start : start + header["details"]["bytes"]]
         assert hashlib.sha256(beside).hexdigest() == header["details"]["digest"]
         start, details = start + len(beside), json.loads(zlib.decompress(beside))
@@ -884,11 +950,17 @@ def read(data: bytes, model: bytes | None = None) -> Read:
     traits = {name: traits_of(details, s, counts[s]) for s, name in enumerate(header["splits"])}
     planes: dict[str, list[Any]] = {name: [] for name in header["splits"]}
     found: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in header["splits"]}
+    steps, first = header["lossy"]["steps"] if version == 3 else None, 0
     for block, payload, beside in blocks(header, data, start):
         stack = Stack(list(struct.unpack(f"<{len(payload) // 4}I", payload)))
-        levels = Block(network, stack).decode(block["mode"], block["images"], header["batch"])
+        coded = Block(network, stack, steps)
+        levels = coded.decode(block["mode"], block["images"], header["batch"])
         assert stack.closed() == first_words(block["first"])
         assert hashlib.sha256(levels.astype(np.uint8).tobytes()).hexdigest() == block["pixels"]
+        if steps is not None:
+            j, slots = levels[..., 0] + 256 * levels[..., 1], [draws(seed, first + i) for i in range(len(levels))]
+            levels = coded.images(j, drawn_by(slots))
+        first += len(levels)
         split = header["splits"][block["split"]]
         mine = traits[split][len(planes[split]) :][: block["images"]]
         planes[split] += planes_of(beside, mine, network.height, network.width, network.channels)

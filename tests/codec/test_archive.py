@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from acn.codec import archive as archive_module
 from acn.codec import archiver as archiver_module
+from acn.codec import header as header_module
 from acn.codec import limits
 from acn.codec import notes as notes_module
 from acn.codec.archive import Notes, read
@@ -114,7 +115,7 @@ def test_every_truncation_is_refused() -> None:
 def test_other_files_are_no_archives() -> None:
     for other in (b"", b"\x89PNG\r\n\x1a\n" + bytes(100), b"hello, world\n" * 20, to_bytes(MODEL)):
         assert "expected an archive" in refusal(other)
-    assert "install a newer acn" in refusal(WHOLE[:8] + b"\x03" + WHOLE[9:])
+    assert "install a newer acn" in refusal(WHOLE[:8] + b"\x04" + WHOLE[9:])
     with pytest.raises(ArchiveError, match="expected a frozen model"):
         from_bytes(WHOLE)
     with pytest.raises(ArchiveError, match="install a newer acn"):
@@ -482,7 +483,7 @@ def test_bombs_take_neither_memory_nor_time(tmp_path: Path) -> None:
 
 def test_limits_are_those_of_the_format() -> None:
     text = " ".join((REPOSITORY / "FORMAT.md").read_text(encoding="utf-8").split())
-    assert (archive_module.BLOCK_IMAGES, archive_module.BLOCK_SUBPIXELS) == (2**16, 2**26)
+    assert (header_module.BLOCK_IMAGES, archive_module.BLOCK_SUBPIXELS) == (2**16, 2**26)
     assert archive_module.LARGEST_HEADER == 2**26
     assert "2^20 + 64 · notes_bytes + 64 · n" in text
     assert (notes_module.NOTES_BYTES, notes_module.NOTES_PER_BYTE, notes_module.NOTES_PER_IMAGE) == (2**20, 64, 64)

@@ -16,17 +16,26 @@ from tests.codec.models import random_images, tiny
 from tests.codec.mutations import mutated, mutated_within
 
 MODEL = tiny((3, 4, 1, 5))
-MODES: tuple[Mode, ...] = ("list", "set", "tour")
+KINDS: dict[str, tuple[Mode, float | None]] = {
+    "list": ("list", None),
+    "set": ("set", None),
+    "tour": ("tour", None),
+    "lossy": ("list", 1.0),
+    "lossy set": ("set", 1.0),
+}
 
 
 @pytest.fixture(scope="module")
-def archives() -> dict[Mode, bytes]:
+def archives() -> dict[str, bytes]:
     values = random_images(MODEL, 11)
     files = tuple(f"{number}.png" for number in range(11))
     images = {"images": Images(values, ALL_BYTES, np.arange(11) % 2, ("even", "odd"), files)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(archiver_module, "BLOCK_IMAGES", 6)
-        return {mode: compress_splits(images, MODEL, modes=[mode], batch=4) for mode in MODES}
+        return {
+            kind: compress_splits(images, MODEL, modes=[mode], batch=4, step=step)
+            for kind, (mode, step) in KINDS.items()
+        }
 
 
 def restored(archive: Archive, model: FrozenModel) -> list[NDArray[np.uint8]]:
@@ -39,15 +48,15 @@ def check(error: ArchiveError) -> None:
     assert "\n" not in str(error)
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_ten_thousand_mutations(mode: Mode, archives: dict[Mode, bytes]) -> None:
-    data, others = archives[mode], [archives[other] for other in MODES]
+@pytest.mark.parametrize("kind", KINDS)
+def test_ten_thousand_mutations(kind: str, archives: dict[str, bytes]) -> None:
+    data, others = archives[kind], list(archives.values())
     original = read(data)
     model = model_of(original)
     expected = restored(original, model)
-    random, refused = np.random.default_rng(len(mode)), 0
+    random, refused = np.random.default_rng(len(kind)), 0
     for number in range(7000):
-        changed = mutated(data, random, others[number % 3])
+        changed = mutated(data, random, others[number % len(others)])
         try:
             archive = read(changed)
             archive.notes()
@@ -61,13 +70,13 @@ def test_ten_thousand_mutations(mode: Mode, archives: dict[Mode, bytes]) -> None
     assert refused > 6800
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_mutations_with_digests_that_fit(mode: Mode, archives: dict[Mode, bytes]) -> None:
-    data = archives[mode]
+@pytest.mark.parametrize("kind", KINDS)
+def test_mutations_with_digests_that_fit(kind: str, archives: dict[str, bytes]) -> None:
+    data = archives[kind]
     model = model_of(read(data))
     known = identity(to_bytes(model))
     expected = restored(read(data), model)
-    random, refused = np.random.default_rng(len(mode)), 0
+    random, refused = np.random.default_rng(len(kind)), 0
     for _ in range(300):
         try:
             archive = read(mutated_within(data, random))

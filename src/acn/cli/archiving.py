@@ -10,6 +10,7 @@ from acn.wording import counted
 if TYPE_CHECKING:
     from acn.codec.archiver import Splits
     from acn.codec.folder import FolderImages
+    from acn.codec.frozen import FrozenModel
     from acn.config import DataSettings
     from acn.data import Collection, Reading
     from acn.runs import Run
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     Folder = Mapping[str, FolderImages]
 
 Split = TypeVar("Split")
+LOSSY = (
+    "LOSSY: the archive holds a short code of each image, not the image. What acn decompress restores is drawn anew, "
+    "and only resembles the original: keep the originals if you need them."
+)
 
 
 def folder_splits(source: str, split: str | None) -> "tuple[dict[str, FolderImages], Reading] | None":
@@ -132,6 +137,34 @@ def refuse_names(splits: "Splits") -> None:
         restored_names(list(splits), notes, counts, (shape.height, shape.width, shape.channels))
     except ArchiveError as error:
         raise DataError(f"the archive could not be restored into a folder: {error}; rename it first") from error
+
+
+def refuse_without_codes(run: "Run") -> None:
+    """Find that a run's model has no codes, which are all that a lossy archive holds.
+
+    Raises:
+        UsageError: it has none.
+    """
+    from acn.errors import UsageError
+
+    settings = run.config.model
+    if not settings.has_codes:
+        raise UsageError(f"a lossy archive needs codes, which a {settings.label} does not have; use another run")
+
+
+def lossy_outcome(data: bytes, model: "FrozenModel") -> Sequence[str]:
+    """Say what the codes of a lossy archive cost, beside their bytes, and what it means; nothing of any other."""
+    from acn.codec.archive import read
+    from acn.codec.archiver import model_of
+    from acn.codec.prices import computed_bytes
+
+    archive = read(data)
+    if archive.header.lossy is None:
+        return []
+    images, size = sum(archive.images_by_split()), sum(block.bytes for block in archive.header.blocks)
+    cost = computed_bytes(archive, model_of(archive, model))
+    each = f", {size / images:.2f} an image" if images else ""
+    return [f"LOSSY: codes of {size:,} bytes{each} (computed {cost:,.0f}), and none of the images themselves"]
 
 
 def outcome(source: str, splits: "Splits", archive: int) -> Sequence[str]:

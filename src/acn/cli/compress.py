@@ -1,4 +1,4 @@
-"""`acn compress`: images into one lossless archive."""
+"""`acn compress`: images into one archive, lossless or lossy."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -47,6 +47,19 @@ def compress(
     batch: Annotated[
         int, typer.Option(min=1, max=4096, help="Images decoded side by side: more are faster, a few bytes dearer.")
     ] = 256,
+    lossy: Annotated[
+        bool,
+        typer.Option("--lossy", help="Keep the code of each image alone: a few bytes, from which a like one is drawn."),
+    ] = False,
+    step: Annotated[
+        float | None,
+        typer.Option(
+            metavar="WIDTHS",
+            help="With --lossy, between the values of a code, in widths of its posterior: more is shorter, and "
+            "loses more. [default: 2]",
+            show_default=False,
+        ),
+    ] = None,
     train_minutes: Annotated[float | None, minutes_option("Train a small model on SOURCE itself for M minutes")] = None,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Decode everything before writing.")] = True,
     strict: Annotated[
@@ -58,10 +71,19 @@ def compress(
     """Compress images without loss into one file: every pixel of every frame, transparency and 16 bits included.
 
     The archive holds what acn decompress needs, the model included. It is decoded for a check before it appears.
+    With --lossy it holds the codes of the images alone, and the images themselves are gone.
     """
     from rich.console import Console
 
-    from acn.cli.archiving import array_splits, folder_splits, losses, outcome, refuse_names
+    from acn.cli.archiving import (
+        array_splits,
+        folder_splits,
+        losses,
+        lossy_outcome,
+        outcome,
+        refuse_names,
+        refuse_without_codes,
+    )
     from acn.cli.devices import find_device
     from acn.cli.info import describe
     from acn.cli.progress import stages
@@ -69,7 +91,7 @@ def compress(
     from acn.files import write_atomically
     from acn.runs import open_run
 
-    place, errors = find_device(device), Console(stderr=True)
+    place, errors, widths = find_device(device), Console(stderr=True), _step(step, mode, lossy=lossy)
     run_path, source, out = _places(places, train_minutes)
     check_output(out, force=force, sources=[source], run=run_path)
     trained_before = open_run(run_path) if run_path is not None else None
@@ -78,18 +100,24 @@ def compress(
     if found:
         _say(errors, losses(*found), strict=strict)
     run = trained_before or _trained(source, split, folder, out, train_minutes or 0.0, place)
+    if lossy:
+        refuse_without_codes(run)
     splits = array_splits(run, source, split) if folder is None else _through(run, folder)
-    modes: tuple[Mode, ...] = (mode,) if mode else ("list",) if order == "keep" else _forgetting(run)
+    forgetting: tuple[Mode, ...] = ("set", "tour") if run.config.model.conditional and not lossy else ("set",)
+    modes: tuple[Mode, ...] = (mode,) if mode else ("list",) if order == "keep" else forgetting
     if modes == ("list",):
         refuse_names(splits)
     with stages(errors) as stage:
-        frozen = _model(run, splits, modes, embed=model).to(place)
-        data = compress_splits(splits, frozen, modes=modes, batch=batch, embed=model, verify=verify, stage=stage)
+        # A lossy archive has nothing that would tell what a rougher model loses.
+        frozen = _model(run, splits, modes, rounded=model and not lossy).to(place)
+        data = compress_splits(
+            splits, frozen, modes=modes, batch=batch, embed=model, verify=verify, step=widths, stage=stage
+        )
     write_atomically(out, lambda temporary: temporary.write_bytes(data))
     describe(Console(), out, data)
     if not model:
         errors.print(_needed(run, out), highlight=False, soft_wrap=True)
-    for line in outcome(source, splits, len(data)):
+    for line in (*outcome(source, splits, len(data)), *lossy_outcome(data, frozen)):
         errors.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -104,9 +132,23 @@ def _places(places: list[str], limit: float | None) -> tuple[Path | None, str, P
     return (Path(run[0]) if run else None), source, Path(out)
 
 
-def _forgetting(run: "Run") -> "tuple[Mode, ...]":
-    """Modes that forget the order of the images: a tour takes a prior that is given a neighbour."""
-    return ("set", "tour") if run.config.model.conditional else ("set",)
+def _step(step: float | None, mode: str | None, *, lossy: bool) -> float | None:
+    """Widths of the posterior between the values of a lossy code, None for an archive without loss.
+
+    Raises:
+        UsageError: that cannot be.
+    """
+    from acn.codec.lossy import STEP, check_step
+    from acn.codec.refusals import NO_TOUR
+    from acn.errors import UsageError
+
+    if not lossy:
+        if step is not None:
+            raise UsageError("--step is for lossy archives: say --lossy too, or leave it out")
+        return None
+    if mode == "tour":
+        raise UsageError(NO_TOUR)
+    return check_step(STEP if step is None else step)
 
 
 def _say(console: "Console", lines: list[str], *, strict: bool) -> None:
@@ -165,11 +207,11 @@ def _trained(
     return run
 
 
-def _model(run: "Run", splits: "Splits", modes: "tuple[Mode, ...]", *, embed: bool) -> "FrozenModel":
-
+def _model(run: "Run", splits: "Splits", modes: "tuple[Mode, ...]", *, rounded: bool) -> "FrozenModel":
+    """The run's integer model, or one that is rounded as far as makes the archive shorter."""
     from acn.codec.store import frozen_model, model_to_embed
 
-    if not embed:
+    if not rounded:
         return frozen_model(run)
     return model_to_embed(run, sample_of(splits), sum(map(len, splits.values())), modes)
 

@@ -33,15 +33,24 @@ def decompress(
     ],
     model: ModelOption = None,
     partial: Annotated[bool, typer.Option("--partial", help="Leave out blocks that are damaged.")] = False,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of what is drawn from a lossy archive. [default: 0]", show_default=False),
+    ] = None,
     force: ForceOption = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Restore the images of an archive, with names and labels where it keeps them.
 
-    A folder gets the files in their old formats where those keep every bit, else as PNG.
+    A folder gets the files in their old formats where those keep every bit, else as PNG. What a lossy archive does not
+    hold of its images is drawn: one seed gives the same images on every machine.
     """
-    from acn.codec.archiver import planes_of, refuse_planes
+    from acn.cli.archiving import LOSSY
+    from acn.cli.info import contents
+    from acn.codec.archive import read
+    from acn.codec.archiver import planes_of
     from acn.codec.output import write_folder, write_npz
+    from acn.codec.refusals import refuse_planes
     from acn.errors import UsageError
 
     arrays = out.suffix == ".npz"
@@ -49,43 +58,55 @@ def decompress(
         check_output(out, force=force, sources=[file], run=model)
     elif os.path.lexists(out):
         raise UsageError(f"{out} exists already: name a folder that does not, or an .npz file")
-    archive, frozen = _opened(file, model, device)
-    notes = archive.notes()
+    archive = read(contents(file))
+    lossy = archive.header.lossy is not None
+    if seed is not None and not lossy:
+        raise UsageError(f"{file} is lossless, so that nothing is drawn from it: leave out --seed")
+    frozen, notes = _model(archive, model, device), archive.notes()
+    blocks = _blocks(archive, frozen, notes, seed or 0, partial=partial)
     if arrays:
         refuse_planes(archive, "an .npz file")
-        write_npz(out, archive, notes, _blocks(archive, frozen, notes, partial=partial))
+        write_npz(out, archive, notes, blocks)
     else:
-        blocks = _blocks(archive, frozen, notes, partial=partial)
         lacking = write_folder(out, archive, notes, blocks, lambda number: planes_of(archive, notes, frozen, number))
         for name in lacking:
             typer.echo(f"acn: left out: {name}, of which frames are lost", err=True)
     typer.echo(out)
+    if lossy:
+        typer.echo(LOSSY, err=True)
 
 
 def verify(file: ArchiveArgument, model: ModelOption = None, device: DeviceOption = "auto") -> None:
     """Decode an archive and check every image against its digest, without writing anything."""
-    archive, frozen = _opened(file, model, device)
-    notes = archive.notes()
-    images = sum(len(values) for _, values in _blocks(archive, frozen, notes, partial=False))
+    from acn.cli.info import contents
+    from acn.codec.archive import read
+    from acn.errors import UsageError
+
+    archive = read(contents(file))
+    if archive.header.lossy is not None:
+        raise UsageError(
+            f"{file} is lossy: it does not hold its images, so that there is nothing to verify them against; "
+            "acn decompress notices whether their codes are damaged"
+        )
+    frozen, notes = _model(archive, model, device), archive.notes()
+    images = sum(len(values) for _, values in _blocks(archive, frozen, notes, 0, partial=False))
     typer.echo(f"{file}: all {images:,} images are intact")
 
 
-def _opened(file: Path, run: Path | None, device: str) -> "tuple[Archive, FrozenModel]":
+def _model(archive: "Archive", run: Path | None, device: str) -> "FrozenModel":
+    """The model of an archive, its own or that of `run`."""
     from acn.cli.devices import find_device
-    from acn.cli.info import contents
-    from acn.codec.archive import read
     from acn.codec.archiver import model_of
     from acn.codec.store import wanted_model
     from acn.runs import open_run
 
-    archive = read(contents(file))
     facts = archive.header.model
     given = None if run is None or facts.bytes else wanted_model(open_run(run), facts.identity)
-    return archive, model_of(archive, given).to(find_device(device))
+    return model_of(archive, given).to(find_device(device))
 
 
 def _blocks(
-    archive: "Archive", frozen: "FrozenModel", notes: "Sequence[Notes]", *, partial: bool
+    archive: "Archive", frozen: "FrozenModel", notes: "Sequence[Notes]", seed: int, *, partial: bool
 ) -> "Iterator[tuple[int, Bytes]]":
     """Decode block by block: its number, and its pixel values; its planes are checked first, which is quick."""
     from rich.console import Console
@@ -99,7 +120,7 @@ def _blocks(
         for number in range(len(archive.header.blocks)):
             try:
                 planes_of(archive, notes, frozen, number)
-                yield number, restore(archive, frozen, number, advance)
+                yield number, restore(archive, frozen, number, advance, seed)
             except ArchiveError as error:
                 if not partial:
                     raise

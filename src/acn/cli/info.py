@@ -50,6 +50,7 @@ def describe(console: "Console", file: Path, data: bytes) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from acn.cli.archiving import LOSSY
     from acn.codec.archive import read
 
     archive = read(data)
@@ -58,12 +59,14 @@ def describe(console: "Console", file: Path, data: bytes) -> None:
     planes = sum(block.planes.bytes for block in header.blocks if block.planes is not None)
     details = header.details.bytes if header.details is not None else 0
     known = header.model.bytes + header.notes_bytes + payload + planes + details
-    table = Table(title=escape(f"{file}: {images:,} images of {dimensions:,} values"), title_justify="left")
+    title = f"{file}: {images:,} images of {dimensions:,} values{', LOSSY' if header.lossy is not None else ''}"
+    table = Table(title=escape(title), title_justify="left")
     table.add_column("part")
     table.add_column("bytes", justify="right")
     table.add_column("bits / dim", justify="right")
+    kept = "images" if header.lossy is None else "codes"
     parts = {
-        f"images ({', '.join(sorted({block.mode for block in header.blocks})) or 'none'})": payload,
+        f"{kept} ({', '.join(sorted({block.mode for block in header.blocks})) or 'none'})": payload,
         **({"transparency and low bytes": planes} if planes else {}),
         "names and labels": header.notes_bytes,
         **({"details of files": details} if details else {}),
@@ -84,3 +87,5 @@ def describe(console: "Console", file: Path, data: bytes) -> None:
         highlight=False,
         markup=False,
     )
+    if header.lossy is not None:
+        console.print(LOSSY, style="bold", highlight=False, markup=False, soft_wrap=True)

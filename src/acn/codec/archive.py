@@ -9,80 +9,35 @@ import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import FailFast, Field, ValidationError
+from pydantic import ValidationError
 
-from acn.codec.batches import LARGEST_BATCH
 from acn.codec.bitsback import Mode
+from acn.codec.header import (
+    LARGEST_SPLITS,
+    NAME,
+    BlockFacts,
+    Header,
+    LossyFacts,
+    ModelFacts,
+    Stretch,
+)
 from acn.codec.limits import enough_memory
 from acn.codec.notes import Notes as Notes
-from acn.codec.notes import Part, pack_details, pack_notes, unpack_notes, with_details
+from acn.codec.notes import pack_details, pack_notes, unpack_notes, with_details
 from acn.errors import ArchiveError, DataError
 
 MAGIC = b"\x89ACN\r\n\x1a\n"
-# The later version has details of files; without them an archive is of the first one, which earlier programs read.
-VERSIONS = PLAIN_VERSION, DETAILED_VERSION = 1, 2
+# The second version has details of files, the third is lossy; any other archive is of the first one, which earlier
+# programs read.
+VERSIONS = PLAIN_VERSION, DETAILED_VERSION, LOSSY_VERSION = 1, 2, 3
 _START = struct.Struct("<8sHI")  # magic, version, length of the header
 DIGEST = 32
-BLOCK_IMAGES = 2**16
 BLOCK_SUBPIXELS = 2**26
 # A block of fewer bytes than this for its subpixels is padded when it is written, and refused when it is read.
 SUBPIXELS_PER_BYTE = 2**12
 LARGEST_HEADER = 2**26
-
-LARGEST_SPLITS = 16
-NAME = r"^[^\x00-\x1f\x7f-\x9f]{1,100}$"
-Name = Annotated[str, Field(pattern=NAME)]
-Hexadecimal = Field(pattern="^[0-9a-f]{64}$")
-
-
-class Stretch(Part):
-    """Bytes of the archive: how many, and their SHA-256."""
-
-    bytes: int = Field(ge=1)
-    digest: str = Hexadecimal
-
-
-class BlockFacts(Part):
-    """A block: which split its images belong to, how many, bytes of its payload, and words its stack began with.
-
-    `digest`: SHA-256 of the payload; `pixels`: of the level indices, one byte each, `[N, C, H, W]`.
-    `planes`: transparency and low bytes, which follow the payload.
-    """
-
-    split: int = Field(ge=0)
-    images: int = Field(ge=1, le=BLOCK_IMAGES)  # and of BLOCK_SUBPIXELS at most, if there are several
-    mode: Literal["list", "set", "tour"]
-    bytes: int = Field(ge=4, multiple_of=4)
-    first: int = Field(ge=1)
-    digest: str = Hexadecimal
-    pixels: str = Hexadecimal
-    planes: Stretch | None = None
-
-
-class ModelFacts(Part):
-    """The model: its identity, and its bytes in the archive, 0 where it is not embedded."""
-
-    identity: str = Hexadecimal
-    bytes: int = Field(ge=0)
-    dimensions: int = Field(ge=1)
-
-
-class Header(Part):
-    """All facts about an archive; `notes_bytes` and `notes_digest` describe the compressed names and labels.
-
-    `details`: how the images stood in their files.
-    """
-
-    program: Name
-    batch: int = Field(ge=1, le=LARGEST_BATCH)
-    splits: list[Name] = Field(max_length=LARGEST_SPLITS)
-    model: ModelFacts
-    notes_bytes: int = Field(ge=0)
-    notes_digest: str = Hexadecimal
-    details: Stretch | None = None
-    blocks: Annotated[list[BlockFacts], FailFast()]
 
 
 @dataclass(frozen=True)
@@ -173,6 +128,10 @@ class Archive:
         split = self.header.splits[blocks[number].split]
         return f"block {number + 1} of {len(blocks)} (images {rows[0]} to {rows[-1]} of {split})"
 
+    def first_image(self, number: int) -> int:
+        """Number of the first image of a block, counted through all blocks."""
+        return sum(block.images for block in self.header.blocks[:number])
+
     def rows_of(self, number: int) -> range:
         """Rows that the images of a block have in their split."""
         block = self.header.blocks[number]
@@ -193,7 +152,12 @@ class Archive:
 
 
 def write(
-    program: str, batch: int, splits: Sequence[tuple[str, Notes]], model: tuple[bytes, bool, int], blocks: list[Payload]
+    program: str,
+    batch: int,
+    splits: Sequence[tuple[str, Notes]],
+    model: tuple[bytes, bool, int],
+    blocks: list[Payload],
+    steps: Sequence[int] | None = None,
 ) -> bytes:
     """Put an archive together.
 
@@ -203,6 +167,7 @@ def write(
         splits: name and notes of each.
         model: its bytes, whether to embed them, and the subpixels of an image.
         blocks: in the order of the images.
+        steps: of the codes of a lossy archive, with 12 fractional bits; None for one that keeps the images.
 
     Raises:
         DataError: names and labels are longer than archives keep, or splits more.
@@ -225,6 +190,7 @@ def write(
         notes_bytes=len(notes),
         notes_digest=_digest(notes),
         details=_stretch(details),
+        lossy=None if steps is None else LossyFacts(steps=list(steps)),
         blocks=[
             BlockFacts(
                 split=block.split,
@@ -240,7 +206,7 @@ def write(
         ],
     )
     text = json.dumps(header.model_dump(exclude_none=True), separators=(",", ":"), sort_keys=True).encode()
-    begin = _START.pack(MAGIC, DETAILED_VERSION if details else PLAIN_VERSION, len(text)) + text
+    begin = _START.pack(MAGIC, _version(header), len(text)) + text
     parts = [begin, hashlib.sha256(begin).digest(), model_bytes if embed else b"", notes, details]
     return b"".join([*parts, *(part for block in blocks for part in (block.data, block.planes))])
 
@@ -256,7 +222,7 @@ def read(data: Any) -> Archive:  # noqa: ANN401 - bytes or a memory map
         raise ArchiveError("expected an archive of acn, found something else (or its first bytes are damaged)")
     _, version, length = _START.unpack_from(data)
     if version not in VERSIONS:
-        known = " and ".join(map(str, VERSIONS))
+        known = f"{VERSIONS[0]} to {VERSIONS[-1]}"
         raise ArchiveError(f"the archive is of format {version}, this program reads {known}: install a newer acn")
     after = _START.size + length + DIGEST
     if length > LARGEST_HEADER or after > size:
@@ -269,8 +235,8 @@ def read(data: Any) -> Archive:  # noqa: ANN401 - bytes or a memory map
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         raise ArchiveError(f"the header of the archive is not valid: {first['msg']}") from error
-    if (header.details is not None) != (version == DETAILED_VERSION):
-        raise ArchiveError(f"the header of the archive contradicts its version {version} about details")
+    if version != _version(header):
+        raise ArchiveError(f"the header of the archive contradicts its version {version}")
     return Archive(header, data, _starts(header, after, size))
 
 
@@ -294,11 +260,19 @@ def _starts(header: Header, after: int, size: int) -> tuple[int, ...]:
             raise ArchiveError(f"block {number + 1} of the archive holds too many images of this size")
         if block.planes is not None and not details:
             raise ArchiveError(f"the header of the archive contradicts itself about block {number + 1}")
+        if header.lossy is not None and (block.planes is not None or block.mode == "tour"):
+            raise ArchiveError(f"the header of the archive contradicts itself about block {number + 1}")
         starts.append(place)
         place += block.bytes + (block.planes.bytes if block.planes is not None else 0)
     if place != size:
         raise ArchiveError(f"the archive should have {place} bytes, found {size}: it was cut short or added to")
     return tuple(starts)
+
+
+def _version(header: Header) -> int:
+    if header.lossy is not None:
+        return LOSSY_VERSION
+    return PLAIN_VERSION if header.details is None else DETAILED_VERSION
 
 
 def _stretch(data: bytes) -> Stretch | None:

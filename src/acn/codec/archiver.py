@@ -4,7 +4,7 @@ Letters: N images of a block, C channels, H height, W width.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,31 +14,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acn.codec import bitsback
-from acn.codec.archive import (
-    BLOCK_IMAGES,
-    BLOCK_SUBPIXELS,
-    Archive,
-    Payload,
-    least_bytes,
-    read,
-    write,
-)
+from acn.codec.archive import BLOCK_SUBPIXELS, Archive, Payload, least_bytes, read, write
 from acn.codec.bitsback import Mode
+from acn.codec.cells import Cells
 from acn.codec.folder import FolderImages
 from acn.codec.freezing import without_prior
 from acn.codec.frozen import FrozenModel
+from acn.codec.header import BLOCK_IMAGES
 from acn.codec.limits import Allowance, check_archive, demand, enough_memory
+from acn.codec.lossy import drawn, quantized, with_step, with_written_steps
 from acn.codec.modelfile import from_bytes, identity, to_bytes
 from acn.codec.notes import Notes
 from acn.codec.planes import Planes, pack_planes, unpack_planes
+from acn.codec.refusals import refuse_planes, refuse_rich, refuse_tour
 from acn.codec.stack import ExhaustedError
 from acn.codec.tours import find_tour
-from acn.data import ALL_BYTES, Images, as_pixels, to_values
-from acn.errors import ArchiveError, DataError, UsageError
+from acn.data import ALL_BYTES, Images, as_pixels, spread, to_values
+from acn.errors import ArchiveError
 from acn.progress import Stage
 from acn.version import __version__
 
 BATCH = 256
+SAMPLE = 64
 
 
 Splits = Mapping[str, Images | FolderImages]
@@ -51,7 +48,14 @@ class Freezable(Protocol):
         """The model in exact integers."""
 
 
-def compress(images: NDArray[Any], model: FrozenModel | Freezable, *, mode: Mode = "list", embed: bool = True) -> bytes:
+def compress(
+    images: NDArray[Any],
+    model: FrozenModel | Freezable,
+    *,
+    mode: Mode = "list",
+    embed: bool = True,
+    step: float | None = None,
+) -> bytes:
     """Compress images into an archive.
 
     Args:
@@ -59,22 +63,25 @@ def compress(images: NDArray[Any], model: FrozenModel | Freezable, *, mode: Mode
         model: in exact integers, or what can be frozen.
         mode: `list` keeps the order; `set` and `tour` forget it, which takes fewer bytes.
         embed: put the model into the archive, so that it can be decoded without anything else.
+        step: for a lossy archive, which holds codes alone: how far apart the values of a code are, in widths of its
+            posterior (`acn.codec.lossy.STEP` is a good choice).
 
     Raises:
         DataError: the images do not fit the model.
-        UsageError: the model has no prior network, and the mode `tour` needs it.
+        UsageError: the model has no prior network, and the mode `tour` needs it; or the step cannot be.
     """
     frozen = model if isinstance(model, FrozenModel) else model.freeze()
     splits = {"images": Images(as_pixels(np.asarray(images), "images"), ALL_BYTES)}
-    return compress_splits(splits, frozen, modes=(mode,), embed=embed)
+    return compress_splits(splits, frozen, modes=(mode,), embed=embed, step=step)
 
 
-def decompress(data: bytes, model: FrozenModel | Freezable | None = None) -> NDArray[np.uint8]:
+def decompress(data: bytes, model: FrozenModel | Freezable | None = None, *, seed: int = 0) -> NDArray[np.uint8]:
     """Restore the images, uint8 `[N, H, W]` or `[N, H, W, 3]`, of all splits in turn.
 
     Args:
         data: an archive.
         model: needed where the archive does not hold its model.
+        seed: of the draws that restore images from a lossy archive; no other one reads it.
 
     Raises:
         ArchiveError: the archive is damaged, needs another model, or holds more than such arrays do.
@@ -86,7 +93,7 @@ def decompress(data: bytes, model: FrozenModel | Freezable | None = None) -> NDA
     with enough_memory("the images of the archive"):
         values = np.empty((sum(archive.images_by_split()), shape.height, shape.width, shape.channels), np.uint8)
     for number, block in enumerate(archive.header.blocks):
-        values[first : first + block.images] = restore(archive, frozen, number)
+        values[first : first + block.images] = restore(archive, frozen, number, seed=seed)
         first += block.images
     return values[..., 0] if shape.channels == 1 else values
 
@@ -99,6 +106,7 @@ def compress_splits(
     batch: int = BATCH,
     embed: bool = True,
     verify: bool = True,
+    step: float | None = None,
     stage: Stage = lambda _name, _length: lambda _count: None,
 ) -> bytes:
     """Compress the images of several splits.
@@ -110,27 +118,32 @@ def compress_splits(
         batch: images that are decoded side by side, fewer if they are large: more are faster, but never other pixels.
         embed: put the model into the archive.
         verify: decode every block and compare.
+        step: for a lossy archive, see `compress`.
         stage: called with a name and a length when a stage begins; what it returns hears of the progress.
 
     Raises:
-        DataError: the images do not fit the model; or have transparency or 16 bits, and their order is forgotten.
-        UsageError: the model has no prior network, and the mode `tour` needs it.
+        DataError: the images do not fit the model; or have transparency or 16 bits, and the archive is lossy or their
+            order is forgotten.
+        UsageError: the model has no prior network, and the mode `tour` needs it; or a step cannot be.
         ArchiveError: a block did not decode to what it was made of, which would be an error of the program.
     """
-    if "tour" in modes and not model.facts.with_prior:
-        raise UsageError(_no_tour(model))
+    if "tour" in modes:
+        refuse_tour(model, step)
     keep = tuple(modes) == ("list",)
-    if not keep:
-        _refuse_to_forget(splits)
+    if not keep or step is not None:
+        refuse_rich(splits.values(), "in the mode list alone: keep the order" if step is None else "without loss alone")
     batch = min(batch, demand(model.facts).largest_batch)
     readable = {name: _through(model, images, name) for name, images in splits.items()}
+    model = model if step is None else with_step(model, step, _some(readable.values()))
     candidates = [_Coder(model, mode, batch, embed).candidate(readable, stage) for mode in modes]
     best = min(candidates, key=lambda candidate: candidate.bytes)
     if verify:
         for block in best.blocks:
             _verify(model, block, batch, stage(f"checking {list(splits)[block.split]}", block.images))
     notes = [(name, notes_of(images) if keep else Notes()) for name, images in readable.items()]
-    return write(f"acn {__version__}", batch, notes, (best.model, embed, model.facts.shape.dimensions), best.blocks)
+    facts = best.model, embed, model.facts.shape.dimensions
+    steps = model.grid.steps if isinstance(model.grid, Cells) else None
+    return write(f"acn {__version__}", batch, notes, facts, best.blocks, steps)
 
 
 def planes_of(archive: Archive, notes: Sequence[Notes], model: FrozenModel, number: int) -> list[Planes]:
@@ -142,18 +155,6 @@ def planes_of(archive: Archive, notes: Sequence[Notes], model: FrozenModel, numb
     split = archive.header.blocks[number].split
     traits = [notes[split].traits_of(row) for row in archive.rows_of(number)]
     return unpack_planes(archive.planes(number), traits, model.facts.shape)
-
-
-def refuse_planes(archive: Archive, where: str) -> None:
-    """Refuse to restore to `where` an archive of which that could hold a part only.
-
-    Raises:
-        ArchiveError: the archive holds transparency or 16-bit samples.
-    """
-    if any(block.planes is not None for block in archive.header.blocks):
-        raise ArchiveError(
-            f"the archive holds transparency or 16 bits per sample, which {where} would lose: restore it into a folder"
-        )
 
 
 def model_of(archive: Archive, model: FrozenModel | None = None) -> FrozenModel:
@@ -173,40 +174,57 @@ def model_of(archive: Archive, model: FrozenModel | None = None) -> FrozenModel:
     if found != wanted:
         raise ArchiveError(f"the archive was made with another model: expected {wanted[:16]}, found {found[:16]}")
     header, images = archive.header, [block.images for block in archive.header.blocks]
-    check_archive(model.facts, header.model.dimensions, header.batch, images, len(archive.data))
+    if header.lossy is not None:
+        model = with_written_steps(model, header.lossy.steps)
+    check_archive(model.facts, header.model.dimensions, header.batch, images, len(archive.data), model.lossy_values)
     return model
 
 
 def restore(
-    archive: Archive, model: FrozenModel, number: int, progress: Callable[[float], None] = lambda _: None
+    archive: Archive,
+    model: FrozenModel,
+    number: int,
+    progress: Callable[[float], None] = lambda _: None,
+    seed: int = 0,
 ) -> NDArray[np.uint8]:
     """Pixel values, uint8 `[N, H, W, C]`, of the images of block `number`.
+
+    Args:
+        archive: that was read.
+        model: as `model_of` returns it.
+        number: of the block.
+        progress: hears how many more images are done.
+        seed: of the draws that restore images from a lossy archive; no other one reads it.
 
     Raises:
         ArchiveError: the block is damaged; the sentence says which images are lost.
     """
-    facts = archive.header.blocks[number]
+    found = _decoded_of(archive, model, number, (lambda _: None) if model.lossy else progress)
+    with enough_memory(archive.name_of(number)):
+        if model.lossy:
+            found = drawn(model, found, archive.first_image(number), archive.header.batch, seed, progress)
+        return to_values(found, np.array(model.facts.palette, dtype=np.uint8))
+
+
+def codes_of(archive: Archive, model: FrozenModel, number: int) -> Tensor:
+    """Bytes of the codes' numbers, uint8 `[N, D, 2]`, of block `number` of a lossy archive; see `restore`.
+
+    Raises:
+        ArchiveError: the block is damaged; the sentence says which images are lost.
+    """
+    return _decoded_of(archive, model, number, lambda _: None)
+
+
+def _decoded_of(archive: Archive, model: FrozenModel, number: int, progress: Callable[[float], None]) -> Tensor:
+    facts, name = archive.header.blocks[number], archive.name_of(number)
     if facts.mode == "tour" and not model.facts.with_prior:
-        raise ArchiveError(f"{archive.name_of(number)} is a tour, for which its model lacks a part; get another copy")
+        raise ArchiveError(f"{name} is a tour, for which its model lacks a part; get another copy")
     block = Payload(facts.split, facts.images, facts.mode, archive.payload(number), facts.first, facts.pixels)
-    name = archive.name_of(number)
     try:
         with enough_memory(name):
-            levels = _decoded(model, block, archive.header.batch, progress)
-            return to_values(levels, np.array(model.facts.palette, dtype=np.uint8))
+            return _decoded(model, block, archive.header.batch, progress)
     except ExhaustedError as error:
         raise ArchiveError(f"{name} does not decode to the images it was made of; get another copy") from error
-
-
-def _no_tour(model: FrozenModel) -> str:
-    """Say what the mode `tour` needs, and what was found."""
-    settings = model.facts.settings
-    if settings.conditional:
-        return "the mode tour needs the model with its prior network, found one without"
-    return (
-        f"the mode tour needs a prior conditioned on a neighbour, which a {settings.label} does not have: "
-        "use the mode list or set"
-    )
 
 
 @dataclass(frozen=True)
@@ -232,7 +250,7 @@ class _Coder:
         # An archive without its model refers to that of the run: the receiver has it with all its parts.
         needed = without_prior(self.model) if self.embed and self.mode != "tour" else self.model
         data, blocks = to_bytes(needed), []
-        allowance = Allowance(needed.facts, self.batch, len(data) if self.embed else 0)
+        allowance = Allowance(needed.facts, self.batch, len(data) if self.embed else 0, self.model.lossy_values)
         for split, (name, images) in enumerate(splits.items()):
             for rows in _block_rows(len(images), self.model.facts.shape.dimensions):
                 advance, least = stage(f"{self.mode}: {name}", len(rows)), allowance.least(len(rows))
@@ -247,6 +265,7 @@ class _Coder:
         levels = images.batch(rows)
         planes = pack_planes(images.planes(rows)) if isinstance(images, FolderImages) else b""
         order = find_tour(self.model, levels) if self.mode == "tour" else list(range(len(levels)))
+        levels = quantized(self.model, levels) if self.model.lossy else levels
         least = max(least, least_bytes(len(levels), self.model.facts.shape.dimensions))
         words, first = bitsback.encode(self.model, levels, self.mode, self.batch, order, least, progress)
         digest = _pixel_digest(_in_order(levels, self.mode, order))
@@ -280,6 +299,11 @@ def _pixel_digest(levels: Tensor) -> str:
     return hashlib.sha256(levels.contiguous().numpy().tobytes()).hexdigest()
 
 
+def _some(splits: Iterable[Images | FolderImages]) -> Tensor:
+    """Level indices `[B, C, H, W]` of a few images of each split, evenly spaced."""
+    return torch.cat([images.batch(spread(len(images), SAMPLE)) for images in splits])
+
+
 def _block_rows(count: int, dimensions: int) -> Iterator[range]:
     size = max(1, min(BLOCK_IMAGES, BLOCK_SUBPIXELS // dimensions))
     for first in range(0, count, size):
@@ -292,17 +316,6 @@ def _through(model: FrozenModel, images: Images | FolderImages, name: str) -> Im
     if isinstance(images, FolderImages):
         return images.through(model.facts.shape, palette, name)
     return images.as_known(model.facts.shape, palette, name)
-
-
-def _refuse_to_forget(splits: Splits) -> None:
-    for images in splits.values():
-        if isinstance(images, FolderImages):
-            for name, traits in zip(images.files, images.traits, strict=True):
-                if traits.alpha or traits.deep:
-                    found = "transparency" if traits.alpha else "16 bits per sample"
-                    raise DataError(
-                        f"{name} has {found}, which an archive keeps in the mode list alone: keep the order"
-                    )
 
 
 def notes_of(images: Images | FolderImages) -> Notes:

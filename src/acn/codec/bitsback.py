@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acn.codec.batches import FIRST_BATCH, batch_sizes
-from acn.codec.coders import Coders, FrozenCoders
+from acn.codec.coders import Coders
 from acn.codec.frozen import FrozenModel
-from acn.codec.stack import ExhaustedError, Stack, first_words
+from acn.codec.lossy import NUMBER_BYTES, coders_of
+from acn.codec.stack import FEWEST_WORDS, ExhaustedError, Stack, first_words
 from acn.exact.tables import PRECISION
 
 Mode = Literal["list", "set", "tour"]
@@ -42,7 +43,7 @@ def encode(
 
     Args:
         model: in exact integers.
-        images: level indices, uint8 `[N, C, H, W]`.
+        images: level indices, uint8 `[N, C, H, W]`, or of a lossy model bytes of codes `[N, D, 2]`.
         mode: see above.
         batch: images that are decoded side by side.
         order: in mode `tour`, the rows of the images along it; otherwise not read.
@@ -52,7 +53,7 @@ def encode(
     Returns:
         The stack's words, and how many words it began with.
     """
-    words = max(_first_words(model, len(images)), least // 4 + 1)
+    words = _first_words(model, len(images))
     while True:
         done = 0.0
 
@@ -66,16 +67,19 @@ def encode(
             block = Block.of(model, advance, stack, batch)
             _ENCODERS[mode](block, images, order)
         except ExhaustedError:
-            progress(-done)
-            words += max(4, words // 4)
+            missing = max(1, words // 4)
         else:
-            return stack.words(), words
+            missing = least // 4 + 1 - len(stack.words())
+            if missing <= 0:
+                return stack.words(), words
+        progress(-done)
+        words += missing
 
 
 def decode(
     model: FrozenModel, words: Words, first: int, mode: Mode, count: int, batch: int, progress: Progress
 ) -> Tensor:
-    """Decode a block of `count` images, uint8 `[N, C, H, W]`: the inverse of `encode`, with the words it began with.
+    """Decode a block of `count` images, uint8 `[N, ...]`: the inverse of `encode`, with the words it began with.
 
     Raises:
         ExhaustedError: the words are not those of such a block.
@@ -89,7 +93,7 @@ def decode(
 
 @dataclass(frozen=True)
 class Block:
-    """What the modes are written over: a model's coders, the stack, images of a batch, and `[C, H, W]` of an image.
+    """What the modes are written over: a model's coders, the stack, images of a batch, and the shape of an image.
 
     `gently`: how batches grow.
     """
@@ -97,15 +101,16 @@ class Block:
     coders: Coders
     stack: Stack
     batch: int
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     gently: bool = False
 
     @classmethod
     def of(cls, model: FrozenModel, progress: Progress, stack: Stack, batch: int) -> Self:
         """Of a frozen model."""
         shape = model.facts.shape
-        size = (shape.channels, shape.height, shape.width)
-        return cls(FrozenCoders(model, progress), stack, batch, size, model.facts.gently)
+        of_codes = model.facts.settings.code_size, NUMBER_BYTES
+        size = of_codes if model.lossy else (shape.channels, shape.height, shape.width)
+        return cls(coders_of(model, progress), stack, batch, size, model.facts.gently)
 
     def sizes(self, count: int) -> list[int]:
         """Sizes of the batches of `count` images in the order of decoding."""
@@ -220,6 +225,8 @@ def _images(members: Sequence[bytes], shape: Sequence[int]) -> Tensor:
 def _first_words(model: FrozenModel, count: int) -> int:
     """How many words to begin with: about those that the codes of the first batch pop, where these are many."""
     facts = model.facts
+    if model.lossy:
+        return FEWEST_WORDS
     if not facts.gently:
         return FIRST_WORDS
     bits = min(count, FIRST_BATCH) * facts.settings.code_size * facts.per_unit.bit_length()

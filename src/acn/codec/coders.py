@@ -43,7 +43,7 @@ class FrozenCoders:
         rows = Rows(
             len(parameters[0]),
             lambda some: given_neighbour(tuple(part[some] for part in parameters)),
-            self.model.grid,
+            self.model.grid.at(0),
             self.model.facts.terms,
         )
         return Coder(

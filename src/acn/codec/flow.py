@@ -10,16 +10,15 @@ Letters: B batch, D code size.
 
 import copy
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor
 
-from acn.codec.latents import Grid
+from acn.codec.latents import Line, Values
 from acn.codec.rows import Coder
 from acn.codec.stack import Stack
-from acn.exact.frequencies import intervals, nats, normal_distribution, of_distribution
-from acn.exact.tables import BITS, NETWORK_BITS, round_shift
+from acn.exact.frequencies import nats, normal_distribution, of_distribution
+from acn.exact.tables import BITS, NETWORK_BITS
 from acn.networks.made import MADE
 
 
@@ -43,64 +42,68 @@ class GridFlow:
         return GridFlow(tuple(copy.deepcopy(step).to(device) for step in self.steps), self.size)
 
     @torch.inference_mode()
-    def noise(self, grid: Grid, codes: Tensor) -> Tensor:
-        """Numbers `[B, D]` that are independent of one another, of codes `[B, D]`, both numbers on the grid."""
+    def noise(self, grid: Values, codes: Tensor) -> Tensor:
+        """Numbers `[B, D]` that are independent of one another, of codes `[B, D]`, both numbers of the grid's values.
+
+        Dimensions of the noise are those of the code, or with an odd number of steps the last one first.
+        """
         numbers = codes.to(self.device)
         for step in self.steps:
-            numbers = numbers.flip(-1)
-            numbers = (numbers - _moves(grid, step(_read(grid, numbers)).squeeze(-1))) % grid.count
+            numbers, grid = numbers.flip(-1), grid.flipped()
+            numbers = grid.wrapped(numbers - grid.moves(step(_read(grid, numbers)).squeeze(-1)))
         return numbers
 
     @torch.inference_mode()
-    def codes(self, grid: Grid, noise: Tensor) -> Tensor:
-        """The inverse of `noise`."""
-        numbers = noise.to(self.device)
+    def codes(self, grid: Values, noise: Tensor) -> Tensor:
+        """The inverse of `noise`; `grid` is that of the codes."""
+        numbers, own = noise.to(self.device), self._of_noise(grid)
         for step in reversed(self.steps):
             columns = numbers.T.contiguous()
 
-            def choose(place: int, means: Tensor, columns: Tensor = columns) -> Tensor:
-                return _read(grid, (columns[place] + _moves(grid, means[0])) % grid.count)
+            def choose(place: int, means: Tensor, columns: Tensor = columns, own: Values = own) -> Tensor:
+                line = own.at(place)
+                columns[place] = line.wrapped(columns[place] + line.moves(means[0]))
+                return _read(line, columns[place])
 
-            numbers = _numbers(grid, step.unroll(choose, len(numbers))).flip(-1)
+            step.unroll(choose, len(numbers))
+            numbers, own = columns.T.flip(-1), own.flipped()
         return numbers
 
-    def coder(self, grid: Grid, count: int) -> Coder:
+    def coder(self, grid: Values, count: int) -> Coder:
         """See `CodePrior`."""
-        table = standard_slots(grid).numpy()
+        parts = [(standard_slots(line).numpy(), some) for line, some in self._of_noise(grid).together(self.size)]
 
         def push(stack: Stack, codes: Tensor) -> None:
-            stack.push_table(self.noise(grid, codes).flatten().cpu().numpy(), table)
+            noise = self.noise(grid, codes).cpu()
+            for table, some in reversed(parts):
+                stack.push_table(noise[:, some].flatten().numpy(), table)
 
         def pop(stack: Stack) -> Tensor:
-            noise = torch.from_numpy(stack.pop_table(count * self.size, table))
-            return self.codes(grid, noise.view(count, self.size)).cpu()
+            popped = [stack.pop_table(count * (some.stop - some.start), table) for table, some in parts]
+            noise = torch.cat([torch.from_numpy(numbers).view(count, -1) for numbers in popped], dim=1)
+            return self.codes(grid, noise).cpu()
 
         return Coder(push, pop)
 
-    def nats(self, grid: Grid, numbers: Tensor, generator: torch.Generator) -> Tensor:
+    def nats(self, grid: Values, numbers: Tensor, generator: torch.Generator) -> Tensor:
         """See `CodePrior`; nothing is drawn."""
-        noise = self.noise(grid, numbers).cpu()
-        return nats(intervals(standard_slots(grid).expand(*noise.shape, -1), noise)[1]).sum(-1)
+        noise, cost = self.noise(grid, numbers).cpu(), torch.zeros(len(numbers), dtype=torch.float64)
+        for line, some in self._of_noise(grid).together(self.size):
+            sizes = standard_slots(line).diff()[noise[:, some]]
+            cost += nats(sizes).sum(-1)
+        return cost
+
+    def _of_noise(self, grid: Values) -> Values:
+        return grid.flipped() if len(self.steps) % 2 else grid
 
 
-@cache
-def standard_slots(grid: Grid) -> Tensor:
-    """Cumulative slots of a number of the grid under N(0, 1): int64, one more than the grid has numbers."""
-    edges = grid.values(torch.arange(1, grid.count)) - grid.step // 2
+def standard_slots(line: Line) -> Tensor:
+    """Cumulative slots of a number of the line under N(0, 1): int64, one more than the line has values."""
+    edges = line.values(torch.arange(1, line.count)) - line.step // 2
     return of_distribution(normal_distribution(edges))
 
 
-def _moves(grid: Grid, means: Tensor) -> Tensor:
-    """Steps of the grid, int64, by which outputs of the networks move numbers."""
-    return round_shift(means.double() * grid.per_unit, NETWORK_BITS).long()
-
-
-def _read(grid: Grid, numbers: Tensor) -> Tensor:
-    """Values of numbers on the grid as the networks read them, float32."""
-    read: Tensor = grid.values(numbers) * 2.0 ** (NETWORK_BITS - BITS)
+def _read(line: Line | Values, numbers: Tensor) -> Tensor:
+    """Values of numbers as the networks read them, float32."""
+    read: Tensor = line.values(numbers) * 2.0 ** (NETWORK_BITS - BITS)
     return read.float()
-
-
-def _numbers(grid: Grid, read: Tensor) -> Tensor:
-    """The inverse of `_read`, int64."""
-    return (read.double() * (2.0 ** (BITS - NETWORK_BITS) / grid.step)).long() + grid.half

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acn.codec.bounds import check_bounds
+from acn.codec.cells import Cells
 from acn.codec.facts import MIXTURE, Facts, layers, sketch, steps_of
 from acn.codec.flow import GridFlow
 from acn.codec.integers import VERTICAL_LIMIT, IntegerLayer, exact
-from acn.codec.latents import Grid
+from acn.codec.latents import Grid, Values
 from acn.codec.layers import integer_layer, unpacked
 from acn.codec.limits import demand
 from acn.codec.mixture import MixturePrior
@@ -61,10 +62,10 @@ class CodePrior(Protocol):
     def to(self, device: torch.device) -> Self:
         """The same prior, computing on `device`."""
 
-    def coder(self, grid: Grid, count: int) -> Coder:
+    def coder(self, grid: Values, count: int) -> Coder:
         """Of `count` codes, `[count, D]` on the CPU."""
 
-    def nats(self, grid: Grid, numbers: Tensor, generator: torch.Generator) -> Tensor:
+    def nats(self, grid: Values, numbers: Tensor, generator: torch.Generator) -> Tensor:
         """What pushing codes costs `[B]`, float64 on the CPU; what it pops besides is drawn by `generator`."""
 
 
@@ -73,7 +74,7 @@ class FrozenModel:
     """Integer networks and the unconditional prior; `tensors` are the integers that all of it is made of, by name."""
 
     facts: Facts
-    grid: Grid
+    grid: Values
     network: ExactModel
     prior: CodePrior
     tensors: Mapping[str, Quantized]
@@ -82,6 +83,16 @@ class FrozenModel:
     def device(self) -> torch.device:
         """Where the integer networks compute."""
         return next(self.network.buffers()).device
+
+    @property
+    def lossy(self) -> bool:
+        """Whether its codes have the values of a lossy archive."""
+        return isinstance(self.grid, Cells)
+
+    @property
+    def lossy_values(self) -> list[int]:
+        """How many values each number of a lossy code has, none where codes are not lossy."""
+        return self.grid.counts() if isinstance(self.grid, Cells) else []
 
     def to(self, device: torch.device) -> "FrozenModel":
         """The same model, computing on `device`."""

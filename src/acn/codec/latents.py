@@ -3,22 +3,25 @@
 A code dimension z takes values at equal steps: 16 of them per unit where posteriors have the width 1, more where they
 may be narrower, so that the grid costs nothing that counts. The bin of a value extends half a step to both sides. A
 number of the grid is coded in two steps: first the unit that it lies in, then which of the unit's values it is, so that
-no symbol needs more than a few dozen evaluations of a distribution function.
+no symbol needs more than a few dozen evaluations of a distribution function. A lossy archive has coarser values, one
+symbol each (`acn.codec.cells`).
 
 Letters: B batch, D code size, M components of the prior network.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 
-from acn.exact.frequencies import normal_distribution, of_conditional, of_distribution, of_logits
+from acn.exact.frequencies import intervals, normal_distribution, of_conditional, of_distribution, of_logits
 from acn.exact.tables import (
     BITS,
     NARROWEST,
+    NETWORK_BITS,
     NETWORK_ONE,
     ONE,
     PRECISION,
@@ -43,6 +46,69 @@ RAW_ONE = 2217
 
 Below = Callable[[Tensor], Tensor]
 """A distribution function: from edges `[..., n]` (12 fractional bits) to what lies below them (28 fractional bits)."""
+
+
+class Line(Protocol):
+    """The values of one dimension of a code, numbered from 0, each coded as one symbol or several, coarsest first."""
+
+    @property
+    def count(self) -> int:
+        """How many values there are."""
+
+    @property
+    def cells(self) -> int:
+        """How many a symbol may be at most."""
+
+    def values(self, numbers: Tensor) -> Tensor:
+        """Values of numbers, with 12 fractional bits, float64."""
+
+    @property
+    def step(self) -> int:
+        """From one value to the next, with 12 fractional bits."""
+
+    def moves(self, means: Tensor) -> Tensor:
+        """Steps, int64, nearest to outputs of a network, which have 8 fractional bits."""
+
+    def wrapped(self, numbers: Tensor) -> Tensor:
+        """Numbers that may be too small or too large, counted around the ends."""
+
+    def split(self, numbers: Tensor) -> tuple[Tensor, ...]:
+        """Symbols of numbers."""
+
+    def joined(self, symbols: Sequence[Tensor]) -> Tensor | None:
+        """Numbers of symbols, None as long as some are missing."""
+
+    def slots(self, below: Below, before: Sequence[Tensor], device: torch.device) -> Tensor:
+        """Cumulative slots of the next symbol, given those `before`."""
+
+
+class Values(Protocol):
+    """The values that the numbers of a code may have, numbered from 0 in each dimension."""
+
+    @property
+    def farthest_mean(self) -> int:
+        """Means are cut off there, with 12 fractional bits, so that a posterior of width 1 fits."""
+
+    def nearest(self, codes: Tensor) -> Tensor:
+        """Numbers, int64 `[..., D]`, of the values nearest to codes with 12 fractional bits."""
+
+    def values(self, numbers: Tensor) -> Tensor:
+        """Values `[..., D]` with 12 fractional bits, float64."""
+
+    def at(self, dimension: int) -> Line:
+        """Those of one dimension."""
+
+    def together(self, size: int) -> list[tuple[Line, slice]]:
+        """The dimensions 0 ... `size` - 1, those together that are coded by one table."""
+
+    def flipped(self) -> Self:
+        """The same, the last dimension first."""
+
+    def moves(self, means: Tensor) -> Tensor:
+        """See `Line`, of all dimensions `[..., D]`."""
+
+    def wrapped(self, numbers: Tensor) -> Tensor:
+        """See `Line`, of all dimensions `[..., D]`."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +152,42 @@ class Grid:
         values: Tensor = (numbers - self.half).double() * self.step
         return values
 
+    def moves(self, means: Tensor) -> Tensor:
+        """See `Line`."""
+        return round_shift(means.double() * self.per_unit, NETWORK_BITS).long()
+
+    def wrapped(self, numbers: Tensor) -> Tensor:
+        """See `Line`."""
+        return numbers % self.count
+
+    def at(self, dimension: int) -> "Grid":
+        """See `Values`: all dimensions are alike."""
+        return self
+
+    def together(self, size: int) -> list[tuple[Line, slice]]:
+        """See `Values`."""
+        return [(self, slice(0, size))]
+
+    def flipped(self) -> "Grid":
+        """See `Values`."""
+        return self
+
+    @property
+    def cells(self) -> int:
+        """See `Line`."""
+        return max(2 * self.reach, self.per_unit)
+
     def split(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """The unit that each of the numbers lies in, and its place there."""
         return numbers // self.per_unit, numbers % self.per_unit
+
+    def joined(self, symbols: Sequence[Tensor]) -> Tensor | None:
+        """See `Line`."""
+        return symbols[0] * self.per_unit + symbols[1] if len(symbols) == 2 else None
+
+    def slots(self, below: Below, before: Sequence[Tensor], device: torch.device) -> Tensor:
+        """See `Line`."""
+        return self.value_slots(below, *before) if before else self.unit_slots(below, device)
 
     def unit_slots(self, below: Below, device: torch.device) -> Tensor:
         """Cumulative slots of the unit, int64 `[..., 2 reach + 1]`."""
@@ -99,6 +198,13 @@ class Grid:
         """Cumulative slots, int64 `[..., per_unit + 1]`, of the value within the `unit` `[...]`."""
         edges = torch.arange(self.per_unit + 1, device=unit.device).double() * self.step - self.step // 2
         return of_conditional(below(edges + (unit.double().unsqueeze(-1) - self.reach) * ONE))
+
+
+def intervals_on(line: Line, below: Below, numbers: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """First slots and sizes of each symbol of `numbers`, the coarsest first."""
+    symbols = line.split(numbers)
+    slots = (line.slots(below, symbols[:place], numbers.device) for place in range(len(symbols)))
+    return [intervals(one, symbol) for one, symbol in zip(slots, symbols, strict=True)]
 
 
 @cache

@@ -70,9 +70,13 @@ class Demand:
         """Images that can be decoded side by side; 0 if not even one can."""
         return HELD // self.held
 
-    def work(self, images: int, batch: int) -> int:
-        """Multiplications for a block of `images`, of which `batch` are decoded side by side."""
-        return images * self.image_work + len(batch_sizes(images, batch, gently=self.gently)) * self.batch_work
+    def work(self, images: int, batch: int, values: Sequence[int]) -> int:
+        """Multiplications for a block of `images`, of which `batch` are decoded side by side.
+
+        `values`: how many each number of a lossy code has, an entry of a table each; none where codes are not lossy.
+        """
+        each, of_batch = self.image_work + ENTRY * sum(values), self.batch_work + PIXEL_LAYER * len(values)
+        return images * each + len(batch_sizes(images, batch, gently=self.gently)) * of_batch
 
 
 @lru_cache(maxsize=64)
@@ -184,7 +188,9 @@ def check_tables(largest: Iterable[int], size: int) -> None:
         raise ArchiveError(f"the numbers of the model in the archive are larger than its {size} bytes can hold")
 
 
-def check_archive(facts: Facts, dimensions: int, batch: int, blocks: Sequence[int], size: int) -> None:
+def check_archive(
+    facts: Facts, dimensions: int, batch: int, blocks: Sequence[int], size: int, values: Sequence[int]
+) -> None:
     """See that an archive of `size` bytes keeps to the limits with its model.
 
     Args:
@@ -193,6 +199,7 @@ def check_archive(facts: Facts, dimensions: int, batch: int, blocks: Sequence[in
         batch: images that are decoded side by side.
         blocks: number of images of each block.
         size: bytes of the archive.
+        values: how many each number of a lossy code has, none where the archive is not lossy.
 
     Raises:
         ArchiveError: it does not.
@@ -202,7 +209,7 @@ def check_archive(facts: Facts, dimensions: int, batch: int, blocks: Sequence[in
     asked = demand(facts)
     if batch > asked.largest_batch:
         raise ArchiveError(f"{batch} images of this size are too many to decode side by side")
-    if sum(asked.work(images, batch) for images in blocks) > WORK + WORK_PER_BYTE * size:
+    if sum(asked.work(images, batch, values) for images in blocks) > WORK + WORK_PER_BYTE * size:
         raise ArchiveError(f"the images of the archive would take longer to decode than its {size} bytes are worth")
 
 
@@ -213,19 +220,23 @@ class Allowance:
         facts: of the model.
         batch: images that are decoded side by side.
         size: bytes of the archive besides those of its blocks, or fewer.
+        values: see `check_archive`.
     """
 
-    def __init__(self, facts: Facts, batch: int, size: int) -> None:
-        self._asked, self._batch = demand(facts), batch
+    def __init__(self, facts: Facts, batch: int, size: int, values: Sequence[int]) -> None:
+        self._asked, self._batch, self._values = demand(facts), batch, values
         self._left = WORK + WORK_PER_BYTE * size
 
     def least(self, images: int) -> int:
         """Bytes that the next block needs."""
-        return max(0, -(-(self._asked.work(images, self._batch) - self._left) // WORK_PER_BYTE))
+        return max(0, -(-(self._work(images) - self._left) // WORK_PER_BYTE))
 
     def spend(self, images: int, size: int) -> None:
         """Note that a block of `size` bytes was written."""
-        self._left += WORK_PER_BYTE * size - self._asked.work(images, self._batch)
+        self._left += WORK_PER_BYTE * size - self._work(images)
+
+    def _work(self, images: int) -> int:
+        return self._asked.work(images, self._batch, self._values)
 
 
 @contextmanager

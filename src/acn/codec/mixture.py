@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acn.codec.latents import FARTHEST, Below, Grid
+from acn.codec.latents import FARTHEST, Below, Values
 from acn.codec.rows import Coder, Rows, pieces_of
 from acn.codec.stack import Integers, Stack
 from acn.exact.frequencies import intervals, nats, normal_distribution, of_logits
@@ -72,7 +72,7 @@ class MixturePrior:
             before = (apart * self.factors[component, :dimension, dimension]).sum(-1, keepdim=True)
         return lambda edges: normal_distribution(round_shift((edges - mean) * factor + before, BITS))
 
-    def coder(self, grid: Grid, count: int) -> Coder:
+    def coder(self, grid: Values, count: int) -> Coder:
         """See `CodePrior`: a component is drawn, z is pushed given it, then the component itself."""
         device, size, table = self.means.device, self.means.shape[1], self.components().cpu().numpy()
 
@@ -89,7 +89,7 @@ class MixturePrior:
         @torch.inference_mode()
         def pop(stack: Stack) -> Tensor:
             component = torch.from_numpy(stack.pop_table(count, table)).to(device)
-            codes = torch.full((count, size), grid.half, device=device)
+            codes = torch.zeros(count, size, dtype=torch.long, device=device)
             for dimension in range(size):
                 rows = self._rows(grid, component, grid.values(codes), dimension)
                 codes[:, dimension] = rows.pop(stack, device).to(device)
@@ -99,7 +99,7 @@ class MixturePrior:
 
         return Coder(push, pop)
 
-    def nats(self, grid: Grid, numbers: Tensor, generator: torch.Generator) -> Tensor:
+    def nats(self, grid: Values, numbers: Tensor, generator: torch.Generator) -> Tensor:
         """See `CodePrior`: with bits-back for the component, of which one is drawn for each code."""
         numbers = numbers.to(self.means.device)
         z = grid.values(numbers)
@@ -112,8 +112,8 @@ class MixturePrior:
                 cost += nats(sizes)
         return cost.cpu()
 
-    def _rows(self, grid: Grid, component: Tensor, z: Tensor, dimension: int) -> Rows:
-        return Rows(len(z), lambda some: self.below(component[some], z[some], dimension), grid)
+    def _rows(self, grid: Values, component: Tensor, z: Tensor, dimension: int) -> Rows:
+        return Rows(len(z), lambda some: self.below(component[some], z[some], dimension), grid.at(dimension))
 
     def _responsibilities(self, z: Tensor) -> list[tuple[slice, Callable[[], Integers]]]:
         """Slots of the components given the values `z`, some rows at a time, when they are asked for."""

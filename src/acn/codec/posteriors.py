@@ -14,7 +14,7 @@ from acn.codec.latents import (
     POSTERIOR_REACH,
     RAW_ONE,
     Below,
-    Grid,
+    Values,
     inverse_widths,
     posterior_slots,
 )
@@ -28,7 +28,7 @@ from acn.exact.tables import BITS, WIDTH_BITS, round_shift
 class GridPosterior(ABC):
     """Posteriors of B codes, around `means` `[B, D]` with 12 fractional bits."""
 
-    grid: Grid
+    grid: Values
     means: Tensor
 
     @abstractmethod
@@ -84,8 +84,9 @@ class LearnedPosterior(GridPosterior):
     def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """See `GridPosterior`."""
         noise = torch.randn(self.means.shape, generator=generator, dtype=torch.float64).to(self.means.device)
-        z = self.means + noise * 2.0 ** (WIDTH_BITS + BITS) / self._inverse_widths()
-        numbers = torch.round(z / self.grid.step).long().add(self.grid.half).clamp(0, self.grid.count - 1)
+        z = self.means + noise * self.widths()
+        line = self.grid.at(0)
+        numbers = torch.round(z / line.step).long().add(line.count // 2).clamp(0, line.count - 1)
         paid = sum(nats(sizes) for _, sizes in self._rows().slots(numbers.flatten()))
         return numbers.cpu(), torch.as_tensor(paid).view(numbers.shape).sum(-1).cpu()
 
@@ -96,7 +97,11 @@ class LearnedPosterior(GridPosterior):
         def below(some: slice) -> Below:
             return lambda edges: normal_distribution(round_shift((edges - means[some]) * inverse[some], WIDTH_BITS))
 
-        return Rows(len(means), below, self.grid)
+        return Rows(len(means), below, self.grid.at(0))
+
+    def widths(self) -> Tensor:
+        """With 12 fractional bits, `[B, D]`."""
+        return 2.0 ** (WIDTH_BITS + BITS) / self._inverse_widths()
 
     def _inverse_widths(self) -> Tensor:
         return inverse_widths(self.raw + RAW_ONE)

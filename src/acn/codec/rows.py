@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acn.codec.latents import Below, Grid
+from acn.codec.latents import Below, Line, intervals_on
 from acn.codec.stack import Integers, Stack
-from acn.exact.frequencies import intervals
 
 # Numbers of a table of slots that are computed at a time.
 PIECE_NUMBERS = 2**19
@@ -37,39 +36,36 @@ class Rows:
 
     count: int
     below: Callable[[slice], Below]
-    grid: Grid
+    line: Line
     terms: int = 1
 
     @torch.inference_mode()
-    def slots(self, numbers: Tensor) -> tuple[Slots, Slots]:
-        """Slots of the units and of the values of numbers on the grid, `[R]`."""
-        coarse, fine = [], []
-        for some in self._pieces():
-            below, unit, value = self.below(some), *self.grid.split(numbers[some])
-            coarse.append(intervals(self.grid.unit_slots(below, numbers.device), unit))
-            fine.append(intervals(self.grid.value_slots(below, unit), value))
-        units, values = ((torch.cat(starts), torch.cat(sizes)) for starts, sizes in map(_turned, (coarse, fine)))
-        return units, values
+    def slots(self, numbers: Tensor) -> list[Slots]:
+        """Slots of each symbol of numbers on the line, `[R]`, the coarsest first."""
+        found = [intervals_on(self.line, self.below(some), numbers[some]) for some in self._pieces()]
+        turned = (zip(*symbol, strict=True) for symbol in zip(*found, strict=True))
+        return [(torch.cat(starts), torch.cat(sizes)) for starts, sizes in turned]
 
     def push(self, stack: Stack, numbers: Tensor) -> None:
-        """Push numbers on the grid, `[R]`: first the values of all rows, then their units."""
+        """Push numbers on the line, `[R]`: first the finest symbols of all rows, last the coarsest."""
         for slots in reversed(self.slots(numbers)):
             starts, sizes = (part.cpu().numpy() for part in slots)
             stack.push_intervals(starts, sizes)
 
     @torch.inference_mode()
     def pop(self, stack: Stack, device: torch.device) -> Tensor:
-        """Pop numbers on the grid, `[R]`, on the CPU; slots are computed on `device`."""
-        pieces = list(self._pieces())
-        units = [stack.pop_rows(self.grid.unit_slots(self.below(some), device).cpu().numpy()) for some in pieces]
-        values = [
-            stack.pop_rows(self.grid.value_slots(self.below(some), torch.from_numpy(unit).to(device)).cpu().numpy())
-            for some, unit in zip(pieces, units, strict=True)
-        ]
-        return torch.from_numpy(np.concatenate(units) * self.grid.per_unit + np.concatenate(values))
+        """Pop numbers on the line, `[R]`, on the CPU; slots are computed on `device`."""
+        symbols: list[Tensor] = []
+        while (numbers := self.line.joined(symbols)) is None:
+            popped = []
+            for some in self._pieces():
+                before = [symbol[some].to(device) for symbol in symbols]
+                popped.append(stack.pop_rows(self.line.slots(self.below(some), before, device).cpu().numpy()))
+            symbols.append(torch.from_numpy(np.concatenate(popped)))
+        return numbers
 
     def _pieces(self) -> Iterator[slice]:
-        return pieces_of(self.count, max(2 * self.grid.reach, self.grid.per_unit) * self.terms)
+        return pieces_of(self.count, self.line.cells * self.terms)
 
 
 def pieces_of(count: int, numbers: int) -> Iterator[slice]:
@@ -82,7 +78,3 @@ def pieces_of(count: int, numbers: int) -> Iterator[slice]:
 def coding_order(numbers: Tensor) -> Integers:
     """`[B, C, H, W]` as a row: by height, width, channel, and then image."""
     return numbers.permute(2, 3, 1, 0).flatten().numpy()
-
-
-def _turned(slots: list[Slots]) -> tuple[list[Tensor], list[Tensor]]:
-    return [starts for starts, _ in slots], [sizes for _, sizes in slots]
