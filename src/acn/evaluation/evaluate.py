@@ -2,13 +2,15 @@
 
 import math
 import time
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from acn.data import Collection, Images, spread
 from acn.distributions import Posterior
-from acn.errors import TrainingError
+from acn.errors import RunError, TrainingError
+from acn.evaluation.autoregressive import CHECKS, fit_autoregressive
 from acn.evaluation.costs import neighbour_kl, posteriors, reconstruction
 from acn.evaluation.figures import UNCONDITIONAL, figures
 from acn.evaluation.importance import Sampling, check_sampled, sampled_likelihood
@@ -20,7 +22,7 @@ from acn.families import PriorName
 from acn.memory import greedy_tour, improve_tour, nearest
 from acn.models import Model
 from acn.models.neighbours import SEARCH_NODES, NeighbourPrior, neighbour_prior
-from acn.models.unconditional import unconditional_priors
+from acn.networks.autoregressive import Autoregressive
 from acn.progress import Stage
 from acn.provenance import provenance
 from acn.record import Evaluation
@@ -31,6 +33,7 @@ from acn.runs import (
     check_images,
     check_trained_here,
     load_model,
+    load_priors,
     read_position,
     save_priors,
     write_figures,
@@ -125,21 +128,35 @@ def evaluate(
 
 
 def fit_priors(run: Run, model: Model, collection: Collection) -> None:
-    """Fit the unconditional prior of a trained run and keep it, for sampling and coding without a full evaluation."""
+    """Fit the mixture prior of a trained run and keep it, for sampling and coding without a full evaluation.
+
+    An autoregressive prior takes longer: it is left to `evaluate`, and kept if there is one of these codes.
+    """
     known, held_out = (posteriors(model, images, lambda _: None) for images in (collection.train, collection.valid))
-    save_priors(run, _fitted(run, model, known, held_out))
+    save_priors(run, _fitted(run, model, known, held_out, _kept(run, known)))
 
 
-def _fitted(run: Run, model: Model, train: Posterior, valid: Posterior) -> StoredPriors:
-    """The mixture, and the choice of the prior that costs the validation images least."""
+def _fitted(
+    run: Run, model: Model, train: Posterior, valid: Posterior, autoregressive: Autoregressive | None
+) -> StoredPriors:
+    """The mixture, beside what else is there, and the choice of the prior that costs the validation images least."""
     seed = run.config.training.seed
-    mixture = fit_mixture(train, valid, seed=seed)
+    priors = StoredPriors(fit_mixture(train, valid, seed=seed), train.mean, "mixture", autoregressive)
     rows = torch.from_numpy(spread(len(valid.mean), CHOOSING))
     some = valid.map(lambda tensor: tensor[rows])
     costs: dict[PriorName, float] = {}
-    for name, prior in unconditional_priors(model, mixture, train.mean).items():
+    for name, prior in priors.of(model).items():
         costs[name] = _mean(expected_kl(prior, some, samples=UNCONDITIONAL_SAMPLES, seed=seed)[0])
-    return StoredPriors(mixture, train.mean, min(costs, key=lambda name: costs[name]))
+    return replace(priors, chosen=min(costs, key=lambda name: costs[name]))
+
+
+def _kept(run: Run, train: Posterior) -> Autoregressive | None:
+    """The autoregressive prior that an earlier evaluation fitted to the same codes, None where there is none."""
+    try:
+        kept = load_priors(run)
+    except RunError:  # not evaluated yet, or a damaged file, which is written again
+        return None
+    return kept.autoregressive if torch.equal(kept.codes, train.mean) else None
 
 
 def _costs(
@@ -160,7 +177,7 @@ def _likelihood(
     model: Model, priors: StoredPriors, test: Images, posterior: Posterior, sampling: Sampling, seed: int, stage: Stage
 ) -> tuple[Values, dict[str, float]]:
     """The negative log-likelihood under the prior that the run chose; and how it was sampled, beside its bound."""
-    prior = unconditional_priors(model, priors.mixture, priors.codes)[priors.chosen]
+    prior = priors.of(model)[priors.chosen]
     done = stage("importance samples", sampling.samples * min(sampling.images, len(test)))
     found = sampled_likelihood(model, prior, test, posterior, sampling, seed=seed, progress=done)
     facts = {"samples": sampling.samples, "images": len(found.nll), "negative_elbo": _mean(found.negative_elbo)}
@@ -213,8 +230,12 @@ def totals(values: Values, images: int, prior: str | None) -> Values:
 
 def _code_costs(run: Run, model: Model, found: dict[str, Posterior], stage: Stage) -> tuple[Values, StoredPriors]:
     """All KLs of the test split; and the unconditional priors, which are kept in the run's folder."""
+    train, valid = found["train"], found["valid"]
+    autoregressive = _kept(run, train) or fit_autoregressive(
+        train, valid, seed=run.config.training.seed, progress=stage("autoregressive prior", CHECKS)
+    )
     done = stage("mixture prior", 1)
-    priors = _fitted(run, model, found["train"], found["valid"])
+    priors = _fitted(run, model, train, valid, autoregressive)
     save_priors(run, priors)
     done(1)
     unconditional, values = _unconditional(model, priors, found["test"], run.config.training.seed, stage)
@@ -227,7 +248,7 @@ def _unconditional(
     model: Model, priors: StoredPriors, test: Posterior, seed: int, stage: Stage
 ) -> tuple[Tensor, Values]:
     """KL of every test image to the unconditional prior of the run `[N]`, and the means of all."""
-    densities = unconditional_priors(model, priors.mixture, priors.codes)
+    densities = priors.of(model)
     done = stage("unconditional priors", len(densities))
     values: Values = {}
     costs: dict[PriorName, Tensor] = {}
