@@ -77,7 +77,7 @@ def test_it_learns_where_gradients_are_off() -> None:
         posterior = bananas(200, 0)
     with torch.no_grad():
         fitted = fit_autoregressive(posterior, posterior, seed=0)
-    start = autoregressive._begun(posterior, torch.Generator().manual_seed(0), 0)
+    start = autoregressive._begun(posterior, torch.Generator().manual_seed(0), 0).requires_grad_(False)
     assert mean_kl(fitted, posterior) < mean_kl(Autoregressive(start), posterior) - 0.1
     assert not any(weight.requires_grad for weight in fitted.networks.parameters())
 
