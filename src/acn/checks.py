@@ -17,11 +17,14 @@ from acn.distributions import GaussianPrior
 from acn.errors import RunError, UsageError
 from acn.families import PriorName
 from acn.models import Model, build
+from acn.networks.autoregressive import Autoregressive, sized
 from acn.tensors import Layout, check_layouts, layout
 
 LARGEST_CONFIG = 2**20  # bytes; a true one has a few thousand
 # Numbers that networks may take beside their weights (in masks), however small the file of the weights is.
 FEW = 2**24
+# Begins the names of the tensors of an autoregressive prior, beside those of the mixture and the codes.
+AUTOREGRESSIVE = "autoregressive."
 
 
 class StepFigures(BaseModel):
@@ -136,6 +139,8 @@ def weights_of(model: Model) -> dict[str, Layout]:
 def check_prior_layouts(file: Path, found: Mapping[str, Layout], size: int) -> None:
     """See that `file` holds a mixture in `size` dimensions, and codes, as far as types and shapes say it.
 
+    There may be an autoregressive prior beside them.
+
     Raises:
         RunError: it does not.
     """
@@ -148,6 +153,7 @@ def check_prior_layouts(file: Path, found: Mapping[str, Layout], size: int) -> N
         "means": (kind, (*components, size)),
         "factors": (kind, (*components, size, size) if full else (*components, size)),
         "codes": ("float32", (*images, size)),
+        **_autoregressive_layouts(file, found, size),
     }
     check_layouts(file, found, expected)
     if not components or not images or 0 in (*components, *images):
@@ -166,13 +172,44 @@ def check_mixture(file: Path, mixture: GaussianPrior) -> None:
         raise RunError(f"{file} holds a mixture that is no distribution; delete it and run acn evaluate")
 
 
-def chosen_prior(file: Path, facts: Mapping[str, Any]) -> PriorName:
+def _autoregressive_layouts(file: Path, found: Mapping[str, Layout], size: int) -> dict[str, Layout]:
+    """What the tensors of the autoregressive prior have to be, by the sizes of its biases; nothing if there is none."""
+    shapes = {
+        name.removeprefix(AUTOREGRESSIVE): shape
+        for name, (_, shape) in found.items()
+        if name.startswith(AUTOREGRESSIVE)
+    }
+    if not shapes:
+        return {}
+    try:
+        with torch.device("meta"):
+            state = sized(shapes | {"centre": (size,)}).state_dict()
+    except ValueError as error:
+        raise RunError(
+            f"{file} holds no autoregressive prior that can be used ({error}); delete it and run acn evaluate"
+        ) from error
+    return {f"{AUTOREGRESSIVE}{name}": layout(tensor) for name, tensor in state.items()}
+
+
+def check_autoregressive(file: Path, prior: Autoregressive) -> None:
+    """See that an autoregressive prior read from `file` is a distribution.
+
+    Raises:
+        RunError: it is not.
+    """
+    if not bool((prior.networks.width > 0).all()):
+        raise RunError(f"{file} holds an autoregressive prior that is no distribution; delete it and run acn evaluate")
+
+
+def chosen_prior(file: Path, facts: Mapping[str, Any], autoregressive: Autoregressive | None) -> PriorName:
     """The unconditional prior that `file` says is the run's; the mixture in files from before there was one.
 
     Raises:
-        RunError: there is no prior of this name.
+        RunError: there is no prior of this name, or the file does not hold it.
     """
     chosen: PriorName = facts.get("chosen", "mixture")
+    if chosen == "autoregressive" and autoregressive is None:
+        raise RunError(f"{file} names an autoregressive prior and holds none; delete it and run acn evaluate")
     if chosen not in get_args(PriorName):
         raise RunError(
             f"{file} names a prior that there is not, {shorten(repr(chosen))}; delete it and run acn evaluate"

@@ -12,7 +12,7 @@ from acn.errors import UsageError
 from acn.settings import ImageShape, Only, Settings, setting
 
 # Names of the unconditional priors that a trained model can have (`acn.models.unconditional`).
-PriorName = Literal["mixture", "associative", "own"]
+PriorName = Literal["mixture", "associative", "autoregressive", "own"]
 
 NETWORK = Only("model.prior", "network", "model.prior=network")
 FLOW = Only("model.prior", "flow", "model.prior=flow")

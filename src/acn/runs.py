@@ -7,7 +7,7 @@
     evaluation.json          the costs of the test split
     codes.png                the first two principal components of its codes
     likelihood.json          the same under the model's own prior alone, where `acn reproduce` measured that
-    prior.safetensors        the fitted unconditional prior, and the codes of the training images
+    prior.safetensors        the fitted unconditional priors, and the codes of the training images
     frozen-IDENTITY.acnm     the model in exact integers, once an archive has been made with it; one for each time it
                              was trained on in between (frozen.acnm in older runs)
     .lock                    held by the process that trains it
@@ -28,7 +28,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acn.checks import (
+    AUTOREGRESSIVE,
     Position,
+    check_autoregressive,
     check_mixture,
     check_prior_layouts,
     chosen_prior,
@@ -39,11 +41,13 @@ from acn.checks import (
 )
 from acn.config import Config, ImageShape
 from acn.data import Collection, open_collection
-from acn.distributions import GaussianPrior
+from acn.distributions import GaussianPrior, Prior
 from acn.errors import BusyError, DataError, RunError, UsageError
 from acn.families import PriorName, code_size
 from acn.files import remove_leftovers, storage_error, write_text_atomically
 from acn.models import Model, build
+from acn.models.unconditional import unconditional_priors
+from acn.networks.autoregressive import Autoregressive
 from acn.pretrained import located, names
 from acn.record import Evaluation
 from acn.tensors import read_facts, read_layouts, read_tensors, write_tensors
@@ -128,12 +132,18 @@ class StoredPriors:
     """What the unconditional priors of a run are made of.
 
     `mixture`: fitted to the training codes. `codes`: of the training images, `[N, D]`. `chosen`: the name of *the*
-    unconditional prior of the run, the one that costs its validation images least.
+    unconditional prior of the run, the one that costs its validation images least. `autoregressive`: fitted to the
+    training codes too; None in files from before there was one.
     """
 
     mixture: GaussianPrior
     codes: Tensor
     chosen: PriorName = "mixture"
+    autoregressive: Autoregressive | None = None
+
+    def of(self, model: Model) -> dict[PriorName, Prior]:
+        """Every unconditional prior of the run's `model`, on the CPU."""
+        return unconditional_priors(model, self.mixture, self.codes, self.autoregressive)
 
 
 @contextmanager
@@ -294,7 +304,9 @@ def save_priors(run: Run, priors: StoredPriors) -> None:
     Raises:
         StorageError: the disk refused.
     """
-    tensors = {"codes": priors.codes, **priors.mixture.tensors()}
+    fitted = {} if priors.autoregressive is None else priors.autoregressive.tensors()
+    more = {f"{AUTOREGRESSIVE}{name}": tensor for name, tensor in fitted.items()}
+    tensors = {"codes": priors.codes, **priors.mixture.tensors(), **more}
     write_tensors(run.path / PRIOR, tensors, {"chosen": priors.chosen})
 
 
@@ -311,7 +323,14 @@ def load_priors(run: Run) -> StoredPriors:
     tensors, facts = read_tensors(file)
     mixture = GaussianPrior.from_tensors(tensors)
     check_mixture(file, mixture)
-    return StoredPriors(mixture, tensors["codes"], chosen_prior(file, facts))
+    fitted = {
+        name.removeprefix(AUTOREGRESSIVE): tensor for name, tensor in tensors.items() if name.startswith(AUTOREGRESSIVE)
+    }
+    autoregressive = Autoregressive.from_tensors(fitted) if fitted else None
+    if autoregressive is not None:
+        check_autoregressive(file, autoregressive)
+    chosen = chosen_prior(file, facts, autoregressive)
+    return StoredPriors(mixture, tensors["codes"], chosen, autoregressive)
 
 
 def write_figures(run: Run, evaluation: Evaluation, name: str = EVALUATION) -> None:

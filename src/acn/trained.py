@@ -22,7 +22,6 @@ from acn.evaluation.costs import encode, posteriors, reconstruction
 from acn.evaluation.evaluate import UNCONDITIONAL_SAMPLES
 from acn.evaluation.unconditional import expected_kl
 from acn.models import Model
-from acn.models.unconditional import unconditional_priors
 from acn.runs import Run, StoredPriors, load_model, open_run, save_model
 from acn.sampling.draws import Sampler, draw_codes, priors_of
 from acn.settings import Fit
@@ -169,7 +168,7 @@ class TrainedModel:
     @cached_property
     def _prior(self) -> Prior:
         """The unconditional prior of the run."""
-        return unconditional_priors(self.model, self._priors.mixture, self._priors.codes)[self._priors.chosen]
+        return self._priors.of(self.model)[self._priors.chosen]
 
     def _images(self, images: NDArray[Any] | Sequence[NDArray[Any]], fit: Fit | None = None) -> Images:
         shape, how = self.run.shape, fit or (self.run.config.data.fit if self.run.config.data.fitted else None)

@@ -2,8 +2,10 @@
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from acn.config import Config
 from acn.data import Collection, open_collection
 from acn.distributions import DiagonalNormal, GaussianPosterior, quadrature_kl
 from acn.errors import UsageError
-from acn.evaluation import mixture
+from acn.evaluation import autoregressive, mixture
 from acn.evaluation.costs import posteriors
 from acn.evaluation.evaluate import evaluate, fit_priors
 from acn.evaluation.figures import FIGURES, UNCONDITIONAL, figures
@@ -24,10 +26,9 @@ from acn.evaluation.report import html_report
 from acn.evaluation.table import cost_rows, cost_table, probe_table
 from acn.evaluation.unconditional import expected_kl
 from acn.models import ACN, VAE, Model, PixelVAE
-from acn.models.unconditional import unconditional_priors
 from acn.progress import Advance
 from acn.record import Evaluation
-from acn.runs import Run, load_model, load_priors, read_figures
+from acn.runs import Run, StoredPriors, load_model, load_priors, read_figures, save_priors
 from acn.training.state import save_state
 from tests.evaluation.test_table import printed
 from tests.models.tiny import KINDS, kl_of
@@ -93,6 +94,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mixture, "SIZES", (1, 2))
         patch.setattr(mixture, "LEAST_DRAWS", 500)
+        patch.setattr(autoregressive, "STEPS", 10)
         return {kind: evaluated(folder, collection, kind) for kind in ABSENT}
 
 
@@ -114,6 +116,7 @@ def test_the_mixture_is_fitted_to_the_training_images(
     """EM keeps the mean of what it is fitted to; codes of the splits lie far apart in units of their noise."""
     monkeypatch.setattr(mixture, "SIZES", (1, 2))
     monkeypatch.setattr(mixture, "LEAST_DRAWS", 500)
+    monkeypatch.setattr(autoregressive, "STEPS", 10)
     collection = few_digits()
     run, state = Bench(tmp_path, collection).begin("far", *KINDS[kind])
     encoder = state.averaged.get_submodule("encoder.code")
@@ -176,7 +179,7 @@ def test_the_likelihood_is_sampled_under_the_prior_that_the_run_chose(outcome: O
     priors, test = load_priors(outcome.run), outcome.collection.test
     found = sampled_likelihood(
         model,
-        unconditional_priors(model, priors.mixture, priors.codes)[priors.chosen],
+        priors.of(model)[priors.chosen],
         test,
         posteriors(model, test, lambda _: None),
         SAMPLING,
@@ -213,9 +216,76 @@ def test_the_prior_is_the_one_that_costs_validation_images_least(outcome: Outcom
     held_out = posteriors(model, splits["valid"], lambda _: None)
     costs = {
         name: float(expected_kl(prior, held_out, samples=2, seed=0)[0].mean())
-        for name, prior in unconditional_priors(model, priors.mixture, priors.codes).items()
+        for name, prior in priors.of(model).items()
     }
     assert priors.chosen == outcome.evaluation.prior == min(costs, key=lambda name: costs[name])
+
+
+@pytest.fixture
+def refitted(outcomes: dict[str, Outcome], monkeypatch: pytest.MonkeyPatch) -> Iterator[Outcome]:
+    """The ACN, for tests that evaluate it again; its priors are put back."""
+    monkeypatch.setattr(mixture, "SIZES", (1, 2))
+    monkeypatch.setattr(mixture, "LEAST_DRAWS", 500)
+    monkeypatch.setattr(autoregressive, "STEPS", 10)
+    file = outcomes["acn"].run.path / "prior.safetensors"
+    before = file.read_bytes()
+    yield outcomes["acn"]
+    file.write_bytes(before)
+
+
+def test_the_autoregressive_prior_is_fitted_once(refitted: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second evaluation takes the one that is kept, as long as the codes are the same."""
+    run, first = refitted.run, load_priors(refitted.run)
+    assert first.autoregressive is not None
+    fits: list[int] = []
+    fit = autoregressive.fit_autoregressive
+
+    def counted(*args: Any, **options: Any) -> Any:  # noqa: ANN401
+        fits.append(1)
+        return fit(*args, **options)
+
+    monkeypatch.setattr("acn.evaluation.evaluate.fit_autoregressive", counted)
+    again = evaluate(run, refitted.collection, torch.device("cpu"), quiet, SAMPLING)
+    assert fits == []
+    assert again.values == refitted.evaluation.values
+    fit_priors(run, refitted.model(), refitted.collection)
+    kept = load_priors(run).autoregressive
+    assert kept is not None
+    tensors = first.autoregressive.tensors()
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in kept.tensors().items())
+    save_priors(run, replace(first, codes=first.codes + 1))  # of other weights
+    evaluate(run, refitted.collection, torch.device("cpu"), quiet)
+    assert fits == [1]
+    assert torch.equal(load_priors(run).codes, first.codes)
+
+
+def test_a_run_of_before_there_was_one_opens_and_gets_one(refitted: Outcome) -> None:
+    run, model = refitted.run, refitted.model()
+    priors = load_priors(run)
+    save_priors(run, StoredPriors(priors.mixture, priors.codes, "mixture"))
+    old = load_priors(run)
+    assert list(old.of(model)) == ["mixture", "associative"]
+    assert len(acn.load(run.path).sample(2)) == 2
+    fit_priors(run, model, refitted.collection)  # which leaves it to an evaluation
+    assert load_priors(run).autoregressive is None
+    again = evaluate(run, refitted.collection, torch.device("cpu"), quiet, SAMPLING)
+    assert again.values == refitted.evaluation.values
+    assert list(load_priors(run).of(model)) == ["mixture", "autoregressive", "associative"]
+
+
+@torch.no_grad()
+def test_the_stored_prior_is_the_one_that_was_measured(outcome: Outcome, kind: str) -> None:
+    """Its KL, by plain samples and the densities of the file, is the figure of the evaluation."""
+    if kind == "pixelcnn":
+        return
+    figures = outcome.evaluation.values
+    stored = load_priors(outcome.run).of(outcome.model())["autoregressive"]
+    q = outcome.model().posterior(outcome.test_images()).map(Tensor.double)
+    many = q.map(lambda tensor: tensor.expand(3000, *tensor.shape))
+    z = many.sample(torch.Generator().manual_seed(4))
+    paid = (many.log_prob(z) - stored.log_prob(z)).mean(1)
+    error = math.hypot(figures["kl_unconditional_autoregressive_standard_error"], float(paid.std()) / math.sqrt(3000))
+    assert figures["kl_unconditional_autoregressive"] == pytest.approx(float(paid.mean()), abs=4 * error)
 
 
 def test_score_is_minus_the_list_cost(outcome: Outcome) -> None:

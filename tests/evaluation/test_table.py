@@ -9,7 +9,15 @@ from acn.config import Config, DataSettings
 from acn.data import open_collection
 from acn.data.published.static_mnist import STATIC_MNIST
 from acn.evaluation.figures import FIGURES, figures
-from acn.evaluation.table import code_note, cost_table, definitions_note, importance_note, notes, probe_table
+from acn.evaluation.table import (
+    code_note,
+    cost_table,
+    definitions_note,
+    importance_note,
+    notes,
+    prior_note,
+    probe_table,
+)
 from acn.provenance import FACTS
 from acn.record import Evaluation
 
@@ -48,7 +56,7 @@ def printed(table: object) -> str:
 def test_every_cost_has_a_row() -> None:
     text = printed(cost_table(evaluation()))
     assert all(figure.text in text for figure in figures("nats"))
-    assert text.count("12.3") == len(COSTS) == 15
+    assert text.count("12.3") == len(COSTS) == 16
     assert "paper" not in text
 
 
@@ -66,6 +74,26 @@ def test_totals_by_the_papers_definitions_stand_below_its_figures() -> None:
     assert "81.00 and 75.50" in printed(cost_table(on_mnist(**own)))
     assert definitions_note(evaluation(**own)) is None
     assert definitions_note(on_mnist(**own | {"kl_tour_greedy": None})) is None
+
+
+PAID = {"reconstruction": 70.0, "kl_unconditional_mixture": 10.8, "kl_unconditional_autoregressive": 10.5}
+
+
+def test_the_prior_that_the_list_pays_is_named_beside_that_of_archives() -> None:
+    known = evaluation(**PAID, prior="autoregressive")
+    assert prior_note(known) == (
+        "list has the autoregressive prior for its unconditional prior, which costs validation images least; an "
+        "archive is coded under the Gaussian mixture: 80.80."
+    )
+    assert "80.80" in printed(cost_table(known))
+    assert notes(known) == [prior_note(known)]
+    alone = "list has the Gaussian mixture for its unconditional prior, which costs validation images least."
+    assert prior_note(evaluation(**PAID, prior="mixture")) == alone
+    without_archives = prior_note(evaluation(**PAID, prior="own", kl_tour_greedy=None))
+    assert without_archives == (
+        "list has the model's own prior for its unconditional prior, which costs validation images least."
+    )
+    assert prior_note(evaluation(**PAID)) is None
 
 
 SAMPLED = {"importance": {"samples": 512, "images": 1000, "negative_elbo": 80.125}, "nll": 78.5}

@@ -40,3 +40,9 @@ def test_both_unconditional_priors_are_of_the_same_models() -> None:
     mixture, associative = unconditional(material(result("acn"))).rows
     assert (mixture.cells["list"], associative.cells["list"]) == (Spread((80.0,)), Spread((79.5,)))
     assert mixture.cells["error"] == Spread((0.01,))
+
+
+def test_an_autoregressive_prior_has_a_row_where_it_was_evaluated() -> None:
+    rows = unconditional(material(result("acn", kl_unconditional_autoregressive=9.25))).rows
+    assert [row.text for row in rows] == ["Gaussian mixture", "associative", "autoregressive"]
+    assert rows[2].cells["list"] == Spread((79.25,))

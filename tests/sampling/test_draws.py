@@ -6,6 +6,7 @@ from acn.distributions import GaussianPrior
 from acn.errors import UsageError
 from acn.families import PriorName
 from acn.models import ACN
+from acn.networks.autoregressive import Autoregressive, ConditionalMixtures
 from acn.runs import StoredPriors
 from acn.sampling.draws import Sampler, draw_codes
 from tests.models.tiny import image_shape, tiny_acn
@@ -110,3 +111,16 @@ def test_a_prior_that_the_model_lacks_is_refused(model: ACN) -> None:
         UsageError, match="the Associative Compression Network has no own prior; choose from: mixture, associative"
     ):
         draw_codes(model, priors, 1, torch.Generator(), "own")
+    with pytest.raises(
+        UsageError, match="no autoregressive prior yet: acn evaluate fits it; or choose from: mixture, a"
+    ):
+        draw_codes(model, priors, 1, torch.Generator(), "autoregressive")
+
+
+def test_codes_come_from_an_autoregressive_prior(model: ACN) -> None:
+    mixture = GaussianPrior(torch.ones(1).double(), torch.zeros(1, 3).double(), torch.ones(1, 3).double())
+    networks = ConditionalMixtures(3, 8, 2)
+    networks.centre.fill_(30)
+    priors = StoredPriors(mixture, torch.zeros(2, 3), "autoregressive", Autoregressive(networks))
+    codes = draw_codes(model, priors, 500, torch.Generator().manual_seed(0))
+    assert float(codes.mean()) == pytest.approx(30, abs=0.3)

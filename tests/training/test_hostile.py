@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from acn.data import Collection
 from acn.distributions import GaussianPrior
 from acn.errors import AcnError, RunError
+from acn.networks.autoregressive import Autoregressive, ConditionalMixtures
 from acn.runs import Run, StoredPriors, load_model, load_priors, open_run, save_priors
 from acn.tensors import read_tensors, write_tensors
 from acn.training.state import restore_state
@@ -195,6 +197,42 @@ def test_priors_that_are_none_are_refused(run: Run, name: str, change: Tensor | 
     tensors.pop(name)
     write_tensors(run.path / "prior.safetensors", tensors | ({} if change is None else {name: change}), {})
     with pytest.raises(RunError, match=words):
+        load_priors(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("made.output.bias", None, "biases are missing"),
+        ("made.output.bias", torch.zeros(20), "do not go together"),
+        ("made.output.bias", torch.zeros(27), "made.output.weight is"),
+        ("made.output.weight", torch.zeros(18, 9), "made.output.weight is"),
+        ("made.hidden.1.weight", None, "made.hidden.1.weight is nothing"),
+        ("made.hidden.0.bias", torch.zeros(9), "does not fit"),
+        ("made.hidden.2.bias", torch.zeros(8), "made.hidden.2.bias is"),
+        ("centre", torch.zeros(4), "centre is"),
+        ("centre", None, "centre is nothing"),
+        ("width", torch.zeros(3), "no distribution"),
+        ("width", torch.ones(3).double(), "width is float64"),
+    ],
+)
+def test_autoregressive_priors_that_are_none_are_refused(
+    run: Run, name: str, change: Tensor | None, words: str
+) -> None:
+    priors = replace(load_priors(run), autoregressive=Autoregressive(ConditionalMixtures(3, 8, 2)))
+    save_priors(run, priors)
+    assert load_priors(run).autoregressive is not None
+    tensors, facts = read_tensors(run.path / "prior.safetensors")
+    tensors.pop(f"autoregressive.{name}", None)
+    more = {} if change is None else {f"autoregressive.{name}": change}
+    write_tensors(run.path / "prior.safetensors", tensors | more, facts)
+    with pytest.raises(RunError, match=words):
+        load_priors(run)
+
+
+def test_a_file_that_names_an_autoregressive_prior_has_to_hold_it(run: Run) -> None:
+    save_priors(run, replace(load_priors(run), chosen="autoregressive"))
+    with pytest.raises(RunError, match="names an autoregressive prior and holds none; delete it and run acn evaluate"):
         load_priors(run)
 
 

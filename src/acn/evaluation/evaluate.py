@@ -1,12 +1,15 @@
 """The evaluation of a run: every figure of the test split, once, with averaged weights."""
 
 import time
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from acn.data import Collection, Images, spread
 from acn.distributions import Posterior
+from acn.errors import RunError
+from acn.evaluation.autoregressive import CHECKS, fit_autoregressive
 from acn.evaluation.costs import neighbour_kl, posteriors, reconstruction
 from acn.evaluation.figures import UNCONDITIONAL
 from acn.evaluation.importance import Sampling, check_sampled
@@ -19,7 +22,7 @@ from acn.families import PriorName
 from acn.memory import greedy_tour, improve_tour, nearest
 from acn.models import Model
 from acn.models.neighbours import SEARCH_NODES, NeighbourPrior, neighbour_prior
-from acn.models.unconditional import unconditional_priors
+from acn.networks.autoregressive import Autoregressive
 from acn.progress import Stage
 from acn.record import Evaluation
 from acn.runs import (
@@ -29,6 +32,7 @@ from acn.runs import (
     check_images,
     check_trained_here,
     load_model,
+    load_priors,
     read_position,
     save_priors,
     write_figures,
@@ -79,7 +83,7 @@ def evaluate(
     values, priors = _costs(run, model, test, found, stage)
     importance = None
     if sampling is not None and priors is not None:
-        prior = unconditional_priors(model, priors.mixture, priors.codes)[priors.chosen]
+        prior = priors.of(model)[priors.chosen]
         sampled, importance = likelihood(model, prior, test, found["test"], sampling, seed, stage)
         values |= sampled
     check_finite(values)
@@ -113,21 +117,35 @@ def evaluate(
 
 
 def fit_priors(run: Run, model: Model, collection: Collection) -> None:
-    """Fit the unconditional prior of a trained run and keep it, for sampling and coding without a full evaluation."""
+    """Fit the mixture prior of a trained run and keep it, for sampling and coding without a full evaluation.
+
+    An autoregressive prior takes longer: it is left to `evaluate`, and kept if there is one of these codes.
+    """
     known, held_out = (posteriors(model, images, lambda _: None) for images in (collection.train, collection.valid))
-    save_priors(run, _fitted(run, model, known, held_out))
+    save_priors(run, _fitted(run, model, known, held_out, _kept(run, known)))
 
 
-def _fitted(run: Run, model: Model, train: Posterior, valid: Posterior) -> StoredPriors:
-    """The mixture, and the choice of the prior that costs the validation images least."""
+def _fitted(
+    run: Run, model: Model, train: Posterior, valid: Posterior, autoregressive: Autoregressive | None
+) -> StoredPriors:
+    """The mixture, beside what else is there, and the choice of the prior that costs the validation images least."""
     seed = run.config.training.seed
-    mixture = fit_mixture(train, valid, seed=seed)
+    priors = StoredPriors(fit_mixture(train, valid, seed=seed), train.mean, "mixture", autoregressive)
     rows = torch.from_numpy(spread(len(valid.mean), CHOOSING))
     some = valid.map(lambda tensor: tensor[rows])
     costs: dict[PriorName, float] = {}
-    for name, prior in unconditional_priors(model, mixture, train.mean).items():
+    for name, prior in priors.of(model).items():
         costs[name] = mean(expected_kl(prior, some, samples=UNCONDITIONAL_SAMPLES, seed=seed)[0])
-    return StoredPriors(mixture, train.mean, min(costs, key=lambda name: costs[name]))
+    return replace(priors, chosen=min(costs, key=lambda name: costs[name]))
+
+
+def _kept(run: Run, train: Posterior) -> Autoregressive | None:
+    """The autoregressive prior that an earlier evaluation fitted to the same codes, None where there is none."""
+    try:
+        kept = load_priors(run)
+    except RunError:  # not evaluated yet, or a damaged file, which is written again
+        return None
+    return kept.autoregressive if torch.equal(kept.codes, train.mean) else None
 
 
 def _costs(
@@ -168,8 +186,12 @@ def totals(values: Values, images: int, prior: str | None) -> Values:
 
 def _code_costs(run: Run, model: Model, found: dict[str, Posterior], stage: Stage) -> tuple[Values, StoredPriors]:
     """All KLs of the test split; and the unconditional priors, which are kept in the run's folder."""
+    train, valid = found["train"], found["valid"]
+    autoregressive = _kept(run, train) or fit_autoregressive(
+        train, valid, seed=run.config.training.seed, progress=stage("autoregressive prior", CHECKS)
+    )
     done = stage("mixture prior", 1)
-    priors = _fitted(run, model, found["train"], found["valid"])
+    priors = _fitted(run, model, train, valid, autoregressive)
     save_priors(run, priors)
     done(1)
     unconditional, values = _unconditional(model, priors, found["test"], run.config.training.seed, stage)
@@ -182,7 +204,7 @@ def _unconditional(
     model: Model, priors: StoredPriors, test: Posterior, seed: int, stage: Stage
 ) -> tuple[Tensor, Values]:
     """KL of every test image to the unconditional prior of the run `[N]`, and the means of all."""
-    densities = unconditional_priors(model, priors.mixture, priors.codes)
+    densities = priors.of(model)
     done = stage("unconditional priors", len(densities))
     values: Values = {}
     costs: dict[PriorName, Tensor] = {}

@@ -76,6 +76,7 @@ FIGURES: dict[str, Figure] = {
         Figure("kl_unconditional_mixture", "KL, unconditional: Gaussian mixture", "kl", paper=Published(10.6)),
         Figure("kl_unconditional_own", "KL, unconditional: the model's own", "kl", optional=True),
         Figure("kl_unconditional_associative", "KL, unconditional: associative", "kl"),
+        Figure("kl_unconditional_autoregressive", "KL, unconditional: autoregressive", "kl", optional=True),
         Figure("list", "list: order kept", "total", paper=Published(80.9), short="list"),
         Figure("nll", "negative log-likelihood, sampled (see below)", "total", short="NLL", optional=True),
         Figure("set", "set: order forgotten", "total", short="set"),

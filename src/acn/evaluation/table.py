@@ -40,6 +40,26 @@ def cost_cells(evaluation: Evaluation) -> Cells:
     return rows
 
 
+PRIORS = {
+    "mixture": "the Gaussian mixture",
+    "associative": "the associative prior",
+    "autoregressive": "the autoregressive prior",
+    "own": "the model's own prior",
+}
+
+
+def prior_note(evaluation: Evaluation) -> str | None:
+    """Say which unconditional prior `list` pays, and what it comes to under that of archives; None without codes."""
+    values, chosen = evaluation.values, evaluation.prior
+    if chosen is None:
+        return None
+    text = f"list has {PRIORS.get(chosen, chosen)} for its unconditional prior, which costs validation images least"
+    mixture = values.get(f"{UNCONDITIONAL}mixture")
+    if chosen == "mixture" or mixture is None or "kl_tour_greedy" not in values:  # other models have no archive
+        return f"{text}."
+    return f"{text}; an archive is coded under the Gaussian mixture: {values['reconstruction'] + mixture:.2f}."
+
+
 def definitions_note(evaluation: Evaluation) -> str | None:
     """Say what an ACN's list and tour are by the paper's definitions, where the paper's figures stand beside them."""
     values = evaluation.values
@@ -84,7 +104,7 @@ def code_note(evaluation: Evaluation) -> str | None:
 
 def notes(evaluation: Evaluation) -> list[str]:
     """What is to be said below the table of costs."""
-    found = (definitions_note(evaluation), code_note(evaluation), importance_note(evaluation))
+    found = (prior_note(evaluation), definitions_note(evaluation), code_note(evaluation), importance_note(evaluation))
     return [note for note in found if note is not None]
 
 
@@ -101,10 +121,11 @@ def probe_cells(evaluation: Evaluation) -> Cells | None:
 
 
 def cost_table(evaluation: Evaluation) -> Table:
-    """Lay out `cost_cells` for a terminal, `definitions_note` below them."""
+    """Lay out `cost_cells` for a terminal, `prior_note` and `definitions_note` below them."""
     ends = {figure.text for figure, below in pairwise(cost_rows(evaluation)) if figure.section != below.section}
     table = _laid_out(cost_cells(evaluation), f"Test split, {evaluation.n_test:,} images", ends)
-    table.caption = definitions_note(evaluation)
+    below = (prior_note(evaluation), definitions_note(evaluation))
+    table.caption = "\n".join(note for note in below if note is not None) or None
     return table
 
 

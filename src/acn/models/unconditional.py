@@ -4,6 +4,9 @@
 
     p(z) = mean over the training codes c_i of p(z given c_i).
 
+`autoregressive` is fitted to the training codes by gradient descent (`acn.networks.autoregressive`). Runs that were
+evaluated before there was one have none.
+
 `own` is the prior that any other model was trained with.
 
 Letters: D code size, M mixture terms per dimension, A anchors, B points. Figures are in nats.
@@ -25,15 +28,20 @@ NEAREST = 2048
 CACHED = 2**20  # numbers
 
 
-def unconditional_priors(model: Model, mixture: GaussianPrior, codes: Tensor) -> dict[PriorName, Prior]:
+def unconditional_priors(
+    model: Model, mixture: GaussianPrior, codes: Tensor, autoregressive: Prior | None = None
+) -> dict[PriorName, Prior]:
     """Return every unconditional prior of a model, on the CPU.
 
     Args:
         model: trained.
         mixture: fitted to its training codes; none of the priors of a model without codes.
         codes: of the training images, `[N, D]`.
+        autoregressive: fitted to them, None where there is none.
     """
     fitted: dict[PriorName, Prior] = {"mixture": mixture} if model.code_size else {}
+    if autoregressive is not None:
+        fitted["autoregressive"] = autoregressive.cpu()
     if model.conditional:
         return fitted | {"associative": AssociativePrior(lambda near: priors_given(model, near), codes)}
     return fitted | {"own": model.prior().cpu()}

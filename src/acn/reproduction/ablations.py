@@ -21,7 +21,7 @@ COMPARED = (
     "seconds",
 )
 NATS = "Costs are in nats per image of the test split"
-BETTER = f"{NATS}; KL, unconditional, is that to the better of the unconditional priors, as in `list`."
+BETTER = f"{NATS}; KL, unconditional, is that to the best of the unconditional priors, as in `list`."
 
 
 @dataclass(frozen=True)
@@ -151,16 +151,24 @@ def tour(material: Material) -> Document:
 
 def unconditional(material: Material) -> Document:
     """Lay out what the choice of the unconditional prior is worth, for one and the same models."""
-    priors = {"Gaussian mixture": "kl_unconditional_mixture", "associative": "kl_unconditional_associative"}
+    priors = {
+        "Gaussian mixture": "kl_unconditional_mixture",
+        "associative": "kl_unconditional_associative",
+        "autoregressive": "kl_unconditional_autoregressive",
+    }
+    # Runs that were evaluated before there was an autoregressive prior have no such figure.
+    known = {key for result in material.found["acn"] for key in result.evaluation.values}
     picks = {
         text: {"kl": figure(key), "error": figure(f"{key}_standard_error"), "list": _paid(key)}
         for text, key in priors.items()
+        if key in known
     }
     return Document(
         "ablation-unconditional",
-        f"Unconditional prior, Gaussian mixture or associative: {material.collection.name}",
-        "Two unconditional priors for the same models: a Gaussian mixture fitted to samples of the training codes, and "
-        "the mean of the ACN's own prior over the codes of all training images.",
+        f"Unconditional priors: {material.collection.name}",
+        "Unconditional priors for the same models: a Gaussian mixture fitted to samples of the training codes; the "
+        "mean of the ACN's own prior over the codes of all training images; and, where the models were evaluated with "
+        "one, an autoregressive prior fitted to such samples.",
         material.found,
         head="prior",
         columns=(Column("kl", "KL"), Column("error", "its standard error", 4), Column("list", "list")),

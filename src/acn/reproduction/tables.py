@@ -27,7 +27,7 @@ def table1(material: Material) -> Document:
         material.found,
         columns=columns(TOTALS),
         rows=(*(_published_likelihoods() if material.papers else ()), *rows),
-        notes=_notes(material, "1", "`list` here has the better of two unconditional priors."),
+        notes=_notes(material, "1", "`list` here has the best of several unconditional priors."),
     )
 
 

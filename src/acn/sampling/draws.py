@@ -15,7 +15,6 @@ from acn.distributions import GaussianPrior
 from acn.errors import UsageError
 from acn.families import PriorName
 from acn.models import Model, device_of
-from acn.models.unconditional import unconditional_priors
 from acn.runs import Run, StoredPriors, load_priors
 
 # Images that are generated side by side: enough to fill the machine, few enough for its memory.
@@ -119,11 +118,13 @@ def draw_codes(
         name: of the prior; None for the one that the run chose.
 
     Raises:
-        UsageError: the model has no such prior.
+        UsageError: the model has no such prior, or the run was evaluated before there was one.
     """
-    known = unconditional_priors(model, priors.mixture, priors.codes)
+    known = priors.of(model)
     chosen = name or priors.chosen
     if chosen not in known:
         label, names = model.settings.label, ", ".join(known)
+        if chosen == "autoregressive" and model.code_size:
+            raise UsageError(f"the run has no autoregressive prior yet: acn evaluate fits it; or choose from: {names}")
         raise UsageError(f"the {label} has no {chosen} prior; choose from: {names}")
     return known[chosen].sample(generator, (count,))
