@@ -304,8 +304,10 @@ def _carried_over(model: Mapping[str, Any], name: str) -> dict[str, Any]:
     if name == model["name"]:
         return tree
     family, defaults = FAMILIES[name], FAMILIES[name]().model_dump()
-    kept = {key: value for key, value in tree.items() if _takes(family, key, value)}
     usual = FAMILIES[model["name"]]().model_dump()
+    # Which kind of prior or posterior is usual belongs to the family; whoever chose another one keeps it.
+    usual_kinds = {key for key, value in tree.items() if isinstance(value, str) and value == usual.get(key)}
+    kept = {key: value for key, value in tree.items() if key not in usual_kinds and _takes(family, key, value)}
     if "decoder" in usual and "decoder" in kept and kept["decoder"]["kind"] == usual["decoder"]["kind"]:
         kept["decoder"] |= {"kind": defaults["decoder"]["kind"]}
     return defaults | kept

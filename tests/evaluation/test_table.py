@@ -8,7 +8,7 @@ from rich.console import Console
 from acn.config import Config, DataSettings
 from acn.data import open_collection
 from acn.data.published.static_mnist import STATIC_MNIST
-from acn.evaluation.figures import FIGURES, figures
+from acn.evaluation.figures import FIGURES, UNCONDITIONAL, figures
 from acn.evaluation.table import (
     code_note,
     cost_table,
@@ -86,7 +86,7 @@ def test_the_prior_that_the_list_pays_is_named_beside_that_of_archives() -> None
         "archive is coded under the Gaussian mixture: 80.80."
     )
     assert "80.80" in printed(cost_table(known))
-    assert notes(known) == [prior_note(known)]
+    assert notes(known) == [prior_note(known), code_note(known)]
     alone = "list has the Gaussian mixture for its unconditional prior, which costs validation images least."
     assert prior_note(evaluation(**PAID, prior="mixture")) == alone
     without_archives = prior_note(evaluation(**PAID, prior="own", kl_tour_greedy=None))
@@ -123,13 +123,14 @@ def test_how_it_was_sampled_is_said() -> None:
 
 
 def test_the_code_is_measured_in_nats_and_bits_under_the_prior_that_is_used() -> None:
-    kls = {"kl_unconditional_own": 13.3, "kl_unconditional_mixture": 9.0, "kl_unconditional_associative": None}
+    absent = dict.fromkeys(key for key in COSTS if key.startswith(UNCONDITIONAL))
+    kls = absent | {"kl_unconditional_own": 13.3, "kl_unconditional_mixture": 9.0}
     taken = "The code takes {} of each image: its KL, prior: {}."
     own = evaluation(**kls, prior="own")
     assert code_note(own) == taken.format("13.30 nats = 19.19 bits", "the model's own")
     mixture = evaluation(**kls, prior="mixture")
     assert code_note(mixture) == taken.format("9.00 nats = 12.98 bits", "Gaussian mixture")
-    assert code_note(evaluation(**dict.fromkeys(kls))) is None  # no code
+    assert code_note(evaluation(**absent)) is None  # no code
 
 
 @pytest.mark.parametrize(("kl", "unused"), [(0.1, False), (0.0999, True), (-0.001, True)])
