@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,22 +12,34 @@ from torch import Tensor
 from acn.codec import archiver as archiver_module
 from acn.codec.archive import LOSSY_VERSION, read
 from acn.codec.archiver import codes_of, compress, compress_splits, decompress, model_of, restore
-from acn.codec.cells import Cells
-from acn.codec.frozen import FrozenModel
+from acn.codec.cells import LARGEST_STEP, Cells
+from acn.codec.frozen import FrozenModel, assemble
 from acn.codec.lossy import bytes_of, drawn, numbers_of, quantized, with_step
 from acn.codec.notes import Notes
+from acn.codec.posteriors import LearnedPosterior
 from acn.codec.prices import code_nats, computed_bytes
 from acn.data import ALL_BYTES, Images
 from acn.errors import ArchiveError, UsageError
 from acn.exact.tables import ONE, SLOTS
 from tests.codec import bombs
-from tests.codec.models import random_images, random_levels, tiny
+from tests.codec.models import random_images, random_levels, tiny, tiny_vlae
 from tests.codec.surgery import Json, Parts
 
+
+def spread_out(model: FrozenModel) -> FrozenModel:
+    """The same model with codes as far apart as those of trained ones."""
+    code = {name: tensor for name, tensor in model.tensors.items() if name.startswith("encoder.code")}
+    louder = {name: replace(tensor, numbers=8 * tensor.numbers) for name, tensor in code.items()}
+    return assemble(model.facts, {**model.tensors, **louder})
+
+
 MODELS = {
-    "binary": tiny((5, 4, 1, 2), covariance="diag", with_prior=False),
-    "grey": tiny((4, 5, 1, 5)),
-    "colour": tiny((3, 4, 3, 4), components=1),
+    "binary": spread_out(tiny((5, 4, 1, 2), covariance="diag", with_prior=False)),
+    "grey": spread_out(tiny((4, 5, 1, 5))),
+    "colour": spread_out(tiny((3, 4, 3, 4), components=1)),
+    "flow": tiny_vlae((5, 4, 1, 2), code_size=4),
+    "flow of three steps": tiny_vlae((4, 5, 1, 5), seed=1, flow={"steps": 3}),
+    "normal": tiny_vlae((3, 4, 3, 4), prior="normal"),
 }
 MODEL = MODELS["grey"]
 IMAGES = random_images(MODEL, 23)
@@ -68,7 +81,8 @@ def test_forgetting_the_order_saves_what_is_computed(name: str) -> None:
 
 @pytest.mark.parametrize("covariance", ["full", "diag"])
 def test_probabilities_of_all_codes_add_up_to_one(covariance: str) -> None:
-    model = coarse(tiny((3, 4, 1, 2), code_size=2, covariance=covariance, seed=3), 0.5)  # type: ignore[arg-type]
+    tiny_one = tiny((3, 4, 1, 2), code_size=2, covariance=covariance, seed=3)  # type: ignore[arg-type]
+    model = coarse(spread_out(tiny_one), 0.5)
     first, second = (torch.arange(count) for count in model.lossy_values)
     numbers = torch.cartesian_prod(first, second)
     # Those that one slot takes have more here than they would.
@@ -90,6 +104,36 @@ def test_codes_are_rounded_to_the_nearest_value() -> None:
     assert far.tolist() == [[2 * half, 0, half]]
     numbers = torch.tensor([[0, 255, 256, 8192]])
     assert torch.equal(numbers_of(bytes_of(numbers)), numbers)
+
+
+def test_probabilities_under_a_flow_add_up_to_one() -> None:
+    model = coarse(tiny_vlae((3, 4, 1, 2), code_size=2), 1.0)
+    first, second = (torch.arange(count) for count in model.lossy_values)
+    numbers = torch.cartesian_prod(first, second)
+    assert float(code_nats(model, numbers).neg().exp().sum()) == pytest.approx(1, abs=1e-9)
+
+
+def test_numbers_that_say_next_to_nothing_cost_nothing() -> None:
+    """A number whose codes are nearer to zero than rounding is to a code is zero for all."""
+    model = tiny()
+    levels = random_levels(model, 64)
+    squares = (model.encode(levels) / ONE).square().mean(0)
+    step = float((12 * squares).sqrt().sort().values[:2].mean())  # between the nearest one and the next
+    grid = with_step(model, step, levels).grid
+    assert isinstance(grid, Cells)
+    assert [one == LARGEST_STEP for one in grid.steps] == [bool(one) for one in squares == squares.min()]
+
+
+def test_steps_follow_the_widths_of_the_posterior() -> None:
+    model = MODELS["flow"]
+    levels = random_levels(model, 64)
+    posterior = model.posterior(levels)
+    assert isinstance(posterior, LearnedPosterior)
+    grid = with_step(model, 0.1, levels).grid
+    assert isinstance(grid, Cells)
+    expected = posterior.widths().log().mean(0).exp() * 0.1
+    assert max(abs(torch.tensor(grid.steps) - expected)) <= 8
+    assert len(set(grid.steps)) > 1
 
 
 def test_what_comes_back_but_the_pixels_is_as_without_loss(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +225,7 @@ def refusal(parts: Parts) -> str:
 
 
 @pytest.mark.parametrize(
-    "steps", [[], [4096] * 2, [4096] * 4, [0] * 3, [240] * 3, [-4096] * 3, [4097] * 3, [32784] * 3, [2**70] * 3]
+    "steps", [[], [4096] * 2, [4096] * 4, [0] * 3, [8] * 3, [-4096] * 3, [4097] * 3, [32784] * 3, [2**70] * 3]
 )
 def test_steps_that_do_not_fit_are_refused(steps: list[int]) -> None:
     parts = Parts.of(LOSSY)
