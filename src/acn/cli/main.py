@@ -11,10 +11,12 @@ from typing import Annotated
 import typer
 
 from acn.cli.check import check
+from acn.cli.cluster import cluster
 from acn.cli.compress import compress
 from acn.cli.dataset import dataset
 from acn.cli.daydream import daydream
 from acn.cli.decompress import decompress, verify
+from acn.cli.duplicates import duplicates
 from acn.cli.encode import encode
 from acn.cli.evaluate import evaluate
 from acn.cli.explore import explore
@@ -29,6 +31,7 @@ from acn.cli.report import report
 from acn.cli.reproduce import reproduce
 from acn.cli.sample import sample
 from acn.cli.settings import settings
+from acn.cli.similar import similar
 from acn.cli.train import train
 from acn.errors import AcnError
 from acn.version import __version__
@@ -51,6 +54,9 @@ for command in (
     daydream,
     interpolate,
     neighbours,
+    similar,
+    duplicates,
+    cluster,
     explore,
     encode,
     report,
