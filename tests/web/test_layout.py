@@ -6,22 +6,12 @@ import pytest
 from numpy.typing import NDArray
 
 from acn.errors import MissingExtraError
-from acn.web.layout import clusters, umap_layout
+from acn.web.layout import umap_layout
 
 
 def codes(count: int = 200, size: int = 9) -> NDArray[np.float32]:
     random = np.random.default_rng(0)
     return (random.normal(size=(count, size)) * np.linspace(3, 1, size) + 5).astype(np.float32)
-
-
-def test_clusters_find_what_is_apart_and_count_from_the_largest() -> None:
-    centres = np.repeat([[0.0, 0.0], [50.0, 0.0], [0.0, 50.0]], [20, 60, 40], axis=0)
-    found = clusters((centres + np.random.default_rng(0).normal(size=centres.shape)).astype(np.float32), 3)
-    assert found.tolist() == [2] * 20 + [0] * 60 + [1] * 40
-
-
-def test_more_clusters_than_codes() -> None:
-    assert set(clusters(codes(4), 10).tolist()) <= {0, 1, 2, 3}
 
 
 def test_umap_is_asked_for_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,10 +13,12 @@ import typer
 from typer.core import TyperGroup
 
 from acn.cli.check import check
+from acn.cli.cluster import cluster
 from acn.cli.compress import compress
 from acn.cli.dataset import dataset
 from acn.cli.daydream import daydream
 from acn.cli.decompress import decompress, verify
+from acn.cli.duplicates import duplicates
 from acn.cli.encode import encode
 from acn.cli.evaluate import evaluate
 from acn.cli.explore import explore
@@ -32,6 +34,7 @@ from acn.cli.report import report
 from acn.cli.reproduce import reproduce
 from acn.cli.sample import sample
 from acn.cli.settings import settings
+from acn.cli.similar import similar
 from acn.cli.train import train
 from acn.errors import AcnError
 from acn.version import __version__
@@ -55,6 +58,9 @@ SECTIONS: dict[str, dict[Callable[..., None], str]] = {
         daydream: "Draw a chain of associated images.",
         interpolate: "Draw images between two images.",
         neighbours: "Draw the nearest images of some images.",
+        similar: "List the images nearest to a query.",
+        duplicates: "List equal and nearly equal images.",
+        cluster: "Group images by their codes.",
     },
     "Export": {
         encode: "Write the codes as .npz or Parquet.",

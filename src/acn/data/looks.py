@@ -5,7 +5,7 @@ Letters: H height, W width, C channels (1 or 3).
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import numpy as np
@@ -19,6 +19,7 @@ from acn.data.originals import conversions, pixels_of_original, read_original
 from acn.data.palette import Bytes
 from acn.data.pictures import Pictures, each, source_of
 from acn.data.storage import chunk_rows
+from acn.data.undecoded import ImageFiles
 from acn.data.unread import Unread
 from acn.errors import DataError
 
@@ -77,6 +78,23 @@ def parts_of(source: Source | Unread, fitting: Fitting | None = None) -> dict[st
     }
 
 
+def digests(images: Images | ImageFiles) -> Iterator[bytes]:
+    """Yield 16 bytes for each image, equal for equal pixels, before a file is fitted.
+
+    Raises:
+        DataError: a file is damaged, or cannot be read.
+    """
+    looks: Iterator[Look | DataError]
+    if isinstance(images, ImageFiles):
+        looks = each(replace(images.pictures, fitting=None), _file)
+    else:
+        looks = _array(images, None)
+    for look in looks:
+        if isinstance(look, DataError):
+            raise look
+        yield look.digest
+
+
 def look_at(pixels: Bytes, kind: str, converted: tuple[str, ...] = (), fitting: Fitting | None = None) -> Look:
     """Keep a few bytes of pixels uint8 [H, W, C]."""
     height, width, channels = pixels.shape
@@ -106,7 +124,7 @@ def _file(pictures: Pictures, index: int) -> Look | DataError:
     return look_at(pixels_of_original(original), kind, conversions(original), pictures.fitting)
 
 
-def _array(images: Images, fitting: Fitting | None) -> Iterator[Look]:
+def _array(images: Images, fitting: Fitting | None) -> Iterator[Look | DataError]:
     kind = "grey" if images.shape.channels == 1 else "colour"
     step = chunk_rows(images.pixels[0].size)
     for start in range(0, len(images), step):

@@ -8,20 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from acn.components import Floats, PrincipalComponents
 from acn.data import Images, spread
 from acn.errors import RunError
+from acn.evaluation.clustering import CLUSTERS, Groups
 from acn.evaluation.costs import encode
 from acn.exports import label_texts
 from acn.memory import nearest, squared_distances
 from acn.models import Model
 from acn.runs import Run, load_priors
-from acn.web.layout import CLUSTERS, fingerprint
+from acn.web.layout import fingerprint
 
-Groups = NDArray[np.uint32]
 Found = list[tuple[int, float]]
 # Images that are encoded again to see whether stored codes are still those of the model; how much they may differ.
 PROBES = 16

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from acn.errors import DataError
-from acn.web.atlas import Atlas, Groups
-from acn.web.layout import UmapLayout, clusters, umap_is_installed, umap_layout
+from acn.evaluation.clustering import Groups, clusters
+from acn.web.atlas import Atlas
+from acn.web.layout import UmapLayout, umap_is_installed, umap_layout
 from acn.web.once import Once
 from acn.web.studio import Studio
 from acn.web.uploads import MOST_BYTES, Landed, LandedImages

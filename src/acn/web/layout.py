@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from acn.components import Floats
 from acn.errors import MissingExtraError
 
-CLUSTERS = 10
 SEED = 0
 
 
@@ -52,16 +50,3 @@ def umap_layout(codes: Floats) -> UmapLayout:
         raise MissingExtraError("umap-learn", "umap", "the UMAP layout") from error
     reducer = UMAP(n_neighbors=min(15, len(codes) - 1), random_state=SEED, n_jobs=1)
     return UmapLayout(np.asarray(reducer.fit_transform(codes), dtype=np.float32), reducer)
-
-
-def clusters(codes: Floats, count: int) -> NDArray[np.uint32]:
-    """Assign codes `[N, D]` to `count` clusters by k-means from a fixed seed, `[N]`; cluster 0 is the largest."""
-    from sklearn.cluster import MiniBatchKMeans
-
-    model = MiniBatchKMeans(min(count, len(codes)), random_state=SEED, n_init=3, batch_size=4096)
-    found = model.fit_predict(codes)
-    order = np.argsort(-np.bincount(found, minlength=model.n_clusters), kind="stable")
-    rank = np.empty(len(order), dtype=np.uint32)
-    rank[order] = np.arange(len(order))
-    assigned: NDArray[np.uint32] = rank[found]
-    return assigned
