@@ -89,7 +89,9 @@ def floating_vlae(
         model.decoder.output.conv.weight.mul_(loud)
         for step in steps_of(model):
             step.output.weight.mul_(50)
-        model.encoder.code.bias[model.code_size :] -= 1.5  # posteriors narrower than 1
+        bias = model.encoder.code.bias
+        assert bias is not None
+        bias[model.code_size :] -= 1.5  # posteriors narrower than 1
     return model
 
 

@@ -16,34 +16,44 @@ from acn.distributions import PixelLikelihood, Posterior, Prior, StandardNormal
 from acn.models.model import Model
 from acn.models.parts import autoregressive, decoder_of, learned, posterior_of
 from acn.networks.arithmetic import FLOATS, Floats
+from acn.networks.cells import Grid
 from acn.networks.decoder import Decoder
 from acn.networks.flow import FlowPrior
 from acn.networks.iaf import FlowPosterior, InverseFlow
 from acn.networks.residual import Renderer, ResidualEncoder
+from acn.networks.spatial import SpatialEncoder, SpatialRenderer
 
 
 class VLAE(Model):
-    """Residual encoder of means and widths, flow prior, local decoder beside a picture rendered from the code."""
+    """Residual encoder of means and widths, flow prior, local decoder beside a picture rendered from the code.
+
+    A spatial code, maps of numbers, is a vector to everything but the encoder, the flow and the renderer.
+    """
 
     settings: VLAESettings
-    encoder: ResidualEncoder
+    encoder: ResidualEncoder | SpatialEncoder
     flow: FlowPrior | None
     decoder: Decoder
 
     def __init__(self, settings: VLAESettings, shape: ImageShape, arithmetic: Floats = FLOATS) -> None:
         super().__init__(settings, shape)
-        size, flow = settings.code_size, settings.flow
-        context = settings.iaf.context if settings.posterior == "iaf" else 0
-        self.encoder = ResidualEncoder(settings.encoder, shape, 2 * size + context, arithmetic)
+        size, flow, iaf = settings.code_size, settings.flow, settings.iaf
+        grid = settings.spatial.grid(shape, size) if settings.code == "spatial" else None
+        context = iaf.context if settings.posterior == "iaf" else 0
+        self.encoder = (
+            SpatialEncoder(settings.spatial, shape, grid[0], 2)
+            if grid
+            else ResidualEncoder(settings.encoder, shape, 2 * size + context, arithmetic)
+        )
         self.flow = (
-            FlowPrior(size, steps=flow.steps, hidden=flow.hidden, layers=flow.layers, affine=flow.affine)
+            FlowPrior(size, steps=flow.steps, hidden=flow.hidden, layers=flow.layers, affine=flow.affine, grid=grid)
             if settings.prior == "flow"
             else None
         )
-        features = settings.decoder.canvas
-        canvas = Renderer(settings.encoder, shape, size, features, arithmetic) if features else None
+        canvas = _renderer(settings, shape, grid, arithmetic)
         self.decoder = decoder_of(settings.decoder, shape, size, arithmetic, canvas)
-        iaf = settings.iaf
+        if grid:
+            _start_with_the_canvas(self.decoder)
         self.inverse_flow = (
             InverseFlow(size, steps=iaf.steps, hidden=iaf.hidden, layers=iaf.layers, context=context)
             if context
@@ -62,7 +72,7 @@ class VLAE(Model):
     def prior(self, context: Tensor | None = None) -> Prior:
         """The flow, or N(0, I)."""
         if self.flow is None:
-            return StandardNormal(torch.zeros_like(self.encoder.code.bias[: self.code_size]))
+            return StandardNormal(next(self.encoder.parameters()).new_zeros(self.code_size))
         prior: Prior = self.flow()
         return prior
 
@@ -73,3 +83,20 @@ class VLAE(Model):
     def prior_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters of the flow."""
         return iter(()) if self.flow is None else self.flow.parameters()
+
+
+def _renderer(settings: VLAESettings, shape: ImageShape, grid: Grid | None, arithmetic: Floats) -> nn.Module | None:
+    """What makes the canvas, if there is one."""
+    features = settings.decoder.canvas
+    if not features:
+        return None
+    if grid:
+        return SpatialRenderer(settings.spatial, grid, features)
+    return Renderer(settings.encoder, shape, settings.code_size, features, arithmetic)
+
+
+def _start_with_the_canvas(decoder: Decoder) -> None:
+    """Let a picture of a code speak by the canvas alone at first: its thousand numbers would be noise in every gate."""
+    for name, weight in decoder.named_parameters():
+        if name.endswith("condition.weight"):
+            nn.init.zeros_(weight)
