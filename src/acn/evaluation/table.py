@@ -136,7 +136,7 @@ def probe_table(evaluation: Evaluation) -> Table | None:
 
 
 def _laid_out(cells: Cells, title: str, ends: set[str]) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", caption_justify="left")
     for number, text in enumerate(cells[0]):
         table.add_column(text, justify="right" if number else "left")
     for row in cells[1:]:
