@@ -227,6 +227,21 @@ def test_the_cache_knows_how_images_were_fitted(tmp_path: Path, monkeypatch: pyt
     assert not np.array_equal(found[0], found[2])
 
 
+def test_photographs_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) -> None:
+    """Fitted images are small, but reading the photographs again for every command would take long."""
+    write_photos(tmp_path / "photos")
+    settings = DataSettings(source=str(tmp_path / "photos"), size=20)
+    assert not isinstance(open_source(settings).splits["train"].pixels, np.memmap)  # which these do not
+    monkeypatch.setattr("acn.data.storage.DEAR_LIMIT", 6 * 20 * 20 * 3 - 1)
+    first = open_source(settings)
+    assert isinstance(first.splits["train"].pixels, np.memmap)
+    assert len(list(cache_folder.glob("*.npy"))) == 1
+    monkeypatch.setattr("acn.data.pictures.pixels_of", lambda *_: pytest.fail("decoded again"))
+    again = open_source(settings)
+    np.testing.assert_array_equal(again.splits["train"].pixels, first.splits["train"].pixels)
+    assert again.reading == first.reading
+
+
 def test_images_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     datasets = pytest.importorskip("datasets")
     stream = io.BytesIO()

@@ -125,7 +125,8 @@ def decode(
     """
     converted = Counter() if converted is None else converted
     known_by = f"{READER} {identity}" + (f" {pictures.fitting}" if pictures.fitting else "")
-    return gather(known_by, (len(pictures), *shape), _chunks(pictures, shape, converted), converted)
+    chunks = _chunks(pictures, shape, converted)
+    return gather(known_by, (len(pictures), *shape), chunks, converted, dear=pictures.fitting is not None)
 
 
 def pixels_of(pictures: Pictures, index: int, shape: tuple[int, int, int]) -> tuple[Bytes, tuple[str, ...]]:

@@ -19,6 +19,8 @@ from acn.files import write_text_atomically
 
 # Larger collections go to a file: they would crowd out the training itself.
 MEMORY_LIMIT = 2 << 30
+# So do smaller ones that took long to make: a megabyte of images may come from gigabytes of photographs.
+DEAR_LIMIT = 1 << 20
 
 # Decoders hand over about this many bytes at a time.
 CHUNK_BYTES = 16 << 20
@@ -35,18 +37,24 @@ def cache_folder() -> Path:
 
 
 def gather(
-    identity: str, shape: tuple[int, int, int, int], chunks: Iterable[Bytes], counts: Counter[str] | None = None
+    identity: str,
+    shape: tuple[int, int, int, int],
+    chunks: Iterable[Bytes],
+    counts: Counter[str] | None = None,
+    *,
+    dear: bool = False,
 ) -> Bytes:
     """Collect `chunks`, uint8 [n, H, W, C] each, into one array of `shape` [N, H, W, C].
 
     Above `MEMORY_LIMIT` the result is a read-only memory map of a cache file; where that file exists from an
     earlier call with the same `identity` (a text that changes whenever the data does), the chunks are not read.
-    `counts`, which reading the chunks increases, are kept beside that file, and come from there then.
+    `counts`, which reading the chunks increases, are kept beside that file, and come from there then. Chunks that are
+    `dear`, because they take long to make, go to a file above `DEAR_LIMIT` already.
 
     Raises:
         StorageError: the cache file cannot be written.
     """
-    if math.prod(shape) <= MEMORY_LIMIT:
+    if math.prod(shape) <= min(MEMORY_LIMIT, DEAR_LIMIT if dear else MEMORY_LIMIT):
         return _in_memory(shape, chunks)
     name = hashlib.sha256(f"{identity} {shape}".encode(errors="surrogateescape")).hexdigest()[:32]
     path = cache_folder() / f"{name}.npy"
