@@ -65,5 +65,16 @@ def test_names_and_labels(name: str) -> None:
 def test_the_independent_decoder_is_independent() -> None:
     text = Path(reader.__file__).read_text(encoding="utf-8")
     imported = {line.split()[1].split(".")[0] for line in text.splitlines() if line.startswith(("import ", "from "))}
-    standard = {"bisect", "hashlib", "json", "struct", "zlib", "collections", "dataclasses", "functools", "typing"}
+    standard = {
+        "bisect",
+        "hashlib",
+        "itertools",
+        "json",
+        "struct",
+        "zlib",
+        "collections",
+        "dataclasses",
+        "functools",
+        "typing",
+    }
     assert imported - standard == {"numpy", "mpmath"}
