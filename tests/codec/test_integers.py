@@ -139,7 +139,8 @@ def test_integers_of_a_vlae_are_near_the_real_ones(shape: tuple[int, int, int, i
     """Posteriors within 0.03, widths within 3 %, numbers of the emission within 0.1."""
     real, model = floating_vlae(shape, **changes), tiny_vlae(shape, precision=12, **changes)
     images = random_levels(model, 40)
-    posterior, found = real.posterior(images), cast(LearnedPosterior, model.posterior(images))
+    with torch.no_grad():
+        posterior, found = real.posterior(images), cast(LearnedPosterior, model.posterior(images))
     widths = 2.0**16 / inverse_widths(found.raw + RAW_ONE)
     assert float((found.means / 4096 - posterior.mean).abs().max()) < 0.03
     assert float((widths / posterior.variance.sqrt() - 1).abs().max()) < 0.03

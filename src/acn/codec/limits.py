@@ -107,7 +107,7 @@ def _traced(network: Any, facts: Facts) -> tuple[int, int, int]:  # noqa: ANN401
 
     def trace(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal held, features, products, widest, picture
-        products += matrix_of(layer).numel() * (output.numel() // matrix_of(layer).shape[1])
+        products += matrix_of(layer).shape[0] * output.numel()
         if layer in encoder:
             features = max(features, inputs[0].numel(), output.numel())
         elif output.ndim == 2:
