@@ -149,6 +149,11 @@ class DecoderSettings(Settings):
         wide, rows = self.extent
         return f"{min(wide, 2 * width - 1)}x{min(rows, height - 1)}"
 
+    def fits(self, shape: ImageShape) -> bool:
+        """Whether the window of a local decoder is at most as wide as two images, and as high as one."""
+        width, rows = self.extent
+        return self.kind != "local" or (width < 2 * shape.width and rows < shape.height)
+
     def check_fit(self, shape: ImageShape) -> None:
         """See that the window of a local decoder fits the images.
 
@@ -162,8 +167,8 @@ class DecoderSettings(Settings):
             raise UsageError(
                 "model.decoder.emission=logistic is for levels in order, and these images have 2; leave it out"
             )
-        fitting = self.fitting(shape.height, shape.width)
-        if self.kind == "local" and fitting != self.window:
+        if not self.fits(shape):
+            fitting = self.fitting(shape.height, shape.width)
             raise UsageError(
                 f"the window {self.window} does not fit images of {shape.height} x {shape.width}: expected at most "
                 f"{2 * shape.width - 1}x{shape.height - 1}; set model.decoder.window={fitting}"

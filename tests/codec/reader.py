@@ -15,6 +15,7 @@ import numpy as np
 from mpmath import mp, mpf
 from numpy.typing import NDArray
 
+Wave = list[tuple[int, int]]
 Ints = NDArray[np.int64]
 Number = Any  # or an array of them
 Json = Any
@@ -305,7 +306,7 @@ class Model:
 
     def __init__(self, data: bytes) -> None:
         magic, version, length = struct.unpack_from("<4sHI", data)
-        assert (magic, version) == (b"ACNM", 1)
+        assert magic == b"ACNM"
         facts = json.loads(data[10 : 10 + length])
         self.settings, self.palette, self.reach = facts["model"], facts["palette"], facts["reach"]
         shape, settings, k = facts["shape"], facts["model"], facts.get("components", 0)
@@ -314,6 +315,7 @@ class Model:
         self.channels, self.levels = shape["channels"], shape["levels"]
         self.size = settings["code_size"]
         self.own = settings["name"] == "vlae"
+        assert version == 1 + self.own
         with_prior = facts.get("with_prior", False)
         layers = self.shapes_of_layers(with_prior=with_prior)
         shapes: list[tuple[int, ...]] = []
@@ -508,14 +510,17 @@ class Model:
         limit = (self.reach - 8) * 2**12
         return np.clip(16 * next(layers)(x), -limit, limit)
 
-    def ends(self, known: Ints, pixels: Ints, z: Ints, place: tuple[int, int, int]) -> list[list[int]]:
-        """Ends of the subpixel at row, column and channel of every image; for the rest see `decode`."""
-        y, x, c = place
-        numbers = self.decode(known, pixels, z)[:, y, x].reshape(len(z), self.channels, -1)[:, c]
+    def ends(self, known: Ints, pixels: Ints, z: Ints, wave: Wave, c: int) -> list[list[int]]:
+        """Ends of a channel of the pixels of a wave, image after image; for the rest see `decode`."""
+        rows, columns = map(list, zip(*wave, strict=True))
+        numbers = self.decode(known, pixels, z)
+        numbers = numbers.reshape(*numbers.shape[:3], self.channels, -1)[:, rows, columns, c]
         if self.mixed:
-            centre, k = 16 * self.centre(pixels)[1][:, y, x, [c]], self.settings["decoder"]["components"]
-            return [ends_of_mixture(row, k, self.levels) for row in np.concatenate([numbers, centre], axis=-1)]
-        return [ends_of_binary_logit(int(row[0])) if self.levels == 2 else ends_of_logits(row) for row in numbers]
+            centre, k = 16 * self.centre(pixels)[1][:, rows, columns, c], self.settings["decoder"]["components"]
+            given = np.concatenate([numbers, centre[..., None]], axis=-1)
+            return [ends_of_mixture(one, k, self.levels) for row in given for one in row]
+        binary = self.levels == 2
+        return [ends_of_binary_logit(int(one[0])) if binary else ends_of_logits(one) for row in numbers for one in row]
 
     def decode(self, image: Ints, pixels: Ints, z: Ints) -> Ints:
         """Numbers `[B, H, W, outputs]` of images as the networks read them, and as pixels from level V // 2."""
@@ -666,6 +671,17 @@ class Model:
             numbers.append(output(gate(hidden(np.concatenate([t, own], axis=-1)))))
         return 16 * np.concatenate(numbers, axis=-1)
 
+    def waves(self, *, lossy: bool) -> list[Wave]:
+        """Pixels, rows and columns, that are decoded together."""
+        pixels = list(itertools.product(range(self.height), range(self.width)))
+        decoder = self.settings["decoder"]
+        if lossy or not self.own or decoder.get("kind") != "local" or "emission" in decoder:
+            return [[pixel] for pixel in pixels]
+        a, b = map(int, decoder["window"].split("x"))
+        k = a - a // 2 if b else 0
+        steps = sorted({x + k * y for y, x in pixels})
+        return [[(y, x) for y, x in pixels if x + k * y == t] for t in steps]
+
     def value(self, j: Ints) -> Ints:
         return np.asarray((j - self.n * self.reach) * (2**12 // self.n))
 
@@ -802,13 +818,12 @@ class Block:
         images = np.zeros((len(j), model.channels, model.height, model.width), dtype=np.int64)
         known = np.zeros((len(j), model.height, model.width, model.channels), dtype=np.int64)
         pixels = np.zeros_like(known)
-        for y in range(model.height):
-            for x in range(model.width):
-                for c in range(model.channels):
-                    ends = model.ends(known, pixels, z, (y, x, c))
-                    images[:, c, y, x] = [pop(place, one) for place, one in enumerate(ends)]
-                    known[:, y, x, c] = model.scaled(images)[:, y, x, c]
-                    pixels[:, y, x, c] = (images[:, c, y, x] - model.levels // 2) * 2**8
+        for wave, c in itertools.product(model.waves(lossy=self.steps is not None), range(model.channels)):
+            rows, columns = map(list, zip(*wave, strict=True))
+            levels = [pop(number // len(wave), one) for number, one in enumerate(model.ends(known, pixels, z, wave, c))]
+            images[:, c, rows, columns] = np.array(levels, dtype=np.int64).reshape(len(j), len(wave))
+            known[:, rows, columns, c] = model.scaled(images)[:, rows, columns, c]
+            pixels[:, rows, columns, c] = (images[:, c, rows, columns] - model.levels // 2) * 2**8
         return images
 
     def batch(self, j: Ints) -> Ints:
