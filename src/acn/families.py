@@ -115,6 +115,11 @@ class DecoderSettings(Settings):
         """See `Family`."""
         return 2 * self.blocks * self.filters**2 + self.head * (self.filters + 3 * shape.levels)
 
+    def fits(self, shape: ImageShape) -> bool:
+        """Whether the window of a local decoder is at most as wide as two images, and as high as one."""
+        width, rows = self.extent
+        return self.kind != "local" or (width < 2 * shape.width and rows < shape.height)
+
     def check_fit(self, shape: ImageShape) -> None:
         """See that the window of a local decoder fits the images.
 
@@ -123,8 +128,7 @@ class DecoderSettings(Settings):
         """
         if self.kind == "local" and self.grey and shape.channels == 1:
             raise UsageError("model.decoder.grey is for colour images, and these are grey; leave it out")
-        width, rows = self.extent
-        if self.kind == "local" and (width >= 2 * shape.width or rows >= shape.height):
+        if not self.fits(shape):
             raise UsageError(
                 f"the window {self.window} does not fit images of {shape.height} x {shape.width}: expected at most "
                 f"{2 * shape.width - 1}x{shape.height - 1}; set model.decoder.window"

@@ -20,6 +20,8 @@ def facts_of(**changes: Json) -> dict[str, Any]:
     """Facts of a small model, with changes: `shape` (height, width, channels, levels), those of the file, the rest of
     `model`; `encoder` and `decoder` are merged.
     """
+    if "flow" in changes:
+        return vlae_facts_of(**changes)
     height, width, channels, levels = changes.pop("shape", (4, 4, 1, 2))
     encoder = {"stages": [[1]], "hidden": 0} | changes.pop("encoder", {})
     decoder = {"filters": 3, "blocks": 1, "kernel": 3, "first_kernel": 3, "head": 3, "canvas": 0}
@@ -35,9 +37,31 @@ def facts_of(**changes: Json) -> dict[str, Any]:
     }
 
 
+def vlae_facts_of(**changes: Json) -> dict[str, Any]:
+    """The same of a VLAE, whose `flow` is merged too."""
+    height, width, channels, levels = changes.pop("shape", (4, 4, 1, 2))
+    file = {key: changes.pop(key) for key in ("reach", "per_unit") if key in changes}
+    flow = {"steps": 1, "hidden": 1, "layers": 1} | changes.pop("flow")
+    encoder = {"filters": [1], "hidden": 1} | changes.pop("encoder", {})
+    decoder = {"kind": "local", "window": "1x1", "filters": 3, "blocks": 1, "head": 3, "canvas": 0}
+    decoder |= changes.pop("decoder", {})
+    own = {"name": "vlae", "code_size": 1, "prior": "flow", "flow": flow, "encoder": encoder, "decoder": decoder}
+    return {
+        "model": own | changes,
+        "shape": {"height": height, "width": width, "channels": channels, "levels": levels},
+        "palette": list(range(levels)),
+        **({"reach": 9, "per_unit": 16} | file),
+    }
+
+
 def tensors_of(facts: dict[str, Any]) -> int:
     """Number of its tensors."""
     model, decoder = facts["model"], facts["model"]["decoder"]
+    if "per_unit" in facts:
+        maps, flow, points = len(model["encoder"]["filters"]), model["flow"], 3 * decoder["blocks"] + 2
+        rendered = 3 + 1 + 4 * maps if decoder["canvas"] else 0
+        above, left = (int(size) > bound for size, bound in zip(decoder["window"].split("x"), (0, 1), strict=True))
+        return int(2 * (3 + 5 * maps + flow["steps"] * (flow["layers"] + 1) + rendered + above + left + 2 + points))
     layers = sum(map(len, model["encoder"]["stages"])) + bool(model["encoder"]["hidden"]) + 1
     layers += len(model["prior_hidden"]) + 1 if facts["with_prior"] else 0
     layers += (3 if decoder["canvas"] else 0) + 5 + 2  # canvas and paint, the first block, head and output
@@ -58,7 +82,9 @@ def model_of_zeros(facts: dict[str, Any], padding: int, entry: tuple[int, int, i
         slots = of_logits(torch.zeros(2 * largest + 1).double()).numpy()
         stack.push_table(np.full(count, symbol, dtype=np.int64), slots)
 
-    if entry == (0, 0, 0):
+    if entry == (0, 0, 0) and "per_unit" in facts:
+        put(-1, shape["channels"] * (1 if shape["levels"] == 2 else shape["levels"]), 8, 2**12, 0)
+    elif entry == (0, 0, 0):
         numbers = facts["components"] * facts["model"]["code_size"]
         if numbers <= 64 and facts["covariance"] == "diag":
             put(-1, numbers, 9, 2**9, 2**10)
@@ -120,6 +146,21 @@ def models() -> Iterator[tuple[str, bytes]]:
     yield bomb("canvas", 20_000, 8_000, [256], 256, shape=(64, 64, 1, 2), decoder={"canvas": 8, "filters": 32})
     yield bomb("encoder", 4_000, 300, [1], 1, shape=(1024, 1024, 1, 2), encoder={"stages": [[14, 1000]]})
     yield bomb("symbols", 200_000, 100, [1], 1, entry=(0, 2**17 - 1, 0), shape=(2, 2, 1, 2), decoder={"blocks": 1000})
+    yield bomb("flow", 3_000, 1_000, [64], 64, code_size=64, flow={"steps": 64, "hidden": 2**14, "layers": 15})
+    yield bomb("units", 60_000, 2_000, [4096], 4096, code_size=2, flow={"steps": 60, "hidden": 2**13, "layers": 1})
+    yield bomb("grid", 9_000, 9_000, [4096], 4096, code_size=2048, reach=256, per_unit=256, flow={})
+    yield bomb(
+        "rendered",
+        9_000,
+        9_000,
+        [512],
+        512,
+        shape=(256, 256, 1, 2),
+        flow={},
+        encoder={"filters": [32]},
+        decoder={"canvas": 8},
+    )
+    yield bomb("filters", 9_000, 300, [1], 1, flow={}, shape=(2048, 2048, 1, 2), encoder={"filters": [64]})
     yield bomb("sums", 1_000_000, 100, [1], 1, shape=(1, 1, 1, 2), decoder={"blocks": 1000, "filters": 16})
 
 

@@ -67,7 +67,7 @@ def floating(
 
 
 def floating_vlae(
-    shape: tuple[int, int, int, int] = (4, 5, 1, 5), *, seed: int = 0, loud: float = 3.0, **changes: Json
+    shape: tuple[int, int, int, int] = (4, 5, 1, 5), *, seed: int = 0, loud: float = 10.0, **changes: Json
 ) -> VLAE:
     """A VLAE for images of `shape`, whose flow moves numbers by about as much as they vary."""
     torch.manual_seed(seed)

@@ -248,7 +248,7 @@ class Model:
 
     def __init__(self, data: bytes) -> None:
         magic, version, length = struct.unpack_from("<4sHI", data)
-        assert (magic, version) == (b"ACNM", 1)
+        assert magic == b"ACNM"
         facts = json.loads(data[10 : 10 + length])
         self.settings, self.palette, self.reach = facts["model"], facts["palette"], facts["reach"]
         shape, settings, k = facts["shape"], facts["model"], facts.get("components", 0)
@@ -257,6 +257,7 @@ class Model:
         self.channels, self.levels = shape["channels"], shape["levels"]
         self.size = settings["code_size"]
         self.own = settings["name"] == "vlae"
+        assert version == 1 + self.own
         with_prior = facts.get("with_prior", False)
         layers = self.shapes_of_layers(with_prior=with_prior)
         shapes: list[tuple[int, ...]] = []
@@ -540,6 +541,17 @@ class Model:
             t = mix(gate(row(t) + condition(z)[:, None, None])) + t
         return t
 
+    def waves(self) -> list[list[tuple[int, int]]]:
+        """Pixels, rows and columns, that are decoded together."""
+        pixels = list(itertools.product(range(self.height), range(self.width)))
+        decoder = self.settings["decoder"]
+        if not self.own or decoder.get("kind") != "local":
+            return [[pixel] for pixel in pixels]
+        a, b = map(int, decoder["window"].split("x"))
+        k = a - a // 2 if b else 0
+        steps = sorted({x + k * y for y, x in pixels})
+        return [[(y, x) for y, x in pixels if x + k * y == t] for t in steps]
+
     def value(self, j: Ints) -> Ints:
         return np.asarray((j - self.n * self.reach) * (2**12 // self.n))
 
@@ -675,13 +687,14 @@ class Block:
         model, z = self.model, self.value(j)
         images = np.zeros((len(j), model.channels, model.height, model.width), dtype=np.int64)
         known = np.zeros((len(j), model.height, model.width, model.channels), dtype=np.int64)
-        for y in range(model.height):
-            for x in range(model.width):
-                for c in range(model.channels):
-                    logits = model.decode(known, z)[:, y, x].reshape(len(j), model.channels, -1)[:, c]
-                    binary = model.levels == 2
-                    ends = [ends_of_binary_logit(int(row[0])) if binary else ends_of_logits(row) for row in logits]
-                    images[:, c, y, x] = [pop(place, one) for place, one in enumerate(ends)]
+        for wave in model.waves():
+            for c in range(model.channels):
+                logits = model.decode(known, z).reshape(*known.shape[:3], model.channels, -1)[..., c, :]
+                for b, (y, x) in itertools.product(range(len(j)), wave):
+                    row = logits[b, y, x]
+                    ends = ends_of_binary_logit(int(row[0])) if model.levels == 2 else ends_of_logits(row)
+                    images[b, c, y, x] = pop(b, ends)
+                for y, x in wave:
                     known[:, y, x, c] = model.scaled(images)[:, y, x, c]
         return images
 

@@ -76,4 +76,5 @@ def model_parts(data: bytes) -> tuple[dict[str, Any], bytes]:
 
 def model_with(facts: Json, rest: bytes) -> bytes:
     text = facts if isinstance(facts, bytes) else json.dumps(facts).encode()
-    return struct.pack("<4sHI", b"ACNM", 1, len(text)) + text + rest
+    version = 2 if isinstance(facts, dict) and "per_unit" in facts else 1
+    return struct.pack("<4sHI", b"ACNM", version, len(text)) + text + rest

@@ -25,7 +25,7 @@ from acn.codec.modelfile import from_bytes, to_bytes
 from acn.codec.output import write_folder, write_npz
 from acn.data import ALL_BYTES, Images
 from acn.errors import ArchiveError, DataError, RunError, UsageError
-from tests.codec.models import random_images, tiny
+from tests.codec.models import random_images, tiny, tiny_vlae
 from tests.codec.surgery import Json, Parts, digest, model_parts, model_with, with_header
 
 REPOSITORY = Path(__file__).parents[2]
@@ -119,7 +119,7 @@ def test_other_files_are_no_archives() -> None:
     with pytest.raises(ArchiveError, match="expected a frozen model"):
         from_bytes(WHOLE)
     with pytest.raises(ArchiveError, match="install a newer acn"):
-        from_bytes(to_bytes(MODEL)[:4] + b"\x02\0" + to_bytes(MODEL)[6:])
+        from_bytes(to_bytes(MODEL)[:4] + b"\x03\0" + to_bytes(MODEL)[6:])
 
 
 def test_damage_to_a_block_loses_that_block_alone(in_blocks: bytes) -> None:
@@ -309,6 +309,57 @@ def test_names_that_are_no_unicode_come_back() -> None:
     files = tuple(os.fsdecode(b"\xff\xfe%d.png" % number) for number in range(len(IMAGES)))
     archive = read(compress_splits({"images": Images(IMAGES, ALL_BYTES, files=files)}, MODEL))
     assert archive.notes() == [Notes(files=list(files))]
+
+
+VLAE = tiny_vlae()
+VLAE_FACTS: dict[str, list[Json]] = {
+    "per_unit": [0, 8, 33, 512, 10**18, -32, None, "x"],
+    "reach": [8, 257, 10**18, None],
+    "model.prior": ["own", 5],
+    "model.code_size": [0, 1, 2**11, 10**9],
+    "model.flow.steps": [0, 1, 3, 64, 65, 10**9],
+    "model.flow.hidden": [0, 1, 2**14, 10**9],
+    "model.flow.layers": [0, 1, 16, 17],
+    "model.encoder.filters": [[], [0], [4], [4, 3, 3], [10**5] * 2, [2**16] * 16, [1] * 17],
+    "model.encoder.hidden": [0, 10**5, 10**9],
+    "model.decoder.window": ["10x1", "3x4", "9999x9999", "3", "3x1x1", "0x1"],
+    "model.decoder.blocks": [0, 2, 1024],
+    "model.decoder.grey": [True],
+}
+
+
+@pytest.mark.parametrize(("path", "value"), [(path, value) for path, values in VLAE_FACTS.items() for value in values])
+def test_facts_that_a_vlae_does_not_bear_out(path: str, value: Json) -> None:
+    facts, rest = model_parts(to_bytes(VLAE))
+    started = time.process_time()
+    with pytest.raises(ArchiveError) as caught:
+        from_bytes(model_with(changed(facts, path, value), rest))
+    assert time.process_time() - started < 3
+    assert "\n" not in str(caught.value)
+
+
+def test_a_vlae_of_an_acns_version_is_refused() -> None:
+    data = to_bytes(VLAE)
+    with pytest.raises(ArchiveError, match="damaged"):
+        from_bytes(data[:4] + b"\x01\0" + data[6:])
+
+
+def test_a_vlae_has_no_tour() -> None:
+    images = random_images(VLAE, 9)
+    with pytest.raises(UsageError, match="needs a prior conditioned on a neighbour, which a Variational Lossy Autoenc"):
+        compress(images, VLAE, mode="tour")
+    parts = Parts.of(compress(images, VLAE))
+    parts.header["blocks"][0]["mode"] = "tour"
+    assert "lacks a part" in refusal(parts.joined())
+
+
+def test_round_trip_of_a_vlae() -> None:
+    images = random_images(VLAE, 23)
+    np.testing.assert_array_equal(decompress(compress(images, VLAE)), images[..., 0])
+    np.testing.assert_array_equal(decompress(compress(images, VLAE, embed=False), VLAE), images[..., 0])
+    found = decompress(compress(images, VLAE, mode="set"))
+    assert sorted(image.tobytes() for image in found) == sorted(image.tobytes() for image in images)
+    assert compress(images, VLAE) == compress(images, from_bytes(to_bytes(VLAE)))
 
 
 def changed(facts: dict[str, Any], path: str, value: Json) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from acn.codec.stack import ExhaustedError, Stack, first_words
 from acn.codec.tours import find_tour
 from acn.distributions import Covariance
 from acn.exact.tables import SLOTS
-from tests.codec.models import random_levels, tiny
+from tests.codec.models import random_levels, tiny, tiny_vlae
 from tests.codec.surgery import Json
 
 Array = NDArray[Any]
@@ -31,7 +31,13 @@ MODELS = {
     (1, 5): tiny((3, 4, 1, 5)),
     (3, 2): tiny((2, 3, 3, 2)),
     (3, 5): tiny((2, 3, 3, 5), components=1),
+    (1, 7): tiny_vlae((3, 4, 1, 7), code_size=8),
+    (3, 7): tiny_vlae((3, 4, 3, 7), prior="normal", decoder={"window": "2x2"}),
 }
+
+
+def modes_of(model: FrozenModel) -> tuple[Mode, ...]:
+    return MODES if model.facts.with_prior else ("list", "set")
 
 
 def quiet(_count: float) -> None:
@@ -60,6 +66,7 @@ def expected(levels: Tensor, mode: Mode, order: list[int]) -> Tensor:
 )
 def test_round_trip(which: tuple[int, int], mode: Mode, count: int, batch: int, seed: int) -> None:
     model = MODELS[which]
+    assume(mode in modes_of(model))
     levels = random_levels(model, count, seed)
     words, first, order = coded(model, levels, mode, batch)
     assert torch.equal(decode(model, words, first, mode, count, batch, quiet), expected(levels, mode, order))
@@ -158,12 +165,16 @@ def length(words: Array) -> float:
     return 32 * len(below) + math.log2(high << 32 | low)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("which", "mode"), [((1, 5), mode) for mode in MODES] + [((1, 7), "list"), ((3, 7), "list"), ((1, 7), "set")]
+)
 @pytest.mark.parametrize("batch", [1, 16])
-def test_code_length_is_what_the_frequencies_say(mode: Mode, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = MODELS[1, 5]
+def test_code_length_is_what_the_frequencies_say(
+    which: tuple[int, int], mode: Mode, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = MODELS[which]
     levels = random_levels(model, 60)
-    words = 40
+    words = 200 if model.facts.gently else 40
     ledger = Ledger(monkeypatch)
     stack = Stack(first_words(words))
     channels, height, width = levels.shape[1:]
@@ -204,6 +215,17 @@ def test_set_is_shorter_than_list_by_that_much() -> None:
 
 
 @given(st.integers(0, 5000), st.integers(1, 4096))
+def test_batches_that_grow_gently(count: int, largest: int) -> None:
+    sizes = batch_sizes(count, largest, gently=True)
+    assert sum(sizes) == count
+    assert all(1 <= size <= largest for size in sizes)
+    assert sizes == sorted(sizes, reverse=True)
+    backwards = sizes[::-1]
+    assert all(size <= 8 + sum(backwards[:number]) // 4 for number, size in enumerate(backwards))
+    assert len(sizes) <= math.ceil(count / largest) + 40
+
+
+@given(st.integers(0, 5000), st.integers(1, 4096))
 def test_batch_sizes(count: int, largest: int) -> None:
     sizes = batch_sizes(count, largest)
     assert sum(sizes) == count
@@ -240,18 +262,17 @@ def test_every_step_undoes_its_opposite_whatever_the_bits(which: tuple[int, int]
     """Slots that hardly ever occur, the outermost ones, are drawn like all others."""
     model, random = MODELS[which], np.random.default_rng(seed)
     levels = random_levels(model, 3, seed)
-    words = random.integers(0, 2**32, 60, dtype=np.uint32)
+    words = random.integers(0, 2**32, 80, dtype=np.uint32)
     words[-2:] = slot, random.integers(1, 2**32, dtype=np.uint32)
     stack = Stack(words)
     coders = FrozenCoders(model, quiet)
     numbers = coders.posterior(levels).pop(stack)
     coders.posterior(levels).push(stack, numbers)
     assert stack.words().tolist() == words.tolist()
-    for coder, symbols in (
-        (coders.prior(3), numbers),
-        (coders.prior(3, levels.flip(0)), numbers),
-        (coders.likelihood(numbers), levels),
-    ):
+    pairs = [(coders.prior(3), numbers), (coders.likelihood(numbers), levels)]
+    if model.facts.with_prior:
+        pairs.append((coders.prior(3, levels.flip(0)), numbers))
+    for coder, symbols in pairs:
         coder.push(stack, symbols)
         assert stack.words().tolist() != words.tolist()
         assert torch.equal(coder.pop(stack), symbols)

@@ -1,5 +1,5 @@
 import itertools
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,8 +16,11 @@ from acn.codec.facts import layers
 from acn.codec.freezing import freeze
 from acn.codec.frozen import FrozenModel
 from acn.codec.integers import INTEGERS, LIMIT, VERTICAL_LIMIT, IntegerConv, IntegerLayer
+from acn.codec.latents import RAW_ONE, inverse_widths
 from acn.codec.loss import frozen_loss
 from acn.codec.modelfile import from_bytes, to_bytes
+from acn.codec.posteriors import LearnedPosterior
+from acn.codec.waves import WaveGeneration, waves_of
 from acn.config import ACNSettings, ImageShape
 from acn.errors import RunError
 from acn.models import ACN
@@ -25,7 +28,7 @@ from acn.networks.arithmetic import FLOATS, Floats
 from acn.networks.gated import GatedBlock
 from acn.networks.geometry import Window
 from tests.codec import reader
-from tests.codec.models import floating, mixture, random_levels, tiny
+from tests.codec.models import floating, floating_vlae, mixture, random_levels, tiny, tiny_vlae
 
 seeds = st.integers(0, 2**32)
 
@@ -82,6 +85,82 @@ def test_scale(levels: int) -> None:
     assert (int(found[0]), int(found[-1])) == (-256, 256)
 
 
+@pytest.mark.parametrize("largest", [2**10, 2**23])
+def test_elu(largest: int) -> None:
+    x = whole((500,), largest)
+    found = INTEGERS.elu(x.float())
+    assert found.tolist() == reader.elu(x.numpy()).tolist()
+    real = torch.nn.functional.elu(x.double() / 256) * 256
+    assert float((found - real).abs().max()) <= 0.5
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 6])
+def test_convolution_with_a_stride_takes_every_second_place(size: int) -> None:
+    weight, bias, image = whole((9 * 2, 3), 2**8), whole((3,), 2**12, 1), whole((2, 2, size, size + 1), 2**6, 2)
+    window = Window(rows=3, columns=3, left=1, gap=-1)
+    every = IntegerConv(weight, bias, 4, window)(image.double())
+    assert torch.equal(IntegerConv(weight, bias, 4, window, 2)(image.double()), every[:, :, ::2, ::2])
+
+
+VLAES: list[tuple[tuple[int, int, int, int], dict[str, Any]]] = [
+    ((4, 5, 1, 5), {}),
+    ((7, 6, 1, 2), {"decoder": {"window": "9x4", "blocks": 2}, "encoder": {"filters": [3, 4, 2]}}),
+    ((4, 5, 3, 4), {"decoder": {"window": "2x2"}, "prior": "normal"}),
+    ((5, 4, 3, 3), {"decoder": {"window": "3x0", "canvas": 0}}),
+    ((3, 4, 1, 3), {"decoder": {"window": "0x0"}}),
+    ((3, 4, 1, 3), {"decoder": {"window": "1x2"}}),
+]
+
+
+@pytest.mark.parametrize(("shape", "changes"), VLAES)
+def test_waves_are_the_full_pass(shape: tuple[int, int, int, int], changes: dict[str, Any]) -> None:
+    model = tiny_vlae(shape, **changes)
+    decoder, waves = model.network.decoder, waves_of(model.facts)
+    assert waves is not None
+    places = torch.cat([rows * shape[1] + columns for rows, columns in waves])
+    assert places.sort().values.tolist() == list(range(shape[0] * shape[1]))
+    for batch in (1, 7):
+        images = random_levels(model, batch)
+        codes = model.network_codes(model.posterior(images).draw(torch.Generator().manual_seed(0))[0])
+        with torch.inference_mode():
+            full = decoder(images, codes)
+            generation, found = WaveGeneration(decoder, codes), torch.zeros_like(full)
+            for wave in waves:
+                base = generation.base(wave)
+                for channel in range(shape[2]):
+                    numbers = generation.numbers(wave, base, channel)
+                    found[:, channel, wave[0], wave[1]] = numbers.view(batch, len(wave[0]), -1)
+                    generation.put(wave, channel, images[:, channel, wave[0], wave[1]].flatten())
+        assert torch.equal(found, full)
+
+
+@pytest.mark.parametrize(("shape", "changes"), VLAES)
+def test_integers_of_a_vlae_are_near_the_real_ones(shape: tuple[int, int, int, int], changes: dict[str, Any]) -> None:
+    """Posteriors within 0.03, widths within 3 %, numbers of the emission within 0.1."""
+    real, model = floating_vlae(shape, **changes), tiny_vlae(shape, precision=12, **changes)
+    images = random_levels(model, 40)
+    with torch.no_grad():
+        posterior, found = real.posterior(images), cast(LearnedPosterior, model.posterior(images))
+    widths = 2.0**16 / inverse_widths(found.raw + RAW_ONE)
+    assert float((found.means / 4096 - posterior.mean).abs().max()) < 0.03
+    assert float((widths / posterior.variance.sqrt() - 1).abs().max()) < 0.03
+    numbers, _ = found.draw(torch.Generator().manual_seed(0))
+    codes = model.grid.values(numbers) / 4096
+    with torch.no_grad():
+        expected = real.decoder(images, codes.float())
+        logits = model.network.decoder(images, model.network_codes(numbers)) / 256
+    assert float(expected.std()) > 0.15
+    assert float((logits - expected).abs().max()) < 0.1
+
+
+def test_rounding_of_a_vlae_costs_little() -> None:
+    real, model = floating_vlae(), tiny_vlae(precision=10)
+    images = random_levels(model, 300)
+    loss = frozen_loss(model, real, mixture(torch.zeros(1, 3), 1, "diag"), images)
+    assert abs(loss.pixels - loss.pixels_float) < 0.05
+    assert abs(loss.codes - loss.codes_float) < 0.05
+
+
 def cached_logits(model: FrozenModel, images: Tensor, codes: Tensor) -> Tensor:
     cached, shape = model.network.decoder.begin(codes), model.facts.shape
     found = torch.zeros(*images.shape, model.network.decoder.emission.size)
@@ -120,9 +199,9 @@ def test_cached_pass_is_the_full_pass(shape: tuple[int, int, int, int], decoder:
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize("model", [tiny((4, 5, 3, 5)), tiny_vlae((4, 5, 3, 5))], ids=["acn", "vlae"])
 @pytest.mark.parametrize("numbers", [1, 1000, 2**30])
-def test_computing_batch_changes_nothing(numbers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = tiny((4, 5, 3, 5))
+def test_computing_batch_changes_nothing(numbers: int, model: FrozenModel, monkeypatch: pytest.MonkeyPatch) -> None:
     images = random_levels(model, 40)
     codes = model.encode(images)
     expected = model.pixel_slots(images, model.grid.nearest(codes))
@@ -235,8 +314,8 @@ def test_weights_that_are_no_numbers_are_refused(wrong: float) -> None:
         freeze(floating(), np.arange(5, dtype=np.uint8), (mixture(codes, 3, "full"), codes * 1000))
 
 
-def test_single_precision_changes_nothing() -> None:
-    model = tiny((6, 5, 1, 5))
+@pytest.mark.parametrize("model", [tiny((6, 5, 1, 5)), tiny_vlae((6, 5, 1, 5))], ids=["acn", "vlae"])
+def test_single_precision_changes_nothing(model: FrozenModel) -> None:
     exact_layers = [cast(IntegerLayer, layer) for layer in layers(model.network).values()]
     single = [layer for layer in exact_layers if layer.weight.dtype == torch.float32]
     assert len(single) > 10

@@ -10,6 +10,8 @@ import acn
 from acn.data import Collection
 from acn.errors import UsageError
 from acn.evaluation.evaluate import evaluate
+from acn.models import exact_model
+from acn.runs import load_model
 from tests.training.conftest import Bench
 
 
@@ -30,5 +32,14 @@ def test_from_training_to_samples(bench: Bench, digits: Collection, prior: str, 
     assert model.sample(2).shape == (2, 8, 8)
     model.save_pretrained(tmp_path / "saved")
     assert np.array_equal(acn.load(tmp_path / "saved").sample(2), model.sample(2))
-    with pytest.raises(UsageError, match="an archive needs a model that has a form in exact integers"):
-        model.freeze()
+    assert np.array_equal(acn.codec.decompress(acn.codec.compress(pixels, model)), pixels)
+    with pytest.raises(UsageError, match="the mode tour needs a prior conditioned on a neighbour"):
+        acn.codec.compress(pixels, model, mode="tour")
+
+
+def test_a_flow_that_scales_has_no_form_in_integers(bench: Bench) -> None:
+    tiny = ("model.name=vlae", "model.encoder.filters=[4]", "model.flow.hidden=8", "model.flow.affine=true")
+    run, state = bench.begin("run", *tiny)
+    bench.train(run, state)
+    with pytest.raises(UsageError, match=r"a VLAE with model\.flow\.affine=false"):
+        exact_model(load_model(run), "an archive")

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from acn.codec.frozen import FrozenModel
 from acn.codec.latents import given_neighbour
-from acn.codec.rows import Coder, Rows, coding_order, pieces_of
+from acn.codec.rows import Coder, Rows, pieces_of
 from acn.codec.stack import Stack
+from acn.codec.waves import coding_order, waves_of
 
 
 class Coders(Protocol):
@@ -53,11 +54,11 @@ class FrozenCoders:
 
     def likelihood(self, codes: Tensor) -> Coder:
         """See `Coders`: subpixel by subpixel in coding order, the images of the batch side by side."""
-        shape = self.model.facts.shape
+        shape, waves = self.model.facts.shape, waves_of(self.model.facts)
         share = len(codes) / (shape.height * shape.width)
 
         def push(stack: Stack, images: Tensor) -> None:
-            starts, sizes = (coding_order(slots) for slots in self.model.pixel_slots(images, codes))
+            starts, sizes = (coding_order(slots, waves) for slots in self.model.pixel_slots(images, codes))
             for some in reversed(list(pieces_of(len(starts), 1))):
                 stack.push_intervals(starts[some], sizes[some])
             self.progress(len(images))

@@ -52,6 +52,14 @@ class Facts:
         return not self.settings.conditional
 
     @property
+    def skew(self) -> int | None:
+        """Pixels with the same x + skew y are decoded side by side; None where they come one after the other."""
+        if self.settings.conditional or self.settings.decoder.kind != "local":
+            return None
+        width, above = self.settings.decoder.extent
+        return width - width // 2 if above else 0
+
+    @property
     def edges(self) -> int:
         """Edges at which distribution functions of the numbers of a code are computed, a bound."""
         learned = 0 if self.settings.conditional else self.per_unit

@@ -104,7 +104,7 @@ def _rounded_layers(model: ExactModel, precision: int, fewer: Mapping[str, int])
     tensors: dict[str, Quantized] = {}
     for path, layer in layers(model).items():
         matrix = packed(layer, matrix_of(layer).detach().cpu())
-        size = float(matrix.double().square().mean().sqrt())
+        size = float(matrix.double().square().mean().sqrt()) if matrix.numel() else 0.0
         if not math.isfinite(size):
             raise RunError("the model's weights are not finite: the run has diverged; train again")
         shift = precision - fewer.get(path, 0) - round(math.log2(size or 1))

@@ -25,6 +25,7 @@ from acn.codec.mixture import MixturePrior
 from acn.codec.parallel import one_thread, side_by_side
 from acn.codec.posteriors import GridPosterior, LearnedPosterior, UnitPosterior
 from acn.codec.rows import Coder
+from acn.codec.waves import generate_in_waves, waves_of
 from acn.errors import RunError
 from acn.exact.frequencies import intervals
 from acn.exact.tables import BITS, NETWORK_BITS
@@ -161,7 +162,10 @@ class FrozenModel:
             return torch.from_numpy(pop(self._slots(logits).cpu().numpy())).to(self.device)
 
         with exact(), one_thread():
-            return generate(self.network.decoder, self.network_codes(numbers), draw, progress).cpu()
+            decoder, codes, waves = self.network.decoder, self.network_codes(numbers), waves_of(self.facts)
+            if waves is not None:
+                return generate_in_waves(decoder, codes, waves, draw, progress).cpu()
+            return generate(decoder, codes, draw, progress).cpu()
 
     def prior_parameters(self, contexts: Tensor) -> tuple[Tensor, ...]:
         """Logits, means and widths `[B, D, M]` of the prior given codes `[B, D]`, all with 12 fractional bits."""

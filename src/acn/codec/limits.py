@@ -111,7 +111,7 @@ def _traced(network: Any, facts: Facts) -> tuple[int, int, int]:  # noqa: ANN401
 
     def trace(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal held, features, products, widest, picture
-        products += matrix_of(layer).numel() * (output.numel() // matrix_of(layer).shape[1])
+        products += matrix_of(layer).shape[0] * output.numel()
         if layer in encoder:
             features = max(features, inputs[0].numel(), output.numel())
         elif output.ndim == 2:
@@ -121,8 +121,8 @@ def _traced(network: Any, facts: Facts) -> tuple[int, int, int]:  # noqa: ANN401
         else:  # as rows of the image, and the columns beside it that the window reaches
             window = getattr(layer, "window", None)
             rows, columns = (window.rows, window.columns) if window else (1, 1)
-            read = inputs[0].shape[1] * rows * (inputs[0].shape[3] + columns)
-            held += read + output.shape[1] * output.shape[3]
+            read = inputs[0].shape[1] * rows * (side + columns)
+            held += read + output.shape[1] * side
             widest = max(widest, read)
 
     encoder = {layer for _, layer in layers_of(network.encoder, "")}
@@ -130,6 +130,7 @@ def _traced(network: Any, facts: Facts) -> tuple[int, int, int]:  # noqa: ANN401
     for layer in layers(network).values():
         layer.register_forward_hook(trace)
     shape = facts.shape
+    side = shape.width if facts.skew is None else max(shape.height, shape.width)  # which no wave passes
     images = torch.empty(1, shape.channels, shape.height, shape.width, device="meta")
     codes = torch.empty(1, facts.settings.code_size, device="meta")
     run(network, facts, images, codes)
@@ -153,6 +154,7 @@ def check_model(facts: Facts, size: int) -> Demand:
         and (1 <= facts.components <= LARGEST_COMPONENTS) == settings.conditional
         and facts.covariance in ("full", "diag")
         and facts.per_unit in GRIDS
+        and (settings.conditional or settings.decoder.fits(shape))
         and (facts.per_unit == PER_UNIT or not settings.conditional)
         and len(palette) == shape.levels
         and list(palette) == sorted(set(palette))

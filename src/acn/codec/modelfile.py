@@ -25,7 +25,9 @@ from acn.errors import ArchiveError, RunError
 from acn.exact.frequencies import of_logits
 from acn.exact.tables import ONE
 
-MAGIC, VERSION = b"ACNM", 1
+MAGIC = b"ACNM"
+# Of models with an unconditional prior that was fitted, and of those with their own prior alone.
+FITTED_VERSION, OWN_VERSION = 1, 2
 _START = struct.Struct("<4sHI")  # magic, version, length of the facts
 _TENSOR = struct.Struct("<BIH")  # shift, largest magnitude, slope
 LARGEST_NUMBER = 2**17
@@ -50,7 +52,7 @@ def to_bytes(model: FrozenModel) -> bytes:
         stack.push_table((tensor.numbers.flatten() + largest).numpy(), _slots(largest, slope))
         entries.append(_TENSOR.pack(tensor.shift, largest, slope))
     payload = stack.words().astype("<u4").tobytes()
-    written = _START.pack(MAGIC, VERSION, len(facts)) + facts + b"".join(reversed(entries)) + payload
+    written = _START.pack(MAGIC, _version(model.facts), len(facts)) + facts + b"".join(reversed(entries)) + payload
     numbers = sum(tensor.numbers.numel() for tensor in model.tensors.values())
     data = written + bytes(-(-max(0, numbers // NUMBERS_PER_BYTE + 4 - len(written)) // 4) * 4)
     try:
@@ -89,6 +91,10 @@ def identity(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def _version(facts: Facts) -> int:
+    return FITTED_VERSION if facts.settings.conditional else OWN_VERSION
+
+
 def _tree(facts: Facts) -> dict[str, Any]:
     tree = {
         "model": facts.settings.model_dump(mode="json", include=facts.settings.stated),
@@ -105,8 +111,11 @@ def _facts(data: bytes) -> tuple[Facts, bytes]:
     if len(data) < _START.size or data[:4] != MAGIC:
         raise ArchiveError("expected a frozen model, found something else")
     _, version, length = _START.unpack_from(data)
-    if version != VERSION:
-        raise ArchiveError(f"the model is of format {version}, this program reads {VERSION}: install a newer acn")
+    if version not in (FITTED_VERSION, OWN_VERSION):
+        raise ArchiveError(
+            f"the model is of format {version}, this program reads {FITTED_VERSION} and {OWN_VERSION}: "
+            "install a newer acn"
+        )
     try:
         tree = json.loads(data[_START.size : _START.size + length])
         facts = Facts(
@@ -120,6 +129,8 @@ def _facts(data: bytes) -> tuple[Facts, bytes]:
             facts = replace(facts, with_prior=bool(tree["with_prior"]), **mixture)
         else:
             facts = replace(facts, per_unit=int(tree["per_unit"]))
+        if version != _version(facts):
+            raise ValueError(f"expected version {_version(facts)}, found {version}")
     except (ValueError, KeyError, TypeError, OverflowError, ValidationError, RecursionError) as error:
         raise ArchiveError("the facts about the model in the archive are damaged") from error
     return facts, data[_START.size + length :]

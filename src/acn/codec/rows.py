@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from acn.codec.latents import Below, Line, intervals_on
-from acn.codec.stack import Integers, Stack
+from acn.codec.stack import Stack
 
 # Numbers of a table of slots that are computed at a time.
 PIECE_NUMBERS = 2**19
@@ -73,8 +73,3 @@ def pieces_of(count: int, numbers: int) -> Iterator[slice]:
     size = max(1, PIECE_NUMBERS // numbers)
     for first in range(0, count, size):
         yield slice(first, min(first + size, count))
-
-
-def coding_order(numbers: Tensor) -> Integers:
-    """`[B, C, H, W]` as a row: by height, width, channel, and then image."""
-    return numbers.permute(2, 3, 1, 0).flatten().numpy()
