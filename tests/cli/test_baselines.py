@@ -142,6 +142,12 @@ def test_archives_need_an_acn(work: Path, kind: str, command: tuple[str, ...]) -
     assert set(work.rglob("*")) == files
 
 
+def test_a_lossy_archive_needs_a_code(work: Path) -> None:
+    sentence = refused(acn("compress", "pixelcnn", "digits", "digits.acn", "--lossy", cwd=work), 2)
+    assert "a lossy archive needs codes, which a Gated PixelCNN does not have; use another run" in sentence
+    assert not (work / "digits.acn").exists()
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -671,11 +671,11 @@ class Model:
             numbers.append(output(gate(hidden(np.concatenate([t, own], axis=-1)))))
         return 16 * np.concatenate(numbers, axis=-1)
 
-    def waves(self, *, lossy: bool) -> list[Wave]:
+    def waves(self) -> list[Wave]:
         """Pixels, rows and columns, that are decoded together."""
         pixels = list(itertools.product(range(self.height), range(self.width)))
         decoder = self.settings["decoder"]
-        if lossy or not self.own or decoder.get("kind") != "local" or "emission" in decoder:
+        if not self.own or decoder.get("kind") != "local" or "emission" in decoder:
             return [[pixel] for pixel in pixels]
         a, b = map(int, decoder["window"].split("x"))
         k = a - a // 2 if b else 0
@@ -818,7 +818,7 @@ class Block:
         images = np.zeros((len(j), model.channels, model.height, model.width), dtype=np.int64)
         known = np.zeros((len(j), model.height, model.width, model.channels), dtype=np.int64)
         pixels = np.zeros_like(known)
-        for wave, c in itertools.product(model.waves(lossy=self.steps is not None), range(model.channels)):
+        for wave, c in itertools.product(model.waves(), range(model.channels)):
             rows, columns = map(list, zip(*wave, strict=True))
             levels = [pop(number // len(wave), one) for number, one in enumerate(model.ends(known, pixels, z, wave, c))]
             images[:, c, rows, columns] = np.array(levels, dtype=np.int64).reshape(len(j), len(wave))

@@ -66,7 +66,7 @@ def test_the_flow_on_the_grid_is_near_the_real_one() -> None:
 
 
 def test_coder_is_a_pair_of_inverses_and_costs_what_it_says() -> None:
-    grid, flow = cast(Grid, DEEP.grid), flow_of(DEEP)
+    grid, flow = Grid(DEEP.facts.reach, DEEP.facts.per_unit), flow_of(DEEP)
     generator = torch.Generator().manual_seed(0)
     codes = torch.round(torch.randn(200, 5, generator=generator) * grid.per_unit).long() + grid.half
     words = torch.randint(1, 2**32, (50,), generator=generator).numpy().astype("uint32")
@@ -81,7 +81,7 @@ def test_coder_is_a_pair_of_inverses_and_costs_what_it_says() -> None:
 
 def test_a_normal_prior_has_no_steps() -> None:
     model = tiny_vlae(prior="normal")
-    codes = torch.randint(cast(Grid, model.grid).count, (9, 3))
+    codes = torch.randint(model.grid.at(0).count, (9, 3))
     assert steps_of(model.network) == ()
     assert torch.equal(flow_of(model).noise(model.grid, codes), codes)
 

@@ -209,6 +209,12 @@ def test_few_words_begin_a_stack_where_bytes_are_few() -> None:
     assert short.first <= 4
 
 
+def test_no_images_are_an_archive_too() -> None:
+    some, none = Images(IMAGES[:3], ALL_BYTES), Images(IMAGES[:0], ALL_BYTES)
+    assert len(decompress(compress_splits({"some": some, "none": none}, MODEL, step=2.0))) == 3
+    assert len(decompress(compress_splits({"none": none}, MODEL, step=2.0))) == 0
+
+
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(UsageError, match="a lossy archive has no tour"):
         compress(IMAGES, MODEL, mode="tour", step=1.0)

@@ -58,7 +58,7 @@ class GridFlow:
         """The inverse of `noise`; `grid` is that of the codes."""
         numbers, own = noise.to(self.device), self._of_noise(grid)
         for step in reversed(self.steps):
-            columns = numbers.T.contiguous()
+            columns = numbers.T.clone(memory_format=torch.contiguous_format)  # of one code, the transpose is a view
 
             def choose(place: int, means: Tensor, columns: Tensor = columns, own: Values = own) -> Tensor:
                 line = own.at(place)

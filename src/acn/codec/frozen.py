@@ -162,7 +162,7 @@ class FrozenModel:
 
         with exact(), one_thread():
             decoder, codes = self.network.decoder, self.network_codes(numbers)
-            waves = None if self.lossy else waves_of(self.facts)
+            waves = waves_of(self.facts)
             if waves is not None:
                 return generate_in_waves(decoder, codes, waves, draw, progress).cpu()
             return generate(decoder, codes, draw, progress).cpu()

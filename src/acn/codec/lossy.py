@@ -153,13 +153,14 @@ def drawn(
 
 
 class _Draws:
-    """Levels `[B]` of each subpixel in turn, by slots that are drawn for it."""
+    """Levels of subpixels, by slots that are drawn for them: image after image, as many of each as are asked for."""
 
     def __init__(self, rows: Tensor, count: int, seed: int) -> None:
-        slots = torch.floor(uniforms(rows, count, PURPOSE, seed) * SLOTS).long()
-        self._slots = iter(slots.T.contiguous().numpy())
+        self._slots = torch.floor(uniforms(rows, count, PURPOSE, seed) * SLOTS).long().numpy()
+        self._done = 0
 
     def __call__(self, cumulative: NDArray[np.int64]) -> NDArray[np.int64]:
-        slot: NDArray[np.int64] = next(self._slots)
-        levels: NDArray[np.int64] = (cumulative[:, 1:] <= slot[:, None]).sum(-1)
+        begin, self._done = self._done, self._done + len(cumulative) // len(self._slots)
+        slots = self._slots[:, begin : self._done].reshape(-1, 1)
+        levels: NDArray[np.int64] = (cumulative[:, 1:] <= slots).sum(-1)
         return levels
