@@ -16,6 +16,8 @@ PriorName = Literal["mixture", "associative", "own"]
 
 NETWORK = Only("model.prior", "network", "model.prior=network")
 FLOW = Only("model.prior", "flow", "model.prior=flow")
+VECTOR = Only("model.code", "vector", "model.code=vector")
+SPATIAL = Only("model.code", "spatial", "model.code=spatial")
 IAF = Only("model.posterior", "iaf", "model.posterior=iaf")
 GATED = Only("model.decoder.kind", "gated", "model.decoder.kind=gated")
 LOCAL = Only("model.decoder.kind", "local", "model.decoder.kind=local")
@@ -118,7 +120,9 @@ class FlowSettings(Settings):
     """Autoregressive flow of codes (Chen et al. 2017)."""
 
     steps: int = setting(4, "steps, between which the order of the numbers is reversed", only=FLOW, ge=1, le=64)
-    hidden: int = setting(640, "units of each hidden layer of a step", only=FLOW, ge=1, le=2**14)
+    hidden: int = setting(
+        640, "units of each hidden layer of a step; of spatial codes, its maps", only=FLOW, ge=1, le=2**14
+    )
     layers: int = setting(2, "hidden layers of a step", only=FLOW, ge=1, le=16)
     affine: bool = setting(False, "steps scale numbers too; the paper's move them alone", only=FLOW)
 
@@ -164,6 +168,16 @@ class Family(Settings):
     def masks(self, shape: ImageShape) -> int:
         """Numbers that the networks take beside their weights, even where these are but shapes, or a bound of them."""
         return sum(part.masks(shape) for _, part in self if isinstance(part, MASKED))
+
+    def check_fit(self, shape: ImageShape) -> None:
+        """See that the networks fit the images.
+
+        Raises:
+            UsageError: they do not.
+        """
+        for _, part in self:
+            if isinstance(part, DecoderSettings):
+                part.check_fit(shape)
 
     @property
     def trains_prior(self) -> bool:
@@ -250,9 +264,48 @@ class ResidualSettings(Settings):
     """Residual encoder, and the renderer that mirrors it (Chen et al. 2017, as in Kingma et al. 2016)."""
 
     filters: tuple[Width, ...] = setting(
-        (16, 32, 32), "maps after each halving of the image", min_length=1, max_length=16
+        (16, 32, 32), "maps after each halving of the image", only=VECTOR, min_length=1, max_length=16
     )
-    hidden: Width = Field(450, description="units of the layer before the code")
+    hidden: int = setting(450, "units of the layer before the code", only=VECTOR, ge=1, le=WIDEST)
+
+
+class SpatialSettings(Settings):
+    """Residual encoder to maps of numbers, and the renderer that mirrors it (Chen et al. 2017, for CIFAR-10)."""
+
+    filters: tuple[Width, ...] = setting(
+        (48, 96, 96), "maps at full size and after each halving of the image", only=SPATIAL, min_length=1, max_length=8
+    )
+    blocks: tuple[Annotated[int, Field(ge=0, le=DEEPEST)], ...] = setting(
+        (2, 2, 3), "residual blocks at each of these sizes", only=SPATIAL, min_length=1, max_length=8
+    )
+
+    @model_validator(mode="after")
+    def _every_size_has_blocks(self) -> Self:
+        if len(self.filters) != len(self.blocks):
+            raise ValueError(
+                f"filters and blocks need a number for every size, found {len(self.filters)} and {len(self.blocks)}"
+            )
+        return self
+
+    def grid(self, shape: ImageShape, code_size: int) -> tuple[int, int, int]:
+        """Maps, height and width of the codes.
+
+        Raises:
+            UsageError: the images or the numbers cannot be divided so.
+        """
+        share = 2 ** (len(self.filters) - 1)
+        height, width = shape.height // share, shape.width // share
+        if (share * height, share * width) != (shape.height, shape.width):
+            raise UsageError(
+                f"a spatial code of images of {shape.height} x {shape.width} needs sides that {share} divides; set "
+                "model.code=vector, or fewer sizes in model.spatial.filters and model.spatial.blocks"
+            )
+        if code_size % (height * width):
+            raise UsageError(
+                f"a spatial code of {height} x {width} cells needs a multiple of {height * width} numbers, found "
+                f"{code_size}; set model.code_size"
+            )
+        return code_size // (height * width), height, width
 
 
 class VLAESettings(Family):
@@ -262,19 +315,35 @@ class VLAESettings(Family):
 
     name: Literal["vlae"] = setting("vlae", "the family of models")
     code_size: CodeSize = 64
+    code: Literal["vector", "spatial"] = setting(
+        "vector", "what a code is: a vector, or maps of numbers, as many as code_size holds"
+    )
     prior: Literal["flow", "normal"] = setting("flow", "prior of the codes: an autoregressive flow, or N(0, I)")
     flow: FlowSettings = FlowSettings()
-    posterior: Literal["learned", "iaf"] = setting(
-        "learned", "posteriors: Gaussians of learned variances, or those through an inverse autoregressive flow"
+    posterior: Literal["gaussian", "iaf"] = setting(
+        "gaussian", "posteriors: Gaussians of learned variances, or those through an inverse autoregressive flow"
     )
     iaf: InverseFlowSettings = InverseFlowSettings()
     encoder: ResidualSettings = ResidualSettings()
+    spatial: SpatialSettings = SpatialSettings()
     decoder: DecoderSettings = DecoderSettings(kind="local", blocks=4, head=64, canvas=4)
 
     @property
     def trains_prior(self) -> bool:
         """With a flow."""
         return self.prior == "flow"
+
+    @model_validator(mode="after")
+    def _inverse_flows_are_of_vectors(self) -> Self:
+        if (self.code, self.posterior) == ("spatial", "iaf"):
+            raise ValueError("posterior=iaf is for codes that are vectors; set code=vector, or posterior=gaussian")
+        return self
+
+    def check_fit(self, shape: ImageShape) -> None:
+        """See `Family`; a spatial code has to divide them too."""
+        super().check_fit(shape)
+        if self.code == "spatial":
+            self.spatial.grid(shape, self.code_size)
 
 
 ModelSettings = ACNSettings | PixelVAESettings | VAESettings | PixelCNNSettings | VLAESettings

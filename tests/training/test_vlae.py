@@ -17,13 +17,20 @@ VARIANTS = {
     "flow": ("model.flow.hidden=8",),
     "normal": ("model.prior=normal",),
     "iaf": ("model.prior=normal", "model.posterior=iaf", "model.iaf.hidden=8"),
+    "spatial": (
+        "model.code=spatial",
+        "model.code_size=32",
+        "model.spatial.filters=[4, 4]",
+        "model.spatial.blocks=[1, 0]",
+        "model.flow.hidden=8",
+    ),
 }
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_from_training_to_samples(bench: Bench, digits: Collection, variant: str, tmp_path: Path) -> None:
-    tiny = ("model.name=vlae", "model.encoder.filters=[4]", "model.encoder.hidden=8")
-    run, state = bench.begin("run", *tiny, *VARIANTS[variant])
+    encoder = [] if variant == "spatial" else ["model.encoder.filters=[4]", "model.encoder.hidden=8"]
+    run, state = bench.begin("run", "model.name=vlae", *encoder, *VARIANTS[variant])
     bench.train(run, state)
     found = evaluate(run, digits, torch.device("cpu"), lambda *_: lambda _: None, Sampling(4, 50))
     assert found.importance is not None
@@ -34,7 +41,7 @@ def test_from_training_to_samples(bench: Bench, digits: Collection, variant: str
     assert found.values["kl_unconditional_own"] > 0
     model = acn.load(run.path)
     pixels = digits.test.values(np.arange(5))[..., 0]
-    assert model.encode(pixels).shape == (5, 3)
+    assert model.encode(pixels).shape == (5, 32 if variant == "spatial" else 3)
     assert -model.score_samples(pixels).mean() == pytest.approx(found.values["list"], rel=0.2)
     assert model.sample(2).shape == (2, 8, 8)
     model.save_pretrained(tmp_path / "saved")

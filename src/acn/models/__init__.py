@@ -2,7 +2,7 @@
 
 import torch
 
-from acn.config import DecoderSettings, ImageShape, ModelSettings
+from acn.config import ImageShape, ModelSettings
 from acn.errors import UsageError
 from acn.models.acn import ACN
 from acn.models.model import Model, device_of
@@ -40,10 +40,9 @@ def build(settings: ModelSettings, shape: ImageShape) -> Model:
     """Return the model that `settings` name, with fresh weights drawn from torch's global generator.
 
     Raises:
-        UsageError: the window of its decoder does not fit the images.
+        UsageError: the window of its decoder, or its code, does not fit the images.
     """
-    if isinstance(decoder := getattr(settings, "decoder", None), DecoderSettings):
-        decoder.check_fit(shape)
+    settings.check_fit(shape)
     return MODELS[settings.name](settings, shape)  # type: ignore[arg-type]  # each gets the settings of its own name
 
 

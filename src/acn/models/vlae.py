@@ -15,31 +15,40 @@ from acn.config import ImageShape, VLAESettings
 from acn.distributions import PixelLikelihood, Posterior, Prior, StandardNormal
 from acn.models.model import Model
 from acn.models.parts import autoregressive, decoder_of, learned, posterior_of
+from acn.networks.cells import Grid
 from acn.networks.decoder import Decoder
 from acn.networks.flow import FlowPrior
 from acn.networks.iaf import FlowPosterior, InverseFlow
 from acn.networks.residual import Renderer, ResidualEncoder
+from acn.networks.spatial import SpatialEncoder, SpatialRenderer
 
 
 class VLAE(Model):
-    """Residual encoder of means and widths, flow prior, local decoder beside a picture rendered from the code."""
+    """Residual encoder of means and widths, flow prior, local decoder beside a picture rendered from the code.
+
+    A spatial code, maps of numbers, is a vector to everything but the encoder, the flow and the renderer.
+    """
 
     decoder: Decoder
 
     def __init__(self, settings: VLAESettings, shape: ImageShape) -> None:
         super().__init__(settings, shape)
-        size, flow = settings.code_size, settings.flow
-        context = settings.iaf.context if settings.posterior == "iaf" else 0
-        self.encoder = ResidualEncoder(settings.encoder, shape, 2 * size + context)
+        size, flow, iaf = settings.code_size, settings.flow, settings.iaf
+        grid = settings.spatial.grid(shape, size) if settings.code == "spatial" else None
+        context = iaf.context if settings.posterior == "iaf" else 0
+        self.encoder: ResidualEncoder | SpatialEncoder = (
+            SpatialEncoder(settings.spatial, shape, grid[0], 2)
+            if grid
+            else ResidualEncoder(settings.encoder, shape, 2 * size + context)
+        )
         self.flow = (
-            FlowPrior(size, steps=flow.steps, hidden=flow.hidden, layers=flow.layers, affine=flow.affine)
+            FlowPrior(size, steps=flow.steps, hidden=flow.hidden, layers=flow.layers, affine=flow.affine, grid=grid)
             if settings.prior == "flow"
             else None
         )
-        features = settings.decoder.canvas
-        canvas = Renderer(settings.encoder, shape, size, features) if features else None
-        self.decoder = decoder_of(settings.decoder, shape, size, canvas=canvas)
-        iaf = settings.iaf
+        self.decoder = decoder_of(settings.decoder, shape, size, canvas=_renderer(settings, shape, grid))
+        if grid:
+            _start_with_the_canvas(self.decoder)
         self.inverse_flow = (
             InverseFlow(size, steps=iaf.steps, hidden=iaf.hidden, layers=iaf.layers, context=context)
             if context
@@ -58,7 +67,7 @@ class VLAE(Model):
     def prior(self, context: Tensor | None = None) -> Prior:
         """The flow, or N(0, I)."""
         if self.flow is None:
-            return StandardNormal(torch.zeros_like(self.encoder.code.bias[: self.code_size]))
+            return StandardNormal(next(self.encoder.parameters()).new_zeros(self.code_size))
         prior: Prior = self.flow()
         return prior
 
@@ -69,3 +78,20 @@ class VLAE(Model):
     def prior_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters of the flow."""
         return iter(()) if self.flow is None else self.flow.parameters()
+
+
+def _renderer(settings: VLAESettings, shape: ImageShape, grid: Grid | None) -> nn.Module | None:
+    """What makes the canvas, if there is one."""
+    features = settings.decoder.canvas
+    if not features:
+        return None
+    if grid:
+        return SpatialRenderer(settings.spatial, grid, features)
+    return Renderer(settings.encoder, shape, settings.code_size, features)
+
+
+def _start_with_the_canvas(decoder: Decoder) -> None:
+    """Let a picture of a code speak by the canvas alone at first: its thousand numbers would be noise in every gate."""
+    for name, weight in decoder.named_parameters():
+        if name.endswith("condition.weight"):
+            nn.init.zeros_(weight)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from acn.distributions import StandardNormal
+from acn.networks.cells import CellMADE, Grid
 from acn.networks.made import MADE
 
 # One step scales a number by at most e^3 and at least e^-3: ever wider steps would make the density overflow.
@@ -33,11 +34,14 @@ class FlowStep(nn.Module):
         hidden: units of each hidden layer of its MADE.
         layers: how many hidden layers.
         affine: whether it scales the numbers, besides moving them.
+        grid: of codes that are pictures, whose MADE is one of masked convolutions.
     """
 
-    def __init__(self, size: int, hidden: int, layers: int, *, affine: bool) -> None:
+    def __init__(self, size: int, hidden: int, layers: int, *, affine: bool, grid: Grid | None = None) -> None:
         super().__init__()
-        self.made = MADE(size, hidden, layers, 2 if affine else 1)
+        numbers = 2 if affine else 1
+        sizes = (hidden, layers, numbers)
+        self.made: MADE | CellMADE = CellMADE(grid, *sizes) if grid else MADE(size, *sizes)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return u, and the log determinant of du / dz `[...]`."""
@@ -68,14 +72,22 @@ class FlowPrior(nn.Module):
         hidden: units of each hidden layer of a step.
         layers: how many hidden layers a step has.
         affine: whether the steps scale the numbers, besides moving them.
+        grid: maps, height and width of codes that are pictures (`acn.networks.cells`), None for vectors.
     """
 
     def __init__(
-        self, code_size: int, *, steps: int = 4, hidden: int = 640, layers: int = 2, affine: bool = False
+        self,
+        code_size: int,
+        *,
+        steps: int = 4,
+        hidden: int = 640,
+        layers: int = 2,
+        affine: bool = False,
+        grid: Grid | None = None,
     ) -> None:
         super().__init__()
         self.code_size = code_size
-        self.steps = nn.ModuleList(FlowStep(code_size, hidden, layers, affine=affine) for _ in range(steps))
+        self.steps = nn.ModuleList(FlowStep(code_size, hidden, layers, affine=affine, grid=grid) for _ in range(steps))
 
     def forward(self) -> "Flow":
         """The distribution that the weights make now."""
