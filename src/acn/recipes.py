@@ -17,7 +17,6 @@ from acn.config import (
     VLAESettings,
 )
 from acn.errors import UsageError
-from acn.families import InverseFlowSettings
 
 # Of free bits: 0.01 nats for each of 28 x 28 pixels.
 FREE_NATS = 7.84
@@ -190,7 +189,6 @@ def vlae_mnist_small() -> Config:
         data=DataSettings(source="mnist_static.npz"),
         model=VLAESettings(
             flow=FlowSettings(hidden=320),
-            iaf=InverseFlowSettings(hidden=320),
             encoder=ResidualSettings(hidden=256),
             decoder=DecoderSettings(kind="local", window="13x5", filters=40, blocks=2, head=48, canvas=4),
         ),
