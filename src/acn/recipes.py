@@ -17,7 +17,7 @@ from acn.config import (
     VLAESettings,
 )
 from acn.errors import UsageError
-from acn.families import FAMILIES, InverseFlowSettings
+from acn.families import FAMILIES
 from acn.settings import ImageShape
 
 # Images of at least so many levels are taken for photographs, scans or renders, if they have so many rows and columns.
@@ -211,7 +211,6 @@ def vlae_mnist_small() -> Config:
         data=DataSettings(source="mnist_static.npz"),
         model=VLAESettings(
             flow=FlowSettings(hidden=320),
-            iaf=InverseFlowSettings(hidden=320),
             encoder=ResidualSettings(hidden=256),
             decoder=DecoderSettings(kind="local", window="13x5", filters=40, blocks=2, head=48, canvas=4),
         ),

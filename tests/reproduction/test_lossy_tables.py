@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from acn.data.published.mnist import DYNAMIC_MNIST
@@ -58,3 +59,19 @@ def test_published_figures_are_of_known_studies_and_variants() -> None:
     for likelihood in LIKELIHOODS.values():
         assert all(cell.source == "Chen et al. 2017" for cell in likelihood.values())
         assert min(likelihood.values(), key=lambda cell: cell.value) is list(likelihood.values())[-1]
+
+
+def test_cifar10_is_in_bits_per_dimension() -> None:
+    data = {
+        "source": "cifar10.npz",
+        "fingerprint": "any",
+        "binarize": "none",
+        "images": {"train": 45_000, "valid": 5_000, "test": 10_000},
+    }
+    document = likelihoods("vlae-table5", material(result("vlae-cifar10", data=data, nll=80.0)))
+    assert published(document) == [cell.value for cell in LIKELIHOODS["cifar10"].values()]
+    ours = document.rows[-1].cells["nll_bits"]
+    assert isinstance(ours, Spread)
+    assert ours.mean == pytest.approx(80.0 / 784 / np.log(2))  # the fabricated images have 784 subpixels
+    part = data | {"images": {"train": 3_600, "valid": 400, "test": 1_000}}
+    assert not published(likelihoods("vlae-table5", material(result("vlae-cifar10", data=part))))

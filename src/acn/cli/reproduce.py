@@ -33,7 +33,7 @@ def reproduce(
         typer.Argument(
             metavar="PART",
             help="table1 ... table3, figure2 ... figure6, decoders, ablations (or one, as ablation-prior); "
-            "vlae-table1 ... vlae-table4, vlae-ablation, vlae-figure1 ... vlae-figure4, vlae for these; or all.",
+            "vlae-table1 ... vlae-table5, vlae-ablation, vlae-figure1 ... vlae-figure4, vlae for these; or all.",
             show_default=False,
         ),
     ],

@@ -76,6 +76,7 @@ PARTS |= {
     f"{VLAE}table2": Part(_DYNAMIC, partial(lossy_tables.likelihoods, f"{VLAE}table2")),
     f"{VLAE}table3": Part(("vlae-omniglot-alone", "vlae-omniglot"), partial(lossy_tables.likelihoods, f"{VLAE}table3")),
     f"{VLAE}table4": Part(("vlae-caltech-alone", "vlae-caltech"), partial(lossy_tables.likelihoods, f"{VLAE}table4")),
+    f"{VLAE}table5": Part(("vlae-cifar10", "vlae-cifar10-7x4"), partial(lossy_tables.likelihoods, f"{VLAE}table5")),
     f"{VLAE}ablation": Part(tuple(ABLATION), lossy_tables.ablation, least=2),
     f"{VLAE}figure1": Part(("vlae",), lossy_pictures.reconstructions, single=True),
     f"{VLAE}figure2": Part(("vlae", "vlae-factorized"), lossy_pictures.samples, single=True),

@@ -71,6 +71,8 @@ VARIANTS: dict[str, Variant] = {
     "vlae-omniglot": Variant("VLAE", study="omniglot"),
     "vlae-caltech-alone": Variant("local decoder alone", _ALONE, study="caltech"),
     "vlae-caltech": Variant("VLAE", study="caltech"),
+    "vlae-cifar10": Variant("VLAE, window 4x2", study="cifar10"),
+    "vlae-cifar10-7x4": Variant("VLAE, window 7x4", ("model.decoder.window=7x4",), study="cifar10"),
 }
 
 

@@ -156,6 +156,7 @@ def _rate(result: Result) -> float:
 DERIVED: dict[str, Measure] = {
     "kl_unconditional": Measure("KL, unconditional", lambda result: unconditional_kl(result.evaluation)),
     "list_bits": Measure("list, bits / dim", bits("list"), BITS_DIGITS),
+    "nll_bits": Measure("NLL, bits / dim", bits("nll"), BITS_DIGITS),
     "probe": Measure("probe %", accuracy("codes")),
     "staleness": Measure("staleness", staleness),
     "own_kl": Measure("KL", own_kl),
