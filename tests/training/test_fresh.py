@@ -22,7 +22,7 @@ def test_a_training_begins_with_a_centre_that_is_fitted() -> None:
     levels = images.batch(torch.arange(50))
     errors = []
     for model in (state.model, state.averaged):
-        centre = model.decoder.centre  # type: ignore[union-attr]
+        centre = model.decoder.centre
         _, _, found = centre(centre.pixels(levels), model.decoder.places(levels.device))  # type: ignore[union-attr, operator]
         errors.append(float(found.square().mean()))
     assert errors[0] == errors[1]
