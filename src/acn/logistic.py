@@ -88,8 +88,8 @@ class LogisticMixture(Emission):
         inverse = _inverse_scales(numbers.device)[steps.clamp(0, (WIDEST - NARROWEST) * 2**SCALE_BITS).long()]
         weights = weights_of_logits(logits, WEIGHT_BITS)
         away = (edges * 2**MEAN_BITS - 2 ** (MEAN_BITS - 1)).unsqueeze(-1) - means.unsqueeze(-2)
-        shares = sigmoid_of(torch.floor(away * inverse.unsqueeze(-2) * 2.0**-INVERSE_BITS))
-        total = (shares * weights.unsqueeze(-2)).sum(-1)
+        shares = sigmoid_of(away.mul_(inverse.unsqueeze(-2)).floor_())
+        total = (shares @ weights.unsqueeze(-1)).squeeze(-1)  # of integers below 2^36: exact in any order
         return torch.floor(total * 2.0 ** (NORMAL_BITS - PRECISION - WEIGHT_BITS))
 
     def _parted(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -101,4 +101,4 @@ class LogisticMixture(Emission):
 @cache
 def _inverse_scales(device: torch.device) -> Tensor:
     table = inverse_scale_table(NARROWEST, WIDEST, SCALE_BITS, STEP_BITS - MEAN_BITS + INVERSE_BITS)
-    return table.to(device, torch.float64)
+    return table.to(device, torch.float64) * 2.0**-INVERSE_BITS

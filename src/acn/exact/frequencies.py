@@ -47,8 +47,7 @@ def weights_of_logits(logits: Tensor, bits: int) -> Tensor:
 
 def sigmoid_of(index: Tensor) -> Tensor:
     """2^24 times the sigmoid, float64, of integers with 10 fractional bits."""
-    table = _sigmoid(index.device)
-    return table[index.clamp(-SIGMOID_REACH, SIGMOID_REACH - 1).long() + SIGMOID_REACH].double()
+    return _sigmoid(index.device)[index.clamp(-SIGMOID_REACH, SIGMOID_REACH - 1).add_(SIGMOID_REACH).int()]
 
 
 def of_binary_logits(logits: Tensor) -> Tensor:
@@ -129,7 +128,7 @@ def _accumulate(sizes: Tensor) -> Tensor:
 
 @cache
 def _sigmoid(device: torch.device) -> Tensor:
-    return sigmoid_table().to(device)
+    return sigmoid_table().to(device, torch.float64)
 
 
 @cache
