@@ -128,7 +128,7 @@ def test_codes_go_to_a_file(work: Path) -> None:
 def test_what_needs_a_neighbour_is_refused(work: Path, kind: str, command: tuple[str, ...], sentence: str) -> None:
     files = set(work.rglob("*"))
     said = refused(acn(*(part.format(kind=kind) for part in command), cwd=work), 2)
-    priors = "mixture, own" if kind != "pixelcnn" else "own"
+    priors = "mixture, autoregressive, own" if kind != "pixelcnn" else "own"
     assert said == f"acn: {sentence.format(name=NAMES[kind], priors=priors)}\n"
     assert set(work.rglob("*")) == files
 

@@ -72,6 +72,7 @@ def test_evaluation_has_every_figure(trained: tuple[Path, subprocess.CompletedPr
         "kl_tour_improved",
         "kl_unconditional_mixture",
         "kl_unconditional_associative",
+        "kl_unconditional_autoregressive",
         "list",
         "set",
         "tour",
@@ -87,7 +88,7 @@ def test_evaluation_has_every_figure(trained: tuple[Path, subprocess.CompletedPr
     assert set(required) <= figures.keys()
     assert set(figures["linear_probe"]) == {"codes", "pixels", "pca", "random_encoder"}
     assert figures["n_test"] == 180
-    unconditional = min(figures["kl_unconditional_mixture"], figures["kl_unconditional_associative"])
+    unconditional = figures[f"kl_unconditional_{figures['prior']}"]
     assert figures["list"] == pytest.approx(figures["reconstruction"] + unconditional)
     assert figures["tour"] == pytest.approx(figures["reconstruction"] + figures["kl_tour_improved"])
     assert figures["kl_tour_improved"] <= figures["kl_tour_greedy"]

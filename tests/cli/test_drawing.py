@@ -81,7 +81,7 @@ def test_mistakes_end_in_one_sentence(run: Path, tmp_path: Path) -> None:
 
     unknown = fails("sample", str(run), "--prior", "none")
     assert unknown.returncode == 2
-    assert "'none' is not one of 'mixture', 'associative', 'own'" in unknown.stderr
+    assert "'none' is not one of 'mixture', 'associative', 'autoregressive', 'own'" in unknown.stderr
     assert "not a run folder" in refused(fails("sample", "nothing"), 1)
     (tmp_path / "fresh").mkdir()
     for name in ("config.json", "checkpoint.safetensors"):
