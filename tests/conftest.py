@@ -5,6 +5,7 @@ from acn.threads import quiet_threads
 quiet_threads()
 
 import os  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
@@ -23,6 +24,14 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setenv("ACN_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_priors() -> Iterator[None]:
+    """Fit autoregressive priors in few steps: only their own tests ask how good they are, and most tests evaluate."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("acn.evaluation.autoregressive.STEPS", 4)
+        yield
 
 
 @pytest.fixture

@@ -12,6 +12,14 @@ from acn.evaluation.autoregressive import CHECKS, fit_autoregressive
 from acn.evaluation.unconditional import expected_kl
 from acn.networks.autoregressive import Autoregressive, ConditionalMixtures
 
+STEPS = autoregressive.STEPS  # before tests take fewer
+
+
+@pytest.fixture(autouse=True)
+def whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fit as an evaluation does."""
+    monkeypatch.setattr(autoregressive, "STEPS", STEPS)
+
 
 def bananas(count: int, seed: int) -> UnitNormal:
     """Posteriors around codes of four numbers, in pairs on parabolas, which no ellipsoid follows."""
