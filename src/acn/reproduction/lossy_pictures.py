@@ -11,6 +11,7 @@ from acn.reproduction.pictures import (
     SAMPLES,
     SEED,
     captioned,
+    picture_page,
     sampler_of,
     samples_grid,
     save_rows,
@@ -30,10 +31,10 @@ def reconstructions(material: Material) -> Document:
     originals = some_images(material, ROWS)
     drawn = sampler_of(material, material.found["vlae"][0], len(originals) * COPIES).reconstruct(originals, COPIES)
     save_rows(material, torch.cat([originals[:, None], drawn], dim=1), "vlae-figure1.png")
-    return _document(
+    return picture_page(
         material,
-        1,
-        "what lossy codes decode to",
+        "vlae-figure1",
+        "VLAE, Figure 1: what lossy codes decode to",
         "Images of the test split in the first column; beside each, images drawn from the decoder given its mean code. "
         "What differs among them is not in the code.",
     )
@@ -47,10 +48,10 @@ def samples(material: Material) -> Document:
         codes = sampler.model.prior().cpu().sample(sampler.generator, (count,))
         parts.append((VARIANTS[variant].text, samples_grid(material, sampler.decode(codes))))
     save_picture(captioned(parts), material.folder / "vlae-figure2.png")
-    return _document(
+    return picture_page(
         material,
-        2,
-        "samples",
+        "vlae-figure2",
+        "VLAE, Figure 2: samples",
         "New images, codes drawn from the prior of each model, the flow: above from the local decoder, below from the "
         "decoder whose pixels are independent given the code.",
     )
@@ -103,17 +104,5 @@ def placement(material: Material) -> Document:
         ),
         notes=notes(material),
         picture=f"{name}.png",
-        facts={"drawing_seed": SEED},
-    )
-
-
-def _document(material: Material, number: int, what: str, text: str) -> Document:
-    return Document(
-        f"vlae-figure{number}",
-        f"VLAE, Figure {number}: {what}, {material.collection.name}",
-        text,
-        material.found,
-        notes=(f"Drawn from the runs of training seed 0, with seed {SEED}; nothing was selected.",),
-        picture=f"vlae-figure{number}.png",
         facts={"drawing_seed": SEED},
     )

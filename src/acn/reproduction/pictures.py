@@ -33,10 +33,10 @@ def figure3(material: Material) -> Document:
     codes = encode(model, test, material.stage("codes of test", len(test)))
     title = f"{material.collection.name}: codes of the test split"
     plot_codes(codes, test.labels, test.label_names, material.folder / "figure3.png", title=title)
-    return _document(
+    return picture_page(
         material,
-        3,
-        "principal components of the codes",
+        "figure3",
+        "Figure 3: principal components of the codes",
         "Codes of the test split on their first two principal components, coloured by the label, which training did "
         "not see.",
     )
@@ -48,10 +48,10 @@ def figure4(material: Material) -> Document:
     sampler = sampler_of(material, material.found["acn"][0], len(originals) * COPIES)
     drawn = sampler.reconstruct(originals, COPIES)
     save_rows(material, torch.cat([originals[:, None], drawn], dim=1), "figure4.png")
-    return _document(
+    return picture_page(
         material,
-        4,
-        "reconstructions",
+        "figure4",
+        "Figure 4: reconstructions",
         "Images of the test split in the first column; beside each, images drawn from the decoder given its mean code.",
     )
 
@@ -69,10 +69,10 @@ def figure5(material: Material) -> Document:
         (VARIANTS["pixelcnn"].text, samples_grid(material, below)),
     ]
     save_picture(captioned(parts), material.folder / "figure5.png")
-    return _document(
+    return picture_page(
         material,
-        5,
-        "samples",
+        "figure5",
+        "Figure 5: samples",
         "New images: above from the ACN, codes drawn from its unconditional prior (the Gaussian mixture); below from "
         "the Gated PixelCNN, which has no code.",
     )
@@ -83,10 +83,10 @@ def figure6(material: Material) -> Document:
     starts = some_images(material, CHAINS)
     sampler = sampler_of(material, material.found["acn"][0], len(starts) * STEPS)
     save_rows(material, sampler.daydream(starts, STEPS), "figure6.png")
-    return _document(
+    return picture_page(
         material,
-        6,
-        "daydreams",
+        "figure6",
+        "Figure 6: daydreams",
         "Images of the test split in the first column. Each next image: encode the last one, draw a code from the "
         "prior given its code, draw an image from the decoder given that.",
     )
@@ -106,14 +106,15 @@ def captioned(parts: Sequence[tuple[str, Picture]]) -> Picture:
     return canvas
 
 
-def _document(material: Material, number: int, what: str, text: str) -> Document:
+def picture_page(material: Material, name: str, title: str, text: str) -> Document:
+    """The page of a picture that was drawn with `SEED` from the runs of seed 0, and lies beside it."""
     return Document(
-        f"figure{number}",
-        f"Figure {number}: {what}, {material.collection.name}",
+        name,
+        f"{title}, {material.collection.name}",
         text,
         material.found,
         notes=(f"Drawn from the runs of training seed 0, with seed {SEED}; nothing was selected.",),
-        picture=f"figure{number}.png",
+        picture=f"{name}.png",
         facts={"drawing_seed": SEED},
     )
 
