@@ -7,8 +7,8 @@
     >>> model = acn.load("mnist", device="cpu")
     >>> model
     TrainedModel(mnist: Associative Compression Network, codes of 16 numbers, ...)
-    >>> model.encode(model.sample(3)).shape
-    (3, 16)
+    >>> model.encode(model.sample(2)).shape
+    (2, 16)
 
 Importing this package loads no numerical library, so that the command line answers at once.
 """
