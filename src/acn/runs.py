@@ -274,7 +274,7 @@ def check_trained_here(run: Run) -> None:
     Raises:
         RunError: it holds a model alone.
     """
-    if _is_model_alone(run):
+    if is_model_alone(run):
         raise RunError(
             f"{run.path} holds a model without its training: take the run that it was saved from; the figures of a "
             f"published model are in its {CARD}"
@@ -289,7 +289,7 @@ def load_model(run: Run) -> Model:
     Raises:
         RunError: there are no weights, or they are damaged or of another shape.
     """
-    file, prefix = (run.path / WEIGHTS, "") if _is_model_alone(run) else (run.checkpoint, "average.")
+    file, prefix = (run.path / WEIGHTS, "") if is_model_alone(run) else (run.checkpoint, "average.")
     expected = weights_of(skeleton(run.config.model, run.shape, file, read_layouts(file)))
     tensors, _ = read_tensors(file, prefix=prefix, expected=expected)
     model = build(run.config.model, run.shape)
@@ -297,7 +297,8 @@ def load_model(run: Run) -> Model:
     return model.eval().requires_grad_(False)
 
 
-def _is_model_alone(run: Run) -> bool:
+def is_model_alone(run: Run) -> bool:
+    """Whether the folder holds what `save_model` wrote, and no training."""
     return (run.path / WEIGHTS).exists() and not run.checkpoint.exists()
 
 
