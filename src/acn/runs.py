@@ -26,7 +26,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -43,7 +42,7 @@ from acn.checks import (
     weights_of,
 )
 from acn.config import Config, ImageShape
-from acn.data import Collection, open_collection
+from acn.data import Collection
 from acn.distributions import GaussianPrior, Prior
 from acn.errors import BusyError, DataError, RunError, UsageError
 from acn.families import PriorName, code_size
@@ -55,6 +54,7 @@ from acn.pretrained import located, names
 from acn.record import Evaluation
 from acn.tensors import read_facts, read_layouts, read_tensors, write_tensors
 from acn.version import __version__
+from acn.wording import counted
 
 CONFIG, CHECKPOINT, METRICS = "config.json", "checkpoint.safetensors", "metrics.jsonl"
 EVENTS, EVALUATION, CODES = "tensorboard", "evaluation.json", "codes.png"
@@ -63,7 +63,7 @@ CARD, LOCK, LIKELIHOOD = "README.md", ".lock", "likelihood.json"
 LARGEST_FIGURE = 1e300  # in the log; what is larger, or no number, is damage
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A run folder and what its `config.json` says.
 
@@ -77,6 +77,19 @@ class Run:
     provenance: dict[str, Any]
     made: dict[str, Any]
     where: str | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.path}: {self.summary})"
+
+    @property
+    def summary(self) -> str:
+        """The family, the code and the images in a few words."""
+        shape, code = self.shape, code_size(self.config.model)
+        codes = f"codes of {counted(code, 'number')}" if code else "no codes"
+        return (
+            f"{self.config.model.label}, {codes}, images of {shape.height} x {shape.width} x {shape.channels} "
+            f"in {shape.levels} levels"
+        )
 
     @property
     def palette(self) -> NDArray[np.uint8]:
@@ -95,6 +108,16 @@ class Run:
         return self.path / CHECKPOINT
 
 
+def check_free(path: Path) -> None:
+    """See that a run can be begun in the folder `path`.
+
+    Raises:
+        UsageError: the folder already holds one.
+    """
+    if (path / CONFIG).exists():
+        raise UsageError(f"{path} already holds a run: resume it (acn train --resume {path}), or choose another folder")
+
+
 def create_run(
     path: Path,
     config: Config,
@@ -110,8 +133,7 @@ def create_run(
         UsageError: the folder already holds a run.
         StorageError: it cannot be written.
     """
-    if (path / CONFIG).exists():
-        raise UsageError(f"{path} already holds a run: resume it (acn train --resume {path}), or choose another folder")
+    check_free(path)
     run = Run(path, config, shape, provenance, made, where)
     write_settings(run)
     return run
@@ -157,6 +179,8 @@ def held(path: Path) -> Iterator[None]:
         BusyError: another process holds it.
         StorageError: the folder cannot be written.
     """
+    from filelock import FileLock, Timeout
+
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path / LOCK, timeout=0, is_singleton=True).acquire()
@@ -207,6 +231,8 @@ def open_images(run: Run, source: str | None = None) -> Collection:
         DataError: they are not there.
         RunError: the images there are others.
     """
+    from acn.data import open_collection
+
     settings = run.config.data
     kept = run.where if run.where is not None and Path(run.where).exists() else None
     place = source or kept or settings.source

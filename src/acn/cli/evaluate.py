@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from acn.cli.devices import DeviceOption, find_device
 from acn.cli.outputs import ForceOption, check_output
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from acn.data import Collection
     from acn.evaluation.importance import Sampling
     from acn.runs import Run
-
-DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto: the GPU when there is one.")]
 
 
 def evaluate(
@@ -61,7 +60,6 @@ def evaluate(
     device: DeviceOption = "auto",
 ) -> None:
     """Print every cost of the run's test split, and draw its codes."""
-    from acn.cli.devices import find_device
     from acn.cli.drawing import say
     from acn.errors import UsageError
     from acn.evaluation.importance import IMAGES, Sampling
