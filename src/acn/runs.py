@@ -16,10 +16,13 @@ Nothing here is pickled: tensors are safetensors, the rest is JSON.
 """
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -43,7 +46,7 @@ from acn.data import Collection
 from acn.distributions import GaussianPrior, Prior
 from acn.errors import BusyError, DataError, RunError, UsageError
 from acn.families import PriorName, code_size
-from acn.files import remove_leftovers, storage_error, write_text_atomically
+from acn.files import remove_leftovers, storage_error, write_atomically, write_text_atomically
 from acn.models import Model, build
 from acn.models.unconditional import unconditional_priors
 from acn.networks.autoregressive import Autoregressive
@@ -259,6 +262,15 @@ def check_there(run: Run) -> None:
         raise RunError(f"{run.path} holds another run by now; this one ends, and nothing more was written")
 
 
+def position_reached(run: Run) -> Position | None:
+    """How far the training of a run came, None of a model without its training.
+
+    Raises:
+        RunError: see `read_position`.
+    """
+    return None if is_model_alone(run) else read_position(run)
+
+
 def read_position(run: Run) -> Position:
     """Read how far the last checkpoint of a run has come.
 
@@ -298,8 +310,25 @@ def load_model(run: Run) -> Model:
 
 
 def is_model_alone(run: Run) -> bool:
-    """Whether the folder holds what `save_model` wrote, and no training."""
+    """Whether the folder holds a model without its training, as `save_model` writes it."""
     return (run.path / WEIGHTS).exists() and not run.checkpoint.exists()
+
+
+@contextmanager
+def for_writing(run: Run) -> Iterator[Run]:
+    """The run itself; of a model without its training, a copy that is removed when the block ends.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    if not is_model_alone(run):
+        yield run
+        return
+    with TemporaryDirectory(prefix="acn-") as folder:
+        for name in (CONFIG, WEIGHTS, PRIOR):
+            if (run.path / name).exists():
+                write_atomically(Path(folder) / name, partial(shutil.copyfile, run.path / name))
+        yield replace(run, path=Path(folder))
 
 
 def integer_files(run: Run) -> list[Path]:

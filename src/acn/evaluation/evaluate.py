@@ -30,10 +30,9 @@ from acn.runs import (
     Run,
     StoredPriors,
     check_images,
-    check_trained_here,
     load_model,
     load_priors,
-    read_position,
+    position_reached,
     save_priors,
     write_figures,
 )
@@ -62,15 +61,14 @@ def evaluate(
         Every figure that the model has (see `acn.evaluation.figures`).
 
     Raises:
-        RunError: the images are not those that the run was trained on, or it is a published model.
+        RunError: the images are not those that the run was trained on.
         UsageError: there is a `sampling`, and the model has no codes.
         TrainingError: a figure is not finite.
         StorageError: the disk refused.
     """
     begin = time.monotonic()
     check_images(run, collection)
-    check_trained_here(run)
-    reached = read_position(run)
+    reached = position_reached(run)
     model = load_model(run).to(device)
     if sampling is not None:
         check_sampled(model)
