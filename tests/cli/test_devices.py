@@ -1,4 +1,5 @@
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from acn.cli.main import SECTIONS, app
 from acn.errors import UsageError
 
 # Commands that run no network: of files, settings and figures alone.
-WITHOUT = {"check", "compare", "dataset", "info", "publish", "runs", "settings"}
+WITHOUT = {"check", "compare", "dataset", "devices", "info", "publish", "runs", "settings"}
 
 
 def test_a_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +49,16 @@ def test_the_device_that_is_named_is_taken(command: str, tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, [*command.split(), "--device", "cuda"])
     assert "--device cuda: there is no GPU" in str(result.exception)
+
+
+def test_a_command_says_what_would_be_used_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("acn.cli.devices.RECIPE", "mnist-small")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    done = CliRunner().invoke(app, ["devices"])
+    device, threads, precision, processes = done.output.splitlines()
+    assert re.match(r"Device +cpu: .+; PyTorch", device)
+    assert re.match(rf"Threads +{torch.get_num_threads()} for the networks \(OMP_NUM_THREADS=3\)", threads)
+    share = float(re.findall(r"bfloat16 takes the networks of mnist-small ([0-9.]+) times as long", precision)[0])
+    assert ("bfloat16" if share < 1 / 1.2 else "float32") in precision.split(":")[0]
+    assert re.match(r"Processes +1: torchrun starts several", processes)
