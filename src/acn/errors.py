@@ -3,12 +3,18 @@
     AcnError                    base; the command line prints its sentence and exits with `exit_code`
     ├── UsageError              an argument or a setting is wrong (exit status 2)
     ├── DataError               the images or labels are not usable
+    │   ├── DamagedImageError     (acn.data.formats) a file cannot be decoded
+    │   ├── TooManyPixelsError    (acn.data.formats) an image is larger than data.largest_megapixels
+    │   ├── TooLargeError         (acn.web.uploads) an image that was dropped has too many bytes
+    │   └── MissingImageError     (acn.web.explorer) the explorer has no such image
     ├── RunError                a run folder or checkpoint is missing, damaged or does not fit
     │   └── BusyError           another process trains the run
     ├── ArchiveError            an archive or frozen model is damaged, or made by or for another model
     ├── TrainingError           training cannot go on, for instance because the loss is not finite
     ├── StorageError            the disk refused: full, read-only, no permission
-    └── MissingExtraError       an optional library is not installed
+    ├── MissingExtraError       an optional library is not installed
+    ├── QueueFullError          (acn.web.studio) the explorer has too many jobs
+    └── LateError               (acn.web.routes) a request took too long to arrive
 
 Every message is one sentence or two: what was expected, what was found, where, and what to do.
 """

@@ -1,4 +1,7 @@
-"""How work tells of its progress: `Stage` begins a named stage of a given length, and returns what hears of it."""
+"""How work tells of its progress.
+
+`Stage` begins a named stage of a given length, and returns what is called with its progress.
+"""
 
 from collections.abc import Callable
 

@@ -15,7 +15,7 @@ from acn.reproduction.documents import columns, markdown, plain
 from acn.reproduction.tables import table2, table3
 from acn.runs import Run, read_figures, write_figures
 from tests.evaluation.test_table import evaluation, on_mnist, printed
-from tests.reproduction.fabricated import MADE, material, result
+from tests.reproduction.fabricated import MADE, inputs, result
 
 SHAPE = ImageShape(height=8, width=8, channels=1, levels=2)
 COST = Figure("kl_flow", "KL, unconditional: flow", "kl", digits=3, paper=Published(55.5), short="KL, flow")
@@ -66,7 +66,7 @@ def test_the_record_keeps_it(tmp_path: Path) -> None:
 
 def test_pages_of_the_reproduction_show_it() -> None:
     probes = {"codes": 98.0, "flow": 43.21}
-    made = material(*(result("acn", seed, kl_flow=7.6543 + seed, linear_probe=probes) for seed in (0, 1)))
+    made = inputs(*(result("acn", seed, kl_flow=7.6543 + seed, linear_probe=probes) for seed in (0, 1)))
     page = markdown(table2(made), MADE)
     assert "| KL, unconditional: flow | 8.15 ± 0.71 |" in page
     assert "7.6543" in json.dumps(plain(table2(made), MADE))

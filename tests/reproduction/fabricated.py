@@ -12,7 +12,7 @@ from acn.evaluation.evaluate import totals
 from acn.evaluation.figures import FIGURES, figures
 from acn.record import Evaluation
 from acn.reproduction.plan import Training
-from acn.reproduction.summary import Material
+from acn.reproduction.summary import PageInputs
 from acn.reproduction.trainings import Result
 from acn.runs import Run
 from acn.units import bits_per_dimension
@@ -78,8 +78,10 @@ def result(variant: str, seed: int = 0, *, fingerprint: str = "other", **changes
     return Result(training, run, Evaluation.from_json(evaluation))
 
 
-def material(*results: Result, folder: Path = Path("nowhere"), images: Collection | None = None) -> Material:
+def inputs(*results: Result, folder: Path = Path("nowhere"), images: Collection | None = None) -> PageInputs:
     found: dict[str, list[Result]] = {}
     for one in results:
         found.setdefault(one.training.variant, []).append(one)
-    return Material(found, images or collection(), folder, torch.device("cpu"), lambda name, length: lambda count: None)
+    return PageInputs(
+        found, images or collection(), folder, torch.device("cpu"), lambda name, length: lambda count: None
+    )

@@ -6,7 +6,7 @@ from PIL import Image
 
 from acn.reproduction.bars import Bar, _axis_begin, draw_bars, figure2
 from acn.reproduction.summary import Spread
-from tests.reproduction.fabricated import material, result
+from tests.reproduction.fabricated import inputs, result
 
 
 def bar(reconstruction: float, listed: float, tour: float | None) -> Bar:
@@ -47,7 +47,7 @@ def test_the_axis_begins_below_every_bar_and_near_them(lowest: float, top: float
 
 def test_figure2_says_its_numbers_and_where_the_axis_begins(tmp_path: Path) -> None:
     results = [result(v, seed) for v in ("acn", "k20", "vae", "pixelcnn") for seed in (0, 1)]
-    document = figure2(material(*results, folder=tmp_path))
+    document = figure2(inputs(*results, folder=tmp_path))
     assert [row.text for row in document.rows] == ["ACN, K = 5", "ACN, K = 20", "VAE", "Gated PixelCNN"]
     assert document.rows[0].cells["kl_tour_improved"] == Spread((3.25, 3.25))
     assert document.rows[3].cells["kl_unconditional"] is None

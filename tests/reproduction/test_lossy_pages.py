@@ -14,7 +14,7 @@ from acn.record import Evaluation
 from acn.reproduction.documents import markdown, plain
 from acn.reproduction.parts import PARTS, document_of
 from acn.reproduction.plan import Training
-from acn.reproduction.summary import Material
+from acn.reproduction.summary import PageInputs
 from acn.reproduction.trainings import Result
 from acn.runs import Run
 from tests.reproduction.test_pages import RESULTS, SHAPE
@@ -76,7 +76,7 @@ def test_the_page_comes_out_the_same(path: Path, tmp_path: Path) -> None:
         variant = run["run"].rpartition("-")[0]
         found[variant].append(result(run, rows[variant], tree["data"]))
     collection = empty(tree["data"]["source"], tree["data"]["images"], SHAPE)
-    material = Material(found, collection, tmp_path, torch.device("cpu"), lambda stage, length: lambda count: None)
-    document = document_of(PARTS[path.stem], material, (), {})
+    inputs = PageInputs(found, collection, tmp_path, torch.device("cpu"), lambda stage, length: lambda count: None)
+    document = document_of(PARTS[path.stem], inputs, (), {})
     assert markdown(document, tree["written"]) == path.with_suffix(".md").read_text(encoding="utf-8")
     assert json.loads(json.dumps(plain(document, tree["written"]))) == tree

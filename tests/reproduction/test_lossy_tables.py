@@ -12,15 +12,15 @@ from acn.reproduction.chen import ABLATION, LIKELIHOODS, PLACEMENT
 from acn.reproduction.documents import Document
 from acn.reproduction.lossy_tables import ablation, likelihoods
 from acn.reproduction.plan import VARIANTS
-from acn.reproduction.summary import Material, Spread
-from tests.reproduction.fabricated import material, result
+from acn.reproduction.summary import PageInputs, Spread
+from tests.reproduction.fabricated import inputs, result
 
 FACTS = {"samples": 32, "images": 500, "negative_elbo": 80.5}
 
 
-def dynamic(*variants: str) -> Material:
+def dynamic(*variants: str) -> PageInputs:
     data = {"source": "dynamic-mnist.npz", "fingerprint": DYNAMIC_MNIST, "binarize": "dynamic"}
-    return material(*(result(variant, data=data, nll=79.0, importance=FACTS) for variant in variants))
+    return inputs(*(result(variant, data=data, nll=79.0, importance=FACTS) for variant in variants))
 
 
 def published(document: Document) -> list[float]:
@@ -32,14 +32,14 @@ def test_published_rows_stand_beside_the_papers_images() -> None:
     assert published(document) == [cell.value for cell in LIKELIHOODS["dynamic-mnist"].values()]
     assert "Chen et al. 2017" in document.notes[0]
     assert [row.text for row in document.rows[-3:]] == [VARIANTS[variant].text for variant in ABLATION]
-    static = likelihoods("vlae-table1", material(result("vlae", fingerprint=STATIC_MNIST)))
+    static = likelihoods("vlae-table1", inputs(result("vlae", fingerprint=STATIC_MNIST)))
     assert 79.03 in published(static)
 
 
 @pytest.mark.parametrize("show", [ablation, lambda found: likelihoods("vlae-table2", found)])
 def test_other_images_are_not_comparable(show: Any) -> None:  # noqa: ANN401
     for fingerprint in ("other", STATIC_MNIST):  # static bits are not those of dynamic MNIST
-        document = show(material(*(result(variant, fingerprint=fingerprint) for variant in ABLATION)))
+        document = show(inputs(*(result(variant, fingerprint=fingerprint) for variant in ABLATION)))
         assert not published(document)
         assert document.notes[0].startswith("Not comparable with published figures, which are of MNIST in grey")
 
@@ -68,10 +68,10 @@ def test_cifar10_is_in_bits_per_dimension() -> None:
         "binarize": "none",
         "images": {"train": 45_000, "valid": 5_000, "test": 10_000},
     }
-    document = likelihoods("vlae-table5", material(result("vlae-cifar10", data=data, nll=80.0)))
+    document = likelihoods("vlae-table5", inputs(result("vlae-cifar10", data=data, nll=80.0)))
     assert published(document) == [cell.value for cell in LIKELIHOODS["cifar10"].values()]
     ours = document.rows[-1].cells["nll_bits"]
     assert isinstance(ours, Spread)
     assert ours.mean == pytest.approx(80.0 / 784 / np.log(2))  # the fabricated images have 784 subpixels
     part = data | {"images": {"train": 3_600, "valid": 400, "test": 1_000}}
-    assert not published(likelihoods("vlae-table5", material(result("vlae-cifar10", data=part))))
+    assert not published(likelihoods("vlae-table5", inputs(result("vlae-cifar10", data=part))))

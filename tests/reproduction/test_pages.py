@@ -15,7 +15,7 @@ from acn.record import Evaluation
 from acn.reproduction.documents import markdown, plain
 from acn.reproduction.parts import PARTS, document_of
 from acn.reproduction.plan import Training
-from acn.reproduction.summary import Material
+from acn.reproduction.summary import PageInputs
 from acn.reproduction.trainings import Result
 from acn.runs import Run
 
@@ -150,8 +150,8 @@ def test_the_page_comes_out_the_same(tmp_path: Path, gathered: Gathered, name: s
     for run in tree["runs"]:
         found.setdefault(run["run"].rpartition("-")[0], []).append(gathered.result(run["run"], tmp_path, tree["data"]))
     device, collection = torch.device("cpu"), static_mnist(tree["data"])
-    material = Material(found, collection, tmp_path, device, lambda stage, length: lambda count: None)
-    document = document_of(PARTS[name], material, (), {})
+    inputs = PageInputs(found, collection, tmp_path, device, lambda stage, length: lambda count: None)
+    document = document_of(PARTS[name], inputs, (), {})
     assert markdown(document, tree["written"]) == (RESULTS / f"{name}.md").read_text(encoding="utf-8")
     again = json.loads(json.dumps(plain(document, tree["written"])))
     assert again == tree

@@ -5,7 +5,7 @@ import pytest
 from acn.errors import UsageError
 from acn.reproduction.parts import GROUPS, PARTS, document_of, parts_named
 from acn.reproduction.plan import VARIANTS, Training
-from tests.reproduction.fabricated import material, result
+from tests.reproduction.fabricated import inputs, result
 
 
 def test_all_is_everything_and_ablations_their_share() -> None:
@@ -22,7 +22,7 @@ def test_all_is_everything_and_ablations_their_share() -> None:
 )
 def test_documents_are_named_after_their_parts(name: str, tmp_path: Path) -> None:
     part = PARTS[name]
-    made = part.show(material(*(result(variant) for variant in part.variants), folder=tmp_path))
+    made = part.show(inputs(*(result(variant) for variant in part.variants), folder=tmp_path))
     assert made.name == name
 
 
@@ -49,9 +49,9 @@ def test_pictures_need_all_their_models_and_tables_one() -> None:
 def test_documents_say_what_is_not_in_them() -> None:
     trainings = Training("vae", "cpu", 0, "x"), Training("k1000", "cpu", 0, "x")
     left_out = {trainings[1]: "there are not as many other training images"}
-    one = document_of(PARTS["table1"], material(result("acn")), trainings[:1], left_out)
+    one = document_of(PARTS["table1"], inputs(result("acn")), trainings[:1], left_out)
     assert any("Not trained yet: vae-0." in note for note in one.notes)
     assert any("Left out" in note and "ACN, K = 1000" in note for note in one.notes)
     assert any("32 train, 4 valid, 4 test" in note and "One seed" in note for note in one.notes)
-    two = document_of(PARTS["table1"], material(result("acn"), result("acn", 1)), (), {})
+    two = document_of(PARTS["table1"], inputs(result("acn"), result("acn", 1)), (), {})
     assert any("sample standard deviation" in note for note in two.notes)

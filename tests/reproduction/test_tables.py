@@ -7,13 +7,13 @@ from acn.evaluation.figures import FIGURES, LIKELIHOODS, Published
 from acn.reproduction.documents import Document, Row
 from acn.reproduction.summary import Spread
 from acn.reproduction.tables import ACCURACIES, table1, table2, table3
-from tests.reproduction.fabricated import material, result
+from tests.reproduction.fabricated import inputs, result
 
 MODELS = ("pixelcnn", "vae", "pixelvae", "acn")
 
 
 def on_mnist(*variants: str) -> Any:  # noqa: ANN401
-    return material(*(result(variant, fingerprint=STATIC_MNIST) for variant in variants))
+    return inputs(*(result(variant, fingerprint=STATIC_MNIST) for variant in variants))
 
 
 def published(document: Document) -> list[Published]:
@@ -30,11 +30,11 @@ def test_published_figures_stand_only_beside_the_papers_images(table: Any) -> No
     assert published(there)
     assert "Graves, Menick and van den Oord 2018" in there.notes[0]
     assert there.notes[1].startswith("Ours are of smaller networks")
-    elsewhere = table(material(*(result(variant) for variant in MODELS)))
+    elsewhere = table(inputs(*(result(variant) for variant in MODELS)))
     assert not published(elsewhere)
     assert not elsewhere.notes
     assert all("paper" not in column.text for column in elsewhere.shown)
-    mixed = table(material(result("acn", fingerprint=STATIC_MNIST), result("vae")))
+    mixed = table(inputs(result("acn", fingerprint=STATIC_MNIST), result("vae")))
     assert not published(mixed)
 
 
@@ -80,6 +80,6 @@ def test_table3_takes_other_features_from_the_acn() -> None:
 
 def test_images_without_labels_have_nothing_to_classify() -> None:
     probes = dict.fromkeys(("codes", "pixels", "pca", "random_encoder"))
-    document = table3(material(result("acn", linear_probe=probes)))
+    document = table3(inputs(result("acn", linear_probe=probes)))
     assert not document.rows
     assert "no labels" in document.notes[0]

@@ -25,16 +25,16 @@ from acn.sampling.draws import Sampler
 from acn.sampling.pictures import to_pictures
 from acn.web.atlas import Atlas
 from acn.web.early import PRIOR, early_view
-from acn.web.once import Once
-from acn.web.server import Backstage, front
+from acn.web.lazy import Lazy
+from acn.web.server import Api, front
 from acn.web.uploads import MOST_BYTES
 from tests.web.conftest import loads, make_run, opened
 from tests.web.test_uploads import bomb, encoded
 
 
 def client_of(run: Run, collection: Collection, early: Path | None = None) -> TestClient:
-    backstage = Backstage(loads(run, collection), lambda: None)
-    application = front(backstage, "127.0.0.1", Once(lambda: early_view(early)))
+    api = Api(loads(run, collection), lambda: None)
+    application = front(api, "127.0.0.1", Lazy(lambda: early_view(early)))
     return TestClient(application, base_url="http://127.0.0.1:8420")
 
 

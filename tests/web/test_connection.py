@@ -17,9 +17,9 @@ from acn.data import Collection
 from acn.runs import Run
 from acn.web import connection, routes
 from acn.web.guard import HEADERS
-from acn.web.once import Once
+from acn.web.lazy import Lazy
 from acn.web.routes import MOST_LANDING
-from acn.web.server import Backstage, front
+from acn.web.server import Api, front
 from acn.web.uploads import MOST_BYTES
 from tests.web.conftest import loads, served
 from tests.web.test_uploads import encoded, noise
@@ -29,11 +29,11 @@ PATIENCE = 20.0  # seconds after which a test gives up
 
 @pytest.fixture(scope="module")
 def port(digits_run: tuple[Run, Collection]) -> Iterator[int]:
-    backstage = Backstage(loads(*digits_run), lambda: None)
-    with served(front(backstage, "127.0.0.1", Once(lambda: None))) as port:
+    api = Api(loads(*digits_run), lambda: None)
+    with served(front(api, "127.0.0.1", Lazy(lambda: None))) as port:
         ask(port, "GET", "/api/atlas")
         yield port
-        backstage.close()
+        api.close()
 
 
 def ask(

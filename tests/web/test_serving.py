@@ -26,7 +26,7 @@ from acn.web.explorer import Explorer
 from acn.web.guard import is_own
 from acn.web.routes import build_api
 from acn.web.server import address, listen
-from acn.web.studio import MOST_WAITING, BusyError, Studio
+from acn.web.studio import MOST_WAITING, QueueFullError, Studio
 from tests.web.conftest import loads, make_run, served, write_images
 
 
@@ -195,6 +195,6 @@ def test_too_many_drawings_are_refused(digits_atlas: tuple[Atlas, ACN]) -> None:
         return await asyncio.gather(*drawings, return_exceptions=True)
 
     answers = asyncio.run(crowd())
-    assert sum(isinstance(answer, BusyError) for answer in answers) == 3
+    assert sum(isinstance(answer, QueueFullError) for answer in answers) == 3
     assert sum(isinstance(answer, torch.Tensor) for answer in answers) == MOST_WAITING
     studio.close()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from acn.reproduction.parts import Part
     from acn.reproduction.plan import Training
     from acn.reproduction.summary import Found
-    from acn.reproduction.trainings import Result, Workshop
+    from acn.reproduction.trainings import Result, Trainer
 
 WAIT_SECONDS = 2.0
 
@@ -75,14 +75,14 @@ def reproduce(
     for option, path in (("--out", pages), ("--runs", folder)):
         _check_folder(option, path)
     to_go_on = shlex.join(["acn", *sys.argv[1:]])
-    shops = _workshops(console, chosen, data, folder, device, to_go_on)
-    chosen = {name: each for name, each in chosen.items() if each.study in shops}
+    trainers = _trainers(console, chosen, data, folder, device, to_go_on)
+    chosen = {name: each for name, each in chosen.items() if each.study in trainers}
     needed = {name: each.trainings(scale, seeds, data) for name, each in chosen.items()}
     other = ["--data", data] if data else []
     command = shlex.join(["acn", "reproduce", part, "--scale", scale, "--seeds", str(seeds), *other])
     # Asked before the first file is written: the files themselves may lie in the repository.
     made = {"command": command, **provenance(str(find_device(device)))}
-    job = _Job(console, shops, pages, made, only_made, chosen, needed)
+    job = _Job(console, trainers, pages, made, only_made, chosen, needed)
     try:
         job.make()
     except KeyboardInterrupt:
@@ -95,13 +95,13 @@ def reproduce(
 class _Job:
     """Makes every training once, and every part as soon as the trainings that it needs are there.
 
-    `shops`: by study. `made`: by which command, code and machine. `parts` and the trainings they need go by name.
+    `trainers`: by study. `made`: by which command, code and machine. `parts` and the trainings they need go by name.
     `results` and `written` grow: None is a training that is not there and not to be made, False a part that had too few
     of them.
     """
 
     console: "Console"
-    shops: "dict[str, Workshop]"
+    trainers: "dict[str, Trainer]"
     out: Path
     made: dict[str, object]
     only_made: bool
@@ -132,7 +132,7 @@ class _Job:
         from acn.errors import RunError
 
         if not any(self.written.values()):
-            folder = next(iter(self.shops.values())).folder
+            folder = next(iter(self.trainers.values())).folder
             raise RunError(
                 f"nothing was written: {folder} holds no finished training of {part}; "
                 "run the command without --only-made"
@@ -143,11 +143,11 @@ class _Job:
         from acn.errors import BusyError
         from acn.runs import held
 
-        shop = self._shop(training)
-        result = shop.finished(training)
+        trainer = self._trainer(training)
+        result = trainer.finished(training)
         if result is None and not self.only_made:
             try:
-                with held(shop.folder / training.name):
+                with held(trainer.folder / training.name):
                     result = self._trained(training)
             except BusyError:
                 return False
@@ -156,7 +156,7 @@ class _Job:
         return True
 
     def _wait(self, training: "Training") -> None:
-        with self.console.status(f"Another process is at {self._shop(training).folder / training.name}"):
+        with self.console.status(f"Another process is at {self._trainer(training).folder / training.name}"):
             time.sleep(WAIT_SECONDS)
 
     def _trained(self, training: "Training") -> "Result":
@@ -164,15 +164,16 @@ class _Job:
         from acn.reproduction.plan import VARIANTS
 
         number, text = self.planned.index(training) + 1, VARIANTS[training.variant].text
-        shop = self._shop(training)
+        trainer = self._trainer(training)
         self.console.print(
-            f"training {number} of {len(self.planned)}: {text}, seed {training.seed}, in {shop.folder / training.name}",
+            f"training {number} of {len(self.planned)}: {text}, seed {training.seed}, "
+            f"in {trainer.folder / training.name}",
             soft_wrap=True,
             highlight=False,
         )
-        run = shop.done(training)
+        run = trainer.done(training)
         with stages(self.console) as stage:
-            return replace(shop, stage=stage).evaluated(training, run)
+            return replace(trainer, stage=stage).evaluated(training, run)
 
     def _write_complete(self) -> None:
         """Write the parts whose trainings are settled by now."""
@@ -199,23 +200,23 @@ class _Job:
         self._publish(self._document(part, found, missing, left_out))
         return True
 
-    def _shop(self, training: "Training") -> "Workshop":
-        return self.shops[training.group]
+    def _trainer(self, training: "Training") -> "Trainer":
+        return self.trainers[training.group]
 
     def _unfit(self, training: "Training") -> str | None:
-        return training.unfit(self._shop(training).collection)
+        return training.unfit(self._trainer(training).collection)
 
     def _document(
         self, part: "Part", found: "Found", missing: "Sequence[Training]", left_out: "Mapping[Training, str]"
     ) -> "Document":
         from acn.cli.progress import stages
         from acn.reproduction.parts import document_of
-        from acn.reproduction.summary import Material
+        from acn.reproduction.summary import PageInputs
 
-        shop = self.shops[part.study]
+        trainer = self.trainers[part.study]
         with stages(self.console) as stage:
-            material = Material(found, shop.collection, self.out, shop.device, stage)
-            return document_of(part, material, missing, left_out)
+            inputs = PageInputs(found, trainer.collection, self.out, trainer.device, stage)
+            return document_of(part, inputs, missing, left_out)
 
     def _publish(self, document: "Document") -> None:
         from acn.reproduction.documents import terminal_table, write
@@ -226,9 +227,9 @@ class _Job:
         self.console.print(f"Written: {', '.join(map(str, paths))}", soft_wrap=True, highlight=False)
 
 
-def _workshops(
+def _trainers(
     console: "Console", parts: "dict[str, Part]", data: str | None, folder: Path, device: str, to_go_on: str
-) -> "dict[str, Workshop]":
+) -> "dict[str, Trainer]":
     """Open the images of each study that some of the `parts` belong to; those are left out whose images are not there.
 
     Raises:
@@ -237,7 +238,7 @@ def _workshops(
     from acn.data.sources import located
     from acn.errors import DataError
     from acn.reproduction.studies import STUDIES
-    from acn.reproduction.trainings import Workshop
+    from acn.reproduction.trainings import Trainer
 
     place = find_device(device)
     read = cache(partial(_collection, console))  # studies may share their images
@@ -257,8 +258,8 @@ def _workshops(
         left_out = ", ".join(part for part, each in parts.items() if each.study == name)
         console.print(f"Left out: {left_out}; {why}", soft_wrap=True, highlight=False)
 
-    def workshop(collection: "Collection") -> "Workshop":
-        return Workshop(
+    def trainer(collection: "Collection") -> "Trainer":
+        return Trainer(
             folder,
             collection,
             place,
@@ -266,7 +267,7 @@ def _workshops(
             stage=lambda name, length: lambda count: None,
         )
 
-    return {name: workshop(collection) for name, collection in opened.items()}
+    return {name: trainer(collection) for name, collection in opened.items()}
 
 
 def _collection(console: "Console", reading: tuple[str, ...]) -> "Collection":

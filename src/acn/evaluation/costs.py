@@ -22,7 +22,9 @@ Progress = Callable[[int], None]
 
 @torch.inference_mode()
 def posteriors(model: Model, images: "Images | ImageFiles", progress: Progress) -> Posterior:
-    """q(z given x) of all images in order, float32 `[N, D]` on the CPU. `progress` hears how many more are done.
+    """q(z given x) of all images in order, float32 `[N, D]` on the CPU.
+
+    `progress` is called with how many more are done.
 
     The images are read while others are encoded, and only a few batches of them are in memory.
 

@@ -71,7 +71,7 @@ def sampled_likelihood(
         posterior: q(z given x) of all of it, `[N, D]` on the CPU.
         sampling: how many codes of how many images; both at least 1.
         seed: of the draws.
-        progress: hears how many more pairs of an image and a code are done.
+        progress: is called with how many more pairs of an image and a code are done.
     """
     rows = torch.from_numpy(spread(len(images), sampling.images))
     logs = _log_weights(model, prior, images, posterior, rows, sampling.samples, seed, progress)

@@ -30,7 +30,7 @@ def evaluate_own(
         run: a trained run of a model without neighbours.
         collection: its images.
         device: where the networks run.
-        stage: called with a name and a length when a stage begins; what it returns hears of the progress.
+        stage: called with a name and a length when a stage begins; what it returns is called with the progress.
         sampling: how the negative log-likelihood is sampled. That of a model without codes is exact, by one sample.
 
     Returns:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from acn.reproduction.documents import Column, Document, Row, columns
-from acn.reproduction.summary import Material, Pick, figure, over_seeds
+from acn.reproduction.summary import PageInputs, Pick, figure, over_seeds
 from acn.reproduction.trainings import Result
 
 COMPARED = (
@@ -107,26 +107,26 @@ COMPARISONS: dict[str, Comparison] = {
 }
 
 
-def compare(name: str, material: Material) -> Document:
+def compare(name: str, inputs: PageInputs) -> Document:
     """Lay out the comparison called `name`: a row for each of its variants that there are results of."""
     comparison = COMPARISONS[name]
     return Document(
         name,
-        f"{comparison.title}: {material.collection.name}",
+        f"{comparison.title}: {inputs.collection.name}",
         comparison.text,
-        material.found,
+        inputs.found,
         head=comparison.head,
         columns=columns(comparison.keys),
         rows=tuple(
-            Row(text, material.cells(variant, comparison.keys))
+            Row(text, inputs.cells(variant, comparison.keys))
             for variant, text in comparison.rows.items()
-            if variant in material.found
+            if variant in inputs.found
         ),
         notes=(comparison.note,),
     )
 
 
-def tour(material: Material) -> Document:
+def tour(inputs: PageInputs) -> Document:
     """Lay out what the local search on a tour is worth, for one and the same models."""
     picks = {
         "greedy": {"kl": figure("kl_tour_greedy"), "tour": _paid("kl_tour_greedy"), "restored": _greedy_restored},
@@ -138,18 +138,18 @@ def tour(material: Material) -> Document:
     }
     return Document(
         "ablation-tour",
-        f"Tours, greedy or improved by local search: {material.collection.name}",
+        f"Tours, greedy or improved by local search: {inputs.collection.name}",
         "Two tours through the same test codes of the same models: from each image to the nearest one left, and the "
         "same after a local search on the KLs along it.",
-        material.found,
+        inputs.found,
         head="tour",
         columns=(Column("kl", "KL"), Column("tour", "tour"), Column("restored", "tour, order restored")),
-        rows=_estimates(material, picks),
+        rows=_estimates(inputs, picks),
         notes=(f"{NATS}; tour is reconstruction + KL.",),
     )
 
 
-def unconditional(material: Material) -> Document:
+def unconditional(inputs: PageInputs) -> Document:
     """Lay out what the choice of the unconditional prior is worth, for one and the same models."""
     priors = {
         "Gaussian mixture": "kl_unconditional_mixture",
@@ -157,7 +157,7 @@ def unconditional(material: Material) -> Document:
         "autoregressive": "kl_unconditional_autoregressive",
     }
     # Runs that were evaluated before there was an autoregressive prior have no such figure.
-    known = {key for result in material.found["acn"] for key in result.evaluation.values}
+    known = {key for result in inputs.found["acn"] for key in result.evaluation.values}
     picks = {
         text: {"kl": figure(key), "error": figure(f"{key}_standard_error"), "list": _paid(key)}
         for text, key in priors.items()
@@ -165,21 +165,21 @@ def unconditional(material: Material) -> Document:
     }
     return Document(
         "ablation-unconditional",
-        f"Unconditional priors: {material.collection.name}",
+        f"Unconditional priors: {inputs.collection.name}",
         "Unconditional priors for the same models: a Gaussian mixture fitted to samples of the training codes; the "
         "mean of the ACN's own prior over the codes of all training images; and, where the models were evaluated with "
         "one, an autoregressive prior fitted to such samples.",
-        material.found,
+        inputs.found,
         head="prior",
         columns=(Column("kl", "KL"), Column("error", "its standard error", 4), Column("list", "list")),
-        rows=_estimates(material, picks),
+        rows=_estimates(inputs, picks),
         notes=(f"{NATS}; list is reconstruction + KL. The standard error is that of sampling from the posteriors.",),
     )
 
 
-def _estimates(material: Material, rows: Mapping[str, Mapping[str, Pick]]) -> tuple[Row, ...]:
+def _estimates(inputs: PageInputs, rows: Mapping[str, Mapping[str, Pick]]) -> tuple[Row, ...]:
     """Rows of one and the same results, the ACNs', each with figures of its own."""
-    results = material.found["acn"]
+    results = inputs.found["acn"]
     return tuple(
         Row(text, {key: over_seeds(results, pick) for key, pick in picks.items()}) for text, picks in rows.items()
     )

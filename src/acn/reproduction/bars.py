@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from acn.files import write_atomically
 from acn.reproduction.documents import Document, Row, columns
 from acn.reproduction.plan import VARIANTS
-from acn.reproduction.summary import Material, Spread, figure, over_seeds
+from acn.reproduction.summary import PageInputs, Spread, figure, over_seeds
 from acn.reproduction.trainings import Result
 
 if TYPE_CHECKING:
@@ -31,21 +31,19 @@ class Bar:
     tour: Spread | None
 
 
-def figure2(material: Material) -> Document:
+def figure2(inputs: PageInputs) -> Document:
     """Costs of all models, as bars and as numbers."""
-    title = f"Figure 2: compression costs, {material.collection.name}, test split"
-    begin = draw_bars([_bar(results) for results in material.found.values()], material.folder / PICTURE, title=title)
+    title = f"Figure 2: compression costs, {inputs.collection.name}, test split"
+    begin = draw_bars([_bar(results) for results in inputs.found.values()], inputs.folder / PICTURE, title=title)
     return Document(
         "figure2",
         title,
         "Nats per image. On the reconstruction stands the KL to the unconditional prior, up to whose top is the list "
         "(the paper's unordered cost); beside it, for models with neighbours, the KL along the improved tour, up to "
         f"whose top is the tour (the ordered cost). The vertical axis begins at {begin:g}, not at 0.",
-        material.found,
+        inputs.found,
         columns=columns(SHOWN),
-        rows=tuple(
-            Row(_name(results[0]), material.cells(variant, SHOWN)) for variant, results in material.found.items()
-        ),
+        rows=tuple(Row(_name(results[0]), inputs.cells(variant, SHOWN)) for variant, results in inputs.found.items()),
         picture=PICTURE,
         facts={"axis_begins_at": begin},
     )

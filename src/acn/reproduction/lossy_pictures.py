@@ -18,7 +18,7 @@ from acn.reproduction.pictures import (
     some_images,
 )
 from acn.reproduction.plan import VARIANTS
-from acn.reproduction.summary import Material
+from acn.reproduction.summary import PageInputs
 from acn.reproduction.windows import draw_windows
 from acn.sampling.pictures import grid, save_picture, to_pictures
 
@@ -26,13 +26,13 @@ PLACED = ("window", "own_kl", "own_kl_bits", "reconstruction", "own_elbo", "nll"
 THE_PAPERS = Column("paper", "KL (published)")
 
 
-def reconstructions(material: Material) -> Document:
+def reconstructions(inputs: PageInputs) -> Document:
     """Several images with the code of each original."""
-    originals = some_images(material, ROWS)
-    drawn = sampler_of(material, material.found["vlae"][0], len(originals) * COPIES).reconstruct(originals, COPIES)
-    save_rows(material, torch.cat([originals[:, None], drawn], dim=1), "vlae-figure1.png")
+    originals = some_images(inputs, ROWS)
+    drawn = sampler_of(inputs, inputs.found["vlae"][0], len(originals) * COPIES).reconstruct(originals, COPIES)
+    save_rows(inputs, torch.cat([originals[:, None], drawn], dim=1), "vlae-figure1.png")
     return picture_page(
-        material,
+        inputs,
         "vlae-figure1",
         "VLAE, Figure 1: what lossy codes decode to",
         "Images of the test split in the first column; beside each, images drawn from the decoder given its mean code. "
@@ -40,16 +40,16 @@ def reconstructions(material: Material) -> Document:
     )
 
 
-def samples(material: Material) -> Document:
+def samples(inputs: PageInputs) -> Document:
     """Samples with codes drawn from the flow, for the local decoder and for independent pixels."""
     count, parts = SAMPLES[0] * SAMPLES[1], []
-    for variant, results in material.found.items():
-        sampler = sampler_of(material, results[0], count)
+    for variant, results in inputs.found.items():
+        sampler = sampler_of(inputs, results[0], count)
         codes = sampler.model.prior().cpu().sample(sampler.generator, (count,))
-        parts.append((VARIANTS[variant].text, samples_grid(material, sampler.decode(codes))))
-    save_picture(captioned(parts), material.folder / "vlae-figure2.png")
+        parts.append((VARIANTS[variant].text, samples_grid(inputs, sampler.decode(codes))))
+    save_picture(captioned(parts), inputs.folder / "vlae-figure2.png")
     return picture_page(
-        material,
+        inputs,
         "vlae-figure2",
         "VLAE, Figure 2: samples",
         "New images, codes drawn from the prior of each model, the flow: above from the local decoder, below from the "
@@ -57,52 +57,52 @@ def samples(material: Material) -> Document:
     )
 
 
-def windows(material: Material) -> Document:
+def windows(inputs: PageInputs) -> Document:
     """Lay out and draw how much is in the code by how much the decoder sees."""
     name = "vlae-figure3"
     draw_windows(
-        [(results[0].run, results[0].evaluation) for results in material.found.values()],
-        some_images(material, ROWS),
-        material.folder / f"{name}.png",
-        device=material.device,
-        stage=material.stage,
+        [(results[0].run, results[0].evaluation) for results in inputs.found.values()],
+        some_images(inputs, ROWS),
+        inputs.folder / f"{name}.png",
+        device=inputs.device,
+        stage=inputs.stage,
         seed=SEED,
     )
     return Document(
         name,
-        f"VLAE, Figure 3: what leaves the code as the window grows, {material.collection.name}",
+        f"VLAE, Figure 3: what leaves the code as the window grows, {inputs.collection.name}",
         f"The same model with windows of several sizes. {TEXT} In the picture, of seed 0, stand images of the test "
         "split, and below them what each model draws from their mean codes.",
-        material.found,
+        inputs.found,
         columns=columns(PLACED),
-        rows=tuple(Row(VARIANTS[variant].text, material.cells(variant, PLACED)) for variant in material.found),
-        notes=notes(material),
+        rows=tuple(Row(VARIANTS[variant].text, inputs.cells(variant, PLACED)) for variant in inputs.found),
+        notes=notes(inputs),
         picture=f"{name}.png",
         facts={"drawing_seed": SEED},
     )
 
 
-def placement(material: Material) -> Document:
+def placement(inputs: PageInputs) -> Document:
     """Lay out and draw what is in the code beside a local decoder, and beside one of independent pixels."""
-    name, originals, parts = "vlae-figure4", some_images(material, ROWS), []
-    for variant, results in material.found.items():
-        drawn = sampler_of(material, results[0], len(originals) * COPIES).reconstruct(originals, COPIES)
-        pictures = to_pictures(torch.cat([originals[:, None], drawn], dim=1), material.collection.palette)
+    name, originals, parts = "vlae-figure4", some_images(inputs, ROWS), []
+    for variant, results in inputs.found.items():
+        drawn = sampler_of(inputs, results[0], len(originals) * COPIES).reconstruct(originals, COPIES)
+        pictures = to_pictures(torch.cat([originals[:, None], drawn], dim=1), inputs.collection.palette)
         parts.append((VARIANTS[variant].text, grid(pictures, first_column=True)))
-    save_picture(captioned(parts), material.folder / f"{name}.png")
-    papers = PLACEMENT if material.papers else {}
+    save_picture(captioned(parts), inputs.folder / f"{name}.png")
+    papers = PLACEMENT if inputs.papers else {}
     return Document(
         name,
-        f"VLAE, Figure 4: where information is placed, {material.collection.name}",
+        f"VLAE, Figure 4: where information is placed, {inputs.collection.name}",
         f"The same model with a local decoder and with one whose pixels are independent given the code. {TEXT} In the "
         "picture, of seed 0, stand images of the test split, and beside each what is drawn given its mean code.",
-        material.found,
+        inputs.found,
         columns=(*columns(PLACED), THE_PAPERS),
         rows=tuple(
-            Row(VARIANTS[variant].text, {**material.cells(variant, PLACED), THE_PAPERS.key: papers.get(variant)})
-            for variant in material.found
+            Row(VARIANTS[variant].text, {**inputs.cells(variant, PLACED), THE_PAPERS.key: papers.get(variant)})
+            for variant in inputs.found
         ),
-        notes=notes(material),
+        notes=notes(inputs),
         picture=f"{name}.png",
         facts={"drawing_seed": SEED},
     )

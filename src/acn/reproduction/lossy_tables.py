@@ -3,7 +3,7 @@
 from acn.reproduction.chen import ABLATION, CHEN, LIKELIHOODS
 from acn.reproduction.documents import Cell, Column, Document, Row, columns
 from acn.reproduction.plan import VARIANTS
-from acn.reproduction.summary import Material
+from acn.reproduction.summary import PageInputs
 
 SHOWN = ("nll", "nll_error", "bound", "own_elbo", "reconstruction", "own_kl")
 COMPARED = (*SHOWN, "images", "seconds")
@@ -15,47 +15,47 @@ TEXT = "Nats per image of the test split. NLL is the negative log-likelihood; -E
 IN_BITS = {"cifar10": ("nll_bits", "list_bits", *SHOWN)}
 
 
-def likelihoods(name: str, material: Material) -> Document:
+def likelihoods(name: str, inputs: PageInputs) -> Document:
     """Lay out what an image costs, below the published likelihoods."""
-    group = material.results[0].training.group
+    group = inputs.results[0].training.group
     shown = IN_BITS.get(group, SHOWN)
-    published = LIKELIHOODS[group] if material.papers else {}
+    published = LIKELIHOODS[group] if inputs.papers else {}
     rows = [Row(text, {shown[0]: cell}, f"published: {cell.source}") for text, cell in published.items()]
     return Document(
         name,
-        f"VLAE, Table {name[-1]}: likelihood of {material.collection.name}, test split",
+        f"VLAE, Table {name[-1]}: likelihood of {inputs.collection.name}, test split",
         TEXT,
-        material.found,
+        inputs.found,
         columns=columns(shown),
-        rows=(*rows, *(Row(VARIANTS[v].text, dict(material.cells(v, shown))) for v in material.found)),
-        notes=notes(material),
+        rows=(*rows, *(Row(VARIANTS[v].text, dict(inputs.cells(v, shown))) for v in inputs.found)),
+        notes=notes(inputs),
     )
 
 
-def ablation(material: Material) -> Document:
+def ablation(inputs: PageInputs) -> Document:
     """Lay out what the code and its prior are worth."""
     rows = []
-    for variant in material.found:
+    for variant in inputs.found:
         nll, kl = ABLATION[variant]
-        papers: dict[str, Cell] = {"paper_nll": nll, "paper_kl": kl} if material.papers else {}
-        rows.append(Row(VARIANTS[variant].text, {**material.cells(variant, COMPARED), **papers}))
+        papers: dict[str, Cell] = {"paper_nll": nll, "paper_kl": kl} if inputs.papers else {}
+        rows.append(Row(VARIANTS[variant].text, {**inputs.cells(variant, COMPARED), **papers}))
     return Document(
         "vlae-ablation",
-        f"VLAE, what the code and its prior are worth: {material.collection.name}",
+        f"VLAE, what the code and its prior are worth: {inputs.collection.name}",
         f"The local decoder without a code, and with one under the prior N(0, I) or a flow. {TEXT}",
-        material.found,
+        inputs.found,
         columns=(*columns(COMPARED), *PAPERS),
         rows=tuple(rows),
-        notes=notes(material),
+        notes=notes(inputs),
     )
 
 
-def notes(material: Material) -> tuple[str, ...]:
+def notes(inputs: PageInputs) -> tuple[str, ...]:
     """What is to be said of the published figures."""
-    study = material.results[0].training.study
-    if not material.papers:
+    study = inputs.results[0].training.study
+    if not inputs.papers:
         return (
             f"Not comparable with published figures, which are of {study.published.title}: the images are others, or "
             "are not binarized in the same way.",
         )
-    return (f"Published figures are as {CHEN} print them; none was measured here.", material.difference)
+    return (f"Published figures are as {CHEN} print them; none was measured here.", inputs.difference)

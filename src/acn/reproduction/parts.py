@@ -12,7 +12,7 @@ from acn.reproduction.chen import ABLATION
 from acn.reproduction.documents import Document
 from acn.reproduction.plan import VARIANTS, WINDOWS, Training
 from acn.reproduction.studies import STUDIES, Scale
-from acn.reproduction.summary import Found, Material
+from acn.reproduction.summary import Found, PageInputs
 
 VARIED, VLAE = "ablation-", "vlae-"
 
@@ -26,7 +26,7 @@ class Part:
     """
 
     variants: tuple[str, ...]
-    show: Callable[[Material], Document]
+    show: Callable[[PageInputs], Document]
     single: bool = False
     least: int = 1
 
@@ -102,27 +102,27 @@ def parts_named(name: str) -> dict[str, Part]:
 
 
 def document_of(
-    part: Part, material: Material, missing: Sequence[Training], left_out: Mapping[Training, str]
+    part: Part, inputs: PageInputs, missing: Sequence[Training], left_out: Mapping[Training, str]
 ) -> Document:
     """Make a part and say under it how it was measured, and what is not in it.
 
     Args:
         part: which is possible.
-        material: what it is made from.
+        inputs: what it is made from.
         missing: trainings that are not there yet.
         left_out: trainings that do not fit the images, and why.
     """
-    document = part.show(material)
-    return replace(document, notes=(*document.notes, *_circumstances(part, material), *_gaps(missing, left_out)))
+    document = part.show(inputs)
+    return replace(document, notes=(*document.notes, *_circumstances(part, inputs), *_gaps(missing, left_out)))
 
 
-def _circumstances(part: Part, material: Material) -> list[str]:
-    training, splits = material.results[0].training, material.collection.splits
+def _circumstances(part: Part, inputs: PageInputs) -> list[str]:
+    training, splits = inputs.results[0].training, inputs.collection.splits
     counts = ", ".join(f"{len(images):,} {name}" for name, images in splits.items())
     setting = f"Scale `{training.scale}`, recipe `{training.base.recipe}`; images: {counts}."
     if part.single:
         return [setting]
-    several = any(len(results) > 1 for results in material.found.values())
+    several = any(len(results) > 1 for results in inputs.found.values())
     spread = (
         "Mean ± sample standard deviation over seeds (n - 1)" if several else "One seed, so that no spread is shown"
     )

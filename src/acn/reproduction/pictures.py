@@ -12,7 +12,7 @@ from acn.evaluation.costs import encode
 from acn.evaluation.plots import plot_codes
 from acn.reproduction.documents import Document
 from acn.reproduction.plan import VARIANTS
-from acn.reproduction.summary import Material
+from acn.reproduction.summary import PageInputs
 from acn.reproduction.trainings import Result
 from acn.runs import load_model, load_priors
 from acn.sampling.draws import Sampler, draw_codes
@@ -26,15 +26,15 @@ SAMPLES = (4, 16)
 CAPTION = 18  # pixels
 
 
-def figure3(material: Material) -> Document:
+def figure3(inputs: PageInputs) -> Document:
     """Codes of the test split on their principal plane."""
-    result, test = material.found["acn"][0], material.collection.test
-    model = load_model(result.run).to(material.device)
-    codes = encode(model, test, material.stage("codes of test", len(test)))
-    title = f"{material.collection.name}: codes of the test split"
-    plot_codes(codes, test.labels, test.label_names, material.folder / "figure3.png", title=title)
+    result, test = inputs.found["acn"][0], inputs.collection.test
+    model = load_model(result.run).to(inputs.device)
+    codes = encode(model, test, inputs.stage("codes of test", len(test)))
+    title = f"{inputs.collection.name}: codes of the test split"
+    plot_codes(codes, test.labels, test.label_names, inputs.folder / "figure3.png", title=title)
     return picture_page(
-        material,
+        inputs,
         "figure3",
         "Figure 3: principal components of the codes",
         "Codes of the test split on their first two principal components, coloured by the label, which training did "
@@ -42,35 +42,35 @@ def figure3(material: Material) -> Document:
     )
 
 
-def figure4(material: Material) -> Document:
+def figure4(inputs: PageInputs) -> Document:
     """Several images with the code of each original."""
-    originals = some_images(material, ROWS)
-    sampler = sampler_of(material, material.found["acn"][0], len(originals) * COPIES)
+    originals = some_images(inputs, ROWS)
+    sampler = sampler_of(inputs, inputs.found["acn"][0], len(originals) * COPIES)
     drawn = sampler.reconstruct(originals, COPIES)
-    save_rows(material, torch.cat([originals[:, None], drawn], dim=1), "figure4.png")
+    save_rows(inputs, torch.cat([originals[:, None], drawn], dim=1), "figure4.png")
     return picture_page(
-        material,
+        inputs,
         "figure4",
         "Figure 4: reconstructions",
         "Images of the test split in the first column; beside each, images drawn from the decoder given its mean code.",
     )
 
 
-def figure5(material: Material) -> Document:
+def figure5(inputs: PageInputs) -> Document:
     """Samples of an ACN with its unconditional prior above those of the decoder alone."""
-    acn, alone = (material.found[variant][0] for variant in ("acn", "pixelcnn"))
+    acn, alone = (inputs.found[variant][0] for variant in ("acn", "pixelcnn"))
     count = SAMPLES[0] * SAMPLES[1]
-    sampler = sampler_of(material, acn, count)
+    sampler = sampler_of(inputs, acn, count)
     codes = draw_codes(sampler.model, load_priors(acn.run), count, sampler.generator, "mixture")
     above = sampler.decode(codes)
-    below = sampler_of(material, alone, count).decode(torch.zeros(count, 0))
+    below = sampler_of(inputs, alone, count).decode(torch.zeros(count, 0))
     parts = [
-        ("ACN, codes from the unconditional prior (Gaussian mixture)", samples_grid(material, above)),
-        (VARIANTS["pixelcnn"].text, samples_grid(material, below)),
+        ("ACN, codes from the unconditional prior (Gaussian mixture)", samples_grid(inputs, above)),
+        (VARIANTS["pixelcnn"].text, samples_grid(inputs, below)),
     ]
-    save_picture(captioned(parts), material.folder / "figure5.png")
+    save_picture(captioned(parts), inputs.folder / "figure5.png")
     return picture_page(
-        material,
+        inputs,
         "figure5",
         "Figure 5: samples",
         "New images: above from the ACN, codes drawn from its unconditional prior (the Gaussian mixture); below from "
@@ -78,13 +78,13 @@ def figure5(material: Material) -> Document:
     )
 
 
-def figure6(material: Material) -> Document:
+def figure6(inputs: PageInputs) -> Document:
     """Chains of associations."""
-    starts = some_images(material, CHAINS)
-    sampler = sampler_of(material, material.found["acn"][0], len(starts) * STEPS)
-    save_rows(material, sampler.daydream(starts, STEPS), "figure6.png")
+    starts = some_images(inputs, CHAINS)
+    sampler = sampler_of(inputs, inputs.found["acn"][0], len(starts) * STEPS)
+    save_rows(inputs, sampler.daydream(starts, STEPS), "figure6.png")
     return picture_page(
-        material,
+        inputs,
         "figure6",
         "Figure 6: daydreams",
         "Images of the test split in the first column. Each next image: encode the last one, draw a code from the "
@@ -106,40 +106,40 @@ def captioned(parts: Sequence[tuple[str, Picture]]) -> Picture:
     return canvas
 
 
-def picture_page(material: Material, name: str, title: str, text: str) -> Document:
+def picture_page(inputs: PageInputs, name: str, title: str, text: str) -> Document:
     """The page of a picture that was drawn with `SEED` from the runs of seed 0, and lies beside it."""
     return Document(
         name,
-        f"{title}, {material.collection.name}",
+        f"{title}, {inputs.collection.name}",
         text,
-        material.found,
+        inputs.found,
         notes=(f"Drawn from the runs of training seed 0, with seed {SEED}; nothing was selected.",),
         picture=f"{name}.png",
         facts={"drawing_seed": SEED},
     )
 
 
-def some_images(material: Material, count: int) -> Tensor:
+def some_images(inputs: PageInputs, count: int) -> Tensor:
     """At most `count` images of the test split `[B, C, H, W]`, evenly spaced: collections are often sorted by class."""
-    test = material.collection.test
+    test = inputs.collection.test
     return test.batch(spread(len(test), count))
 
 
-def sampler_of(material: Material, result: Result, images: int) -> Sampler:
+def sampler_of(inputs: PageInputs, result: Result, images: int) -> Sampler:
     """Open a model that is to draw so many images."""
-    model = load_model(result.run).to(material.device)
+    model = load_model(result.run).to(inputs.device)
     generator = torch.Generator().manual_seed(SEED)
-    return Sampler(model, generator, progress=material.stage(f"drawing from {result.training.variant}", images))
+    return Sampler(model, generator, progress=inputs.stage(f"drawing from {result.training.variant}", images))
 
 
-def samples_grid(material: Material, images: Tensor) -> Picture:
+def samples_grid(inputs: PageInputs, images: Tensor) -> Picture:
     """Lay out `SAMPLES` images."""
-    pictures = to_pictures(images, material.collection.palette)
+    pictures = to_pictures(images, inputs.collection.palette)
     return grid(pictures.reshape(*SAMPLES, *pictures.shape[1:]))
 
 
-def save_rows(material: Material, images: Tensor, name: str) -> Path:
+def save_rows(inputs: PageInputs, images: Tensor, name: str) -> Path:
     """Save `[rows, columns, C, H, W]` as a grid whose first column stands apart."""
-    path = material.folder / name
-    save_picture(grid(to_pictures(images, material.collection.palette), first_column=True), path)
+    path = inputs.folder / name
+    save_picture(grid(to_pictures(images, inputs.collection.palette), first_column=True), path)
     return path

@@ -55,8 +55,8 @@ def over_seeds(results: Sequence[Result], pick: Pick) -> Spread | None:
 
 
 @dataclass(frozen=True)
-class Material:
-    """Results by variant, the images, and where pictures go.
+class PageInputs:
+    """What a page is made of: results by variant, the images, and where its pictures go.
 
     `device`: where networks that draw pictures run. `stage`: where the progress of drawing goes.
     """

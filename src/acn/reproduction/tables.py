@@ -5,7 +5,7 @@ import math
 from acn.evaluation.figures import BITS_DIGITS, FIGURES, GRAVES, LIKELIHOODS, Published, figures
 from acn.reproduction.documents import Cell, Column, Document, Row, columns
 from acn.reproduction.plan import VARIANTS
-from acn.reproduction.summary import Material, accuracy, bits, figure, over_seeds
+from acn.reproduction.summary import PageInputs, accuracy, bits, figure, over_seeds
 
 TOTALS = ("list", "list_bits", "set", "tour", "tour_restored")
 # Rows of Table 3 below the features that need no training, which are read from the runs of "acn".
@@ -15,48 +15,48 @@ THE_PAPERS = Column("paper", "paper (published)")
 ACCURACIES = {"vae": Published(95.4), "pixelvae": Published(97.9)}
 
 
-def table1(material: Material) -> Document:
+def table1(inputs: PageInputs) -> Document:
     """What an image of the test split costs under each model."""
-    rows = [Row(VARIANTS[variant].text, material.cells(variant, TOTALS)) for variant in material.found]
+    rows = [Row(VARIANTS[variant].text, inputs.cells(variant, TOTALS)) for variant in inputs.found]
     return Document(
         "table1",
-        f"Table 1: likelihood of {material.collection.name}, test split",
+        f"Table 1: likelihood of {inputs.collection.name}, test split",
         "Nats per image. `list` keeps the order of the images; `set` forgets it, as any model may; `tour` has them in "
         "the order of a tour through their codes, each with the one before it as its neighbour; the last column sends "
         "their own order beside the tour. Models without neighbours have no tour.",
-        material.found,
+        inputs.found,
         columns=columns(TOTALS),
-        rows=(*(_published_likelihoods() if material.papers else ()), *rows),
-        notes=_notes(material, "1", "`list` here has the best of several unconditional priors."),
+        rows=(*(_published_likelihoods() if inputs.papers else ()), *rows),
+        notes=_notes(inputs, "1", "`list` here has the best of several unconditional priors."),
     )
 
 
-def table2(material: Material) -> Document:
+def table2(inputs: PageInputs) -> Document:
     """What an ACN's test split costs, term by term."""
-    results = material.found["acn"]
+    results = inputs.found["acn"]
     rows = []
     for cost in figures("nats"):
         cells: dict[str, Cell] = {
             "nats": over_seeds(results, figure(cost.key)),
             "bits": over_seeds(results, bits(cost.key)),
-            THE_PAPERS.key: cost.paper if material.papers else None,
+            THE_PAPERS.key: cost.paper if inputs.papers else None,
         }
         if cells["nats"] is not None:
             rows.append(Row(cost.text, cells))
     own = "The paper's cost of the tour is that of the greedy one; `tour` here is the improved one."
     return Document(
         "table2",
-        f"Table 2: costs of an ACN, {material.collection.name}, test split",
+        f"Table 2: costs of an ACN, {inputs.collection.name}, test split",
         "What an image costs, term by term, and in all: each total is the reconstruction and one of the KLs.",
-        material.found,
+        inputs.found,
         head="cost",
         columns=(Column("nats", "nats / image"), Column("bits", "bits / dim", BITS_DIGITS), THE_PAPERS),
         rows=tuple(rows),
-        notes=_notes(material, "2", own),
+        notes=_notes(inputs, "2", own),
     )
 
 
-def table3(material: Material) -> Document:
+def table3(inputs: PageInputs) -> Document:
     """How much a linear classifier reads from codes and from other features."""
     untrained = [probe for probe in figures("%") if probe.key != "codes"]
     untrained.sort(key=lambda probe: probe.paper.value if probe.paper else math.inf)  # as in the paper
@@ -65,19 +65,19 @@ def table3(material: Material) -> Document:
     features += [(text, variant, "codes", of_codes[variant]) for variant, text in CODES.items()]
     rows = []
     for text, variant, key, paper in features:
-        measured = over_seeds(material.found.get(variant, ()), accuracy(key))
+        measured = over_seeds(inputs.found.get(variant, ()), accuracy(key))
         if measured is not None:
-            rows.append(Row(text, {"accuracy": measured, THE_PAPERS.key: paper if material.papers else None}))
+            rows.append(Row(text, {"accuracy": measured, THE_PAPERS.key: paper if inputs.papers else None}))
     return Document(
         "table3",
-        f"Table 3: linear classification of {material.collection.name}, test split",
+        f"Table 3: linear classification of {inputs.collection.name}, test split",
         "Accuracy in percent of multinomial logistic regression, trained on the features and labels of the training "
         "split. PCA, pixels and the untrained encoder need no training and stand in the evaluations of the ACN.",
-        material.found,
+        inputs.found,
         head="features",
         columns=(Column("accuracy", "accuracy %"), THE_PAPERS),
         rows=tuple(rows),
-        notes=_notes(material, "3") if rows else ("These images have no labels.",),
+        notes=_notes(inputs, "3") if rows else ("These images have no labels.",),
     )
 
 
@@ -91,12 +91,12 @@ def _source(cell: Published) -> str:
     return f"published: {cell.source}"
 
 
-def _notes(material: Material, table: str, *more: str) -> tuple[str, ...]:
+def _notes(inputs: PageInputs, table: str, *more: str) -> tuple[str, ...]:
     """What is to be said of the published figures, where there are any."""
-    if not material.papers:
+    if not inputs.papers:
         return ()
     return (
         f"Published figures are as {GRAVES} print them in Table {table}; none was measured here.",
-        material.difference,
+        inputs.difference,
         *more,
     )

@@ -30,8 +30,8 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Workshop:
-    """Where trainings are made.
+class Trainer:
+    """Trains what is not trained yet, and evaluates it.
 
     `folder`: holds a run for each of them. `collection`: the images. `train`: brings a training to its end, or raises.
     `stage`: where the progress of evaluations goes.

@@ -25,7 +25,8 @@ TOGETHER = 256
 class Sampler:
     """Draws images from a model.
 
-    `progress` hears how many more images are done; `temperature` divides the logits of the pixels, 0 for their modes.
+    `progress` is called with how many more images are done; `temperature` divides the logits of the pixels, 0 for
+    their modes.
     """
 
     model: Model

@@ -102,7 +102,7 @@ def open_atlas(
         title: names the source of the images.
         split: names their split.
         stored: these are the images that the run was trained on, so that codes kept by `acn evaluate` may serve.
-        progress: hears how many more images are encoded.
+        progress: is called with how many more images are encoded.
     """
     codes = stored_codes(run, model, images) if stored else None
     if codes is None:

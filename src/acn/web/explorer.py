@@ -12,7 +12,7 @@ from acn.errors import DataError
 from acn.evaluation.clustering import Groups, clusters
 from acn.web.atlas import Atlas
 from acn.web.layout import UmapLayout, umap_is_installed, umap_layout
-from acn.web.once import Once
+from acn.web.lazy import Lazy
 from acn.web.studio import Studio
 from acn.web.uploads import MOST_BYTES, Landed, LandedImages
 
@@ -63,13 +63,13 @@ class Opened:
     atlas: Atlas
     studio: Studio
     landed: LandedImages = field(default_factory=LandedImages)
-    clusters: Once[Groups] = field(init=False)
-    umap: Once[UmapLayout] = field(init=False)
+    clusters: Lazy[Groups] = field(init=False)
+    umap: Lazy[UmapLayout] = field(init=False)
 
     def __post_init__(self) -> None:
         codes, count = self.atlas.codes.numpy(), self.atlas.cluster_count()
-        object.__setattr__(self, "clusters", Once(lambda: clusters(codes, count)))
-        object.__setattr__(self, "umap", Once(lambda: umap_layout(codes)))
+        object.__setattr__(self, "clusters", Lazy(lambda: clusters(codes, count)))
+        object.__setattr__(self, "umap", Lazy(lambda: umap_layout(codes)))
 
     def item(self, key: str) -> Item:
         """Find an image by the row in the atlas, or by the name that `land` gave it.
@@ -135,7 +135,7 @@ class Explorer:
 
     def __init__(self, load: Load) -> None:
         self.progress = Progress()
-        self.opened = Once(lambda: self._open(load))
+        self.opened = Lazy(lambda: self._open(load))
 
     def _open(self, load: Load) -> Opened:
         with torch.inference_mode():

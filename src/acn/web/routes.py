@@ -31,7 +31,7 @@ from acn.components import COMPONENTS
 from acn.errors import AcnError
 from acn.web.explorer import Explorer, Item, MissingImageError, Opened
 from acn.web.pictures import data_url, png
-from acn.web.studio import BusyError
+from acn.web.studio import QueueFullError
 from acn.web.uploads import MOST_BYTES, Landed, TooLargeError, read_upload
 
 FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
@@ -48,7 +48,7 @@ class LateError(AcnError):
     """The body of a request did not arrive in time."""
 
 
-STATUS: dict[type[AcnError], int] = {TooLargeError: 413, MissingImageError: 404, BusyError: 503, LateError: 408}
+STATUS: dict[type[AcnError], int] = {TooLargeError: 413, MissingImageError: 404, QueueFullError: 503, LateError: 408}
 
 
 def build_api(explorer: Explorer) -> Starlette:
@@ -169,7 +169,7 @@ class Pages:
         opened = await self.explorer.opened.wait()
         run, invert = opened.atlas.run, request.query_params.get("invert") == "1"
         if self._landing.locked():
-            raise BusyError(f"{MOST_LANDING} images are on their way already; try again in a while")
+            raise QueueFullError(f"{MOST_LANDING} images are on their way already; try again in a while")
         async with self._landing:
             data = await _body(request)
             async with self._decoding:

@@ -24,7 +24,7 @@ from acn.errors import UsageError
 from acn.web.connection import MOST_CONNECTIONS, Connection
 from acn.web.early import EarlyView, early_view
 from acn.web.guard import HEADERS, Guard
-from acn.web.once import Once
+from acn.web.lazy import Lazy
 
 if TYPE_CHECKING:
     from acn.web.explorer import Explorer, Load, Opened
@@ -68,21 +68,21 @@ def serve(load: "Load", listening: socket.socket, host: str, *, early: Path | No
     Raises:
         AcnError: whatever `load` raises.
     """
-    backstage = Backstage(load, lambda: setattr(server, "should_exit", True))
-    config = configured(front(backstage, host, Once(lambda: early_view(early))))
+    api = Api(load, lambda: setattr(server, "should_exit", True))
+    config = configured(front(api, host, Lazy(lambda: early_view(early))))
     server = uvicorn.Server(config)
     # At the end drawings are broken off, which is no error.
     logging.getLogger("uvicorn.error").addFilter(lambda _: not server.should_exit)
-    timer = threading.Timer(PATIENCE if early else 0, backstage.ready.start)
+    timer = threading.Timer(PATIENCE if early else 0, api.ready.start)
     timer.daemon = True
     timer.start()
     try:
         server.run(sockets=[listening])
     finally:
         timer.cancel()
-        backstage.close()
-    if backstage.failure:
-        raise backstage.failure
+        api.close()
+    if api.failure:
+        raise api.failure
 
 
 def configured(app: ASGIApp) -> uvicorn.Config:
@@ -103,8 +103,8 @@ def configured(app: ASGIApp) -> uvicorn.Config:
     )
 
 
-def front(backstage: "Backstage", host: str, early: Once[EarlyView | None]) -> Starlette:
-    """Return the application that serves the page on the interface `host`, and hands the rest to `backstage`."""
+def front(api: "Api", host: str, early: Lazy[EarlyView | None]) -> Starlette:
+    """Return the application that serves the page on the interface `host`, and hands the rest to `api`."""
 
     async def first_points(request: Request) -> Response:
         """Two principal components of the kept codes, float32 [2, N]; nothing where there are none."""
@@ -114,7 +114,7 @@ def front(backstage: "Backstage", host: str, early: Once[EarlyView | None]) -> S
             return Response(status_code=204)
         body = np.ascontiguousarray(view.points[:, [int(column) for column in columns]].T).tobytes()
         headers = {"X-Fingerprint": view.fingerprint, "Cache-Control": "no-store"}
-        then = BackgroundTask(backstage.ready.start)
+        then = BackgroundTask(api.ready.start)
         return Response(body, media_type="application/octet-stream", headers=headers, background=then)
 
     return Starlette(
@@ -122,25 +122,25 @@ def front(backstage: "Backstage", host: str, early: Once[EarlyView | None]) -> S
             Route("/", _index),
             Mount("/static", StaticFiles(directory=STATIC)),
             Route("/api/early", first_points),
-            Mount("/api", backstage),
+            Mount("/api", api),
         ],
         middleware=[Middleware(Guard, host=host)],
     )
 
 
-class Backstage:
-    """What answers below /api; requests wait until it is there. `failed` is called when loading fails."""
+class Api:
+    """Answers below /api; requests wait until the model is loaded. `failed` is called when loading fails."""
 
     def __init__(self, load: "Load", failed: Callable[[], None]) -> None:
-        self.ready = Once(lambda: self._begin(load))
+        self.ready = Lazy(lambda: self._begin(load))
         self.failure: BaseException | None = None
         self._failed = failed
         self._explorer: Explorer | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        api = await self.ready.wait()
-        await api(scope, receive, send)
+        app = await self.ready.wait()
+        await app(scope, receive, send)
 
     def close(self) -> None:
         """End what is being encoded or drawn."""

@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 MOST_WAITING = 32
 
 
-class BusyError(AcnError):
+class QueueFullError(AcnError):
     """Too many jobs are waiting."""
 
 
@@ -41,7 +41,7 @@ class Studio:
         """Mean code `[D]` of an image `[C, H, W]` of level indices.
 
         Raises:
-            BusyError: too many jobs are waiting.
+            QueueFullError: too many jobs are waiting.
         """
         return (await self._do(lambda advance: self._sampler(0, advance).encode(levels[None])))[0]
 
@@ -49,7 +49,7 @@ class Studio:
         """Images `[S, C, H, W]` drawn at the mean code of an image `[C, H, W]`, as `Sampler.reconstruct` draws them.
 
         Raises:
-            BusyError: too many jobs are waiting.
+            QueueFullError: too many jobs are waiting.
         """
         return (await self._do(lambda advance: self._sampler(seed, advance).reconstruct(levels[None], copies)))[0]
 
@@ -59,7 +59,7 @@ class Studio:
         Other jobs get their turn between steps.
 
         Raises:
-            BusyError: too many jobs are waiting.
+            QueueFullError: too many jobs are waiting.
         """
         generator = torch.Generator().manual_seed(seed)
         last = levels[None]
@@ -83,7 +83,7 @@ class Studio:
 
     async def _do(self, work: Callable[[Callable[[float], None]], Result]) -> Result:
         if self.waiting >= MOST_WAITING:
-            raise BusyError(f"{self.waiting} drawings are waiting already; try again in a while")
+            raise QueueFullError(f"{self.waiting} drawings are waiting already; try again in a while")
         gone = threading.Event()
 
         def advance(_: float) -> None:

@@ -77,7 +77,7 @@ def read_dataset(
         dataset: which it is.
         given: a file or folder of the user, or a source where the dataset may come as one; None to download.
         downloads: where files go that are downloaded; those that are there already are not.
-        stage: called with a name and a length when a stage begins; what it returns hears of the progress.
+        stage: called with a name and a length when a stage begins; what it returns is called with the progress.
         open_splits: opens a source of images: its name and its splits.
 
     Raises:

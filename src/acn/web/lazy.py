@@ -1,4 +1,4 @@
-"""Work that is done once, at the earliest when it is asked for, and waited for by any number of browsers."""
+"""Values that are computed when they are first asked for, and waited for by any number of browsers."""
 
 import asyncio
 import threading
@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 Result = TypeVar("Result")
 
 
-class Once(Generic[Result]):
-    """Runs `work` on a thread of its own, which does not keep the program from ending."""
+class Lazy(Generic[Result]):
+    """The result of `work`, which runs once, on a thread of its own that does not keep the program from ending."""
 
     def __init__(self, work: Callable[[], Result]) -> None:
         self._work = work
