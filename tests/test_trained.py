@@ -1,4 +1,6 @@
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,8 @@ import acn
 from acn.data import Collection, open_collection
 from acn.distributions import DiagonalNormal, GaussianPrior
 from acn.errors import DataError, RunError, UsageError
+from acn.evaluation.evaluate import evaluate
+from acn.models import device_of
 from acn.runs import StoredPriors, save_priors
 from acn.training.state import save_state
 from tests.training.conftest import Bench
@@ -60,6 +64,82 @@ def test_score_is_minus_the_list_cost(folder: Path, digits: Collection) -> None:
     error = model.score_samples(images) - (log_likelihood - kl).numpy()
     assert np.abs(error).max() < 3
     assert abs(error.mean()) < 0.3
+
+
+def test_reconstructions_are_drawn_from_the_codes(folder: Path, digits: Collection) -> None:
+    model = acn.load(folder)
+    images = digits.test.values(range(6))[..., 0]
+    drawn = model.reconstruct(images, seed=3)
+    assert drawn.shape == images.shape
+    assert np.array_equal(drawn, model.reconstruct(images, seed=3))
+    assert not np.array_equal(drawn, model.reconstruct(images, seed=4))
+    likelihood = model.model.likelihood(torch.from_numpy(model.encode(images)))
+    by_hand = likelihood.sample(torch.Generator().manual_seed(3), temperature=1.0)
+    assert np.array_equal(drawn, digits.palette[by_hand[:, 0].numpy()])
+    modes = model.reconstruct(images, temperature=0.0)
+    assert np.array_equal(modes, model.reconstruct(images, temperature=0.0, seed=1))
+
+
+def test_neighbours_are_the_nearest_codes(folder: Path, digits: Collection) -> None:
+    model = acn.load(folder)
+    images, others = digits.test.values(range(20)), digits.train.values(range(30))
+    codes, known = (model.encode(each).astype(float) for each in (images, others))
+    distances = ((codes[:, None] - known) ** 2).sum(-1)
+    assert np.array_equal(model.neighbours(images, 4, among=others), distances.argsort(1)[:, :4])
+    own = ((codes[:, None] - codes) ** 2).sum(-1)
+    np.fill_diagonal(own, np.inf)
+    assert np.array_equal(model.neighbours(images, 4), own.argsort(1)[:, :4])
+    with pytest.raises(UsageError, match="4"):
+        model.neighbours(images[:4], 4)
+
+
+def test_costs_of_the_test_split_are_those_of_its_evaluation(tmp_path: Path, digits: Collection) -> None:
+    run, state = Bench(tmp_path, digits).begin("run")
+    save_state(run, state)
+    record = evaluate(run, digits, torch.device("cpu"), lambda *_: lambda _: None)
+    model = acn.load(run.path)
+    found = model.evaluate()
+    assert {"list", "set", "tour", "reconstruction"} <= found.keys()
+    assert found == {key: record.values[key] for key in found}
+    assert record.values.keys() - found.keys() == {"code_std"}
+    few = digits.test.values(range(9))
+    assert model.evaluate(few)["list"] == pytest.approx(-model.score_samples(few).mean(), abs=3)
+    assert model.in_memory().evaluate(few) == model.evaluate(few)
+    with pytest.raises(UsageError, match="has no images of its own"):
+        model.in_memory().evaluate()
+
+
+def test_a_model_and_its_run_are_one_line(folder: Path) -> None:
+    model = acn.load(folder, device="cpu")
+    about = "Associative Compression Network, codes of 3 numbers, images of 8 x 8 x 1 in 17 levels"
+    assert repr(model.run) == f"Run({folder}: {about})"
+    assert repr(model) == f"TrainedModel({folder}: {about}, on cpu)"
+    assert repr(acn.load("mnist", device="cpu")).startswith("TrainedModel(mnist: ")
+
+
+def test_a_device_is_chosen_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device_of(acn.load(folder, device=torch.device("cpu")).model).type == "cpu"
+    with pytest.raises(UsageError, match="device cuda: there is no GPU"):
+        acn.load(folder, device="cuda")
+
+
+# What sources, drawings, training, evaluation, archives, the explorer and the command line need.
+OF_OTHER_PARTS = {"PIL", "constriction", "filelock", "matplotlib", "pandas", "rich", "scipy", "sklearn", "starlette"}
+OF_OTHER_PARTS |= {"tensorboardX", "threadpoolctl", "typer", "uvicorn"}
+
+
+def test_a_model_needs_torch_numpy_pydantic_and_safetensors_alone() -> None:
+    """Loaded, it also encodes, scores and draws without any other library."""
+    program = (
+        "import sys, acn; print(*sys.modules)\n"
+        "model = acn.load('mnist', device='cpu'); images = model.sample(1, temperature=0.0)\n"
+        "model.encode(images); model.score_samples(images); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    started, used = ({name.split(".")[0] for name in line.split()} for line in done.stdout.splitlines())
+    assert not started & ({"torch", "numpy", "pydantic", "safetensors"} | OF_OTHER_PARTS)
+    assert not used & OF_OTHER_PARTS
 
 
 def test_a_saved_model_is_the_same_model(folder: Path, tmp_path: Path, digits: Collection) -> None:

@@ -3,8 +3,12 @@
     Alex Graves, Jacob Menick, Aäron van den Oord (2018). Associative Compression Networks for Representation Learning.
     arXiv:1804.02476.
 
-    >>> model = acn.load("runs/digits")         # doctest: +SKIP
-    >>> model.encode(images)                    # doctest: +SKIP
+    >>> import acn
+    >>> model = acn.load("mnist", device="cpu")
+    >>> model
+    TrainedModel(mnist: Associative Compression Network, codes of 16 numbers, ...)
+    >>> model.encode(model.sample(2)).shape
+    (2, 16)
 
 Importing this package loads no numerical library, so that the command line answers at once.
 """
@@ -19,10 +23,11 @@ quiet_threads()  # before any module of this package can import NumPy or torch
 
 if TYPE_CHECKING:
     from acn import codec
+    from acn.array_training import train
     from acn.estimator import ACNEncoder
     from acn.trained import TrainedModel, load
 
-__all__ = ["ACNEncoder", "TrainedModel", "__version__", "codec", "load"]
+__all__ = ["ACNEncoder", "TrainedModel", "__version__", "codec", "load", "train"]
 
 
 def __getattr__(name: str) -> object:
@@ -34,6 +39,10 @@ def __getattr__(name: str) -> object:
         from acn import trained
 
         return getattr(trained, name)
+    if name == "train":
+        from acn.array_training import train
+
+        return train
     if name == "codec":
         return importlib.import_module("acn.codec")
     raise AttributeError(f"module 'acn' has no attribute {name!r}")

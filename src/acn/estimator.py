@@ -6,12 +6,10 @@ of the training data. What `acn train` does is done here too, by the same code.
 Letters: N images, F = H W C numbers of each (height, width, channels), D code size, Q queries, K neighbours.
 """
 
-import json
 import math
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, Self, overload
@@ -23,33 +21,28 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from acn.array_training import images_kept, learn, setting_text
 from acn.config import SEEDS, Config, override
 from acn.data import ALL_BYTES, Collection, Images, assemble
 from acn.data.fitting import Fitting, fitted, fitting_of
 from acn.data.scale import PixelScale, image_shape, with_channels
 from acn.data.splits import complete_splits
+from acn.devices import find_device
 from acn.errors import UsageError
-from acn.evaluation.evaluate import fit_priors
 from acn.families import FAMILIES
-from acn.files import storage_error, write_atomically
+from acn.files import storage_error
 from acn.memory import nearest, squared_distances
 from acn.recipes import recipe as recipe_settings
 from acn.recipes import with_used_code
-from acn.runs import CONFIG, Run, load_model
-from acn.trained import TrainedModel
-from acn.training.loop import begin, make_plan, train
-from acn.training.metrics import Metrics, Row
+from acn.runs import CONFIG
 from acn.training.opening import with_fewer_neighbours
-from acn.training.state import TrainingState
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 RandomState = int | np.random.RandomState | None
 
-ARRAYS = "images.npz"
 # One image to choose the prior's size by, and two to train on: each the other's neighbour.
 FEWEST_IMAGES = 3
-REPORTS = 20
 
 
 class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -143,23 +136,20 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         rows, item = self._rows(X, reset=True)
         shape, scale = image_shape(item or self.image_shape, rows.shape[1]), PixelScale.fit(rows, self.levels)
         seed = int(check_random_state(self.random_state).randint(SEEDS))
-        device, config = _device(self.device), self._config(seed, *shape[:2])
+        device, config = find_device(self.device), self._config(seed, *shape[:2])
         fitting = fitting_of(config.data)
         pixels = _fitted(scale.pixels(rows).reshape(len(rows), *shape), fitting)
         collection = _collect(pixels, config)
         with self._folder() as folder:
-            if self.run is not None:
-                _write_splits(folder / ARRAYS, collection)
-                source = str((folder / ARRAYS).absolute())
-                config = override(config, [f"data.source={source}"])
-                collection = replace(collection, provenance=collection.provenance | {"source": source})
-            run, state = begin(folder, with_fewer_neighbours(config, len(collection.train)), collection, device)
-            _train(run, state, collection, bool(self.verbose))
-            model = _evaluated(run, collection, device)
+            config = with_fewer_neighbours(config, len(collection.train))
+            kept = nullcontext((config, collection)) if self.run is None else images_kept(folder, config, collection)
+            with kept as (config, collection):
+                trained, steps = learn(folder, config, collection, device, verbose=bool(self.verbose))
+                model = trained.in_memory()
         # Together and last, so that an interrupted fit leaves an earlier one whole.
         self._fitting, self._scale = fitting, scale
         self._item_shape = _item_shape(item or rows.shape[1:], pixels.shape[1:], fitting)
-        self.image_shape_, self.model_, self.n_iter_ = shape, model, state.step
+        self.image_shape_, self.model_, self.n_iter_ = shape, model, steps
         self.run_ = None if self.run is None else folder
         self.codes_ = self._encode(rows)
         return self
@@ -309,7 +299,7 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         # The timing that `auto` asks for could make two fits differ.
         chosen = {"training.precision": "float32", **(self.settings or {}), **own}
         chosen |= {name: value for name, value in limits.items() if value is not None}
-        changes = [f"{name}={_text(value)}" for name, value in chosen.items()]
+        changes = [f"{name}={setting_text(value)}" for name, value in chosen.items()]
         config = recipe_settings(self.recipe)
         if self.model is not None:
             if self.model in FAMILIES and not FAMILIES[self.model].has_codes:
@@ -343,20 +333,6 @@ def _item_shape(given: tuple[int, ...], made: tuple[int, ...], fitting: Fitting 
     return (math.prod(made),) if len(given) == 1 else (*made[:2], *given[2:])
 
 
-def _text(value: object) -> str:
-    """Write a setting as `override` reads it; NumPy's numbers, which a search may bring, are numbers."""
-    return value if isinstance(value, str) else json.dumps(value, default=lambda array: array.tolist())
-
-
-def _device(name: str) -> torch.device:
-    gpu = torch.cuda.is_available()
-    if name not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"device must be 'cpu', 'cuda' or 'auto', found {name!r}")
-    if name == "cuda" and not gpu:
-        raise UsageError("device='cuda' needs a GPU, and PyTorch finds none; use 'auto' or 'cpu'")
-    return torch.device("cuda" if gpu and name != "cpu" else "cpu")
-
-
 def _free_folder(parent: Path) -> Path:
     """Make the first of fit-1, fit-2, ... that is not there, which no other process then takes."""
     if parent.exists() and not parent.is_dir():
@@ -379,35 +355,3 @@ def _collect(pixels: Bytes, config: Config) -> Collection:
     images = Images(pixels, ALL_BYTES)
     splits = complete_splits({"train": images, "test": images}, config.data)
     return assemble("X", {**splits, "test": splits["valid"]}, config.data)
-
-
-def _write_splits(path: Path, collection: Collection) -> None:
-    arrays: dict[str, Any] = {
-        f"{name}_images": images.values(range(len(images))) for name, images in collection.splits.items()
-    }
-    write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))
-
-
-def _train(run: Run, state: TrainingState, collection: Collection, verbose: bool) -> None:
-    plan, told = make_plan(run.config, len(collection.train)), 0
-
-    def watch(now: TrainingState, row: Row | None) -> None:
-        nonlocal told
-        share = plan.progress(now.step, now.seconds)
-        if verbose and row and share * REPORTS >= told + 1:
-            told = int(share * REPORTS)
-            print(f"{share:4.0%}  reconstruction {row['reconstruction']:.2f}  KL {row['kl']:.2f}  nats per image")
-
-    metrics = Metrics(run, state.step, watch)
-    try:
-        train(run, state, collection.train, run.config.training.precision, metrics, lambda: False)
-    except BaseException:
-        metrics.flush(state)  # closes its files, which a notebook would keep open after an interruption
-        raise
-
-
-def _evaluated(run: Run, collection: Collection, device: torch.device) -> TrainedModel:
-    """Fit the unconditional prior of a trained run."""
-    model = load_model(run).to(device)
-    fit_priors(run, model, collection)
-    return TrainedModel(run, model).in_memory()

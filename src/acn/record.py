@@ -42,8 +42,9 @@ class Evaluation:
     fitted one. Both are None for a model without codes.
     `importance`: of the figure `nll`, where it was sampled: codes drawn for each image, number of images, and the
     negative ELBO of the same draws in nats per image.
-    `training`: steps, images seen, seconds and commit. `parameters`: how many weights the model has.
-    `config`: all settings. `seconds`: how long the evaluation took. `made`: see `acn.provenance`.
+    `training`: steps, images seen, seconds and commit; None where nobody knows, as of a published model.
+    `parameters`: how many weights the model has. `config`: all settings. `seconds`: how long the evaluation took.
+    `made`: see `acn.provenance`.
     """
 
     data: dict[str, Any]

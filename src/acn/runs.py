@@ -16,14 +16,16 @@ Nothing here is pickled: tensors are safetensors, the rest is JSON.
 """
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -40,11 +42,11 @@ from acn.checks import (
     weights_of,
 )
 from acn.config import Config, ImageShape
-from acn.data import Collection, open_collection
+from acn.data import Collection
 from acn.distributions import GaussianPrior, Prior
 from acn.errors import BusyError, DataError, RunError, UsageError
 from acn.families import PriorName, code_size
-from acn.files import remove_leftovers, storage_error, write_text_atomically
+from acn.files import remove_leftovers, storage_error, write_atomically, write_text_atomically
 from acn.models import Model, build
 from acn.models.unconditional import unconditional_priors
 from acn.networks.autoregressive import Autoregressive
@@ -52,6 +54,7 @@ from acn.pretrained import located, names
 from acn.record import Evaluation
 from acn.tensors import read_facts, read_layouts, read_tensors, write_tensors
 from acn.version import __version__
+from acn.wording import counted
 
 CONFIG, CHECKPOINT, METRICS = "config.json", "checkpoint.safetensors", "metrics.jsonl"
 EVENTS, EVALUATION, CODES = "tensorboard", "evaluation.json", "codes.png"
@@ -60,7 +63,7 @@ CARD, LOCK, LIKELIHOOD = "README.md", ".lock", "likelihood.json"
 LARGEST_FIGURE = 1e300  # in the log; what is larger, or no number, is damage
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A run folder and what its `config.json` says.
 
@@ -74,6 +77,19 @@ class Run:
     provenance: dict[str, Any]
     made: dict[str, Any]
     where: str | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.path}: {self.summary})"
+
+    @property
+    def summary(self) -> str:
+        """The family, the code and the images in a few words."""
+        shape, code = self.shape, code_size(self.config.model)
+        codes = f"codes of {counted(code, 'number')}" if code else "no codes"
+        return (
+            f"{self.config.model.label}, {codes}, images of {shape.height} x {shape.width} x {shape.channels} "
+            f"in {shape.levels} levels"
+        )
 
     @property
     def palette(self) -> NDArray[np.uint8]:
@@ -92,6 +108,16 @@ class Run:
         return self.path / CHECKPOINT
 
 
+def check_free(path: Path) -> None:
+    """See that a run can be begun in the folder `path`.
+
+    Raises:
+        UsageError: the folder already holds one.
+    """
+    if (path / CONFIG).exists():
+        raise UsageError(f"{path} already holds a run: resume it (acn train --resume {path}), or choose another folder")
+
+
 def create_run(
     path: Path,
     config: Config,
@@ -107,8 +133,7 @@ def create_run(
         UsageError: the folder already holds a run.
         StorageError: it cannot be written.
     """
-    if (path / CONFIG).exists():
-        raise UsageError(f"{path} already holds a run: resume it (acn train --resume {path}), or choose another folder")
+    check_free(path)
     run = Run(path, config, shape, provenance, made, where)
     write_settings(run)
     return run
@@ -154,6 +179,8 @@ def held(path: Path) -> Iterator[None]:
         BusyError: another process holds it.
         StorageError: the folder cannot be written.
     """
+    from filelock import FileLock, Timeout
+
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path / LOCK, timeout=0, is_singleton=True).acquire()
@@ -204,6 +231,8 @@ def open_images(run: Run, source: str | None = None) -> Collection:
         DataError: they are not there.
         RunError: the images there are others.
     """
+    from acn.data import open_collection
+
     settings = run.config.data
     kept = run.where if run.where is not None and Path(run.where).exists() else None
     place = source or kept or settings.source
@@ -233,6 +262,15 @@ def check_there(run: Run) -> None:
         raise RunError(f"{run.path} holds another run by now; this one ends, and nothing more was written")
 
 
+def position_reached(run: Run) -> Position | None:
+    """How far the training of a run came, None of a model without its training.
+
+    Raises:
+        RunError: see `read_position`.
+    """
+    return None if is_model_alone(run) else read_position(run)
+
+
 def read_position(run: Run) -> Position:
     """Read how far the last checkpoint of a run has come.
 
@@ -248,7 +286,7 @@ def check_trained_here(run: Run) -> None:
     Raises:
         RunError: it holds a model alone.
     """
-    if _is_model_alone(run):
+    if is_model_alone(run):
         raise RunError(
             f"{run.path} holds a model without its training: take the run that it was saved from; the figures of a "
             f"published model are in its {CARD}"
@@ -263,7 +301,7 @@ def load_model(run: Run) -> Model:
     Raises:
         RunError: there are no weights, or they are damaged or of another shape.
     """
-    file, prefix = (run.path / WEIGHTS, "") if _is_model_alone(run) else (run.checkpoint, "average.")
+    file, prefix = (run.path / WEIGHTS, "") if is_model_alone(run) else (run.checkpoint, "average.")
     expected = weights_of(skeleton(run.config.model, run.shape, file, read_layouts(file)))
     tensors, _ = read_tensors(file, prefix=prefix, expected=expected)
     model = build(run.config.model, run.shape)
@@ -271,8 +309,26 @@ def load_model(run: Run) -> Model:
     return model.eval().requires_grad_(False)
 
 
-def _is_model_alone(run: Run) -> bool:
+def is_model_alone(run: Run) -> bool:
+    """Whether the folder holds a model without its training, as `save_model` writes it."""
     return (run.path / WEIGHTS).exists() and not run.checkpoint.exists()
+
+
+@contextmanager
+def for_writing(run: Run) -> Iterator[Run]:
+    """The run itself; of a model without its training, a copy that is removed when the block ends.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    if not is_model_alone(run):
+        yield run
+        return
+    with TemporaryDirectory(prefix="acn-") as folder:
+        for name in (CONFIG, WEIGHTS, PRIOR):
+            if (run.path / name).exists():
+                write_atomically(Path(folder) / name, partial(shutil.copyfile, run.path / name))
+        yield replace(run, path=Path(folder))
 
 
 def integer_files(run: Run) -> list[Path]:

@@ -5,38 +5,51 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from acn.codec.freezing import freeze
-from acn.codec.frozen import FrozenModel
-from acn.codec.store import kept_model
+from acn import pretrained
 from acn.data import ALL_BYTES, Images, as_pixels, to_values
 from acn.data.fitting import Fitting, fitted
+from acn.devices import find_device
 from acn.distributions import Prior
 from acn.errors import UsageError
 from acn.evaluation.costs import encode, posteriors, reconstruction
-from acn.evaluation.evaluate import UNCONDITIONAL_SAMPLES
+from acn.evaluation.evaluate import UNCONDITIONAL_SAMPLES, costs
 from acn.evaluation.unconditional import expected_kl
-from acn.models import Model
-from acn.runs import Run, StoredPriors, load_model, open_run, save_model
+from acn.memory import nearest
+from acn.models import Model, device_of
+from acn.runs import Run, StoredPriors, load_model, open_images, open_run, save_model
 from acn.sampling.draws import Sampler, draw_codes, priors_of
 from acn.settings import Fit
+
+if TYPE_CHECKING:
+    from acn.codec.frozen import FrozenModel
+
+Pixels = NDArray[np.uint8]
+# Images as users have them: an array, or a list of arrays.
+Given = NDArray[Any] | Sequence[NDArray[Any]]
 
 # Stands in messages where the folder of a run would.
 IN_MEMORY = Path("the model in memory")
 
 
-def load(folder: str | Path) -> "TrainedModel":
+def load(folder: str | Path, *, device: str | torch.device = "auto") -> "TrainedModel":
     """Open a run folder, one that `save_pretrained` wrote, or a model that comes with the package: `mnist`.
+
+    Args:
+        folder: the folder, or the name of the model.
+        device: where the networks run: `cpu`, `cuda`, or `auto`: the GPU when there is one.
 
     Raises:
         RunError: there is no model in `folder`, or it is damaged.
+        UsageError: there is no such device.
     """
-    return TrainedModel.from_pretrained(folder)
+    return TrainedModel.from_pretrained(folder, device=device)
 
 
 def from_files(files: Mapping[str, bytes]) -> "TrainedModel":
@@ -51,9 +64,9 @@ def from_files(files: Mapping[str, bytes]) -> "TrainedModel":
         return TrainedModel.from_pretrained(folder).in_memory()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainedModel:
-    """Encodes, scores and samples images, which are uint8 arrays `[N, H, W]` or `[N, H, W, C]` of pixel values.
+    """Encodes, compares, scores and draws images, which are uint8 arrays `[N, H, W]` or `[N, H, W, C]` of pixel values.
 
     Pickled, copied or sent to another process, it is the three files of `save_pretrained`, without their folder.
 
@@ -65,18 +78,18 @@ class TrainedModel:
 
     run: Run
     model: Model
-    priors: StoredPriors | None = field(default=None, repr=False)
+    priors: StoredPriors | None = field(default=None)
+
+    def __repr__(self) -> str:
+        path = self.run.path
+        name = path.name if path.parent == pretrained.FOLDER else path
+        return f"{type(self).__name__}({name}: {self.run.summary}, on {device_of(self.model)})"
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "TrainedModel":
-        """Open a local folder; no network is used.
-
-        Raises:
-            RunError: there is no model in `folder`, or it is damaged.
-        """
-        run = open_run(Path(folder))
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(run, load_model(run).to(device))
+    def from_pretrained(cls, folder: str | Path, *, device: str | torch.device = "auto") -> "TrainedModel":
+        """Open a local folder; no network is used. See `acn.load`."""
+        place, run = find_device(device), open_run(Path(folder))
+        return cls(run, load_model(run).to(place))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write what using the model takes: `config.json`, `model.safetensors`, `prior.safetensors`.
@@ -100,7 +113,7 @@ class TrainedModel:
             self.save_pretrained(folder)
             return from_files, ({path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())},)
 
-    def encode(self, images: NDArray[Any] | Sequence[NDArray[Any]], *, fit: Fit | None = None) -> NDArray[np.float32]:
+    def encode(self, images: Given, *, fit: Fit | None = None) -> NDArray[np.float32]:
         """Codes `[N, D]` of images.
 
         Args:
@@ -118,9 +131,68 @@ class TrainedModel:
         ).numpy()
         return codes
 
-    def score_samples(
-        self, images: NDArray[Any] | Sequence[NDArray[Any]], *, seed: int | None = None
-    ) -> NDArray[np.float64]:
+    def reconstruct(self, images: Given, *, seed: int = 0, temperature: float = 1.0, fit: Fit | None = None) -> Pixels:
+        """Draw one image from the code of each image: uint8 `[N, H, W]` or `[N, H, W, 3]`.
+
+        What all draws of an image, by different seeds, have in common is what its code keeps.
+
+        Args:
+            images: as for `encode`.
+            seed: another one draws other images.
+            temperature: divides the logits of the pixels, 0 for their modes.
+            fit: as for `encode`.
+
+        Raises:
+            DataError, UsageError: see `encode`.
+        """
+        sampler = Sampler(self.model.with_codes("reconstruction"), torch.Generator().manual_seed(seed), temperature)
+        codes = torch.from_numpy(self.encode(images, fit=fit))
+        return self._pixels(sampler.decode(codes))
+
+    def neighbours(
+        self, images: Given, count: int = 5, *, among: Given | None = None, fit: Fit | None = None
+    ) -> NDArray[np.int64]:
+        """Rows `[N, count]` of the images nearest to each image by the Euclidean distance of codes, nearest first.
+
+        Args:
+            images: the queries, as for `encode`.
+            count: how many neighbours of each.
+            among: where they are sought; None for among the `images` themselves, none of which is then its own
+                neighbour.
+            fit: as for `encode`.
+
+        Raises:
+            DataError: see `encode`.
+            UsageError: see `encode`; or there are fewer images than neighbours.
+        """
+        codes = torch.from_numpy(self.encode(images, fit=fit))
+        if among is None:
+            return nearest(codes, codes, count, exclude=torch.arange(len(codes))).numpy()
+        return nearest(codes, torch.from_numpy(self.encode(among, fit=fit)), count).numpy()
+
+    def evaluate(self, images: Given | None = None) -> dict[str, float]:
+        """Costs of images in nats per image, by the names that `evaluation.json` has: `reconstruction`, `list`, ...
+
+        Those of the test split are the figures of `acn evaluate`, which also fits the priors, writes its record and
+        trains linear classifiers. Nothing is written here.
+
+        Args:
+            images: as for `encode`; None for the test split of the run, where its images still are.
+
+        Raises:
+            DataError: see `encode`; or the images of the run are not there.
+            RunError: the run was not evaluated yet.
+            UsageError: there are no `images`, and the model is in memory.
+        """
+        if images is None and self.run.path == IN_MEMORY:
+            raise UsageError(f"{IN_MEMORY} has no images of its own: give some, as in evaluate(images)")
+        opened = open_images(self.run).test if images is None else self._images(images)
+        posterior = posteriors(self.model, opened, lambda _: None)
+        priors = self._priors if self.model.code_size else None
+        seed = self.run.config.training.seed
+        return costs(self.model, priors, opened, posterior, seed, lambda *_: lambda _: None)
+
+    def score_samples(self, images: Given, *, seed: int | None = None) -> NDArray[np.float64]:
         """Lower bound of the log-likelihood of images `[N]`, in nats: minus what each costs on its own.
 
         The mean over the test split is minus the `list` cost of its evaluation.
@@ -141,25 +213,26 @@ class TrainedModel:
         score: NDArray[np.float64] = -cost.numpy()
         return score
 
-    def freeze(self) -> FrozenModel:
+    def freeze(self) -> "FrozenModel":
         """The model in exact integers, for `acn.codec.compress`.
 
         Raises:
             RunError: the run was not evaluated yet, or its weights do not fit exact arithmetic.
             ArchiveError: the integers that lie beside the weights are damaged.
         """
+        from acn.codec.freezing import freeze
+        from acn.codec.store import kept_model
+
         return kept_model(self.run) or freeze(self.model, self.run.palette, (self._priors.mixture, self._priors.codes))
 
-    def sample(self, count: int, *, seed: int = 0, temperature: float = 1.0) -> NDArray[np.uint8]:
+    def sample(self, count: int, *, seed: int = 0, temperature: float = 1.0) -> Pixels:
         """Draw new images, uint8 `[count, H, W]` or `[count, H, W, 3]`, from the unconditional prior and the decoder.
 
         Raises:
             RunError: the run was not evaluated yet.
         """
         sampler = Sampler(self.model, torch.Generator().manual_seed(seed), temperature)
-        codes = draw_codes(self.model, self._priors, count, sampler.generator)
-        values = to_values(sampler.decode(codes), self.run.palette)
-        return values[..., 0] if self.run.shape.channels == 1 else values
+        return self._pixels(sampler.decode(draw_codes(self.model, self._priors, count, sampler.generator)))
 
     @cached_property
     def _priors(self) -> StoredPriors:
@@ -170,7 +243,12 @@ class TrainedModel:
         """The unconditional prior of the run."""
         return self._priors.of(self.model)[self._priors.chosen]
 
-    def _images(self, images: NDArray[Any] | Sequence[NDArray[Any]], fit: Fit | None = None) -> Images:
+    def _pixels(self, levels: Tensor) -> Pixels:
+        """Pixel values of levels `[B, C, H, W]`, as images come: without the axis of a single channel."""
+        values = to_values(levels, self.run.palette)
+        return values[..., 0] if self.run.shape.channels == 1 else values
+
+    def _images(self, images: Given, fit: Fit | None = None) -> Images:
         shape, how = self.run.shape, fit or (self.run.config.data.fit if self.run.config.data.fitted else None)
         if how is not None:
             if how not in get_args(Fit):

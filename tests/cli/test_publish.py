@@ -1,5 +1,6 @@
 """A run as a folder to pass on, and the models that come with the package."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import acn
 from acn import pretrained
 from acn.errors import RunError, UsageError
 from acn.pretrained import located
+from acn.record import Evaluation
 from acn.runs import open_run
 from tests.cli.test_cli import SMALL, refused
 from tests.cli.test_compress import acn as command
@@ -135,13 +137,33 @@ def test_the_card_states_the_licence_that_the_publisher_gives(work: Path) -> Non
 
 @pytest.mark.parametrize(
     "arguments",
-    [("evaluate", "model"), ("report", "model"), ("publish", "model", "again"), ("train", "--resume", "model")],
+    [("report", "model"), ("publish", "model", "again"), ("train", "--resume", "model")],
 )
 def test_what_takes_a_training_is_refused_for_a_published_model(work: Path, arguments: tuple[str, ...]) -> None:
     said = refused(command(*arguments, cwd=work), 1)
     assert "without its training" in said
     assert "README.md" in said
     assert written(work / "model") == FILES
+
+
+def test_a_published_model_is_evaluated_and_nothing_is_written_to_it(work: Path) -> None:
+    before = {path: path.read_bytes() for path in (work / "model").iterdir()}
+    done = command("evaluate", "model", "--json", "found.json", "--importance", "2", "--images", "5", cwd=work)
+    assert done.returncode == 0, done.stderr
+    assert {path: path.read_bytes() for path in (work / "model").iterdir()} == before
+    found, expected = (
+        Evaluation.from_json(json.loads((work / file).read_text(encoding="utf-8")))
+        for file in ("found.json", "run/evaluation.json")
+    )
+    assert {key: found.values[key] for key in expected.values} == pytest.approx(dict(expected.values))
+    assert "nll" in found.values
+    assert (found.training["steps"], found.training["commit"]) == (None, expected.training["commit"])
+    assert (work / "found.png").exists()
+
+    done = command("evaluate", "model", cwd=work)
+    assert done.returncode == 0, done.stderr
+    assert "list: order kept" in done.stdout
+    assert "Figures:" not in done.stdout  # they are kept where the user says
 
 
 @pytest.mark.parametrize("folder", ["run", "model", "model/README.md", "."])

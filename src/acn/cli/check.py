@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from acn.cli.choice import Options
+from acn.choice import Options
 from acn.cli.drawing import SkipDamagedOption
 from acn.cli.options import SizeFitOption, SizeOption, size_settings
 from acn.cli.outputs import ForceOption, check_output

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from acn.cli.devices import DeviceOption, find_device
 from acn.cli.info import ArchiveArgument
 from acn.cli.outputs import ForceOption, check_output
 
@@ -23,7 +24,6 @@ ModelOption = Annotated[
         "--model", metavar="RUN", help="The run that made it, where the archive holds no model.", show_default=False
     ),
 ]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, or a CUDA device such as cuda:0.")]
 
 
 def decompress(
@@ -95,7 +95,6 @@ def verify(file: ArchiveArgument, model: ModelOption = None, device: DeviceOptio
 
 def _model(archive: "Archive", run: Path | None, device: str) -> "FrozenModel":
     """The model of an archive, its own or that of `run`."""
-    from acn.cli.devices import find_device
     from acn.codec.archiver import model_of
     from acn.codec.store import wanted_model
     from acn.runs import open_run

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from acn.cli.devices import DeviceOption, find_device
 from acn.cli.outputs import ForceOption, check_output
 
 if TYPE_CHECKING:
@@ -14,11 +15,16 @@ if TYPE_CHECKING:
     from acn.evaluation.importance import Sampling
     from acn.runs import Run
 
-DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto: the GPU when there is one.")]
-
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that acn train wrote.", show_default=False)],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="The folder that acn train wrote, or a model without its training, such as mnist.",
+            show_default=False,
+        ),
+    ],
     source: Annotated[
         str | None,
         typer.Argument(metavar="[SOURCE]", help="Where its images are now, if they moved.", show_default=False),
@@ -54,18 +60,16 @@ def evaluate(
     device: DeviceOption = "auto",
 ) -> None:
     """Print every cost of the run's test split, and draw its codes."""
-    from acn.cli.devices import find_device
     from acn.cli.drawing import say
     from acn.errors import UsageError
     from acn.evaluation.importance import IMAGES, Sampling
-    from acn.runs import check_trained_here, open_images, open_run
+    from acn.runs import open_images, open_run
 
     if images is not None and importance is None:
         raise UsageError("--images says how many images --importance takes: give --importance K too, or leave it out")
     for path in (json, json.with_suffix(".png")) if json is not None else ():
         check_output(path, force=force, sources=[source], run=run)
     opened = open_run(run)
-    check_trained_here(opened)
     collection = open_images(opened, source)
     say(collection.reading)
     sampling = None if importance is None else Sampling(importance, images or IMAGES)
@@ -79,8 +83,12 @@ def evaluate_and_show(
     json: Path | None = None,
     sampling: "Sampling | None" = None,
 ) -> None:
-    """Evaluate a run, print its tables, and write the figures and the picture of the codes to its folder."""
+    """Evaluate a run, print its tables, and write the figures and the picture of the codes to its folder.
+
+    Of a model without its training, which nothing is written to, they are kept in `json` alone.
+    """
     import shutil
+    from functools import partial
 
     from rich.console import Console
 
@@ -88,22 +96,22 @@ def evaluate_and_show(
     from acn.evaluation.evaluate import evaluate as compute
     from acn.evaluation.table import code_note, cost_table, importance_note, probe_table
     from acn.files import write_atomically
-    from acn.runs import CODES, EVALUATION
+    from acn.runs import CODES, EVALUATION, for_writing
 
-    console = Console()
-    with stages(console) as stage:
-        figures = compute(run, collection, device, stage, sampling)
-    picture = run.path / CODES
-    if json is not None:
-        write_atomically(json, lambda temporary: shutil.copyfile(run.path / EVALUATION, temporary))
-    if json is not None and picture.exists():
-        write_atomically(json.with_suffix(".png"), lambda temporary: shutil.copyfile(picture, temporary))
+    console, kept = Console(), [] if json is None else [(EVALUATION, json), (CODES, json.with_suffix(".png"))]
+    with for_writing(run) as written:
+        with stages(console) as stage:
+            figures = compute(written, collection, device, stage, sampling)
+        for name, path in kept:
+            if (written.path / name).exists():
+                write_atomically(path, partial(shutil.copyfile, written.path / name))
     for table in (cost_table(figures), probe_table(figures)):
         if table is not None:
             console.print(table)
     for note in (code_note(figures), importance_note(figures)):
         if note:
             console.print(note, soft_wrap=True, highlight=False)
-    console.print(f"Figures: {json or run.path / EVALUATION}", soft_wrap=True)
-    if picture.exists():
-        console.print(f"Picture of the codes: {json.with_suffix('.png') if json else picture}", soft_wrap=True)
+    shown = [path for _, path in kept] or [run.path / EVALUATION, run.path / CODES]
+    for path, text in zip(shown, ("Figures", "Picture of the codes"), strict=True):
+        if path.exists():
+            console.print(f"{text}: {path}", soft_wrap=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from acn.cli.evaluate import DeviceOption
+from acn.cli.devices import DeviceOption, find_device
 from acn.cli.train import train_on
 
 if TYPE_CHECKING:
@@ -65,7 +65,6 @@ def reproduce(
     """Train what a table or figure of a paper needs and is not there yet, and write it. Ctrl-C saves."""
     from rich.console import Console
 
-    from acn.cli.devices import find_device
     from acn.provenance import provenance
     from acn.reproduction.parts import parts_named, scale_named
 
@@ -234,7 +233,6 @@ def _workshops(
     Raises:
         DataError: there are no images for any of them, or they are not usable.
     """
-    from acn.cli.devices import find_device
     from acn.data.sources import located
     from acn.errors import DataError
     from acn.reproduction.studies import STUDIES

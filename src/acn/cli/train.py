@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from acn.cli.choice import Options
+from acn.choice import Options
+from acn.cli.devices import DeviceOption, find_device
 from acn.cli.drawing import SkipDamagedOption
-from acn.cli.evaluate import DeviceOption, evaluate_and_show
+from acn.cli.evaluate import evaluate_and_show
 from acn.cli.options import SizeFitOption, SizeOption, minutes_option, size_settings
 from acn.families import family_names
 from acn.recipes import RECIPES
@@ -81,7 +82,6 @@ def train(
     """Train an Associative Compression Network, or a baseline, and evaluate it. Ctrl-C saves, and --resume goes on."""
     from rich.console import Console
 
-    from acn.cli.devices import find_device
     from acn.data import open_collection
     from acn.errors import UsageError
 

@@ -6,11 +6,10 @@ Letters: H height, W width, C channels (1 or 3).
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from acn.config import DataSettings
 from acn.data.arrays import as_pixels, to_channels
@@ -19,14 +18,15 @@ from acn.data.storage import chunk_rows, gather
 from acn.errors import DataError
 from acn.settings import Fit
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 # What `Reading` says of the images.
 WORDS: dict[Fit, str] = {
     "crop": "cropped and resized",
     "pad": "resized and padded with black",
     "stretch": "resized without their proportions",
 }
-# Long sides are antialiased: every pixel of the original counts.
-FILTER = Image.Resampling.LANCZOS
 # Sides that the advice about unequal images names: enough to see much, and few enough to train on a CPU.
 FEWEST, MOST = 8, 64
 
@@ -52,20 +52,25 @@ class Fitting:
         """Give an image, uint8 [H, W, C], the size; one that has it comes back as it is."""
         if not self.changes(pixels):
             return pixels
+        from PIL import Image
+
         picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
         resized = np.asarray(self._resized(picture))
         return resized.reshape(self.height, self.width, pixels.shape[-1])
 
-    def _resized(self, picture: Image.Image) -> Image.Image:
+    def _resized(self, picture: "Image.Image") -> "Image.Image":
+        from PIL import Image, ImageOps
+
         size = self.width, self.height
+        smooth = Image.Resampling.LANCZOS  # long sides are antialiased: every pixel of the original counts
         if self.how == "crop":
-            return ImageOps.fit(picture, size, FILTER)
+            return ImageOps.fit(picture, size, smooth)
         if self.how == "stretch":
-            return picture.resize(size, FILTER)
+            return picture.resize(size, smooth)
         scale = min(self.width / picture.width, self.height / picture.height)
         width, height = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
         canvas = Image.new(picture.mode, size)
-        canvas.paste(picture.resize((width, height), FILTER), ((self.width - width) // 2, (self.height - height) // 2))
+        canvas.paste(picture.resize((width, height), smooth), ((self.width - width) // 2, (self.height - height) // 2))
         return canvas
 
 

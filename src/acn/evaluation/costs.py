@@ -4,20 +4,24 @@ Letters: N images, D code size, K neighbours, P pairs. All costs are in nats per
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from acn.data import ImageFiles, Images, read_ahead, slices
+from acn.data import Images, read_ahead, slices
 from acn.distributions import Posterior, concatenate
 from acn.models import Model, device_of
 from acn.models.neighbours import NeighbourPrior
+
+if TYPE_CHECKING:
+    from acn.data import ImageFiles
 
 Progress = Callable[[int], None]
 
 
 @torch.inference_mode()
-def posteriors(model: Model, images: Images | ImageFiles, progress: Progress) -> Posterior:
+def posteriors(model: Model, images: "Images | ImageFiles", progress: Progress) -> Posterior:
     """q(z given x) of all images in order, float32 `[N, D]` on the CPU. `progress` hears how many more are done.
 
     The images are read while others are encoded, and only a few batches of them are in memory.
@@ -32,7 +36,7 @@ def posteriors(model: Model, images: Images | ImageFiles, progress: Progress) ->
     return concatenate(parts)
 
 
-def encode(model: Model, images: Images | ImageFiles, progress: Progress) -> Tensor:
+def encode(model: Model, images: "Images | ImageFiles", progress: Progress) -> Tensor:
     """Codes c(x) of all images in order, `[N, D]` float32 on the CPU: the means of `posteriors`."""
     return posteriors(model, images, progress).mean
 

@@ -30,10 +30,9 @@ from acn.runs import (
     Run,
     StoredPriors,
     check_images,
-    check_trained_here,
     load_model,
     load_priors,
-    read_position,
+    position_reached,
     save_priors,
     write_figures,
 )
@@ -62,15 +61,14 @@ def evaluate(
         Every figure that the model has (see `acn.evaluation.figures`).
 
     Raises:
-        RunError: the images are not those that the run was trained on, or it is a published model.
+        RunError: the images are not those that the run was trained on.
         UsageError: there is a `sampling`, and the model has no codes.
         TrainingError: a figure is not finite.
         StorageError: the disk refused.
     """
     begin = time.monotonic()
     check_images(run, collection)
-    check_trained_here(run)
-    reached = read_position(run)
+    reached = position_reached(run)
     model = load_model(run).to(device)
     if sampling is not None:
         check_sampled(model)
@@ -80,7 +78,8 @@ def evaluate(
         for name, split in collection.splits.items()
     }
     test = collection.test
-    values, priors = _costs(run, model, test, found, stage)
+    priors = _priors(run, model, found, stage) if model.code_size else None
+    values = costs(model, priors, test, found["test"], seed, stage)
     importance = None
     if sampling is not None and priors is not None:
         prior = priors.of(model)[priors.chosen]
@@ -148,18 +147,28 @@ def _kept(run: Run, train: Posterior) -> Autoregressive | None:
     return kept.autoregressive if torch.equal(kept.codes, train.mean) else None
 
 
-def _costs(
-    run: Run, model: Model, test: Images, found: dict[str, Posterior], stage: Stage
-) -> tuple[Values, StoredPriors | None]:
-    """Every cost of the test split that the model has, and its unconditional priors, where there are codes."""
-    paid = reconstruction(model, test, found["test"], run.config.training.seed, stage("reconstruction", len(test)))
-    values = mean_and_error("reconstruction", paid)
-    priors = None
-    if model.code_size:
-        costs, priors = _code_costs(run, model, found, stage)
-        values |= costs
-    values |= totals(values, len(test), priors.chosen if priors else None)
-    return values, priors
+def costs(
+    model: Model, priors: StoredPriors | None, images: Images, posterior: Posterior, seed: int, stage: Stage
+) -> Values:
+    """Every cost of images that the model has, in nats per image: the figures by key (see `acn.evaluation.figures`).
+
+    Args:
+        model: its networks.
+        priors: the unconditional ones of its run; None for a model without codes.
+        images: N images as the model knows them.
+        posterior: of each, `[N, D]`.
+        seed: of all draws.
+        stage: see `evaluate`.
+    """
+    values = mean_and_error(
+        "reconstruction", reconstruction(model, images, posterior, seed, stage("reconstruction", len(images)))
+    )
+    if priors is not None:
+        unconditional, kls = _unconditional(model, priors, posterior, seed, stage)
+        values |= kls
+        if model.conditional:
+            values |= _neighbour_costs(model, posterior, unconditional, stage)
+    return values | totals(values, len(images), priors.chosen if priors else None)
 
 
 def totals(values: Values, images: int, prior: str | None) -> Values:
@@ -184,8 +193,8 @@ def totals(values: Values, images: int, prior: str | None) -> Values:
     return found
 
 
-def _code_costs(run: Run, model: Model, found: dict[str, Posterior], stage: Stage) -> tuple[Values, StoredPriors]:
-    """All KLs of the test split; and the unconditional priors, which are kept in the run's folder."""
+def _priors(run: Run, model: Model, found: dict[str, Posterior], stage: Stage) -> StoredPriors:
+    """The unconditional priors, fitted to the codes of the training images and kept in the run's folder."""
     train, valid = found["train"], found["valid"]
     autoregressive = _kept(run, train)
     if autoregressive is None and is_worth_fitting(train):
@@ -195,10 +204,7 @@ def _code_costs(run: Run, model: Model, found: dict[str, Posterior], stage: Stag
     priors = _fitted(run, model, train, valid, autoregressive)
     save_priors(run, priors)
     done(1)
-    unconditional, values = _unconditional(model, priors, found["test"], run.config.training.seed, stage)
-    if model.conditional:
-        values |= _neighbour_costs(model, found["test"], unconditional, stage)
-    return values, priors
+    return priors
 
 
 def _unconditional(

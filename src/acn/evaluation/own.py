@@ -18,7 +18,7 @@ from acn.evaluation.recording import likelihood, mean, mean_and_error, recorded
 from acn.evaluation.unconditional import expected_kl
 from acn.progress import Stage
 from acn.record import Evaluation
-from acn.runs import LIKELIHOOD, Run, check_images, check_trained_here, load_model, read_position, write_figures
+from acn.runs import LIKELIHOOD, Run, check_images, load_model, position_reached, write_figures
 
 
 def evaluate_own(
@@ -37,15 +37,14 @@ def evaluate_own(
         Reconstruction, KL, their sum as `list`, and the negative log-likelihood.
 
     Raises:
-        RunError: the images are not those that the run was trained on, or it is a published model.
+        RunError: the images are not those that the run was trained on.
         UsageError: the prior is conditioned on a neighbour.
         TrainingError: a figure is not finite.
         StorageError: the disk refused.
     """
     begin, test, seed = time.monotonic(), collection.test, run.config.training.seed
     check_images(run, collection)
-    check_trained_here(run)
-    reached = read_position(run)
+    reached = position_reached(run)
     model = load_model(run).to(device)
     prior, own = model.prior().cpu(), "own" if model.code_size else None
     posterior = posteriors(model, test, stage("codes of test", len(test)))

@@ -28,7 +28,7 @@ def recorded(
     collection: Collection,
     model: Model,
     values: Values,
-    reached: Position,
+    reached: Position | None,
     *,
     device: torch.device,
     seconds: float,
@@ -44,7 +44,7 @@ def recorded(
         collection: its images.
         model: its networks.
         values: figures by key.
-        reached: where the run's training was when the networks were read.
+        reached: where the run's training was when the networks were read, None where nobody knows.
         device: where the networks ran.
         seconds: how long it took.
         prior: the unconditional one that `list` pays; None for a model without codes.
@@ -66,12 +66,7 @@ def recorded(
         prior=prior,
         mixture=_described(priors) if priors else None,
         importance=importance,
-        training={
-            "steps": reached.step,
-            "images_seen": reached.epoch * len(collection.train) + reached.position,
-            "seconds": round(reached.seconds, 1),
-            "commit": run.made.get("commit"),
-        },
+        training={**_progress(reached, len(collection.train)), "commit": run.made.get("commit")},
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         config=run.config.model_dump(mode="json"),
         seconds=round(seconds, 1),
@@ -110,6 +105,13 @@ def mean_and_error(key: str, costs: Tensor) -> Values:
 def mean(values: Tensor) -> float:
     """In float64."""
     return float(values.double().mean())
+
+
+def _progress(reached: Position | None, images: int) -> dict[str, float | None]:
+    if reached is None:
+        return {"steps": None, "images_seen": None, "seconds": None}
+    seen = reached.epoch * images + reached.position
+    return {"steps": reached.step, "images_seen": seen, "seconds": round(reached.seconds, 1)}
 
 
 def _described(priors: StoredPriors) -> dict[str, object]:

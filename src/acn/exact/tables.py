@@ -4,10 +4,12 @@ Each entry is a real number rounded to the nearest integer, computed with 60 dec
 on no library of floating-point functions. FORMAT.md defines them by the same formulas.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import torch
-from mpmath import mp, mpf
 from torch import Tensor
 
 DIGITS = 60
@@ -52,8 +54,8 @@ def gate_table() -> Tensor:
 
 def _sigmoids(bits: int, step_bits: int, reach: int) -> Tensor:
     above: list[int] = []
-    with mp.workdps(DIGITS):
-        step, power = mp.exp(-mpf(1) / 2**step_bits), mpf(1)
+    with _decimals() as mp:
+        step, power = mp.exp(-mp.mpf(1) / 2**step_bits), mp.mpf(1)
         for _ in range(reach + 1):
             above.append(_nearest(2**bits / (1 + power)))
             power *= step
@@ -65,8 +67,8 @@ def _sigmoids(bits: int, step_bits: int, reach: int) -> Tensor:
 def exp_table() -> Tensor:
     """2^28 exp(-x) at x = i / 2^10 for i = 0, 1, ... up to the first zero: int64."""
     entries: list[int] = []
-    with mp.workdps(DIGITS):
-        step, power = mp.exp(-mpf(1) / 2**STEP_BITS), mpf(2**EXP_BITS)
+    with _decimals() as mp:
+        step, power = mp.exp(-mp.mpf(1) / 2**STEP_BITS), mp.mpf(2**EXP_BITS)
         while not entries or entries[-1]:
             entries.append(_nearest(power))
             power *= step
@@ -76,38 +78,49 @@ def exp_table() -> Tensor:
 @cache
 def normal_table() -> Tensor:
     """2^28 times the standard normal distribution function at x = i / 2^6 for i = -2^9 ... 2^9: int64 `[2^10 + 1]`."""
-    with mp.workdps(DIGITS):
-        below = [_nearest(2**NORMAL_BITS * mp.ncdf(-mpf(i) / 2**NORMAL_STEP_BITS)) for i in range(NORMAL_REACH, 0, -1)]
+    with _decimals() as mp:
+        below = [
+            _nearest(2**NORMAL_BITS * mp.ncdf(-mp.mpf(i) / 2**NORMAL_STEP_BITS)) for i in range(NORMAL_REACH, 0, -1)
+        ]
     return torch.tensor([*below, 2 ** (NORMAL_BITS - 1), *(2**NORMAL_BITS - value for value in below[::-1])])
 
 
 @cache
 def width_table() -> Tensor:
     """2^16 / (log(1 + exp(x)) + 1/10000) at x = i / 2^7 for i = -12 x 2^7 ... 20 x 2^7: int64 `[2^12 + 1]`."""
-    with mp.workdps(DIGITS):
-        smallest = mpf(1) / 10_000
-        arguments = (mpf(i) / 2**WIDTH_STEP_BITS for i in range(NARROWEST, WIDEST + 1))
+    with _decimals() as mp:
+        smallest = mp.mpf(1) / 10_000
+        arguments = (mp.mpf(i) / 2**WIDTH_STEP_BITS for i in range(NARROWEST, WIDEST + 1))
         return torch.tensor([_nearest(2**WIDTH_BITS / (mp.log1p(mp.exp(x)) + smallest)) for x in arguments])
 
 
 @cache
 def asinh_table() -> Tensor:
     """2^7 asinh(x) at x = i / 2^4 for i = -2^14 ... 2^14: int64 `[2^15 + 1]`."""
-    with mp.workdps(DIGITS):
-        above = [_nearest(2**ASINH_BITS * mp.asinh(mpf(i) / 2**ASINH_STEP_BITS)) for i in range(1, ASINH_REACH + 1)]
+    with _decimals() as mp:
+        above = [_nearest(2**ASINH_BITS * mp.asinh(mp.mpf(i) / 2**ASINH_STEP_BITS)) for i in range(1, ASINH_REACH + 1)]
     return torch.tensor([*(-value for value in above[::-1]), 0, *above])
 
 
 @cache
 def inverse_scale_table(narrowest: int, widest: int, step_bits: int, bits: int) -> Tensor:
     """2^`bits` exp(-x) at x = `narrowest`, in steps of 2^-`step_bits`, up to `widest`: int64."""
-    with mp.workdps(DIGITS):
+    with _decimals() as mp:
         steps = range(narrowest * 2**step_bits, widest * 2**step_bits + 1)
-        return torch.tensor([_nearest(2**bits * mp.exp(-mpf(step) / 2**step_bits)) for step in steps])
+        return torch.tensor([_nearest(2**bits * mp.exp(-mp.mpf(step) / 2**step_bits)) for step in steps])
 
 
-def _nearest(value: mpf) -> int:
-    return int(mp.nint(value))
+@contextmanager
+def _decimals() -> Iterator[Any]:
+    """Yield mpmath's functions, at 60 digits. Imported here: few programs need a table."""
+    from mpmath import mp
+
+    with mp.workdps(DIGITS):
+        yield mp
+
+
+def _nearest(value: Any) -> int:  # noqa: ANN401 - a number of mpmath, which has no types
+    return int(value.context.nint(value))
 
 
 def round_shift(values: Tensor, bits: int) -> Tensor:

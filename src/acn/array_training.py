@@ -1,0 +1,156 @@
+"""Training in Python: `acn.train`, and what the scikit-learn estimator shares with it."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from acn.choice import Options
+from acn.config import Config, DataSettings, override
+from acn.data import ALL_BYTES, Collection, Images, as_pixels, assemble, open_collection
+from acn.data.fitting import fitted, fitting_of
+from acn.devices import find_device
+from acn.evaluation.evaluate import fit_priors
+from acn.files import write_atomically
+from acn.runs import CONFIG, Run, check_free, load_model
+from acn.trained import TrainedModel
+from acn.training.loop import begin, make_plan
+from acn.training.loop import train as train_to_the_end
+from acn.training.metrics import Metrics, Row
+from acn.training.opening import with_fewer_neighbours
+from acn.training.state import TrainingState
+
+ARRAYS = "images.npz"
+# What stands for a source in the settings of a training on an array.
+ARRAY = "array"
+REPORTS = 20
+
+
+def train(
+    images: NDArray[Any] | Sequence[NDArray[Any]] | str | Path,
+    *,
+    recipe: str | None = None,
+    model: str | None = None,
+    folder: str | Path | None = None,
+    device: str | torch.device = "auto",
+    verbose: bool = False,
+    **settings: Any,  # noqa: ANN401 - each has the type that `acn settings` lists
+) -> TrainedModel:
+    """Train on images, and return what `acn.load` returns: what `acn train` does, without its report.
+
+    As there, a tenth of the images chooses the unconditional prior and another tenth is held out as the test split,
+    unless the source brings such splits.
+
+    Args:
+        images: uint8 `[N, H, W]` or `[N, H, W, C]`; a list of images `[H, W]` or `[H, W, C]`, of any sizes if
+            `data__size` is set; or a source as `acn train` takes it, such as a folder of images.
+        recipe: settings by name, such as `digits`; None for the recipe that suits the images.
+        model: the family by name, such as `vlae`; None for that of the recipe.
+        folder: where the run is kept, with every file that `acn train` writes but those of an evaluation, so that
+            every command goes on with it. An array is kept there too. None keeps the model in memory alone.
+        device: `cpu`, `cuda`, or `auto`: the GPU when there is one.
+        verbose: print costs now and then.
+        settings: changes to the recipe, with two underscores for the dot in a setting's name:
+            `training__epochs=2`, `data__size=(32, 32)`. `acn settings` lists all.
+
+    Raises:
+        DataError: the images are not usable.
+        UsageError: there is no such recipe, model, setting, value of a setting, or device; or the folder holds a run.
+        TrainingError: the loss is not finite.
+        StorageError: the folder cannot be written.
+    """
+    place = find_device(device)
+    named = {name.replace("__", "."): value for name, value in settings.items()}
+    changes = tuple(f"{name}={setting_text(value)}" for name, value in named.items())
+    source = str(images) if isinstance(images, str | Path) else None
+    options = Options(source or ARRAY, recipe, None, model, changes)
+    collection = _of_array(images, options.data()) if source is None else open_collection(options.data())
+    config = options.config(collection.shape)
+    if "memory.neighbours" not in named:
+        config = with_fewer_neighbours(config, len(collection.train))
+    if folder is None:
+        with TemporaryDirectory(prefix="acn-") as temporary:
+            return learn(Path(temporary), config, collection, place, verbose=verbose)[0].in_memory()
+    path = Path(folder)
+    check_free(path)
+    if source is not None:
+        return learn(path, config, collection, place, verbose=verbose)[0]
+    with images_kept(path, config, collection) as (kept, known):
+        return learn(path, kept, known, place, verbose=verbose)[0]
+
+
+def learn(
+    path: Path, config: Config, collection: Collection, device: torch.device, *, verbose: bool
+) -> tuple[TrainedModel, int]:
+    """Train a new run in the folder `path`, fit its unconditional prior, and return the model and the steps it took.
+
+    Raises:
+        UsageError: a setting does not fit the images.
+        TrainingError: the loss is not finite.
+        StorageError: the folder cannot be written.
+    """
+    run, state = begin(path, config, collection, device)
+    _train(run, state, collection, verbose)
+    model = load_model(run).to(device)
+    fit_priors(run, model, collection)
+    return TrainedModel(run, model), state.step
+
+
+@contextmanager
+def images_kept(path: Path, config: Config, collection: Collection) -> Iterator[tuple[Config, Collection]]:
+    """Write the images to the folder of a run that is about to begin, and name them as its source.
+
+    They are removed where nothing begins.
+    """
+    file = path / ARRAYS
+    try:
+        _write_splits(file, collection)
+        source = str(file.absolute())
+        named = replace(collection, provenance=collection.provenance | {"source": source})
+        yield override(config, [f"data.source={source}"]), named
+    finally:
+        if not (path / CONFIG).exists():  # refused before anything was trained
+            file.unlink(missing_ok=True)
+
+
+def setting_text(value: object) -> str:
+    """Write a setting as `acn.config.override` reads it; NumPy's numbers, which a search may bring, are numbers."""
+    return value if isinstance(value, str) else json.dumps(value, default=lambda array: array.tolist())
+
+
+def _of_array(images: Any, settings: DataSettings) -> Collection:  # noqa: ANN401 - checked by what is called
+    fitting = fitting_of(settings)
+    pixels = as_pixels(np.asarray(images), "images") if fitting is None else fitted(images, fitting)
+    return assemble(ARRAY, {"train": Images(pixels, ALL_BYTES)}, settings)
+
+
+def _write_splits(path: Path, collection: Collection) -> None:
+    arrays: dict[str, Any] = {
+        f"{name}_images": images.values(range(len(images))) for name, images in collection.splits.items()
+    }
+    write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))
+
+
+def _train(run: Run, state: TrainingState, collection: Collection, verbose: bool) -> None:
+    plan, told = make_plan(run.config, len(collection.train)), 0
+
+    def watch(now: TrainingState, row: Row | None) -> None:
+        nonlocal told
+        share = plan.progress(now.step, now.seconds)
+        if verbose and row and share * REPORTS >= told + 1:
+            told = int(share * REPORTS)
+            print(f"{share:4.0%}  reconstruction {row['reconstruction']:.2f}  KL {row['kl']:.2f}  nats per image")
+
+    metrics = Metrics(run, state.step, watch)
+    try:
+        train_to_the_end(run, state, collection.train, run.config.training.precision, metrics, lambda: False)
+    except BaseException:
+        metrics.flush(state)  # closes its files, which a notebook would keep open after an interruption
+        raise

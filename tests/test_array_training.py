@@ -1,0 +1,76 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import acn
+from acn.config import Config
+from acn.data import open_collection
+from acn.errors import DataError, UsageError
+from acn.runs import check_images, open_images, open_run
+from tests.training.conftest import TINY
+
+# `TINY`, as keywords.
+SETTINGS: dict[str, Any] = {name.replace(".", "__"): value for name, _, value in (item.partition("=") for item in TINY)}
+
+
+@pytest.fixture(scope="module")
+def images() -> NDArray[np.uint8]:
+    return open_collection(Config().data).train.values(range(60))[..., 0]
+
+
+def test_an_array_is_enough(images: NDArray[np.uint8], capsys: pytest.CaptureFixture[str]) -> None:
+    model = acn.train(
+        images, recipe="digits", device="cpu", verbose=True, **SETTINGS | {"training__epochs": 3, "training__batch": 7}
+    )
+    assert "nats per image" in capsys.readouterr().out
+    assert repr(model).startswith("TrainedModel(the model in memory: Associative Compression Network, codes of 3 num")
+    assert model.encode(images).shape == (60, 3)
+    assert model.sample(2).shape == (2, 8, 8)
+    assert np.isfinite(model.score_samples(images)).all()
+    assert model.evaluate(images)["list"] > 0
+
+
+def test_a_folder_keeps_the_run_for_every_command(images: NDArray[np.uint8], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    model = acn.train(images, recipe="digits", folder=folder, device="cpu", **SETTINGS)
+    again = acn.load(folder, device="cpu")
+    assert np.array_equal(model.encode(images), again.encode(images))
+    assert np.array_equal(model.sample(2), again.sample(2))
+    run = open_run(folder)
+    collection = open_images(run)
+    check_images(run, collection)
+    assert {name: len(split) for name, split in collection.splits.items()} == {"train": 48, "valid": 6, "test": 6}
+    assert again.evaluate() == again.evaluate(collection.test.values(range(6)))
+    with pytest.raises(UsageError, match="already holds a run"):
+        acn.train(images, recipe="digits", folder=folder, **SETTINGS)
+
+
+def test_a_source_is_trained_on_as_the_command_does(tmp_path: Path, images: NDArray[np.uint8]) -> None:
+    np.save(tmp_path / "some.npy", images)
+    model = acn.train(tmp_path / "some.npy", recipe="digits", folder=tmp_path / "run", device="cpu", **SETTINGS)
+    assert model.run.where == str(tmp_path / "some.npy")
+    assert not (tmp_path / "run" / "images.npz").exists()
+
+
+def test_images_of_any_size_are_fitted(images: NDArray[np.uint8]) -> None:
+    mixed = [image if row % 2 else np.kron(image, np.ones((2, 3), np.uint8)) for row, image in enumerate(images)]
+    model = acn.train(mixed, recipe="digits", device="cpu", **SETTINGS | {"data__size": (8, 8)})
+    assert model.encode(mixed).shape == (60, 3)
+
+
+def test_wrong_arguments_are_refused_and_leave_nothing(images: NDArray[np.uint8], tmp_path: Path) -> None:
+    for match, wrong in (
+        ("no recipe", {"recipe": "digit"}),
+        ("training.epoch", {"training__epoch": 2}),
+        ("device", {"device": "abacus"}),
+        ("neighbours", {"memory__neighbours": 1000}),
+    ):
+        with pytest.raises(UsageError, match=match):
+            acn.train(images, **{"recipe": "digits", "folder": tmp_path / "run", **SETTINGS, **wrong})
+    with pytest.raises(DataError, match="whole numbers"):
+        acn.train(images / 16, folder=tmp_path / "run", **SETTINGS)
+    assert not (tmp_path / "run" / "images.npz").exists()
+    assert not (tmp_path / "run" / "config.json").exists()
