@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[1]
 # From the ground up. A room imports rooms of lower floors and itself, never its neighbours on the same floor.
 FLOORS = (
     ("errors", "units", "version", "threads", "progress", "wording"),
-    ("devices",),
+    ("devices", "hub"),
     ("settings",),
     ("families",),
     ("config", "files", "pretrained", "provenance"),
@@ -32,7 +32,7 @@ FLOORS = (
     ("checks",),
     ("runs",),
     ("training", "evaluation", "sampling", "codec", "exports"),
-    ("projector",),
+    ("projector", "publishing"),
     ("trained",),
     ("array_training",),
     ("estimator", "reproduction"),

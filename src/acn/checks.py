@@ -19,6 +19,7 @@ from acn.families import PriorName
 from acn.models import Model, build
 from acn.networks.autoregressive import Autoregressive, sized
 from acn.tensors import Layout, check_layouts, layout
+from acn.wording import complaint
 
 LARGEST_CONFIG = 2**20  # bytes; a true one has a few thousand
 # Numbers that networks may take beside their weights (in masks), however small the file of the weights is.
@@ -220,4 +221,4 @@ def chosen_prior(file: Path, facts: Mapping[str, Any], autoregressive: Autoregre
 
 def _first(error: ValidationError) -> str:
     first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
+    return f"{'.'.join(map(str, first['loc']))}: {complaint(first['msg'])}".removeprefix(": ")

@@ -33,6 +33,7 @@ from acn.families import (
     family_names,
 )
 from acn.settings import Fit, ImageShape, Only, Settings, Size, setting
+from acn.wording import complaint
 
 __all__ = [
     "SEEDS",
@@ -240,16 +241,19 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
 
 
 def validated(tree: Mapping[str, Any]) -> Config:
-    """Build a `Config` from plain data.
+    """Build a `Config` from plain data, of which all that is left out has its default, the family of models too.
 
     Raises:
         UsageError: naming the first setting that is wrong and why.
     """
+    model = tree.get("model")
+    if isinstance(model, Mapping):
+        tree = {**tree, "model": {"name": ACNSettings().name, **model}}
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
         first = error.errors()[0]
-        reason = first["msg"].removeprefix("Value error, ")
+        reason = complaint(first["msg"])
         # A check of a whole section says itself what it found.
         found = "" if isinstance(first["input"], Mapping) else f", found {shorten(repr(first['input']))}"
         raise UsageError(f"setting {_place(first['loc'], tree)}: {reason}{found}") from error
@@ -278,7 +282,8 @@ def read_config(file: Path) -> Config:
     try:
         tree = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"expected settings as JSON in {file}, such as a run's config.json; {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"expected settings as JSON in {file}, such as a run's config.json; {reason}") from error
     if not isinstance(tree, Mapping):
         raise UsageError(f"expected settings as JSON in {file}, found {type(tree).__name__}")
     return stored(tree["config"]) if isinstance(tree.get("config"), Mapping) else validated(tree)

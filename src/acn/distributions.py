@@ -33,6 +33,11 @@ class Cost:
         return self.reconstruction + self.kl
 
 
+def widened(tensor: Tensor) -> Tensor:
+    """Return `tensor` in float32 if it has fewer digits, else as it is."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
 class Prior(Protocol):
     """p(z) of codes, or p(z given a context): one distribution, or a batch of them with leading dimensions `[...]`."""
 
@@ -355,7 +360,7 @@ class PixelLikelihood:
 
     def log_prob_per_subpixel(self, images: Tensor) -> Tensor:
         """Log probability `[B, C, H, W]` of every subpixel given those before it."""
-        return self.emission.log_prob(self.numbers(images).float(), images)
+        return self.emission.log_prob(widened(self.numbers(images)), images)
 
     def log_prob_at(self, images: Tensor, places: Tensor) -> Tensor:
         """Log probability `[B, N]` of the pixels at `places` `[B, N]`, all their channels, given those before them.
@@ -366,7 +371,7 @@ class PixelLikelihood:
         if self.numbers_at is None:
             raise ValueError("these pixels cannot be had one by one: more than a window of the image is behind each")
         levels = images.flatten(2).gather(2, places[:, None].expand(-1, images.shape[1], -1))
-        return self.emission.log_prob(self.numbers_at(images, places).float(), levels).sum(1)
+        return self.emission.log_prob(widened(self.numbers_at(images, places)), levels).sum(1)
 
     def sample(
         self, generator: torch.Generator, *, temperature: float = 1.0, progress: Progress = lambda _: None

@@ -37,10 +37,11 @@ def _device_name(device: str) -> str:
 
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
-    return f"cpu ({_processor()})"
+    return f"cpu ({processor()})"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name of this machine's processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

@@ -21,6 +21,7 @@ from acn.errors import UsageError
 from acn.evaluation.costs import encode, posteriors, reconstruction
 from acn.evaluation.evaluate import UNCONDITIONAL_SAMPLES, costs
 from acn.evaluation.unconditional import expected_kl
+from acn.hub import PREFIX, download, hub_name, upload
 from acn.memory import nearest
 from acn.models import Model, device_of
 from acn.runs import Run, StoredPriors, load_model, open_images, open_run, save_model
@@ -38,18 +39,21 @@ Given = NDArray[Any] | Sequence[NDArray[Any]]
 IN_MEMORY = Path("the model in memory")
 
 
-def load(folder: str | Path, *, device: str | torch.device = "auto") -> "TrainedModel":
-    """Open a run folder, one that `save_pretrained` wrote, or a model that comes with the package: `mnist`.
+def load(folder: str | Path, *, device: str | torch.device = "auto", revision: str | None = None) -> "TrainedModel":
+    """Open a run folder, one that `save_pretrained` wrote, a model that comes with the package, or one of the hub.
 
     Args:
-        folder: the folder, or the name of the model.
+        folder: the folder; or `mnist`, the name of the bundled model; or OWNER/NAME on the Hugging Face hub, also as
+            `hub:OWNER/NAME`, where no such path exists.
         device: where the networks run: `cpu`, `cuda`, or `auto`: the GPU when there is one.
+        revision: of a model of the hub: a branch, a tag or a commit.
 
     Raises:
-        RunError: there is no model in `folder`, or it is damaged.
+        RunError: there is no model in `folder`, or it is damaged; or the hub has none of this name.
         UsageError: there is no such device.
+        MissingExtraError: the model is on the hub, and the library for that is not installed.
     """
-    return TrainedModel.from_pretrained(folder, device=device)
+    return TrainedModel.from_pretrained(folder, device=device, revision=revision)
 
 
 def from_files(files: Mapping[str, bytes]) -> "TrainedModel":
@@ -86,9 +90,12 @@ class TrainedModel:
         return f"{type(self).__name__}({name}: {self.run.summary}, on {device_of(self.model)})"
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, *, device: str | torch.device = "auto") -> "TrainedModel":
-        """Open a local folder; no network is used. See `acn.load`."""
-        place, run = find_device(device), open_run(Path(folder))
+    def from_pretrained(
+        cls, folder: str | Path, *, device: str | torch.device = "auto", revision: str | None = None
+    ) -> "TrainedModel":
+        """Open a folder, or a model of the hub: see `acn.load`. A folder needs no network."""
+        place, name = find_device(device), hub_name(folder)
+        run = open_run(Path(folder) if name is None else download(name, revision))
         return cls(run, load_model(run).to(place))
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -99,6 +106,29 @@ class TrainedModel:
             StorageError: the disk refused.
         """
         save_model(replace(self.run, path=Path(folder)), self.model, self._priors)
+
+    def push_to_hub(self, name: str, *, private: bool = False, licence: str | None = None) -> str:
+        """Upload the model to the Hugging Face hub: what `acn publish` writes, or the weights of a model in memory.
+
+        Args:
+            name: OWNER/NAME, which is made where it is not there.
+            private: make it so that others do not see it.
+            licence: of the weights, for the card, such as `Apache-2.0`.
+
+        Returns:
+            The address of the model.
+
+        Raises:
+            MissingExtraError: the library for the hub is not installed.
+            RunError: the run was not evaluated yet; or the hub refused.
+        """
+        from acn.publishing import complete
+
+        with TemporaryDirectory(prefix="acn-") as folder:
+            self.save_pretrained(folder)
+            if self.run.path != IN_MEMORY:
+                complete(self.run, Path(folder), name, licence)
+            return upload(Path(folder), name.removeprefix(PREFIX), private=private)
 
     def in_memory(self) -> "TrainedModel":
         """Return the same model, which needs its folder no more.

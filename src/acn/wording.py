@@ -1,5 +1,6 @@
-"""Numbers in sentences."""
+"""Numbers and complaints in sentences."""
 
+import re
 from collections.abc import Iterable
 
 
@@ -13,3 +14,11 @@ def listed(items: Iterable[str], most: int) -> str:
     texts = list(items)
     left = len(texts) - most
     return ", ".join(texts[:most]) + (f" and {counted(left, 'other')}" if left > 0 else "")
+
+
+def complaint(message: str) -> str:
+    """What pydantic says of a value, in the words of all other errors: `expected a value less than 1`."""
+    text = message.removeprefix("Value error, ")
+    if "dictionary" in text:
+        return "expected names with values"
+    return re.sub("^Input should be (?=greater|less)", "expected a value ", text).replace("Input should be", "expected")

@@ -1,7 +1,11 @@
+import re
+
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from acn.cli.devices import find_device
+from acn.cli.main import app
 from acn.errors import UsageError
 
 
@@ -26,3 +30,16 @@ def test_gpus_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) ->
 def test_other_devices_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match="expects cpu, cuda or auto"):
         find_device(name)
+
+
+def test_a_command_says_what_would_be_used_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("acn.cli.devices.RECIPE", "mnist-small")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    done = CliRunner().invoke(app, ["devices"])
+    device, threads, precision, processes = done.output.splitlines()
+    assert re.match(r"Device +cpu: .+; PyTorch", device)
+    assert re.match(rf"Threads +{torch.get_num_threads()} for the networks \(OMP_NUM_THREADS=3\)", threads)
+    share = float(re.findall(r"bfloat16 takes the networks of mnist-small ([0-9.]+) times as long", precision)[0])
+    assert ("bfloat16" if share < 1 / 1.2 else "float32") in precision.split(":")[0]
+    assert re.match(r"Processes +1: torchrun starts several", processes)

@@ -39,6 +39,13 @@ def test_pictures_lie_in_the_run(run: Path, command: tuple[str, ...], files: tup
             assert min(picture.size) > 56
 
 
+def test_a_name_of_an_animation_gets_the_animation_alone(run: Path) -> None:
+    done = acn("daydream", str(run), "-n", "2", "--steps", "3", "-o", "chains.gif", cwd=run.parent)
+    assert done.stdout.split() == ["chains.gif"], done.stderr
+    with Image.open(run.parent / "chains.gif") as animation:
+        animation.seek(1)  # raises where there is no second picture
+
+
 def test_arrays_and_seeds(run: Path) -> None:
     def drawn(seed: int, name: str) -> dict[str, np.ndarray]:
         done = acn("sample", str(run), "-n", "3", "--seed", str(seed), "-o", name, cwd=run.parent)

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from acn.cli.outputs import check_output
+from acn.cli.drawing import picture_path
+from acn.cli.outputs import PICTURES, check_output
 from acn.errors import UsageError
+from acn.sampling.pictures import grid, save_picture
 from tests.cli.test_cli import refused
 from tests.cli.test_compress import acn, work  # noqa: F401 - a fixture
 
@@ -57,6 +59,22 @@ def test_other_things_than_files_stay(tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="no regular file"):
         check_output(tmp_path / "dangling", force=True)
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "a", "a.csv", "a.NPZ", "png"])
+def test_a_picture_of_no_known_format_is_refused_before_it_is_drawn(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"-o expects a name that ends in \.png, .* or \.npz, found"):
+        picture_path(tmp_path, "samples.png", tmp_path / name, force=False)
+    assert picture_path(tmp_path, "samples.png", tmp_path / "a.webp", force=False) == tmp_path / "a.webp"
+
+
+def test_every_picture_format_can_be_written(tmp_path: Path) -> None:
+    for channels in (1, 3):
+        pictures = np.zeros((1, 1, 4, 4, channels), np.uint8)
+        for suffix in PICTURES:
+            save_picture(grid(pictures), tmp_path / f"a{suffix}")
+            with Image.open(tmp_path / f"a{suffix}") as read:
+                read.load()
 
 
 def test_a_run_itself_is_never_overwritten(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def daydream(
 ) -> None:
     """Encode an image, draw a code near its code, draw an image, encode that, and so on: a row for each start.
 
-    Beside the picture goes an animation (.gif) of all chains at once.
+    Beside the picture goes an animation (.gif) of all chains at once; -o NAME.gif writes the animation alone.
     """
     from acn.data import spread
     from acn.runs import open_run
@@ -45,7 +45,8 @@ def daydream(
     starts = images.batch(spread(len(images), count))
     with sampler(opened, seed, temperature, len(starts) * steps) as drawing:
         pictures = to_pictures(drawing.daydream(starts, steps), opened.palette)
-    deliver(path, grid(pictures, first_column=True), daydreams=pictures)
+    if path.suffix != ".gif":  # which names the animation alone
+        deliver(path, grid(pictures, first_column=True), daydreams=pictures)
     if path.suffix != ".npz":
         shape = near_square(len(starts))
         frames = [grid(pictures[:, step].reshape(*shape, *pictures.shape[2:])) for step in range(steps + 1)]

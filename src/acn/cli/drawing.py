@@ -51,12 +51,13 @@ def picture_path(
     `animation`: another file of that name, with the suffix .gif, goes beside it unless `out` is an .npz.
 
     Raises:
-        UsageError: `out` exists and may not be overwritten, or is what the command reads.
+        UsageError: `out` exists and may not be overwritten, is what the command reads, or names no format of pictures.
     """
-    from acn.cli.outputs import check_output
+    from acn.cli.outputs import PICTURES, check_output, check_suffix
 
     if out is None:
         return run / name
+    check_suffix(out, *PICTURES, ".npz")
     check_output(out, force=force, sources=[source], run=run)
     if animation and out.suffix != ".npz":
         check_output(out.with_suffix(".gif"), force=force, sources=[source], run=run)

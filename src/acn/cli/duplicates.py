@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from acn.cli.drawing import SkipDamagedOption
-from acn.cli.lists import Entry, FormatOption, check_suffix, deliver_list
+from acn.cli.lists import LISTS, Entry, FormatOption, deliver_list
 from acn.cli.options import FitOption
-from acn.cli.outputs import ForceOption, check_output
+from acn.cli.outputs import ForceOption, check_output, check_suffix
 from acn.wording import counted
 
 if TYPE_CHECKING:
@@ -68,12 +68,12 @@ def duplicates(
     from acn.errors import UsageError
     from acn.pretrained import located
 
-    check_suffix(out)
     is_run = (located(Path(place)) / "config.json").is_file()
     run = Path(place) if is_run else None
     if not is_run and (source is not None or threshold or fit):
         raise UsageError(f"near images are found by the codes of a run, and {place} is none; name a RUN first")
     if out is not None:
+        check_suffix(out, *LISTS)
         check_output(out, force=force, sources=[source or (None if is_run else place)], run=run)
     with stages(Console(stderr=True)) as stage:
         if run is None:

@@ -8,7 +8,7 @@ import typer
 
 from acn.cli.drawing import RunArgument, SkipDamagedOption, announce, say
 from acn.cli.options import FitOption
-from acn.cli.outputs import ForceOption, check_output
+from acn.cli.outputs import ForceOption, check_output, check_suffix
 
 if TYPE_CHECKING:
     from acn.data import ImageFiles, Images, Reading
@@ -35,11 +35,9 @@ def encode(
 
     from acn.cli.devices import find_device
     from acn.cli.progress import stages
-    from acn.errors import UsageError
     from acn.runs import load_model, open_run
 
-    if out.suffix not in (".npz", ".parquet"):
-        raise UsageError(f"-o expects a name that ends in .npz or .parquet, found {out}")
+    check_suffix(out, ".npz", ".parquet")
     check_output(out, force=force, sources=[source], run=run)
     opened = open_run(run)
     model = load_model(opened).with_codes("encoding").to(find_device("auto"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from acn.cli.devices import DeviceOption, find_device
-from acn.cli.outputs import ForceOption, check_output
+from acn.cli.outputs import ForceOption, check_output, check_suffix
 
 if TYPE_CHECKING:
     import torch
@@ -67,8 +67,10 @@ def evaluate(
 
     if images is not None and importance is None:
         raise UsageError("--images says how many images --importance takes: give --importance K too, or leave it out")
-    for path in (json, json.with_suffix(".png")) if json is not None else ():
-        check_output(path, force=force, sources=[source], run=run)
+    if json is not None:
+        check_suffix(json, ".json", option="--json")
+        for path in (json, json.with_suffix(".png")):
+            check_output(path, force=force, sources=[source], run=run)
     opened = open_run(run)
     collection = open_images(opened, source)
     say(collection.reading)

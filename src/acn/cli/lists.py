@@ -10,12 +10,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from acn.cli.drawing import announce
-from acn.errors import UsageError
 
 Format = Literal["text", "csv", "json"]
 FormatOption = Annotated[Format, typer.Option("--format", help="How the list is printed.")]
 Entry = dict[str, Any]
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+LISTS = (".csv", ".json", ".txt")
 DIGITS = 6
 
 
@@ -46,22 +45,8 @@ def deliver_list(
     if out is None:
         typer.echo(written(entries, columns, lines, form), nl=False)
         return
-    write_text_atomically(
-        out, written(entries, columns, lines, {".txt": "text"}.get(out.suffix.lower(), out.suffix[1:].lower()))
-    )
+    write_text_atomically(out, written(entries, columns, lines, {".txt": "text"}.get(out.suffix, out.suffix[1:])))
     announce(out)
-
-
-def check_suffix(out: Path | None, *others: str) -> None:
-    """See that the name of a file says what it is to hold.
-
-    Raises:
-        UsageError: it does not.
-    """
-    known = (".csv", ".json", ".txt", *others)
-    if out is not None and out.suffix.lower() not in known:
-        *most, last = known
-        raise UsageError(f"-o expects a name that ends in {', '.join(most)} or {last}, found {out}")
 
 
 def _rounded(value: object) -> object:

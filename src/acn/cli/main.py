@@ -18,6 +18,7 @@ from acn.cli.compress import compress
 from acn.cli.dataset import dataset
 from acn.cli.daydream import daydream
 from acn.cli.decompress import decompress, verify
+from acn.cli.devices import devices
 from acn.cli.duplicates import duplicates
 from acn.cli.encode import encode
 from acn.cli.evaluate import evaluate
@@ -49,6 +50,7 @@ SECTIONS: dict[str, dict[Callable[..., None], str]] = {
         compare: "Show how runs and their figures differ.",
         settings: "List all settings with their meaning.",
         dataset: "Download and convert a published dataset.",
+        devices: "Say what training would run on, and why.",
     },
     "Look": {
         explore: "Open a map of the codes in the browser.",

@@ -12,6 +12,7 @@ from acn.errors import UsageError
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite the output if it exists.")]
 # What commands write into a run's folder for a reader; its other files are the run itself.
 FOR_READERS = frozenset({".acn", ".gif", ".html", ".npz", ".parquet", ".pbtxt", ".png", ".tsv"})
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 
 def check_output(out: Path, *, force: bool, sources: Iterable[str | Path | None] = (), run: Path | None = None) -> None:
@@ -41,6 +42,18 @@ def check_output(out: Path, *, force: bool, sources: Iterable[str | Path | None]
         raise UsageError(f"{out} is a file of the run {run}: choose another name for the output")
     if not force:
         raise UsageError(f"{out} exists already: choose another name, or overwrite it by --force")
+
+
+def check_suffix(out: Path, *known: str, option: str = "-o") -> None:
+    """See that the name of a file says what it is to hold; to be asked before anything is computed.
+
+    Raises:
+        UsageError: it ends in none of the `known` suffixes.
+    """
+    if out.suffix not in known:
+        *most, last = known
+        endings = f"{', '.join(most)} or {last}" if most else last
+        raise UsageError(f"{option} expects a name that ends in {endings}, found {out}")
 
 
 def _existing(sources: Iterable[str | Path | None]) -> Iterator[Path]:

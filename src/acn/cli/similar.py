@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from acn.cli.drawing import RunArgument, SkipDamagedOption, deliver
-from acn.cli.lists import PICTURES, FormatOption, check_suffix, deliver_list
+from acn.cli.lists import LISTS, FormatOption, deliver_list
 from acn.cli.options import FitOption
-from acn.cli.outputs import ForceOption, check_output
+from acn.cli.outputs import PICTURES, ForceOption, check_output, check_suffix
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,8 +55,8 @@ def similar(
     from acn.runs import load_model, open_run
 
     queries, source = parted(places)
-    check_suffix(out, *PICTURES)
     if out is not None:
+        check_suffix(out, *LISTS, *PICTURES)
         check_output(out, force=force, sources=[*queries, source], run=run)
     opened = open_run(run)
     model = load_model(opened).with_codes("the search by code").to(find_device("auto"))
@@ -76,7 +76,7 @@ def similar(
                 for rank, (place, distance) in enumerate(zip(rows, distances, strict=True), 1)
             ]
             pictures.append((query, row, rows))
-    if out is not None and out.suffix.lower() in PICTURES:
+    if out is not None and out.suffix in PICTURES:
         _draw(out, pictures, images, opened.palette)
         return
     lines = []

@@ -3,7 +3,7 @@
 import math
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from acn.config import Config
     from acn.data import Collection
     from acn.runs import Run
+    from acn.training.ranks import Ranks
     from acn.training.state import TrainingState
 
 
@@ -84,28 +85,43 @@ def train(
 
     from acn.data import open_collection
     from acn.errors import UsageError
+    from acn.training.ranks import joined
 
-    console, place = Console(), find_device(device)
-    if resume is not None:
-        others = (recipe, config, model, out, max_minutes, size, fit)
-        if any(option is not None for option in others) or settings or skip_damaged:
-            raise UsageError("--resume goes on with the run's own settings: give it with no options besides --device")
-        run, collection, state = _resumed(resume, source, place)
-    else:
-        skipping = ["data.skip_damaged=true"] if skip_damaged else []
-        changes = [*(settings or []), *size_settings(size, fit), *skipping]
-        options = Options(source, recipe, config, model, tuple(changes), max_minutes)
-        with console.status("Reading images"):
-            collection = open_collection(options.data())
-        free = not any(setting.partition("=")[0].strip() == "memory.neighbours" for setting in changes)
-        run, state = _begun(options.config(collection.shape), collection, out, place, console, lower=free)
-    _describe(console, run, collection, state)
-    train_on(console, run, collection, state, f"acn train --resume {run.path}")
-    evaluate_and_show(run, collection, place)
+    with joined() as ranks:
+        console, place = Console(quiet=not ranks.leads), ranks.place(find_device(device))
+        if resume is not None:
+            others = (recipe, config, model, out, max_minutes, size, fit)
+            if any(option is not None for option in others) or settings or skip_damaged:
+                raise UsageError(
+                    "--resume goes on with the run's own settings: give it with no options besides --device"
+                )
+            run, collection, state = _resumed(resume, source, place, ranks)
+        else:
+            skipping = ["data.skip_damaged=true"] if skip_damaged else []
+            changes = [*(settings or []), *size_settings(size, fit), *skipping]
+            options = Options(source, recipe, config, model, tuple(changes), max_minutes)
+            with console.status("Reading images"):
+                collection = open_collection(options.data())
+            free = not any(setting.partition("=")[0].strip() == "memory.neighbours" for setting in changes)
+            chosen = options.config(collection.shape)
+            run, state = _begun(chosen, collection, out, place, console, ranks, lower=free)
+        _describe(console, run, collection, state, ranks)
+        train_on(console, run, collection, state, f"acn train --resume {run.path}", ranks)
+        if ranks.leads:
+            evaluate_and_show(run, collection, place)
 
 
-def train_on(console: "Console", run: "Run", collection: "Collection", state: "TrainingState", to_go_on: str) -> None:
+def train_on(
+    console: "Console",
+    run: "Run",
+    collection: "Collection",
+    state: "TrainingState",
+    to_go_on: str,
+    ranks: "Ranks | None" = None,
+) -> None:
     """Train to the end under a progress bar; after Ctrl-C save, say which command goes `to_go_on`, and exit.
+
+    `ranks` are the processes that train together, None for one alone.
 
     Raises:
         BusyError: another process trains this run.
@@ -113,11 +129,13 @@ def train_on(console: "Console", run: "Run", collection: "Collection", state: "T
     """
     from acn.errors import BusyError
     from acn.runs import held, read_position
+    from acn.training.ranks import ONE
 
-    with held(run.path):
-        if run.checkpoint.exists() and read_position(run).step != state.step:
+    ranks = ranks or ONE
+    with held(run.path) if ranks.leads else nullcontext():
+        if ranks.leads and run.checkpoint.exists() and read_position(run).step != state.step:
             raise BusyError(f"{run.path} was trained by another process in between; go on with: {to_go_on}")
-        ending = _train(console, run, collection, state)
+        ending = _train(console, run, collection, state, ranks)
     if ending == "interrupted":
         console.print(f"Stopped at step {state.step:,} and saved. Go on with: {to_go_on}", soft_wrap=True)
         raise typer.Exit(130)
@@ -129,14 +147,28 @@ def _begun(
     out: Path | None,
     device: "torch.device",
     console: "Console",
+    ranks: "Ranks",
     *,
     lower: bool,
 ) -> "tuple[Run, TrainingState]":
-    """Begin a run; with `lower`, by as few neighbours as few images ask for."""
+    """Begin a run; with `lower`, by as few neighbours as few images ask for. Processes started again go on with it."""
+    from acn.errors import UsageError
     from acn.training.loop import begin
+    from acn.training.opening import open_together, resume_or_begin
+    from acn.training.ranks import restarts
 
-    fitting = fewer_neighbours(console, config, len(collection.train)) if lower else config
-    return begin(out or _free_folder(collection.name), fitting, collection, device)
+    again, most = restarts()
+    if most and out is None:
+        raise UsageError("torchrun --max-restarts finds a run again by its folder: name one with --out")
+    images = len(collection.train)
+    fitting = fewer_neighbours(console, config, images) if lower else config
+    ranks.check_batch(min(fitting.training.batch, images))
+
+    def opened() -> "tuple[Run, TrainingState]":
+        folder = out or _free_folder(collection.name)
+        return (resume_or_begin if again else begin)(folder, fitting, collection, device)
+
+    return open_together(ranks, opened, collection, device)
 
 
 def fewer_neighbours(console: "Console", config: "Config", images: int) -> "Config":
@@ -153,14 +185,19 @@ def fewer_neighbours(console: "Console", config: "Config", images: int) -> "Conf
     return fitting
 
 
-def _resumed(path: Path, source: str | None, device: "torch.device") -> "tuple[Run, Collection, TrainingState]":
+def _resumed(
+    path: Path, source: str | None, device: "torch.device", ranks: "Ranks"
+) -> "tuple[Run, Collection, TrainingState]":
     from acn.runs import check_trained_here, open_images, open_run
-    from acn.training.opening import resume_or_begin
+    from acn.training.opening import open_together, resume_or_begin
 
     run = open_run(path)
     check_trained_here(run)
     collection = open_images(run, source)
-    run, state = resume_or_begin(run.path, run.config, collection, device)
+    ranks.check_batch(min(run.config.training.batch, len(collection.train)))
+    run, state = open_together(
+        ranks, lambda: resume_or_begin(run.path, run.config, collection, device), collection, device
+    )
     return run, collection, state
 
 
@@ -173,7 +210,7 @@ def _free_folder(name: str) -> Path:
     return folder
 
 
-def _describe(console: "Console", run: "Run", collection: "Collection", state: "TrainingState") -> None:
+def _describe(console: "Console", run: "Run", collection: "Collection", state: "TrainingState", ranks: "Ranks") -> None:
     from acn.models import device_of
 
     shape, splits = run.shape, collection.splits
@@ -187,21 +224,22 @@ def _describe(console: "Console", run: "Run", collection: "Collection", state: "
     code, near = state.model.code_size, run.config.memory.neighbours
     parts = [f"{weights:,} weights", *([f"code of {counted(code, 'number')}"] if code else [])]
     parts += [f"K = {near}"] if state.model.conditional else []
+    place = f"{device}, {ranks.count} processes" if ranks.count > 1 else f"{device}"
     console.print(
-        f"{run.path}: {run.config.model.name}, {', '.join(parts)}, {run.config.training.precision} on {device}",
+        f"{run.path}: {run.config.model.name}, {', '.join(parts)}, {run.config.training.precision} on {place}",
         soft_wrap=True,
         highlight=False,
     )
 
 
-def _train(console: "Console", run: "Run", collection: "Collection", state: "TrainingState") -> str:
+def _train(console: "Console", run: "Run", collection: "Collection", state: "TrainingState", ranks: "Ranks") -> str:
     from acn.cli.progress import training_bar
     from acn.training.loop import make_plan, train
-    from acn.training.metrics import Metrics, Row
+    from acn.training.metrics import Metrics, Row, Unwritten
 
     plan = make_plan(run.config, len(collection.train))
     begun, share_then, figures = state.seconds, plan.progress(state.step, state.seconds), ""
-    with training_bar(console) as show, _interruptions() as stopped:
+    with training_bar(console) as show, _interruptions(twice=ranks.count == 1) as stopped:
 
         def watch(now: "TrainingState", row: Row | None) -> None:
             nonlocal figures
@@ -210,8 +248,8 @@ def _train(console: "Console", run: "Run", collection: "Collection", state: "Tra
             remaining = (now.seconds - begun) * (1 - share) / max(share - share_then, 1e-9)
             show(share, remaining, figures)
 
-        metrics = Metrics(run, state.step, watch)
-        return train(run, state, collection.train, run.config.training.precision, metrics, stopped)
+        metrics = Metrics(run, state.step, watch) if ranks.leads else Unwritten()
+        return train(run, state, collection.train, run.config.training.precision, metrics, stopped, ranks)
 
 
 def _figures(row: dict[str, float]) -> str:
@@ -223,13 +261,16 @@ def _figures(row: dict[str, float]) -> str:
 
 
 @contextmanager
-def _interruptions() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into an answer for the training loop; a second Ctrl-C ends the program at once."""
+def _interruptions(*, twice: bool) -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C and SIGTERM into an answer for the training loop; with `twice`, a second Ctrl-C ends it at once.
+
+    To one of several processes a single Ctrl-C comes twice: from the terminal, and from torchrun.
+    """
     asked = False
 
     def ask(number: int, frame: FrameType | None) -> None:
         nonlocal asked
-        if asked and number == signal.SIGINT:
+        if asked and twice and number == signal.SIGINT:
             raise KeyboardInterrupt
         asked = True
 

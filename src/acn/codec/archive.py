@@ -27,6 +27,7 @@ from acn.codec.limits import enough_memory
 from acn.codec.notes import Notes as Notes
 from acn.codec.notes import pack_details, pack_notes, unpack_notes, with_details
 from acn.errors import ArchiveError, DataError
+from acn.wording import complaint
 
 MAGIC = b"\x89ACN\r\n\x1a\n"
 # The second version has details of files, the third is lossy; any other archive is of the first one, which earlier
@@ -234,7 +235,7 @@ def read(data: Any) -> Archive:  # noqa: ANN401 - bytes or a memory map
         header = Header.model_validate_json(begin[_START.size :])
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise ArchiveError(f"the header of the archive is not valid: {first['msg']}") from error
+        raise ArchiveError(f"the header of the archive is not valid: {complaint(first['msg'])}") from error
     if version != _version(header):
         raise ArchiveError(f"the header of the archive contradicts its version {version}")
     return Archive(header, data, _starts(header, after, size))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from acn.config import ACNSettings, ImageShape
-from acn.distributions import FactorizedMixture, PixelLikelihood, Posterior
+from acn.distributions import FactorizedMixture, PixelLikelihood, Posterior, widened
 from acn.errors import UsageError
 from acn.models.model import Model
 from acn.models.parts import autoregressive, decoder_of, posterior_of, posterior_size
@@ -40,7 +40,7 @@ class ACN(Model):
 
     def posterior(self, images: Tensor) -> Posterior:
         """q(z given x): a Gaussian around the code of each image, of unit variance as in the paper, or learned."""
-        return posterior_of(self.encoder(images).float(), self.code_size)
+        return posterior_of(widened(self.encoder(images)), self.code_size)
 
     def prior(self, context: Tensor | None = None) -> FactorizedMixture:
         """p(z given the code of a neighbour), from `context` `[B, D]`."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from acn.config import ImageShape, PixelVAESettings
-from acn.distributions import GaussianPrior, PixelLikelihood, Posterior
+from acn.distributions import GaussianPrior, PixelLikelihood, Posterior, widened
 from acn.models.model import Model
 from acn.models.parts import autoregressive, decoder_of, posterior_of, posterior_size
 from acn.networks.decoder import Decoder
@@ -32,7 +32,7 @@ class PixelVAE(Model):
 
     def posterior(self, images: Tensor) -> Posterior:
         """As in an ACN."""
-        return posterior_of(self.encoder(images).float(), self.code_size)
+        return posterior_of(widened(self.encoder(images)), self.code_size)
 
     def prior(self, context: Tensor | None = None) -> GaussianPrior:
         """The learned mixture."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from acn.config import ImageShape, VAESettings
-from acn.distributions import Draw, PixelLikelihood, Posterior, Progress, StandardNormal
+from acn.distributions import Draw, PixelLikelihood, Posterior, Progress, StandardNormal, widened
 from acn.models.model import Model
 from acn.models.parts import posterior_of
 from acn.networks.encoder import Encoder
@@ -26,7 +26,7 @@ class VAE(Model):
 
     def posterior(self, images: Tensor) -> Posterior:
         """q(z given x), with learned widths."""
-        return posterior_of(self.encoder(images).float(), self.code_size)
+        return posterior_of(widened(self.encoder(images)), self.code_size)
 
     def prior(self, context: Tensor | None = None) -> StandardNormal:
         """N(0, I)."""

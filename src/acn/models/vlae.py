@@ -8,11 +8,10 @@ given the code (AF VAE); the local decoder alone is the model `pixelcnn` with `m
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor, nn
 
 from acn.config import ImageShape, VLAESettings
-from acn.distributions import PixelLikelihood, Posterior, Prior, StandardNormal
+from acn.distributions import PixelLikelihood, Posterior, Prior, StandardNormal, widened
 from acn.models.model import Model
 from acn.models.parts import autoregressive, decoder_of, learned, posterior_of
 from acn.networks.arithmetic import FLOATS, Floats
@@ -62,10 +61,9 @@ class VLAE(Model):
 
     def posterior(self, images: Tensor) -> Posterior:
         """q(z given x): a Gaussian with learned widths, which may go through an inverse autoregressive flow."""
-        encoded: Tensor = self.encoder(images)
+        encoded = widened(self.encoder(images))
         if self.inverse_flow is None:
-            return posterior_of(encoded.float(), self.code_size)
-        encoded = encoded.to(torch.promote_types(encoded.dtype, torch.float32))
+            return posterior_of(encoded, self.code_size)
         gaussian, context = encoded[:, : 2 * self.code_size], encoded[:, 2 * self.code_size :]
         return FlowPosterior.through(self.inverse_flow, learned(gaussian), context)
 

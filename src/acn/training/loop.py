@@ -20,6 +20,7 @@ from acn.runs import Run, create_run, held, read_position
 from acn.training.fresh import fresh_state
 from acn.training.metrics import Metrics
 from acn.training.pixels import draw_places, estimated_cost
+from acn.training.ranks import ONE, Ranks
 from acn.training.state import TrainingState, save_state
 from acn.training.step import autocast, rates, training_step
 
@@ -80,9 +81,17 @@ def begin(path: Path, config: Config, collection: Collection, device: torch.devi
 
 
 def train(
-    run: Run, state: TrainingState, images: Images, precision: str, metrics: Metrics, stopped: Callable[[], bool]
+    run: Run,
+    state: TrainingState,
+    images: Images,
+    precision: str,
+    metrics: Metrics,
+    stopped: Callable[[], bool],
+    ranks: Ranks = ONE,
 ) -> Ending:
-    """Train until the plan is fulfilled or `stopped()` answers True; the checkpoint is up to date on return.
+    """Train until the plan is fulfilled or `stopped()` answers True, on any rank.
+
+    The checkpoint is up to date when rank 0 returns.
 
     Args:
         run: where checkpoints go.
@@ -91,6 +100,7 @@ def train(
         precision: `float32` or `bfloat16`.
         metrics: receives the figures of every step.
         stopped: asked after every step.
+        ranks: the processes that train together, all with the same state.
 
     Raises:
         TrainingError: the loss, its gradient or a code is not finite; the last checkpoint is intact.
@@ -102,7 +112,8 @@ def train(
     device = device_of(state.model)
     saved = clock = time.monotonic()
     ending: Ending = "finished"
-    with closing(read_ahead(partial(_read, images, device), _visits(state, config, len(images)))) as batches_ahead:
+    visits, reading = _visits(state, config, len(images)), partial(_read, images, device, ranks)
+    with closing(read_ahead(reading, visits)) as batches_ahead:
         for batch in batches_ahead:
             progress = plan.progress(state.step, state.seconds)
             if progress >= 1:
@@ -110,30 +121,30 @@ def train(
             if state.position == 0:
                 state.memory.start_pass()
             now = rates(config, state.step, progress)
-            report = training_step(state, config, batch, now, precision)
+            report = training_step(state, config, batch, now, precision, ranks)
             _advance(state, len(batch[0]), len(images))
-            _refresh(state, config, images, precision)
+            _refresh(state, config, images, precision, ranks)
             begun, clock = clock, time.monotonic()
-            state.seconds += clock - begun
+            state.seconds, asked = ranks.agree(state.seconds + (clock - begun), stopped())
             metrics.record(state, report, now, len(batch[0]), clock - begun)
             if config.memory.unique:  # its passes are counted by the host, which must not begin one after a bad step
                 metrics.check(state)
-            if clock - saved > config.training.checkpoint_seconds:
+            if ranks.leads and clock - saved > config.training.checkpoint_seconds:
                 metrics.check(state)
                 save_state(run, state)
                 saved = clock
-            if stopped():
+            if asked:
                 ending = "interrupted"
                 break
     metrics.check(state)
     metrics.flush(state)
-    save_state(run, state)
+    if ranks.leads:
+        save_state(run, state)
     return ending
 
 
 def choose_precision(config: Config, state: TrainingState, images: Images) -> str:
-    """Settle `precision = auto`: time the network passes both ways on a batch, and take bfloat16 only where it is 1.2
-    times as fast.
+    """Settle `precision = auto`: time both ways, and take bfloat16 only where it is 1.2 times as fast.
 
     Nothing of `state` changes.
     """
@@ -141,12 +152,22 @@ def choose_precision(config: Config, state: TrainingState, images: Images) -> st
         return config.training.precision
     device = device_of(state.model)
     size = len(next(iter(slices(min(config.training.batch, len(images)), images.shape, device))))
-    rows = torch.from_numpy(spread(len(images), size))
-    sample, places = images.batch(rows).to(device), draw_places(config, images.shape, rows.to(device), 0)
+    sample = images.batch(torch.from_numpy(spread(len(images), size))).to(device)
+    return faster(time_passes(config, state, sample))
+
+
+def faster(seconds: dict[str, float]) -> str:
+    """Return the precision that `time_passes` speaks for."""
+    return "bfloat16" if seconds["bfloat16"] * 1.2 < seconds["float32"] else "float32"
+
+
+def time_passes(config: Config, state: TrainingState, images: Tensor) -> dict[str, float]:
+    """Return the seconds that the networks take for `images` `[B, C, H, W]`, there and back, in either precision."""
+    places = draw_places(config, state.model.shape, torch.arange(len(images), device=images.device), 0)
     seconds = {"float32": math.inf, "bfloat16": math.inf}
     for _ in range(4):  # in turns, so that what else the machine does hits both
-        seconds = {name: min(best, _time_pass(state, sample, places, name)) for name, best in seconds.items()}
-    return "bfloat16" if seconds["bfloat16"] * 1.2 < seconds["float32"] else "float32"
+        seconds = {name: min(best, _time_pass(state, images, places, name)) for name, best in seconds.items()}
+    return seconds
 
 
 def _time_pass(state: TrainingState, images: Tensor, places: Tensor | None, precision: str) -> float:
@@ -168,10 +189,10 @@ def _visits(state: TrainingState, config: Config, images: int) -> Iterator[tuple
             yield epoch, rows
 
 
-def _read(images: Images, device: torch.device, visit: tuple[int, Tensor]) -> tuple[Tensor, Tensor]:
-    """Rows and images of a batch, on the way to the device."""
+def _read(images: Images, device: torch.device, ranks: Ranks, visit: tuple[int, Tensor]) -> tuple[Tensor, Tensor]:
+    """Rows of a batch, and images of this rank's share of it, on the way to the device."""
     epoch, rows = visit
-    return _moved(rows, device), _moved(images.batch(rows, epoch), device)
+    return _moved(rows, device), _moved(images.batch(rows[ranks.share(len(rows))], epoch), device)
 
 
 def _moved(tensor: Tensor, device: torch.device) -> Tensor:
@@ -186,7 +207,7 @@ def _advance(state: TrainingState, visited: int, images: int) -> None:
 
 
 @torch.no_grad()
-def _refresh(state: TrainingState, config: Config, images: Images, precision: str) -> None:
+def _refresh(state: TrainingState, config: Config, images: Images, precision: str, ranks: Ranks) -> None:
     """Encode afresh the codes that have waited longest (the parallel worker of Graves et al. 2018, section 3).
 
     What the step just taken left in `state.sound` decides whether they are written.
@@ -194,7 +215,7 @@ def _refresh(state: TrainingState, config: Config, images: Images, precision: st
     if not (config.memory.refresh and state.model.conditional):
         return
     rows = state.memory.stalest(config.memory.refresh)
-    pixels = images.batch(rows.cpu(), state.epoch).to(rows.device)
+    pixels = images.batch(rows[ranks.share(len(rows))].cpu(), state.epoch).to(rows.device)
     with autocast(rows.device, precision):
         codes = state.model.posterior(pixels).mean
-    state.sound = state.memory.update(rows, codes, state.step, sound=state.sound).sound
+    state.sound = state.memory.update(rows, ranks.gather(codes, len(rows)), state.step, sound=state.sound).sound

@@ -115,6 +115,22 @@ class Metrics:
             raise storage_error(error, self.path) from error
 
 
+class Unwritten(Metrics):
+    """Leaves the figures, and what may be wrong with them, to rank 0."""
+
+    def __init__(self) -> None:
+        """Write nothing, anywhere."""
+
+    def record(self, state: TrainingState, report: StepReport, now: Rates, images: int, seconds: float) -> None:
+        """See `Metrics`."""
+
+    def check(self, state: TrainingState) -> None:
+        """See `Metrics`."""
+
+    def flush(self, state: TrainingState) -> None:
+        """See `Metrics`."""
+
+
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else math.nan
 

@@ -1,7 +1,8 @@
 """Runs that are begun, or gone on with where they ended, for every command that trains."""
 
 import json
-from collections.abc import Mapping
+import socket
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from acn.errors import RunError
 from acn.runs import CONFIG, Run, check_images, check_trained_here, held, open_run
 from acn.training.fresh import fresh_state
 from acn.training.loop import begin
-from acn.training.state import TrainingState, restore_state
+from acn.training.ranks import Ranks
+from acn.training.state import TrainingState, restore_state, save_state
 
 # The precision is settled on the machine that begins the run, and images may move.
 MAY_DIFFER = ("training.precision", "data.source")
@@ -41,7 +43,32 @@ def resume_or_begin(
         check_same(run, config, collection, remedy)
         if run.checkpoint.exists():
             return run, restore_state(run, images, device)
-        return run, fresh_state(run.config, collection.train, device)
+        state = fresh_state(run.config, collection.train, device)
+        save_state(run, state)
+        return run, state
+
+
+def open_together(
+    ranks: Ranks, opened: Callable[[], tuple[Run, TrainingState]], collection: Collection, device: torch.device
+) -> tuple[Run, TrainingState]:
+    """Let rank 0 open a run; the others take it, its state and all that was settled at its begin, from its folder.
+
+    Raises:
+        RunError: another rank does not see the folder, or was given other images; or what `opened` raises on rank 0.
+    """
+    if ranks.leads:
+        run, state = opened()
+        ranks.told(str(run.path.resolve()))
+        return run, state
+    folder = Path(ranks.told(""))
+    if not folder.is_dir():
+        raise RunError(
+            f"rank {ranks.rank} on {socket.gethostname()} sees no folder {folder}, which rank 0 made; name one, by "
+            "--out, on a disk that all machines share"
+        )
+    run = open_run(folder)
+    check_images(run, collection)
+    return run, restore_state(run, len(collection.train), device)
 
 
 def check_same(run: Run, config: Config, collection: Collection, remedy: str = REMEDY) -> None:

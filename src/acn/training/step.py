@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from acn.config import Config
 from acn.data import slices
 from acn.data.keyed import normals, philox_key, uniforms
-from acn.distributions import Cost, kl
+from acn.distributions import kl
 from acn.errors import TrainingError
 from acn.models import Model, device_of
 from acn.training.optimizers import step_if
 from acn.training.pixels import draw_places, estimated_cost
+from acn.training.ranks import ONE, Ranks
 from acn.training.state import TrainingState
 
 # Of the KL under soft free bits: from here a hundred steps lead back to 1.
@@ -102,24 +103,30 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def _dropout(model: Model, seed: int, step: int) -> AbstractContextManager[None]:
-    """Let dropout, where `model` has any, draw as (seed, step) says, and nothing else of the program.
+def _dropout(model: Model, seed: int, step: int, rank: int) -> AbstractContextManager[None]:
+    """Let dropout, where `model` has any, draw as (seed, step, rank) says, and nothing else of the program.
 
     It draws for a pass as a whole: what it leaves out, unlike all other draws, depends on how a batch is cut.
     """
     drops = any(isinstance(module, nn.Dropout2d) and module.p > 0 for module in model.modules())
-    return _dropping(device_of(model), seed, step) if drops else nullcontext()
+    return _dropping(device_of(model), seed, step, rank) if drops else nullcontext()
 
 
 @contextmanager
-def _dropping(device: torch.device, seed: int, step: int) -> Iterator[None]:
+def _dropping(device: torch.device, seed: int, step: int, rank: int) -> Iterator[None]:
+    numbers = (seed, step, rank) if rank else (seed, step)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(int(philox_key("dropout", seed, step)[0]) >> 1)
+        torch.manual_seed(int(philox_key("dropout", *numbers)[0]) >> 1)
         yield
 
 
 def training_step(
-    state: TrainingState, config: Config, batch: tuple[Tensor, Tensor], now: Rates, precision: str
+    state: TrainingState,
+    config: Config,
+    batch: tuple[Tensor, Tensor],
+    now: Rates,
+    precision: str,
+    ranks: Ranks = ONE,
 ) -> StepReport:
     """Take one step of Algorithm 1.
 
@@ -129,37 +136,45 @@ def training_step(
     Args:
         state: changed in place, but for its counts, while its figures are finite; see `read`.
         config: settings of the run.
-        batch: rows of the images in the memory `[B]`, and the images as level indices `[B, C, H, W]`.
+        batch: rows of the images in the memory `[B]`, and those of the images that are this rank's share, as level
+            indices `[S, C, H, W]`; S = B for one process.
         now: learning rate and KL weight of this step.
         precision: `float32` or `bfloat16`.
+        ranks: the processes that take the step together.
     """
     rows, images = batch
+    count, share = len(rows), ranks.share(len(rows))
+    own = rows[share]
     seed, step, memory = config.training.seed, state.step, state.memory
     with autocast(images.device, precision):
         posterior = state.model.posterior(images)
-    codes = posterior.mean.detach()
+    codes = ranks.gather(posterior.mean.detach(), count)
     update = memory.update(rows, codes, step, sound=state.sound)
     begin = time.perf_counter()
     picked = None
     if state.model.conditional:
-        picked = memory.pick(rows, uniforms(rows, 1, "neighbour", seed, step)[:, 0])
-    context = None if picked is None else memory.codes[picked]
+        # Where a neighbour is taken from those who ask later, every rank has to know all choices.
+        asking, mine = (rows, share) if memory.unique else (own, slice(None))
+        picked = memory.pick(asking, uniforms(asking, 1, "neighbour", seed, step)[:, 0])
+    context = None if picked is None else memory.codes[picked[mine]]
     search_seconds = time.perf_counter() - begin
     state.optimizer.zero_grad(set_to_none=True)
-    z, log_q = posterior.draw(normals(rows, codes.shape[1], "posterior", seed, step).to(codes.dtype))
+    z, log_q = posterior.draw(normals(own, codes.shape[1], "posterior", seed, step).to(codes.dtype))
     cost = kl(posterior, state.model.prior(context), z, log_q, nodes=config.training.kl_nodes)
-    charged = now.kl_weight * _charged(cost.mean(), state, config)
-    places = draw_places(config, state.model.shape, rows, step)
-    with _dropout(state.model, seed, step):
-        paid = _descend(state.model, images, z, cost, charged, precision, places)
-    loss = paid.reconstruction.mean() + charged.detach()
+    kl_paid = ranks.mean(cost, count)
+    charged = now.kl_weight * _charged(kl_paid, state, config)
+    places = draw_places(config, state.model.shape, own, step)
+    with _dropout(state.model, seed, step, ranks.rank):
+        paid = _descend(state.model, images, z, charged, precision, places, ranks.divisor(count))
+    ranks.add_gradients(state.model)
+    reconstruction, kl_paid = ranks.mean(paid, count), kl_paid.detach()
+    loss = reconstruction + charged.detach()
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.training.clip or math.inf)
     state.sound = update.sound & loss.isfinite() & norm.isfinite()
     memory.undo(update, picked, unless=state.sound)
     _update(state, config, now)
-    _weigh(state, config, paid.kl.mean())
-    means = (paid.reconstruction.mean(), paid.kl.mean())
-    figures = (*means, loss, norm, update.staleness, update.sound, _spread(codes))
+    _weigh(state, config, kl_paid)
+    figures = (reconstruction, kl_paid, loss, norm, update.staleness, update.sound, _spread(codes))
     return StepReport(step, torch.stack([figure.float() for figure in figures]), search_seconds)
 
 
@@ -207,14 +222,15 @@ def _descend(
     model: Model,
     images: Tensor,
     z: Tensor,
-    kl: Tensor,
     charged: Tensor,
     precision: str,
-    places: Tensor | None = None,
-) -> Cost:
-    """Add the gradient of mean(reconstruction) + `charged` to the parameters', and return both costs, detached.
+    places: Tensor | None,
+    divisor: float,
+) -> Tensor:
+    """Add the gradient of sum(reconstruction) / `divisor` + `charged` to the parameters'.
 
-    `charged` `[]` is what the KL `[B]` counts for; `places` `[B, N]` are the pixels that are paid for, None for all.
+    Returns the reconstruction `[B]`, detached. `charged` `[]` is what the KL counts for; `places` `[B, N]` are the
+    pixels that are paid for, None for all.
 
     The decoder sees as many images at once as fit the memory; what they say about `z` is gathered for the encoder.
     """
@@ -225,8 +241,8 @@ def _descend(
         with autocast(images.device, precision):
             likelihood = model.likelihood(gathered[some])
             paid = estimated_cost(likelihood, images[some], None if places is None else places[some])
-        (paid.sum() / len(images)).backward()
+        (paid.sum() / divisor).backward()
         reconstruction.append(paid.detach())
     if z.requires_grad:  # else there is no encoder
         torch.autograd.backward([z, charged], [gathered.grad, None])
-    return Cost(torch.cat(reconstruction), kl.detach())
+    return torch.cat(reconstruction)

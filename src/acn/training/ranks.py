@@ -1,0 +1,268 @@
+"""One process or several: what a training asks of the others.
+
+`torchrun` starts the processes; each has a *rank*, counted from 0. All hold the same weights and the same memory. Of
+every batch each computes its share, and what they find is added up, so that a step is that of one process but for
+rounding. Rank 0 alone writes, tells the time and speaks; of errors, whoever meets one first does.
+
+The methods of `Ranks` are those of one process alone: they return what they are given.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
+
+from acn.errors import TrainingError, UsageError
+from acn.wording import counted
+
+# What torchrun, and launchers like it, tell each process.
+LAUNCHED = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+# How long a rank waits for the others: rank 0 may have a photo collection to fit to, or a slow disk to write on.
+PATIENCE = timedelta(minutes=30)
+CPU = torch.device("cpu")
+
+
+class Ranks:
+    """One process. `rank` is its number, `count` that of all processes."""
+
+    rank = 0
+    count = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes and speaks."""
+        return self.rank == 0
+
+    def share(self, images: int) -> slice:
+        """The places in a batch of so many images that this rank computes; at least one."""
+        return slice(0, images)
+
+    def divisor(self, images: int) -> float:
+        """What a sum over this rank's share is divided by, to be its part of the mean over the batch."""
+        return images
+
+    def mean(self, values: Tensor, images: int) -> Tensor:
+        """Mean `[]` over a batch of so many images, of which `values` are this rank's; gradients go to these alone."""
+        return values.mean()
+
+    def gather(self, values: Tensor, images: int) -> Tensor:
+        """Return the rows `[images, ...]` of the whole batch, in its order, of which `values` are this rank's."""
+        return values
+
+    def add_gradients(self, model: nn.Module) -> None:
+        """Give every rank the sum of the gradients of all."""
+
+    def agree(self, seconds: float, stopped: bool) -> tuple[float, bool]:
+        """Return the time of rank 0, and whether any rank was stopped."""
+        return seconds, stopped
+
+    def told(self, fact: str) -> str:
+        """Return the `fact` of rank 0."""
+        return fact
+
+    def told_by_all(self, fact: str) -> list[str]:
+        """Return the `fact` of every rank."""
+        return [fact]
+
+    def place(self, device: torch.device) -> torch.device:
+        """Return the device on which this rank computes, where the user asked for `device`.
+
+        Raises:
+            UsageError: there is no GPU for it alone, or no library to talk with other GPUs.
+        """
+        return device
+
+    def check_batch(self, images: int) -> None:
+        """See that there is work for all ranks in a batch of so many images.
+
+        Raises:
+            UsageError: there is not.
+        """
+
+
+ONE = Ranks()
+
+
+class Several(Ranks):
+    """One of `count` processes that train together; they have joined torch's default process group."""
+
+    def __init__(self, rank: int, count: int) -> None:
+        self.rank, self.count = rank, count
+
+    def share(self, images: int) -> slice:
+        """See `Ranks`. A rank without an image of its own computes the first, which then counts for nothing."""
+        own = self._own(images)
+        return slice(own.start, own.stop) if own else slice(0, 1)
+
+    def divisor(self, images: int) -> float:
+        """See `Ranks`."""
+        return images if self._own(images) else float("inf")
+
+    def mean(self, values: Tensor, images: int) -> Tensor:
+        """See `Ranks`."""
+        mean: Tensor = _Sum.apply(values.sum() / self.divisor(images))  # type: ignore[no-untyped-call]
+        return mean
+
+    def gather(self, values: Tensor, images: int) -> Tensor:
+        """See `Ranks`: a sum in which every row is one rank's, and zero for the others, so that nothing is rounded."""
+        own = self._own(images)
+        whole = values.new_zeros(images, *values.shape[1:])
+        whole[own.start : own.stop] = values[: len(own)]
+        return _sum(whole)
+
+    @torch.no_grad()
+    def add_gradients(self, model: nn.Module) -> None:
+        """See `Ranks`: all of them in one message."""
+        gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+        total = _sum(torch.cat([gradient.flatten() for gradient in gradients]))
+        for gradient, part in zip(gradients, total.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def agree(self, seconds: float, stopped: bool) -> tuple[float, bool]:
+        """See `Ranks`. The message goes from CPU to CPU: no GPU is waited for."""
+        clock, stops = _sum(torch.tensor([seconds if self.leads else 0.0, float(stopped)], dtype=torch.float64))
+        return float(clock), bool(stops)
+
+    def told(self, fact: str) -> str:
+        """See `Ranks`."""
+        facts = [fact]
+        with _talk():
+            dist.broadcast_object_list(facts, src=0, device=CPU)
+        return facts[0]
+
+    def told_by_all(self, fact: str) -> list[str]:
+        """See `Ranks`; in the order of the ranks."""
+        facts = [""] * self.count
+        with _talk():
+            for rank in range(self.count):
+                one = [fact]
+                dist.broadcast_object_list(one, src=rank, device=CPU)
+                facts[rank] = one[0]
+        return facts
+
+    def place(self, device: torch.device) -> torch.device:
+        """See `Ranks`: every process of a machine takes a GPU of its own."""
+        if device.type != "cuda":
+            return device
+        here, local, gpus = (int(os.environ.get("LOCAL_WORLD_SIZE", 1)), _local_rank(), torch.cuda.device_count())
+        if device.index is not None and here > 1:
+            raise UsageError(f"--device {device}: {here} processes cannot share a GPU; take --device cuda, or cpu")
+        if here > gpus:
+            raise UsageError(
+                f"{here} processes were started on {socket.gethostname()}, which has {counted(gpus, 'GPU')}: each "
+                "needs one of its own; start fewer (torchrun --nproc-per-node), or take --device cpu"
+            )
+        if not dist.is_nccl_available():
+            raise UsageError(
+                "several GPUs need NCCL, which this PyTorch was built without; install another build, or take "
+                "--device cpu"
+            )
+        chosen = device if device.index is not None else torch.device("cuda", local)
+        torch.cuda.set_device(chosen)
+        return chosen
+
+    def check_batch(self, images: int) -> None:
+        """See `Ranks`."""
+        if images < self.count:
+            raise UsageError(
+                f"{self.count} processes have {images} images of a batch to share, fewer than one each; start fewer, "
+                "or raise training.batch"
+            )
+
+    def _own(self, images: int) -> range:
+        return range(images * self.rank // self.count, images * (self.rank + 1) // self.count)
+
+
+@contextmanager
+def joined() -> Iterator[Ranks]:
+    """Join the other processes, if this one was started as one of several, until the block ends.
+
+    An error that ends the block reaches the user once: the first rank to meet one raises it, the others end without a
+    word.
+
+    Raises:
+        SystemExit: the block raised, on another rank first.
+        TrainingError: another process was lost.
+    """
+    if not launched():
+        yield ONE
+        return
+    with _talk():
+        store, rank, count = next(rendezvous("env://", timeout=PATIENCE))
+    try:
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
+        with _talk():
+            dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
+        yield Several(rank, count)
+    except (Exception, KeyboardInterrupt) as error:
+        if _first(store):
+            raise
+        raise SystemExit(getattr(error, "exit_code", 1)) from error
+    # Not after an error, where the others are to find it in the store before they find this process gone.
+    dist.destroy_process_group()
+
+
+def launched() -> bool:
+    """Whether this process was started as one of several, by torchrun for instance."""
+    return os.environ.keys() >= LAUNCHED and os.environ["WORLD_SIZE"] != "1"
+
+
+def restarts() -> tuple[int, int]:
+    """How often torchrun has started these processes again, and how often it would (`--max-restarts`)."""
+    done, most = (os.environ.get(f"TORCHELASTIC_{name}", "0") for name in ("RESTART_COUNT", "MAX_RESTARTS"))
+    return int(done), int(most)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum of a number `[]` of every rank, of which the gradient of this rank's is that of the sum."""
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor) -> Tensor:  # noqa: ANN401
+        return _sum(part.clone())
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401
+        return gradient
+
+
+def _sum(values: Tensor) -> Tensor:
+    """Add up the `values` of all ranks in place, to the same bits on every one of them."""
+    with _talk():
+        dist.all_reduce(values)
+    return values
+
+
+@contextmanager
+def _talk() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise TrainingError(
+            f"a process of this training was lost ({_cause(error)}); the last checkpoint is intact: start the "
+            "processes again with acn train --resume"
+        ) from error
+
+
+def _cause(error: RuntimeError) -> str:
+    """The last words of a library's message, whose first are about its source."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rpartition("] ")[2].rstrip(". ")
+
+
+def _first(store: Any) -> bool:  # noqa: ANN401 - torch does not export its type
+    """Whether this rank is the first to fail; also where nobody can say, because who kept the store is gone."""
+    try:
+        return int(store.add("acn/failures", 1)) == 1
+    except RuntimeError:
+        return True
+
+
+def _local_rank() -> int:
+    return int(os.environ.get("LOCAL_RANK", 0))

@@ -1,0 +1,58 @@
+"""Functions that run in several processes at once, as ranks of one training.
+
+The processes are forked off one that has imported the libraries, so that each costs a few hundredths of a second.
+"""
+
+import multiprocessing
+import os
+import socket
+from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from acn.errors import AcnError
+from acn.training.ranks import joined
+
+CONTEXT = multiprocessing.get_context("forkserver")
+# The last is what an optimizer imports at its first step.
+CONTEXT.set_forkserver_preload(["tests.training.several", "tests.models.tiny", "torch._dynamo"])
+Function = Callable[..., Any]
+
+
+def start(function: Function, count: int, folder: Path, *arguments: Any) -> list[ForkServerProcess]:  # noqa: ANN401
+    """Start `function(ranks, *arguments)` on `count` ranks; what each finds, or its error, goes to `folder`."""
+    folder.mkdir(exist_ok=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launched = {"WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    made = [
+        CONTEXT.Process(target=_ranked, args=({**launched, "RANK": rank}, function, folder, arguments), daemon=True)
+        for rank in range(count)
+    ]
+    for process in made:
+        process.start()
+    return made
+
+
+def together(function: Function, count: int, folder: Path, *arguments: Any) -> list[Any]:  # noqa: ANN401
+    """Return what `function(ranks, *arguments)` returns on each of `count` ranks."""
+    for process in start(function, count, folder, *arguments):
+        process.join(120)
+        assert process.exitcode == 0
+    return [torch.load(folder / f"found-{rank}", weights_only=False) for rank in range(count)]
+
+
+def _ranked(launched: dict[str, int], function: Function, folder: Path, arguments: tuple[Any, ...]) -> None:
+    torch.set_num_threads(1)
+    os.environ |= {name: str(value) for name, value in launched.items()}
+    rank = launched["RANK"]
+    try:
+        with joined() as ranks:
+            torch.save(function(ranks, *arguments), folder / f"found-{rank}")
+    except AcnError as error:
+        (folder / f"error-{rank}").write_text(str(error))
+        raise SystemExit(error.exit_code) from error
