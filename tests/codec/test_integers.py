@@ -272,7 +272,8 @@ def test_a_layer_stays_below_its_bound(largest: int) -> None:
         layer = IntegerLayer(weight, bias, seed % 5)
         worst = (weight.sign().T * 2**20).double()  # the input that each output likes best
         for x in (worst, -worst):
-            assert float((x @ layer.weight + layer.bias).abs().max()) <= layer_bound(layer, 2.0**20)
+            sums = (x @ layer.weight + layer.bias) * 2.0**layer.shift
+            assert float(sums.abs().max()) <= layer_bound(layer, 2.0**20)
             assert float(layer(x).abs().max()) <= LIMIT
 
 

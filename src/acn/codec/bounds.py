@@ -109,7 +109,8 @@ class Bound(nn.Module):
         """Map `[1, I]` to `[1, O]`, or `[1, I, H, W]` to `[1, O, 1, 1]`."""
         largest = _below(float(magnitudes.max()) if magnitudes.numel() else 0.0, LARGEST_ACTIVATION)
         sums = self.layer.weight.double().abs().sum(0) * largest + self.layer.bias.double().abs()
-        self.layer.reached = _below(float(sums.max()) if sums.numel() else 0.0, LARGEST)
+        undivided = sums * 2.0**self.layer.shift
+        self.layer.reached = _below(float(undivided.max()) if sums.numel() else 0.0, LARGEST)
         found = min(self.layer.reached * 2.0**-self.layer.shift + 1, self.layer.limit)
         places = (1,) * (magnitudes.ndim - 2)
         return torch.full((1, self.outputs, *places), float(found), dtype=torch.float64)

@@ -157,8 +157,10 @@ class FrozenModel:
             progress: hears how many more pixels are done.
         """
 
-        def draw(logits: Tensor) -> Tensor:
-            return torch.from_numpy(pop(self._slots(logits).cpu().numpy())).to(self.device)
+        device, slots = self.device, self.network.decoder.emission.slots  # which take time to be found
+
+        def draw(numbers: Tensor) -> Tensor:
+            return torch.from_numpy(pop(slots(numbers.double() * SCALE).cpu().numpy())).to(device)
 
         with exact(), one_thread():
             decoder, codes = self.network.decoder, self.network_codes(numbers)
@@ -181,9 +183,6 @@ class FrozenModel:
             return torch.full((len(numbers), 1), float(NETWORK_ONE), device=self.device)
         values: Tensor = self.grid.values(numbers.to(self.device)) / SCALE
         return values.float()
-
-    def _slots(self, numbers: Tensor) -> Tensor:
-        return self.network.decoder.emission.slots(numbers.double() * SCALE)
 
 
 def _parts(rows: Tensor, numbers: int) -> tuple[Tensor, ...]:
