@@ -15,13 +15,27 @@ import math
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from acn.emissions import Emission, inverted
 from acn.exact.frequencies import of_distribution, sigmoid_of, slots_below, weights_of_logits
-from acn.exact.tables import BITS, NORMAL_BITS, PRECISION, SLOTS, STEP_BITS, inverse_scale_table, round_shift
+from acn.exact.tables import (
+    BITS,
+    NORMAL_BITS,
+    PRECISION,
+    SIGMOID_REACH,
+    SLOTS,
+    STEP_BITS,
+    inverse_scale_table,
+    round_shift,
+    sigmoid_table,
+)
+
+Integers = NDArray[np.int64]
 
 # Levels in one unit of an offset, and the logarithm of the scale, in levels, that the number 0 stands for.
 OFFSET, LOG_SCALE = 8, 1
@@ -115,34 +129,52 @@ class Mixed:
         slots = slots_below(self.below(edges), edges, self.levels)
         return slots.masked_fill_(edges == 0, 0).masked_fill_(edges >= self.levels, SLOTS)
 
-    def __getitem__(self, some: slice) -> "Mixed":
-        return Mixed(self.levels, self.means[some], self.inverse[some], self.weights[some])
-
 
 class Search:
     """Finds levels by slots, and asks the distribution function for few edges: some far apart, then those between two.
 
-    That is bisection with some sixteen parts at a time, because a step on arrays costs more than its numbers do.
+    That is bisection with some sixteen parts at a time, because a step on arrays costs more than its numbers do. The
+    edges between two are the business of NumPy, whose steps on few numbers cost less than torch's.
 
     Args:
         mixed: the distributions of n subpixels.
     """
 
     def __init__(self, mixed: Mixed) -> None:
-        self._mixed, self._stride = mixed, math.isqrt(mixed.levels - 1) + 1
-        device = mixed.means.device
-        coarse = torch.arange(self._stride, mixed.levels, self._stride, device=device)
-        self._coarse = slots_below(mixed.below(coarse), coarse, mixed.levels)
-        self._fine = torch.arange(self._stride + 1, device=device)
+        self._levels, self._stride = mixed.levels, math.isqrt(mixed.levels - 1) + 1
+        edges = torch.arange(0, mixed.levels + self._stride, self._stride, device=mixed.means.device)
+        self._coarse = mixed.slots(edges).cpu().numpy()
+        self._parts = [part.cpu().numpy()[:, None] for part in (mixed.means, mixed.inverse, mixed.weights)]
+        self._fine = np.arange(1, self._stride)
 
-    def at(self, some: slice, slots: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Levels, first slots and numbers of slots, int64 `[m]`, of m subpixels, the levels that contain `slots`."""
-        wanted = slots.unsqueeze(-1)
-        first = (self._coarse[some] <= wanted).sum(-1) * self._stride
-        ends = self._mixed[some].slots(first.unsqueeze(-1) + self._fine)
-        place = (ends[:, 1:] <= wanted).sum(-1, keepdim=True)
-        starts = ends.gather(-1, place).squeeze(-1)
-        return first + place.squeeze(-1), starts, ends.gather(-1, place + 1).squeeze(-1) - starts
+    def at(self, some: slice, slots: Integers) -> tuple[Integers, Integers, Integers]:
+        """Levels, first slots and numbers of slots `[m]` of m subpixels, the levels that contain `slots`."""
+        coarse, wanted, each = self._coarse[some], slots[:, None], np.arange(len(slots))
+        cell = (coarse[:, 1:] <= wanted).sum(1)
+        edges = (cell * self._stride)[:, None] + self._fine
+        ends = np.empty((len(slots), self._stride + 1), dtype=np.int64)
+        ends[:, 0], ends[:, -1] = coarse[each, cell], coarse[each, cell + 1]
+        ends[:, 1:-1] = self._slots(some, edges)
+        place = (ends[:, 1:] <= wanted).sum(1)
+        starts = ends[each, place]
+        return edges[:, 0] - 1 + place, starts, ends[each, place + 1] - starts
+
+    def _slots(self, some: slice, edges: Integers) -> Integers:
+        """As `Mixed.slots`, of edges above 0."""
+        means, inverse, weights = (part[some] for part in self._parts)
+        away = (edges * 2**MEAN_BITS - 2 ** (MEAN_BITS - 1))[:, :, None] - means
+        index = np.floor(away * inverse).clip(-SIGMOID_REACH, SIGMOID_REACH - 1).astype(np.int32)
+        shares = _sigmoids()[index + SIGMOID_REACH]
+        below = np.floor(
+            np.matmul(shares, weights.swapaxes(1, 2))[:, :, 0] * 2.0 ** (NORMAL_BITS - PRECISION - WEIGHT_BITS)
+        )
+        slots: Integers = np.floor(below * ((SLOTS - self._levels) * 2.0**-NORMAL_BITS)).astype(np.int64) + edges
+        return np.where(edges >= self._levels, SLOTS, slots)
+
+
+@cache
+def _sigmoids() -> NDArray[np.float64]:
+    return sigmoid_table().double().numpy()
 
 
 @cache

@@ -9,6 +9,7 @@ Letters: B images of a batch, N of a block, C channels, H height, W width, P pix
 from collections.abc import Callable, Sequence
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -83,11 +84,10 @@ def _popped(network: CentredDecoder, numbers: Tensor, reader: LaneReader) -> Ten
     search = cast(LogisticMixture, network.emission).search(numbers.double() * SCALE)
     found = []
     for group in groups(len(numbers), reader.lanes):
-        slots = torch.from_numpy(reader.slots(group.stop - group.start)).to(numbers.device)
-        levels, starts, sizes = search.at(group, slots)
-        reader.pop(starts.cpu().numpy(), sizes.cpu().numpy())
+        levels, starts, sizes = search.at(group, reader.slots(group.stop - group.start))
+        reader.pop(starts, sizes)
         found.append(levels)
-    return torch.cat(found)
+    return torch.from_numpy(np.concatenate(found)).to(numbers.device)
 
 
 def _waves(model: FrozenModel) -> list[Wave]:
