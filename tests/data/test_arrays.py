@@ -59,7 +59,7 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
         ((2, 3, 8, 8), "array.transpose(0, 2, 3, 1)"),
         ((2, 1, 8, 8), "array.transpose(0, 2, 3, 1)"),
         ((2, 8, 8, 4), "array[..., :3]"),
-        ((2, 64), "array.reshape(N, H, W)"),
+        ((2, 64), "for rows of pixels array.reshape(N, H, W)"),
         ((4,), "give the array one of these shapes"),
     ],
 )

@@ -62,7 +62,7 @@ def _remedy(shape: tuple[int, ...]) -> str:
     if len(shape) == 4 and shape[3] == 4:
         return "leave out the transparency: array[..., :3]"
     if len(shape) == 2 and shape[0] and shape[1]:
-        return "reshape its rows to the height and width of the images: array.reshape(N, H, W)"
+        return "for one image take array[None], for rows of pixels array.reshape(N, H, W)"
     return "give the array one of these shapes"
 
 
