@@ -71,7 +71,7 @@ def exact_model(model: Model, purpose: str) -> ExactModel:
         found = f"{label} with other settings" if isinstance(model, ExactModel) else label
         raise UsageError(
             f"{purpose} needs a model that has a form in exact integers: an ACN with model.prior=network and "
-            f"model.posterior=unit, or a VLAE with model.code=vector, model.posterior=gaussian and "
-            f"model.flow.affine=false, both without model.decoder.grey; found: {found}; train such a model"
+            f"model.posterior=unit, or a VLAE with model.flow.affine=false, model.code=vector and "
+            f"model.posterior=gaussian, both without model.decoder.grey; found: {found}; train such a model"
         )
     return model
