@@ -286,7 +286,6 @@ def test_runs_on_other_images_are_refused(made: Path, capsys: pytest.CaptureFixt
     ("arguments", "status", "words"),
     [
         (("table4",), 2, "PART expects one of table1, table2"),
-        (("table1", "--scale", "huge"), 2, "--scale expects cpu or paper, found 'huge'"),
         (("table1", "--data", "nowhere.npz"), 1, "nowhere.npz"),
         (("table1", *PIECES, "--out", "pieces.npz"), 2, "--out expects a folder, found the file"),
         (("table1", *PIECES, "--runs", "pieces.npz/runs"), 2, "--runs expects a folder, found the file"),
@@ -299,3 +298,8 @@ def test_mistakes_end_in_one_sentence(
     assert call(work, *arguments) == status
     assert words in refused(capsys)
     assert [path.name for path in work.iterdir()] == ["pieces.npz"]
+
+
+def test_a_scale_is_one_of_those_that_help_shows(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(work, "table1", "--scale", "huge") == 2
+    assert "'huge' is not one of 'cpu', 'paper'" in capsys.readouterr().err

@@ -254,7 +254,7 @@ def test_every_value_is_an_integer_far_below_the_limit(
     corners = torch.tensor(list(itertools.product([-1.0, 1.0], repeat=3)), dtype=torch.float64)
     codes = torch.cat([corners, torch.zeros(1, 3)]) * model.facts.reach * 4096
     with torch.inference_mode():
-        model.network.encoder(images)
+        cast(ACN, model.network).encoder(images)
         model.network.decoder(images, (codes / 16).float())
         model.prior_parameters(codes)
     assert len(seen) > 30

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from acn.errors import UsageError
-from acn.reproduction.parts import GROUPS, PARTS, document_of, parts_named, scale_named
+from acn.reproduction.parts import GROUPS, PARTS, document_of, parts_named
 from acn.reproduction.plan import VARIANTS, Training
 from tests.reproduction.fabricated import material, result
 
@@ -29,8 +29,6 @@ def test_documents_are_named_after_their_parts(name: str, tmp_path: Path) -> Non
 def test_unknown_names_list_the_known() -> None:
     with pytest.raises(UsageError, match=r"table1, table2, .*, all, found 'table7'"):
         parts_named("table7")
-    with pytest.raises(UsageError, match="--scale expects cpu or paper, found 'huge'"):
-        scale_named("huge")
 
 
 def test_trainings_come_seed_by_seed_and_pictures_need_one() -> None:

@@ -10,7 +10,7 @@ import typer
 
 from acn.choice import Options
 from acn.cli.drawing import SkipDamagedOption
-from acn.cli.options import SizeFitOption, SizeOption, size_settings
+from acn.cli.options import RecipeOption, SizeFitOption, SizeOption, size_settings
 from acn.cli.outputs import ForceOption, check_output
 from acn.wording import counted, listed
 
@@ -27,12 +27,7 @@ MOST_SIZES, MOST_KINDS, MOST_CLASSES, MOST_VALUES, MOST_DAMAGED = 5, 5, 30, 8, 1
 
 def check(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="Images, as for acn train.", show_default=False)],
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="The recipe of the training. [default: as for acn train]", show_default=False
-        ),
-    ] = None,
+    recipe: RecipeOption = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A setting, as for acn train.", show_default=False),

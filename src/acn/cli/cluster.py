@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from acn.cli.devices import DeviceOption, find_device
 from acn.cli.drawing import RunArgument, SkipDamagedOption, announce
 from acn.cli.lists import written
 from acn.cli.options import FitOption
@@ -50,6 +51,7 @@ def cluster(
         typer.Option("--out", "-o", metavar="FOLDER", help="[default: RUN/clusters]", show_default=False),
     ] = None,
     force: ForceOption = False,
+    device: DeviceOption = "auto",
 ) -> None:
     """Group images by their codes: a list of all (clusters.csv), and a picture of each cluster, its middle first.
 
@@ -59,7 +61,6 @@ def cluster(
     from rich.console import Console
 
     from acn.cli.coded import codes_of, images_in
-    from acn.cli.devices import find_device
     from acn.cli.progress import stages
     from acn.evaluation.clustering import CLUSTERS, agreement, find_clusters
     from acn.files import write_folder_atomically
@@ -68,7 +69,7 @@ def cluster(
     folder = out or run / "clusters"
     _check_folder(folder, source, force=force or out is None)
     opened = open_run(run)
-    model = load_model(opened).with_codes("the clusters").to(find_device("auto"))
+    model = load_model(opened).with_codes("the clusters").to(find_device(device))
     images = images_in(opened, source, fit=fit, skip_damaged=skip_damaged)
     labels = images.labels()
     kinds = 0 if labels is None else len(set(labels.tolist()))

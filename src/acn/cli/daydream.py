@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from acn.cli.devices import DeviceOption
 from acn.cli.drawing import (
     OutOption,
     RunArgument,
@@ -30,6 +31,7 @@ def daydream(
     seed: SeedOption = 0,
     out: OutOption = None,
     force: ForceOption = False,
+    device: DeviceOption = "auto",
 ) -> None:
     """Encode an image, draw a code near its code, draw an image, encode that, and so on: a row for each start.
 
@@ -43,7 +45,7 @@ def daydream(
     opened = open_run(run)
     images = images_of(opened, source, fit)
     starts = images.batch(spread(len(images), count))
-    with sampler(opened, seed, temperature, len(starts) * steps) as drawing:
+    with sampler(opened, seed, temperature, len(starts) * steps, device) as drawing:
         pictures = to_pictures(drawing.daydream(starts, steps), opened.palette)
     if path.suffix != ".gif":  # which names the animation alone
         deliver(path, grid(pictures, first_column=True), daydreams=pictures)

@@ -124,7 +124,7 @@ def say(reading: "Reading") -> None:
 
 
 @contextmanager
-def sampler(run: "Run", seed: int, temperature: float, images: int) -> Iterator["Sampler"]:
+def sampler(run: "Run", seed: int, temperature: float, images: int, device: str) -> Iterator["Sampler"]:
     """Load a run's model and yield what draws from it, with a progress bar over `images` images."""
     import torch
     from rich.console import Console
@@ -136,7 +136,7 @@ def sampler(run: "Run", seed: int, temperature: float, images: int) -> Iterator[
 
     with stages(Console(stderr=True)) as stage:
         advance = stage("drawing images", images)
-        model = load_model(run).to(find_device("auto"))
+        model = load_model(run).to(find_device(device))
         yield Sampler(model, torch.Generator().manual_seed(seed), temperature, advance)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from acn.cli.devices import DeviceOption, find_device
 from acn.cli.drawing import SkipDamagedOption
 from acn.cli.lists import LISTS, Entry, FormatOption, deliver_list
 from acn.cli.options import FitOption
@@ -55,6 +56,7 @@ def duplicates(
         Path | None, typer.Option("--out", "-o", metavar="FILE", help=".csv, .json or .txt.", show_default=False)
     ] = None,
     force: ForceOption = False,
+    device: DeviceOption = "auto",
 ) -> None:
     """List images with equal pixels, and with nearly equal codes, in groups; nothing is deleted.
 
@@ -79,7 +81,7 @@ def duplicates(
         if run is None:
             images, codes = images_alone(place, skip_damaged=skip_damaged), None
         else:
-            images, codes = _coded(run, source, stage, fit, skip_damaged=skip_damaged)
+            images, codes = _coded(run, source, stage, fit, device, skip_damaged=skip_damaged)
         firsts = _firsts(images, stage)
     groups, limit = _groups(firsts, codes, threshold)
     entries = _entries(images, groups, firsts, codes)
@@ -88,14 +90,13 @@ def duplicates(
 
 
 def _coded(
-    path: Path, source: str | None, stage: "Stage", fit: "Fit | None", *, skip_damaged: bool
+    path: Path, source: str | None, stage: "Stage", fit: "Fit | None", device: str, *, skip_damaged: bool
 ) -> "tuple[Listed, Tensor]":
     from acn.cli.coded import codes_of, images_in
-    from acn.cli.devices import find_device
     from acn.runs import load_model, open_run
 
     run = open_run(path)
-    model = load_model(run).with_codes("the search by code").to(find_device("auto"))
+    model = load_model(run).with_codes("the search by code").to(find_device(device))
     images = images_in(run, source, fit=fit, skip_damaged=skip_damaged)
     return images, codes_of(model, images, stage)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from acn.cli.devices import DeviceOption, find_device
 from acn.cli.drawing import RunArgument, SkipDamagedOption, announce, say
 from acn.cli.options import FitOption
 from acn.cli.outputs import ForceOption, check_output, check_suffix
@@ -25,6 +26,7 @@ def encode(
     fit: FitOption = None,
     skip_damaged: SkipDamagedOption = False,
     force: ForceOption = False,
+    device: DeviceOption = "auto",
 ) -> None:
     """Write the code of every image with its index, file name and label.
 
@@ -33,14 +35,13 @@ def encode(
     """
     from rich.console import Console
 
-    from acn.cli.devices import find_device
     from acn.cli.progress import stages
     from acn.runs import load_model, open_run
 
     check_suffix(out, ".npz", ".parquet")
     check_output(out, force=force, sources=[source], run=run)
     opened = open_run(run)
-    model = load_model(opened).with_codes("encoding").to(find_device("auto"))
+    model = load_model(opened).with_codes("encoding").to(find_device(device))
     with stages(Console(stderr=True)) as stage:
         reading = write_codes(opened, model, source, out, stage, fit=fit, skip_damaged=skip_damaged)
     say(reading)

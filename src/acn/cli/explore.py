@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from acn.cli.devices import DeviceOption, find_device
 from acn.cli.drawing import RunArgument, SkipDamagedOption
 from acn.cli.options import FitOption
 from acn.pretrained import located
@@ -33,6 +34,7 @@ def explore(
     fit: FitOption = None,
     skip_damaged: SkipDamagedOption = False,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+    device: DeviceOption = "auto",
 ) -> None:
     """Show the map of the codes, neighbours, reconstructions and an ACN's daydreams in the browser; Ctrl-C ends it."""
     run = located(run)
@@ -50,7 +52,7 @@ def explore(
         threading.Thread(target=_show, args=(url,), daemon=True).start()
     try:
         early = run if source is None and split == "train" else None
-        serve(_loader(run, source, split, fit, skip_damaged=skip_damaged), listening, host, early=early)
+        serve(_loader(run, source, split, fit, device, skip_damaged=skip_damaged), listening, host, early=early)
     except KeyboardInterrupt:
         typer.echo("The explorer has ended.", err=True)
 
@@ -61,9 +63,10 @@ def _show(url: str) -> None:
     webbrowser.open(url)
 
 
-def _loader(path: RunArgument, source: str | None, split: Split, fit: "Fit | None", *, skip_damaged: bool) -> "Load":
+def _loader(
+    path: RunArgument, source: str | None, split: Split, fit: "Fit | None", device: str, *, skip_damaged: bool
+) -> "Load":
     def load(progress: "Progress") -> "tuple[Atlas, Model]":
-        from acn.cli.devices import find_device
         from acn.cli.drawing import say, splits_of
         from acn.errors import UsageError
         from acn.runs import load_model, open_images, open_run
@@ -80,7 +83,7 @@ def _loader(path: RunArgument, source: str | None, split: Split, fit: "Fit | Non
         progress.total = len(images)
         atlas = open_atlas(
             run,
-            model := load_model(run).with_codes("the explorer").to(find_device("auto")),
+            model := load_model(run).with_codes("the explorer").to(find_device(device)),
             images,
             title=source or run.config.data.source,
             split=split,

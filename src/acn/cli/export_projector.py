@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from acn.cli.devices import DeviceOption, find_device
 from acn.cli.drawing import RunArgument, SourceArgument, announce, images_of
 from acn.cli.options import FitOption
 from acn.cli.outputs import ForceOption, check_output
@@ -18,11 +19,11 @@ def export_projector(
         Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="[default: RUN/projector]", show_default=False)
     ] = None,
     force: ForceOption = False,
+    device: DeviceOption = "auto",
 ) -> None:
     """Write codes, labels and a sprite of the images; tensorboard --logdir FOLDER shows them under Projector."""
     from rich.console import Console
 
-    from acn.cli.devices import find_device
     from acn.cli.progress import stages
     from acn.evaluation.costs import encode
     from acn.exports import EncodedSplit
@@ -34,7 +35,7 @@ def export_projector(
         check_output(path, force=force, sources=[source], run=run)
     opened = open_run(run)
     images = images_of(opened, source, fit)
-    model = load_model(opened).with_codes("the projector").to(find_device("auto"))
+    model = load_model(opened).with_codes("the projector").to(find_device(device))
     with stages(Console(stderr=True)) as stage:
         codes = encode(model, images, stage("codes", len(images)))
     folder = out or run / "projector"

@@ -4,19 +4,19 @@ from typing import Annotated
 
 import typer
 
+from acn.cli.devices import DeviceOption, find_device
 from acn.cli.drawing import RunArgument, announce
 
 
 def freeze(
     run: RunArgument,
     images: Annotated[int, typer.Option(min=1, help="Images of the test split to compare the models on.")] = 1000,
-    device: Annotated[str, typer.Option(help="auto, cpu, or a CUDA device such as cuda:0.")] = "auto",
+    device: DeviceOption = "auto",
 ) -> None:
     """Round a run's model to integers, so that archives decode alike everywhere, and measure what that costs."""
     from rich.console import Console
     from rich.table import Table
 
-    from acn.cli.devices import find_device
     from acn.cli.drawing import images_of
     from acn.codec.loss import frozen_loss
     from acn.codec.modelfile import identity, to_bytes

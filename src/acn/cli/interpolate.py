@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from acn.cli.devices import DeviceOption
 from acn.cli.drawing import (
     OutOption,
     RunArgument,
@@ -29,6 +30,7 @@ def interpolate(
     seed: SeedOption = 0,
     out: OutOption = None,
     force: ForceOption = False,
+    device: DeviceOption = "auto",
 ) -> None:
     """Draw images at evenly spaced codes between those of two images, a row for each pair."""
     from acn.data import spread
@@ -45,6 +47,6 @@ def interpolate(
     ends = spread(len(images), 2 * pairs)
     # Not neighbours in the collection, which are often of one class.
     first, second = images.batch(ends[:pairs]), images.batch(ends[pairs:])
-    with sampler(opened, seed, temperature, pairs * steps) as drawing:
+    with sampler(opened, seed, temperature, pairs * steps, device) as drawing:
         pictures = to_pictures(drawing.interpolate(first, second, steps), opened.palette)
     deliver(path, grid(pictures), interpolations=pictures)

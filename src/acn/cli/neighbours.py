@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from acn.cli.devices import DeviceOption, find_device
 from acn.cli.drawing import OutOption, RunArgument, SourceArgument, deliver, images_of, picture_path
 from acn.cli.options import FitOption
 from acn.cli.outputs import ForceOption
@@ -20,12 +21,12 @@ def neighbours(
     near: Annotated[int, typer.Option("--near", min=1, help="Neighbours of each.")] = 10,
     out: OutOption = None,
     force: ForceOption = False,
+    device: DeviceOption = "auto",
 ) -> None:
     """Draw images in the first column, and beside each its nearest: above by code, below by pixels."""
     import torch
     from rich.console import Console
 
-    from acn.cli.devices import find_device
     from acn.cli.progress import stages
     from acn.data import spread
     from acn.evaluation.costs import encode
@@ -37,7 +38,7 @@ def neighbours(
     opened = open_run(run)
     images = images_of(opened, source, fit)
     images = images.take(spread(len(images), MOST_IMAGES))
-    model = load_model(opened).with_codes("the search by code").to(find_device("auto"))
+    model = load_model(opened).with_codes("the search by code").to(find_device(device))
     with stages(Console(stderr=True)) as stage:
         codes = encode(model, images, stage("codes", len(images)))
     rows = torch.from_numpy(spread(len(images), count))

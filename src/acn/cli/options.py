@@ -5,8 +5,27 @@ from typing import Annotated, Any
 
 import typer
 
+from acn.families import family_names
+from acn.recipes import RECIPES
 from acn.settings import Fit
 
+RecipeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help=f"Settings by name: {', '.join(RECIPES)}. [default: the recipe that suits the images]",
+        show_default=False,
+    ),
+]
+FamilyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help=f"The family of models: {family_names()}. [default: that of the recipe]",
+        show_default=False,
+    ),
+]
 SizeOption = Annotated[
     str | None,
     typer.Option(

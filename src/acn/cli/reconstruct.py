@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from acn.cli.devices import DeviceOption
 from acn.cli.drawing import (
     OutOption,
     RunArgument,
@@ -29,6 +30,7 @@ def reconstruct(
     seed: SeedOption = 0,
     out: OutOption = None,
     force: ForceOption = False,
+    device: DeviceOption = "auto",
 ) -> None:
     """Draw originals in the first column, and beside each several images with the same code: its mean, not a sample."""
     import torch
@@ -41,7 +43,7 @@ def reconstruct(
     opened = open_run(run)
     images = images_of(opened, source, fit)
     originals = images.batch(spread(len(images), count))
-    with sampler(opened, seed, temperature, len(originals) * copies) as drawing:
+    with sampler(opened, seed, temperature, len(originals) * copies, device) as drawing:
         drawn = drawing.reconstruct(originals, copies)
     pictures = to_pictures(torch.cat([originals[:, None], drawn], dim=1), opened.palette)
     deliver(

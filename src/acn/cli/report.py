@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from acn.cli.daydream import daydream
+from acn.cli.devices import DeviceOption
 from acn.cli.drawing import TrainingArgument, announce
 from acn.cli.interpolate import interpolate
 from acn.cli.neighbours import neighbours
@@ -31,6 +32,7 @@ def report(
         typer.Option("--out", "-o", metavar="FILE", help="[default: report.html in RUN]", show_default=False),
     ] = None,
     force: ForceOption = False,
+    device: DeviceOption = "auto",
 ) -> None:
     """Write one HTML file with costs, curves, pictures, settings and provenance; pictures that lack are drawn first."""
     from acn.evaluation.plots import plot_curves
@@ -46,7 +48,7 @@ def report(
     plot_curves(read_metrics(opened), run / "curves.png")
     for name, (draw, needed) in DRAWN_BY.items():
         if getattr(opened.config.model, needed) and not (run / name).exists():
-            draw(run)
+            draw(run, device=device)
     path = out or run / "report.html"
     write_text_atomically(path, html_report(opened, figures))
     announce(path)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -38,7 +38,8 @@ def reproduce(
         ),
     ],
     scale: Annotated[
-        str, typer.Option(metavar="NAME", help="cpu: minutes for each training; paper: the paper's own, for a GPU.")
+        Literal["cpu", "paper"],
+        typer.Option(help="cpu: minutes for each training; paper: the paper's own networks, for a GPU."),
     ] = "cpu",
     data: Annotated[
         str | None,
@@ -66,19 +67,19 @@ def reproduce(
     from rich.console import Console
 
     from acn.provenance import provenance
-    from acn.reproduction.parts import parts_named, scale_named
+    from acn.reproduction.parts import parts_named
 
-    chosen, size, console = parts_named(part), scale_named(scale), Console()
-    folder = runs or Path("runs") / f"reproduce-{size}"
-    pages = out or Path("results") / ("" if size == "cpu" else size)
+    chosen, console = parts_named(part), Console()
+    folder = runs or Path("runs") / f"reproduce-{scale}"
+    pages = out or Path("results") / ("" if scale == "cpu" else scale)
     for option, path in (("--out", pages), ("--runs", folder)):
         _check_folder(option, path)
     to_go_on = shlex.join(["acn", *sys.argv[1:]])
     shops = _workshops(console, chosen, data, folder, device, to_go_on)
     chosen = {name: each for name, each in chosen.items() if each.study in shops}
-    needed = {name: each.trainings(size, seeds, data) for name, each in chosen.items()}
+    needed = {name: each.trainings(scale, seeds, data) for name, each in chosen.items()}
     other = ["--data", data] if data else []
-    command = shlex.join(["acn", "reproduce", part, "--scale", size, "--seeds", str(seeds), *other])
+    command = shlex.join(["acn", "reproduce", part, "--scale", scale, "--seeds", str(seeds), *other])
     # Asked before the first file is written: the files themselves may lie in the repository.
     made = {"command": command, **provenance(str(find_device(device)))}
     job = _Job(console, shops, pages, made, only_made, chosen, needed)

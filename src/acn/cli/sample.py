@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from acn.cli.devices import DeviceOption
 from acn.cli.drawing import OutOption, RunArgument, SeedOption, TemperatureOption, deliver, picture_path, sampler
 from acn.cli.outputs import ForceOption
 from acn.families import PriorName
@@ -22,6 +23,7 @@ def sample(
     seed: SeedOption = 0,
     out: OutOption = None,
     force: ForceOption = False,
+    device: DeviceOption = "auto",
 ) -> None:
     """Draw new images: codes from the unconditional prior, pixels from the decoder."""
     from acn.runs import open_run
@@ -30,7 +32,7 @@ def sample(
 
     path = picture_path(run, "samples.png", out, force=force)
     opened = open_run(run)
-    with sampler(opened, seed, temperature, count) as drawing:
+    with sampler(opened, seed, temperature, count, device) as drawing:
         known = priors_of(opened, drawing.model)
         codes = draw_codes(drawing.model, known, count, drawing.generator, prior)
         pictures = to_pictures(drawing.decode(codes), opened.palette)

@@ -1,19 +1,13 @@
 """`acn settings`: every setting that a training run reads, with its value and what it is."""
 
-from typing import Annotated
-
-import typer
+from acn.cli.options import FamilyOption, RecipeOption
 
 
 def settings(
-    recipe: Annotated[
-        str, typer.Option(metavar="NAME", help="Show the values of this recipe.", show_default=True)
-    ] = "images",
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Show the settings of this model.", show_default=False)
-    ] = None,
+    recipe: RecipeOption = None,
+    model: FamilyOption = None,
 ) -> None:
-    """List the settings that a training run reads, for use with acn train --set."""
+    """List the settings that a training run reads, for use with acn train --set; without --recipe those of images."""
     import json
 
     from rich.console import Console
@@ -23,8 +17,9 @@ def settings(
     from acn.config import described, override
     from acn.recipes import recipe as by_name
 
-    config = override(by_name(recipe), [f"model.name={model}"] if model else [])
-    table = Table("setting", "value", "what it is", title=f"Settings of the recipe {recipe}", title_justify="left")
+    name = recipe or "images"
+    config = override(by_name(name), [f"model.name={model}"] if model else [])
+    table = Table("setting", "value", "what it is", title=f"Settings of the recipe {name}", title_justify="left")
     section = None
     for path, value, text in described(config):
         if section not in (None, path.split(".")[0]):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from acn.cli.devices import DeviceOption, find_device
 from acn.cli.drawing import RunArgument, SkipDamagedOption, deliver
 from acn.cli.lists import LISTS, FormatOption, deliver_list
 from acn.cli.options import FitOption
@@ -40,6 +41,7 @@ def similar(
         ),
     ] = None,
     force: ForceOption = False,
+    device: DeviceOption = "auto",
 ) -> None:
     """List the images nearest to each query by the Euclidean distance of codes, nearest first, or draw them.
 
@@ -49,7 +51,6 @@ def similar(
     from rich.console import Console
 
     from acn.cli.coded import codes_of, images_in
-    from acn.cli.devices import find_device
     from acn.cli.progress import stages
     from acn.memory import nearest, squared_distances
     from acn.runs import load_model, open_run
@@ -59,7 +60,7 @@ def similar(
         check_suffix(out, *LISTS, *PICTURES)
         check_output(out, force=force, sources=[*queries, source], run=run)
     opened = open_run(run)
-    model = load_model(opened).with_codes("the search by code").to(find_device("auto"))
+    model = load_model(opened).with_codes("the search by code").to(find_device(device))
     asked = [images_in(opened, query, fit=fit, skip_damaged=skip_damaged) for query in queries]
     images = images_in(opened, source, fit=fit, skip_damaged=skip_damaged)
     with stages(Console(stderr=True)) as stage:

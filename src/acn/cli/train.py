@@ -14,9 +14,7 @@ from acn.choice import Options
 from acn.cli.devices import DeviceOption, find_device
 from acn.cli.drawing import SkipDamagedOption
 from acn.cli.evaluate import evaluate_and_show
-from acn.cli.options import SizeFitOption, SizeOption, minutes_option, size_settings
-from acn.families import family_names
-from acn.recipes import RECIPES
+from acn.cli.options import FamilyOption, RecipeOption, SizeFitOption, SizeOption, minutes_option, size_settings
 from acn.wording import counted
 
 if TYPE_CHECKING:
@@ -41,14 +39,7 @@ def train(
             show_default=False,
         ),
     ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"Settings by name: {', '.join(RECIPES)}.",
-            show_default=False,
-        ),
-    ] = None,
+    recipe: RecipeOption = None,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -57,10 +48,7 @@ def train(
             show_default=False,
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help=f"The family: {family_names()}. [default: acn]", show_default=False),
-    ] = None,
+    model: FamilyOption = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="Folder of the run. [default: runs/NAME, numbered]", show_default=False),

@@ -41,7 +41,7 @@ def check_bounds(network: ExactModel, mixture: MixturePrior | None, facts: Facts
     for (path, sketched), layer in zip(layers(bounding).items(), layers(network).values(), strict=True):
         bounding.set_submodule(path, Bound(cast(IntegerLayer, layer), len(bias_of(sketched))))
     image = torch.zeros(1, facts.shape.channels, 1, 1, dtype=torch.float64)
-    codes = torch.full((1, facts.settings.code_size), float(facts.reach * NETWORK_ONE), dtype=torch.float64)
+    codes = torch.full((1, facts.code_size), float(facts.reach * NETWORK_ONE), dtype=torch.float64)
     with torch.no_grad():
         run(bounding.eval(), facts, image, codes)
     for path, layer in layers(network).items():

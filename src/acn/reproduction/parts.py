@@ -101,18 +101,6 @@ def parts_named(name: str) -> dict[str, Part]:
     return {each: PARTS[each] for each in GROUPS.get(name, (name,))}
 
 
-def scale_named(name: str) -> Scale:
-    """Return the scale called `name`.
-
-    Raises:
-        UsageError: there is no such scale.
-    """
-    scales: dict[str, Scale] = {"cpu": "cpu", "paper": "paper"}
-    if name not in scales:
-        raise UsageError(f"--scale expects {' or '.join(scales)}, found {name!r}")
-    return scales[name]
-
-
 def document_of(
     part: Part, material: Material, missing: Sequence[Training], left_out: Mapping[Training, str]
 ) -> Document:
