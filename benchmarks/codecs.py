@@ -19,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from acn.data import open_splits
+from acn.data import Images, find_palette, open_splits
 from acn.data.collection import SPLITS
+from acn.recipes import are_photos
+from benchmarks._photos import archive_of
 
 Bytes = NDArray[np.uint8]
 
@@ -79,6 +81,8 @@ def open_images(name: str) -> Bytes:
 def measure(images: Bytes, progress: Callable[[str], None]) -> dict[str, object]:
     """Bytes of `images` uint8 [N, H, W, C] by every codec, in all and per image, and the best way of laying them out.
 
+    Of photographs also those of an archive by a model that is trained on them, the model inside.
+
     Raises:
         ValueError: a codec did not give back the pixels.
     """
@@ -88,6 +92,8 @@ def measure(images: Bytes, progress: Callable[[str], None]) -> dict[str, object]
         table[name] = _timed(name, progress, len(images), lambda c=compress: _of_bytes(values, two, c))  # type: ignore[misc]
     for name, codec in picture_codecs().items():
         table[name] = _timed(name, progress, len(images), lambda c=codec: _of_pictures(values, two, c))  # type: ignore[misc]
+    if are_photos(Images(images, find_palette([images])).shape):
+        table["acn, everything inside"] = _timed("acn", progress, len(images), lambda: archive_of(images))
     return table
 
 

@@ -120,3 +120,20 @@ def test_temperature_sharpens_and_zero_takes_the_mode() -> None:
     cool = every(mixture, numbers) / 0.5
     expected = (torch.softmax(cool.double(), -1).cumsum(-1)[:, :-1] <= uniform[:, None]).sum(-1)
     assert torch.equal(mixture.draw(numbers, uniform, 0.5), expected)
+
+
+@pytest.mark.parametrize("levels", [3, 16, 17, 80, 256])
+def test_search_finds_every_level_at_both_of_its_ends(levels: int) -> None:
+    emission = LogisticMixture(levels, 3)
+    generator = torch.Generator().manual_seed(levels)
+    numbers = torch.randint(-(2**13), 2**13, (40, emission.size), generator=generator).double()
+    numbers[:, -1] = torch.randint(-levels, levels, (40,), generator=generator) * 2**11
+    ends, search = emission.slots(numbers), emission.search(numbers)
+    for level in range(levels):
+        for slots in (ends[:, level], ends[:, level + 1] - 1):
+            found, starts, sizes = search.at(slice(0, 40), slots.numpy())
+            assert (found == level).all()
+            assert starts.tolist() == ends[:, level].tolist()
+            assert sizes.tolist() == (ends[:, level + 1] - ends[:, level]).tolist()
+    found, _, _ = search.at(slice(7, 9), ends[7:9, 1].numpy())
+    assert found.tolist() == [1, 1]

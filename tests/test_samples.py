@@ -14,7 +14,7 @@ from torch import Tensor
 import acn.cli.drawing
 import acn.codec.loss
 import acn.codec.store  # now, so that it does not import what a test puts in the place of `frozen_loss`
-from acn.cli.compress import SAMPLE, sample_of
+from acn.cli.coding import SAMPLE, sample_of
 from acn.cli.freeze import freeze
 from acn.config import override
 from acn.data import Images, open_collection, spread

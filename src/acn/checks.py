@@ -37,6 +37,7 @@ class StepFigures(BaseModel):
     kl: float | None
     staleness: float | None
     gradient_norm: float | None
+    spread: float | None = None
     search_seconds: float
     images: int = Field(ge=1)
     seconds: float = Field(gt=0)

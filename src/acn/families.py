@@ -359,6 +359,17 @@ class PixelCNNSettings(Family):
     name: Literal["pixelcnn"] = setting("pixelcnn", "the family of models")
     decoder: DecoderSettings = DecoderSettings()
 
+    @property
+    def exact(self) -> bool:
+        """With a decoder of levels in order that sees a window alone, and no canvas: what an archive trains."""
+        decoder = self.decoder
+        return (decoder.kind, decoder.emission, decoder.canvas) == ("local", "logistic", 0)
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """See `Family`."""
+        return {"name": True, "decoder": self.decoder.stated}
+
 
 class ResidualSettings(Settings):
     """Residual encoder, and the renderer that mirrors it (Chen et al. 2017, as in Kingma et al. 2016)."""
@@ -471,7 +482,7 @@ class VLAESettings(Family):
 
 ModelSettings = ACNSettings | PixelVAESettings | VAESettings | PixelCNNSettings | VLAESettings
 # Those whose networks can have a form in exact integers.
-ExactSettings = ACNSettings | VLAESettings
+ExactSettings = ACNSettings | VLAESettings | PixelCNNSettings
 # What says how deep a network is.
 PARTS = (EncoderSettings, ResidualSettings, FlowSettings, DecoderSettings)
 FAMILIES: dict[str, type[ModelSettings]] = {

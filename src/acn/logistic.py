@@ -12,15 +12,30 @@ Letters: V levels, K components, B batch.
 """
 
 import math
+from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from acn.emissions import Emission, inverted
 from acn.exact.frequencies import of_distribution, sigmoid_of, slots_below, weights_of_logits
-from acn.exact.tables import BITS, NORMAL_BITS, PRECISION, SLOTS, STEP_BITS, inverse_scale_table, round_shift
+from acn.exact.tables import (
+    BITS,
+    NORMAL_BITS,
+    PRECISION,
+    SIGMOID_REACH,
+    SLOTS,
+    STEP_BITS,
+    inverse_scale_table,
+    round_shift,
+    sigmoid_table,
+)
+
+Integers = NDArray[np.int64]
 
 # Levels in one unit of an offset, and the logarithm of the scale, in levels, that the number 0 stands for.
 OFFSET, LOG_SCALE = 8, 1
@@ -51,14 +66,16 @@ class LogisticMixture(Emission):
 
     def slots(self, numbers: Tensor) -> Tensor:
         """See `Emission`."""
-        return of_distribution(self._below(numbers, torch.arange(1, self.levels, device=numbers.device)))
+        return of_distribution(self._mixed(numbers).below(torch.arange(1, self.levels, device=numbers.device)))
 
     def intervals(self, numbers: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
         """See `Emission`: the distribution function is asked for at the two edges of the level alone."""
-        edges = torch.stack([levels.long(), levels.long() + 1], dim=-1)
-        slots = slots_below(self._below(numbers, edges), edges, self.levels)
-        slots = slots.masked_fill_(edges == 0, 0).masked_fill_(edges == self.levels, SLOTS)
+        slots = self._mixed(numbers).slots(torch.stack([levels.long(), levels.long() + 1], dim=-1))
         return slots[..., 0], slots[..., 1] - slots[..., 0]
+
+    def search(self, numbers: Tensor) -> "Search":
+        """A search for levels of n subpixels by slots, given integer `numbers` `[n, 3K + 1]`; see `Emission.slots`."""
+        return Search(self._mixed(numbers))
 
     def _log_prob(self, numbers: Tensor, levels: Tensor) -> Tensor:
         """Log probability `[..., L]` of L `levels`, `[L]` or `[..., L]`."""
@@ -77,25 +94,87 @@ class LogisticMixture(Emission):
         own = mixed.new_full((), -PRECISION * math.log(2))
         return torch.logaddexp(mixed + math.log1p(-self.levels / SLOTS), own)
 
-    def _below(self, numbers: Tensor, edges: Tensor) -> Tensor:
-        """Distribution function `[..., E]`, 28 fractional bits, below E levels `edges`, `[E]` or `[..., E]`, above 0.
-
-        `numbers` `[..., 3K + 1]` have 12 fractional bits.
-        """
+    def _mixed(self, numbers: Tensor) -> "Mixed":
+        """The distributions that `numbers` `[..., 3K + 1]` with 12 fractional bits stand for, in exact integers."""
         logits, offsets, raw, centre = self._parted(numbers)
         means = round_shift(centre + OFFSET * offsets, BITS - MEAN_BITS) + self.middle * 2**MEAN_BITS
         steps = round_shift(raw, BITS - SCALE_BITS) + (LOG_SCALE - NARROWEST) * 2**SCALE_BITS
         inverse = _inverse_scales(numbers.device)[steps.clamp(0, (WIDEST - NARROWEST) * 2**SCALE_BITS).long()]
-        weights = weights_of_logits(logits, WEIGHT_BITS)
-        away = (edges * 2**MEAN_BITS - 2 ** (MEAN_BITS - 1)).unsqueeze(-1) - means.unsqueeze(-2)
-        shares = sigmoid_of(away.mul_(inverse.unsqueeze(-2)).floor_())
-        total = (shares @ weights.unsqueeze(-1)).squeeze(-1)  # of integers below 2^36: exact in any order
-        return torch.floor(total * 2.0 ** (NORMAL_BITS - PRECISION - WEIGHT_BITS))
+        return Mixed(self.levels, means, inverse, weights_of_logits(logits, WEIGHT_BITS))
 
     def _parted(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Logits, offsets and logarithms of scales `[..., K]`, and the centre `[..., 1]`."""
         logits, offsets, raw, centre = numbers.split([self.components] * 3 + [1], dim=-1)
         return logits, offsets, raw, centre
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Mixtures over V `levels` in exact integers: `means`, `inverse` scales and `weights`, `[..., K]` each."""
+
+    levels: int
+    means: Tensor
+    inverse: Tensor
+    weights: Tensor
+
+    def below(self, edges: Tensor) -> Tensor:
+        """Distribution function `[..., E]`, 28 fractional bits, below E levels `edges`, `[E]` or `[..., E]`."""
+        away = (edges * 2**MEAN_BITS - 2 ** (MEAN_BITS - 1)).unsqueeze(-1) - self.means.unsqueeze(-2)
+        shares = sigmoid_of(away.mul_(self.inverse.unsqueeze(-2)).floor_())
+        total = (shares @ self.weights.unsqueeze(-1)).squeeze(-1)  # of integers below 2^36: exact in any order
+        return torch.floor(total * 2.0 ** (NORMAL_BITS - PRECISION - WEIGHT_BITS))
+
+    def slots(self, edges: Tensor) -> Tensor:
+        """Slots, int64, before levels `edges` `[..., E]`: none before level 0, all before level V and those beyond."""
+        slots = slots_below(self.below(edges), edges, self.levels)
+        return slots.masked_fill_(edges == 0, 0).masked_fill_(edges >= self.levels, SLOTS)
+
+
+class Search:
+    """Finds levels by slots, and asks the distribution function for few edges: some far apart, then those between two.
+
+    That is bisection with some sixteen parts at a time, because a step on arrays costs more than its numbers do. The
+    edges between two are the business of NumPy, whose steps on few numbers cost less than torch's.
+
+    Args:
+        mixed: the distributions of n subpixels.
+    """
+
+    def __init__(self, mixed: Mixed) -> None:
+        self._levels, self._stride = mixed.levels, math.isqrt(mixed.levels - 1) + 1
+        edges = torch.arange(0, mixed.levels + self._stride, self._stride, device=mixed.means.device)
+        self._coarse = mixed.slots(edges).cpu().numpy()
+        self._parts = [part.cpu().numpy()[:, None] for part in (mixed.means, mixed.inverse, mixed.weights)]
+        self._fine = np.arange(1, self._stride)
+
+    def at(self, some: slice, slots: Integers) -> tuple[Integers, Integers, Integers]:
+        """Levels, first slots and numbers of slots `[m]` of m subpixels, the levels that contain `slots`."""
+        coarse, wanted, each = self._coarse[some], slots[:, None], np.arange(len(slots))
+        cell = (coarse[:, 1:] <= wanted).sum(1)
+        edges = (cell * self._stride)[:, None] + self._fine
+        ends = np.empty((len(slots), self._stride + 1), dtype=np.int64)
+        ends[:, 0], ends[:, -1] = coarse[each, cell], coarse[each, cell + 1]
+        ends[:, 1:-1] = self._slots(some, edges)
+        place = (ends[:, 1:] <= wanted).sum(1)
+        starts = ends[each, place]
+        return edges[:, 0] - 1 + place, starts, ends[each, place + 1] - starts
+
+    def _slots(self, some: slice, edges: Integers) -> Integers:
+        """As `Mixed.slots`, of edges above 0."""
+        means, inverse, weights = (part[some] for part in self._parts)
+        away = (edges * 2**MEAN_BITS - 2 ** (MEAN_BITS - 1))[:, :, None] - means
+        index = np.floor(away * inverse).clip(-SIGMOID_REACH, SIGMOID_REACH - 1).astype(np.int32)
+        shares = _sigmoids()[index + SIGMOID_REACH]
+        below = np.floor(
+            np.matmul(shares, weights.swapaxes(1, 2))[:, :, 0] * 2.0 ** (NORMAL_BITS - PRECISION - WEIGHT_BITS)
+        )
+        slots: Integers = np.floor(below * ((SLOTS - self._levels) * 2.0**-NORMAL_BITS)).astype(np.int64) + edges
+        return np.where(edges >= self._levels, SLOTS, slots)
+
+
+@cache
+def _sigmoids() -> NDArray[np.float64]:
+    return sigmoid_table().double().numpy()
 
 
 @cache

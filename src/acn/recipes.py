@@ -1,5 +1,6 @@
 """Recipes: complete settings by name. A recipe is named after what it reproduces and says what it costs."""
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -11,6 +12,7 @@ from acn.config import (
     EncoderSettings,
     FlowSettings,
     MemorySettings,
+    PixelCNNSettings,
     ResidualSettings,
     SpatialSettings,
     TrainingSettings,
@@ -26,6 +28,8 @@ PHOTO_LEVELS, SMALLEST_PHOTO = 64, 4
 FREE_NATS = 7.84
 # Of colour images of 32 x 32: 0.1 nats for each pixel.
 FREE_NATS_COLOUR = 102.4
+# Filters of the model of an archive of up to so many subpixels, and of larger ones.
+OWN_FILTERS, WIDEST_OWN = ((1.25e6, 24), (2.5e6, 32), (1.2e7, 48)), 64
 # The clock ends it, not the epochs.
 _CPU_HOUR = TrainingSettings(
     epochs=40,
@@ -93,6 +97,23 @@ def archive() -> Config:
         ),
         training=_CPU_HOUR,
     )
+
+
+def own_of(shape: ImageShape, images: int) -> PixelCNNSettings:
+    """The model of an archive of so many photographs of `shape`: the more they are, the larger a model pays.
+
+    It has no code: an encoder and a prior would take more bytes than all the rest of the model.
+    """
+    filters = next((wide for most, wide in OWN_FILTERS if images * shape.dimensions <= most), WIDEST_OWN)
+    decoder = DecoderSettings(
+        kind="local", window="7x3", emission="logistic", filters=filters, blocks=1, head=filters * 2 // 3, canvas=0
+    )
+    return PixelCNNSettings(decoder=decoder.model_copy(update={"window": decoder.fitting(shape.height, shape.width)}))
+
+
+def own_minutes(shape: ImageShape, images: int) -> float:
+    """How long the model of an archive is trained: from 2 to 5 minutes, by the number of subpixels."""
+    return min(5.0, max(2.0, round(math.log2(images * shape.dimensions)) - 17.0))
 
 
 def mnist_cpu() -> Config:
@@ -327,6 +348,10 @@ def default_recipe(source: str | None, shape: ImageShape, model: str | None = No
     """
     if source in (None, "digits"):
         return "digits"
-    fits = min(shape.height, shape.width) >= SMALLEST_PHOTO
     local = "decoder" in FAMILIES[model].model_fields if model in FAMILIES else True
-    return "photos" if shape.levels >= PHOTO_LEVELS and fits and local else "images"
+    return "photos" if are_photos(shape) and local else "images"
+
+
+def are_photos(shape: ImageShape) -> bool:
+    """Whether images of a shape are taken for photographs: they have many levels, and are not smaller than a window."""
+    return shape.levels >= PHOTO_LEVELS and min(shape.height, shape.width) >= SMALLEST_PHOTO

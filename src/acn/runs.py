@@ -158,7 +158,7 @@ class StoredPriors:
 
     `mixture`: fitted to the training codes. `codes`: of the training images, `[N, D]`. `chosen`: the name of *the*
     unconditional prior of the run, the one that costs its validation images least. `autoregressive`: fitted to the
-    training codes too; None in files from before there was one.
+    training codes too; None for codes of very many numbers, and in files from before there was one.
     """
 
     mixture: GaussianPrior

@@ -253,7 +253,11 @@ class TrainedModel:
         from acn.codec.freezing import freeze
         from acn.codec.store import kept_model
 
-        return kept_model(self.run) or freeze(self.model, self.run.palette, (self._priors.mixture, self._priors.codes))
+        kept = kept_model(self.run)
+        if kept is not None:
+            return kept
+        prior = (self._priors.mixture, self._priors.codes) if self.model.code_size else None
+        return freeze(self.model, self.run.palette, prior)
 
     def sample(self, count: int, *, seed: int = 0, temperature: float = 1.0) -> Pixels:
         """Draw new images, uint8 `[count, H, W]` or `[count, H, W, 3]`, from the unconditional prior and the decoder.

@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 pytest.importorskip("imagecodecs", reason="the baselines need the extra bench")
 pytest.importorskip("zstandard", reason="the baselines need the extra bench")
 
-from benchmarks import codecs
+from benchmarks import _photos, codecs
 
 DIGITS = load_digits().images[:20].astype(np.uint8)[..., None]
 CASES = {
@@ -26,6 +26,15 @@ def test_every_codec_is_measured_on_pixels_that_come_back(case: str) -> None:
         assert isinstance(figures, dict)
         assert 0 < figures["together"] < figures["each"], name
         assert figures["together"] == min(figures["layouts"].values())
+
+
+def test_an_archive_of_photographs_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_photos, "own_minutes", lambda _shape, _images: 0.001)
+    walks = np.random.default_rng(0).normal(0, 9, (6, 9, 8, 3)).cumsum(1).cumsum(2) + 128
+    figures = _photos.archive_of(np.clip(walks, 0, 255).astype(np.uint8))
+    assert 0 < figures["model_bytes"] < figures["together"]
+    assert figures["decode_to_forward"] > 0
+    assert abs(figures["rounding_bits_per_dimension"]) < 1
 
 
 def test_a_codec_that_loses_is_refused() -> None:

@@ -62,3 +62,11 @@ def test_a_command_says_what_would_be_used_and_why(monkeypatch: pytest.MonkeyPat
     share = float(re.findall(r"bfloat16 takes the networks of mnist-small ([0-9.]+) times as long", precision)[0])
     assert ("bfloat16" if share < 1 / 1.2 else "float32") in precision.split(":")[0]
     assert re.match(r"Processes +1: torchrun starts several", processes)
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_commands_that_one_process_does_are_left_to_rank_0(rank: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
+    monkeypatch.setenv("RANK", rank)
+    done = CliRunner().invoke(app, ["runs", "nowhere"])
+    assert (done.exit_code != 0) == (rank == "0")  # there is no such folder

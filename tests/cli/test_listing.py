@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,22 @@ def test_a_run_without_figures_has_dashes(folder: Path, tmp_path: Path) -> None:
     rows = json.loads(acn("compare", folder / "a", tmp_path / "fresh", "--format", "json"))
     assert all(row[str(tmp_path / "fresh")] is None for row in rows if row["kind"] == "figure")
     assert "–" in acn("runs", tmp_path)
+
+
+def test_damaged_runs_are_left_out_by_name(folder: Path, tmp_path: Path) -> None:
+    for name, file in (("kept", None), ("odd", "evaluation.json"), ("cut", "checkpoint.safetensors")):
+        shutil.copytree(folder / "a", tmp_path / name)
+        if file is not None:
+            whole = (tmp_path / name / file).read_bytes()
+            (tmp_path / name / file).write_bytes(whole[: len(whole) // 2])
+    done = CliRunner().invoke(app, ["runs", str(tmp_path), "--format", "json"], catch_exceptions=False)
+    assert [row["run"] for row in json.loads(done.stdout)] == ["kept"]
+    said = done.stderr.splitlines()
+    assert all(line.startswith("acn: left out: ") for line in said)
+    assert [next(name for name in ("cut", "odd") if str(tmp_path / name) in line) for line in said] == ["cut", "odd"]
+    shutil.rmtree(tmp_path / "kept")
+    with pytest.raises(RunError, match="cut"):
+        acn("runs", tmp_path)
 
 
 def test_a_folder_without_runs_is_a_sentence(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from acn.codec.bitsback import Mode
 from acn.codec.frozen import FrozenModel
 from acn.codec.modelfile import to_bytes
 from acn.data import ALL_BYTES, Images
-from tests.codec.models import random_images, tiny, tiny_vlae
+from tests.codec.models import random_images, tiny, tiny_pixelcnn, tiny_vlae
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -68,6 +68,16 @@ def lossy() -> None:
     make("lossy-elsewhere-list", local, "list", {"images": 11}, 8, embed=False, step=0.7)
 
 
+def own() -> None:
+    """Archives of models without codes: two blocks, splits and batches, every byte a level; a set of grey images."""
+    blocks_of(4)
+    make("own-list", tiny_pixelcnn((4, 5, 3, 256), seed=11), "list", {"train": 6, "test": 2}, 3)
+    blocks_of(2**16)
+    palette = tuple(range(0, 240, 3))
+    grey = tiny_pixelcnn((6, 5, 1, 80), seed=12, palette=palette, window="3x1", errors=3, components=2, blocks=2)
+    make("own-set", grey, "set", {"images": 12}, 64)
+
+
 def main() -> None:
     GOLDEN.mkdir(exist_ok=True)
     grey, colour = (4, 5, 1, 5), (3, 4, 3, 4)
@@ -105,6 +115,7 @@ def main() -> None:
     plain = tiny_vlae(colour, seed=1, prior="normal", encoder={"filters": [3]}, decoder={"window": "2x1"})
     make("vlae-set", plain, "set", {"images": 20}, 64)
     lossy()
+    own()
     make("model-elsewhere", tiny(grey, seed=2), "tour", {"images": 11}, 8, embed=False)
 
 

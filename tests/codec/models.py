@@ -10,9 +10,10 @@ from torch import Tensor
 from acn.codec.facts import steps_of
 from acn.codec.freezing import freeze
 from acn.codec.frozen import FrozenModel
-from acn.config import ACNSettings, ImageShape, VLAESettings
+from acn.config import ACNSettings, ImageShape, PixelCNNSettings, VLAESettings
 from acn.distributions import Covariance, GaussianPrior
-from acn.models import ACN, VLAE
+from acn.models import ACN, VLAE, PixelCNN
+from acn.networks.decoder import Decoder
 from tests.codec.surgery import Json
 
 SETTINGS: dict[str, Any] = {
@@ -65,11 +66,15 @@ def floating(
         for name, weight in model.decoder.named_parameters():
             if name.endswith("output.conv.weight"):
                 weight.mul_(loud)
-    if model.decoder.centre is not None:
+    _fit_centre(model.decoder, shape)
+    return model
+
+
+def _fit_centre(decoder: Decoder, shape: tuple[int, int, int, int]) -> None:
+    if decoder.centre is not None:
         walks = torch.randn(60, shape[2], *shape[:2]).cumsum(-1).cumsum(-2).cumsum(1) * shape[3] / 16 + shape[3] / 2
         levels = walks.clamp(0, shape[3] - 1).to(torch.uint8)
-        model.decoder.centre.fit([(levels, torch.arange(shape[0] * shape[1]))])
-    return model
+        decoder.centre.fit([(levels, torch.arange(shape[0] * shape[1]))])
 
 
 def floating_vlae(
@@ -93,6 +98,38 @@ def floating_vlae(
         assert bias is not None
         bias[model.code_size :] -= 1.5  # posteriors narrower than 1
     return model
+
+
+def floating_pixelcnn(
+    shape: tuple[int, int, int, int] = (5, 6, 3, 256), *, seed: int = 0, loud: float = 3.0, **decoder: Json
+) -> PixelCNN:
+    """A model without codes for images of `shape`; `loud`: how far apart the numbers of its mixtures are."""
+    torch.manual_seed(seed)
+    tree = {"kind": "local", "window": "5x2", "emission": "logistic", "filters": 4, "blocks": 1, "head": 5, "canvas": 0}
+    fields = dict(zip(("height", "width", "channels", "levels"), shape, strict=True))
+    settings = PixelCNNSettings.model_validate({"decoder": tree | decoder})
+    model = PixelCNN(settings, ImageShape.model_validate(fields)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(torch.randn_like(parameter) * 0.2)
+        for name, weight in model.decoder.named_parameters():
+            if name.endswith("output.conv.weight"):
+                weight.mul_(loud)
+    _fit_centre(model.decoder, shape)
+    return model
+
+
+def tiny_pixelcnn(
+    shape: tuple[int, int, int, int] = (5, 6, 3, 256),
+    *,
+    seed: int = 0,
+    palette: tuple[int, ...] | None = None,
+    precision: int = 6,
+    **decoder: Json,
+) -> FrozenModel:
+    values = np.array(range(shape[-1]) if palette is None else palette, dtype=np.uint8)
+    return freeze(floating_pixelcnn(shape, seed=seed, **decoder), values, None, precision=precision)
 
 
 def tiny_vlae(

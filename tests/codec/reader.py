@@ -224,6 +224,38 @@ class Stack:
         return value
 
 
+class Lanes:
+    """Section 4: a stack for each row of symbols."""
+
+    def __init__(self, words: list[int], count: int) -> None:
+        assert len(words) >= 2 * count
+        self.list, states = words[: len(words) - 2 * count], words[len(words) - 2 * count :]
+        self.states = [low | high << 32 for low, high in zip(states[::2], states[1::2], strict=True)]
+        if min(self.states) < 2**32:
+            raise Refused
+
+    def pop_row(self, rows: list[list[int]]) -> list[int]:
+        """Symbols of a row, whose ends are given."""
+        found = []
+        for first in range(0, len(rows), len(self.states)):
+            group = rows[first : first + len(self.states)]
+            for lane, ends in enumerate(group):
+                x = self.states[lane]
+                symbol = bisect.bisect_right(ends, x % S) - 1
+                self.states[lane] = (ends[symbol + 1] - ends[symbol]) * (x // S) + x % S - ends[symbol]
+                found.append(symbol)
+            for lane in range(len(group)):
+                if self.states[lane] < 2**32:
+                    if not self.list:
+                        raise Refused
+                    self.states[lane] = self.states[lane] << 32 | self.list.pop()
+        return found
+
+    def check_end(self) -> None:
+        if any(state != 2**32 for state in self.states) or any(self.list):
+            raise Refused
+
+
 def first_words(count: int) -> list[int]:
     text = b"".join(hashlib.sha256(struct.pack("<Q", block)).digest() for block in range(count // 8 + 1))
     words = list(struct.unpack(f"<{count}I", text[: 4 * count]))
@@ -308,14 +340,17 @@ class Model:
         magic, version, length = struct.unpack_from("<4sHI", data)
         assert magic == b"ACNM"
         facts = json.loads(data[10 : 10 + length])
-        self.settings, self.palette, self.reach = facts["model"], facts["palette"], facts["reach"]
+        self.settings = facts["model"]
+        self.codeless = self.settings["name"] == "pixelcnn"
+        self.palette = facts.get("palette", list(range(256))) if self.codeless else facts["palette"]
+        self.reach = 0 if self.codeless else facts["reach"]
         shape, settings, k = facts["shape"], facts["model"], facts.get("components", 0)
         self.n: int = facts.get("per_unit", 16)
         self.height, self.width = shape["height"], shape["width"]
         self.channels, self.levels = shape["channels"], shape["levels"]
-        self.size = settings["code_size"]
+        self.size = 0 if self.codeless else settings["code_size"]
         self.own = settings["name"] == "vlae"
-        assert version == 1 + self.own
+        assert version == {"acn": 1, "vlae": 2, "pixelcnn": 3}[settings["name"]]
         with_prior = facts.get("with_prior", False)
         layers = self.shapes_of_layers(with_prior=with_prior)
         shapes: list[tuple[int, ...]] = []
@@ -331,6 +366,9 @@ class Model:
 
         pairs = zip(layers, tensors[0 : 2 * len(layers) : 2], tensors[1 : 2 * len(layers) : 2], strict=True)
         found = [Layer(spread(weights, sizes[0]), shift, scaled(bias, 8)) for sizes, (weights, shift), bias in pairs]
+        if self.codeless:
+            self.decoder = found
+            return
         if self.own:
             self.split_own(found)
             return
@@ -391,6 +429,8 @@ class Model:
 
     def shapes_of_layers(self, *, with_prior: bool) -> list[tuple[Any, int]]:
         """Inputs and outputs of all layers, in the order of the file."""
+        if self.codeless:
+            return self.shapes_of_decoder(0)
         if self.own:
             return [*self.shapes_of_own_layers(), *self.shapes_of_decoder(0)]
         settings, decoder = self.settings, self.settings["decoder"]
@@ -430,10 +470,11 @@ class Model:
             width, rows = map(int, decoder["window"].split("x"))
             near = decoder["errors"] if width else 0
             inputs = self.channels * (len(offsets_of(width, rows)) + near + 1)
-            layers += [(inputs, 2 * filters), (self.size, 2 * filters)]
+            said = 1 if self.codeless else self.size
+            layers += [(inputs, 2 * filters), (said, 2 * filters)]
             layers += [(canvas, 2 * filters)] if canvas else []
             layers.append((filters, filters))
-            layers += [(filters, 2 * filters), (filters, filters), (self.size, 2 * filters)] * decoder["blocks"]
+            layers += [(filters, 2 * filters), (filters, filters), (said, 2 * filters)] * decoder["blocks"]
             for channel in range(self.channels):
                 layers += [(filters + channel, 2 * decoder["head"]), (decoder["head"], 3 * decoder["components"])]
             return layers + self.centre_layers()
@@ -675,10 +716,12 @@ class Model:
         """Pixels, rows and columns, that are decoded together."""
         pixels = list(itertools.product(range(self.height), range(self.width)))
         decoder = self.settings["decoder"]
-        if not self.own or decoder.get("kind") != "local" or "emission" in decoder:
+        if not self.codeless and (not self.own or decoder.get("kind") != "local" or "emission" in decoder):
             return [[pixel] for pixel in pixels]
         a, b = map(int, decoder["window"].split("x"))
         k = a - a // 2 if b else 0
+        if self.codeless:
+            k = max(a - a // 2, 2) if a else 0
         steps = sorted({x + k * y for y, x in pixels})
         return [[(y, x) for y, x in pixels if x + k * y == t] for t in steps]
 
@@ -729,6 +772,16 @@ def batch_sizes(count: int, largest: int, *, own: bool) -> list[int]:
         size = 8 + sum(sizes) // 4 if own else 8 * 2 ** len(sizes)
         sizes.append(min(size, largest, count - sum(sizes)))
     return sorted(sizes, reverse=True)
+
+
+def decoded_alone(model: Model, lanes: Lanes, count: int, largest: int) -> Ints:
+    """The images of a block of a model without codes."""
+    n = -(-count // largest)
+    sizes = [count // n + (number < count % n) for number in range(n)]
+    drawing = Block(model, Stack([]))
+    found = [drawing.drawn(np.zeros((size, 0), dtype=np.int64), lanes.pop_row) for size in sizes]
+    lanes.check_end()
+    return np.concatenate(found)
 
 
 class Block:
@@ -814,13 +867,22 @@ class Block:
 
     def images(self, j: Ints, pop: Callable[[int, list[int]], int]) -> Ints:
         """Images whose codes have the numbers `j`; `pop` takes the place of an image, and ends."""
-        model, z = self.model, self.value(j)
+
+        def popped(rows: list[list[int]]) -> list[int]:
+            return [pop(number // (len(rows) // len(j)), one) for number, one in enumerate(rows)]
+
+        return self.drawn(j, popped)
+
+    def drawn(self, j: Ints, pop_row: Callable[[list[list[int]]], list[int]]) -> Ints:
+        """The same, where the ends of all levels of a channel of a wave are given to `pop_row`."""
+        model = self.model
+        z = np.full((len(j), 1), 2**12) if model.codeless else self.value(j)
         images = np.zeros((len(j), model.channels, model.height, model.width), dtype=np.int64)
         known = np.zeros((len(j), model.height, model.width, model.channels), dtype=np.int64)
         pixels = np.zeros_like(known)
         for wave, c in itertools.product(model.waves(), range(model.channels)):
             rows, columns = map(list, zip(*wave, strict=True))
-            levels = [pop(number // len(wave), one) for number, one in enumerate(model.ends(known, pixels, z, wave, c))]
+            levels = pop_row(model.ends(known, pixels, z, wave, c))
             images[:, c, rows, columns] = np.array(levels, dtype=np.int64).reshape(len(j), len(wave))
             known[:, rows, columns, c] = model.scaled(images)[:, rows, columns, c]
             pixels[:, rows, columns, c] = (images[:, c, rows, columns] - model.levels // 2) * 2**8
@@ -967,10 +1029,14 @@ def read(data: bytes, model: bytes | None = None, seed: int = 0) -> Read:
     found: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in header["splits"]}
     steps, first = header["lossy"]["steps"] if version == 3 else None, 0
     for block, payload, beside in blocks(header, data, start):
-        stack = Stack(list(struct.unpack(f"<{len(payload) // 4}I", payload)))
+        words = list(struct.unpack(f"<{len(payload) // 4}I", payload))
+        stack = Stack([] if network.codeless else words)
         coded = Block(network, stack, steps)
-        levels = coded.decode(block["mode"], block["images"], header["batch"])
-        assert stack.closed() == first_words(block["first"])
+        if network.codeless:
+            levels = decoded_alone(network, Lanes(words, block["first"]), block["images"], header["batch"])
+        else:
+            levels = coded.decode(block["mode"], block["images"], header["batch"])
+            assert stack.closed() == first_words(block["first"])
         assert hashlib.sha256(levels.astype(np.uint8).tobytes()).hexdigest() == block["pixels"]
         if steps is not None:
             j, slots = levels[..., 0] + 256 * levels[..., 1], [draws(seed, first + i) for i in range(len(levels))]

@@ -254,7 +254,7 @@ def test_every_value_is_an_integer_far_below_the_limit(
     corners = torch.tensor(list(itertools.product([-1.0, 1.0], repeat=3)), dtype=torch.float64)
     codes = torch.cat([corners, torch.zeros(1, 3)]) * model.facts.reach * 4096
     with torch.inference_mode():
-        model.network.encoder(images)
+        cast(ACN, model.network).encoder(images)
         model.network.decoder(images, (codes / 16).float())
         model.prior_parameters(codes)
     assert len(seen) > 30
@@ -272,7 +272,8 @@ def test_a_layer_stays_below_its_bound(largest: int) -> None:
         layer = IntegerLayer(weight, bias, seed % 5)
         worst = (weight.sign().T * 2**20).double()  # the input that each output likes best
         for x in (worst, -worst):
-            assert float((x @ layer.weight + layer.bias).abs().max()) <= layer_bound(layer, 2.0**20)
+            sums = (x @ layer.weight + layer.bias) * 2.0**layer.shift
+            assert float(sums.abs().max()) <= layer_bound(layer, 2.0**20)
             assert float(layer(x).abs().max()) <= LIMIT
 
 

@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,21 @@ def test_images_get_a_channel_axis(shape: tuple[int, ...]) -> None:
 )
 def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(DataError, match=r"^x: expected (images as|at least one image)"):
+        as_pixels(np.zeros(shape, np.uint8), "x")
+
+
+@pytest.mark.parametrize(
+    ("shape", "advice"),
+    [
+        ((2, 3, 8, 8), "array.transpose(0, 2, 3, 1)"),
+        ((2, 1, 8, 8), "array.transpose(0, 2, 3, 1)"),
+        ((2, 8, 8, 4), "array[..., :3]"),
+        ((2, 64), "for rows of pixels array.reshape(N, H, W)"),
+        ((4,), "give the array one of these shapes"),
+    ],
+)
+def test_only_what_is_flat_is_to_be_reshaped(shape: tuple[int, ...], advice: str) -> None:
+    with pytest.raises(DataError, match=re.escape(f"found {list(shape)}; ") + ".*" + re.escape(advice) + "$"):
         as_pixels(np.zeros(shape, np.uint8), "x")
 
 

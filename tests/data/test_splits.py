@@ -75,7 +75,6 @@ def test_given_splits_are_kept_and_only_the_missing_one_is_carved() -> None:
 @pytest.mark.parametrize(("given_test", "count", "needed"), [(False, 3, 4), (True, 2, 3)])
 def test_too_few_images_are_refused(given_test: bool, count: int, needed: int) -> None:
     splits = {"train": numbered(count)} | ({"test": numbered(2)} if given_test else {})
-    with pytest.raises(
-        DataError, match=f"expected at least {needed} images for the training and valid.* found {count}"
-    ):
+    wanted = "training and valid" if given_test else "training, valid and test"
+    with pytest.raises(DataError, match=f"expected at least {needed} images for the {wanted} splits, found {count};"):
         complete_splits(splits, DataSettings())

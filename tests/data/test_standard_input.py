@@ -89,7 +89,7 @@ def test_one_image_file_is_a_source(tmp_path: Path) -> None:
     opened = open_files(DataSettings(source=str(tmp_path / "one.png")), source.splits["train"].shape, ALL_BYTES)
     assert opened is not None
     np.testing.assert_array_equal(opened[0]["train"].values([0]), source.splits["train"].pixels)
-    with pytest.raises(DataError, match="at least 4 images for the training and valid and test splits, found 1"):
+    with pytest.raises(DataError, match="at least 4 images for the training, valid and test splits, found 1"):
         open_collection(DataSettings(source=str(tmp_path / "one.png")))
     (tmp_path / "one.png").write_bytes(b"damaged")
     with pytest.raises(DataError, match=r"cannot be decoded: .*one\.png"):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from acn.distributions import DiagonalNormal, Posterior, UnitNormal
 from acn.evaluation import autoregressive, mixture
-from acn.evaluation.autoregressive import CHECKS, fit_autoregressive
+from acn.evaluation.autoregressive import CHECKS, fit_autoregressive, is_worth_fitting
 from acn.evaluation.unconditional import expected_kl
 from acn.networks.autoregressive import Autoregressive, ConditionalMixtures
 
@@ -38,6 +38,11 @@ def test_codes_on_curves_cost_less_than_under_a_mixture(monkeypatch: pytest.Monk
     fitted = fit_autoregressive(train, valid, seed=0)
     ellipsoids = expected_kl(mixture.fit_mixture(train, valid, seed=0), test, samples=4, seed=9)[0]
     assert mean_kl(fitted, test) < float(ellipsoids.mean()) - 0.05
+
+
+@pytest.mark.parametrize(("images", "size", "worth"), [(1437, 16, True), (50_000, 64, True), (3600, 512, False)])
+def test_codes_of_very_many_numbers_have_none(images: int, size: int, worth: bool) -> None:
+    assert is_worth_fitting(UnitNormal(torch.zeros(1, 1).expand(images, size))) is worth
 
 
 @pytest.fixture

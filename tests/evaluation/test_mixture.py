@@ -106,6 +106,16 @@ def test_draws_are_many_where_codes_are_few_and_bounded_where_they_are_many() ->
     np.testing.assert_allclose(np.cov(draws.T), np.eye(2), atol=0.05)
 
 
+def test_large_codes_get_fewer_draws_and_fewer_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [mixture.most_draws(size) for size in (2, 64, 96, 1024)] == [60_000, 60_000, 40_000, 20_000]
+    rows = mixture._draws(UnitNormal(clustered(400, seed=0)), 0, 4000)
+    close = mixture._em(rows, 6, "full", 0, tolerance=1e-3)
+    monkeypatch.setattr(mixture, "USUAL_SIZE", 0.03)  # so that three numbers are a hundred times as many
+    rough = mixture._em(rows, 6, "full", 0, tolerance=1e-3)
+    assert rough.n_iter_ < close.n_iter_
+    assert rough.lower_bound_ < close.lower_bound_
+
+
 def test_draws_have_the_widths_of_the_posteriors() -> None:
     posterior = DiagonalNormal(torch.tensor([[5.0, -2.0]]), torch.tensor([[0.1, 3.0]]))
     draws = mixture._draws(posterior, 0, mixture.MOST_DRAWS)

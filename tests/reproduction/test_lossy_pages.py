@@ -28,6 +28,7 @@ VALUES = {
     "nll": "nll",
     "nll_error": "nll_standard_error",
 }
+IN_BITS = {"nll_bits": "nll", "list_bits": "list"}
 
 
 def empty(source: str, counts: dict[str, int], shape: ImageShape) -> Collection:
@@ -55,7 +56,7 @@ def result(run: dict[str, Any], row: dict[str, Any], data: dict[str, Any]) -> Re
         "n_train": data["images"]["train"],
         "n_test": data["images"]["test"],
         **values,
-        "bits_per_dimension": {},
+        "bits_per_dimension": {key: row[name]["values"][int(seed)] for name, key in IN_BITS.items() if name in row},
         "linear_probe": {},
         "training": {key: run[key] for key in ("steps", "images_seen", "seconds", "commit")},
         "parameters": run["parameters"],

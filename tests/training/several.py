@@ -41,7 +41,7 @@ def start(function: Function, count: int, folder: Path, *arguments: Any) -> list
 def together(function: Function, count: int, folder: Path, *arguments: Any) -> list[Any]:  # noqa: ANN401
     """Return what `function(ranks, *arguments)` returns on each of `count` ranks."""
     for process in start(function, count, folder, *arguments):
-        process.join(120)
+        process.join(300)
         assert process.exitcode == 0
     return [torch.load(folder / f"found-{rank}", weights_only=False) for rank in range(count)]
 

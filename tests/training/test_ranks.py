@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor
 
+from acn.cli.train import _begun
 from acn.data import epoch_order
 from acn.errors import DataError, UsageError
+from acn.runs import Run
 from acn.training.loop import train
 from acn.training.metrics import Unwritten
 from acn.training.opening import open_together, resume_or_begin
@@ -216,6 +219,23 @@ def test_every_process_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(UsageError, match=r"2 processes were started on .*, which has 1 GPU"):
         Several(1, 2).place(cuda)
+
+
+def test_processes_that_are_started_again_go_on_with_their_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, console, cpu = bench.config("training.precision=float32"), Console(quiet=True), torch.device("cpu")
+
+    def begun(out: Path | None) -> tuple[Run, TrainingState]:
+        return _begun(config, bench.collection, out, cpu, console, ONE, lower=True)
+
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "1")
+    with pytest.raises(UsageError, match="by its folder: name one with --out"):
+        begun(None)
+    run, state = begun(bench.folder / "run")
+    bench.train(run, state, until=3)
+    with pytest.raises(UsageError, match="already holds a run"):
+        begun(run.path)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert begun(run.path)[1].step == 3
 
 
 @pytest.mark.slow

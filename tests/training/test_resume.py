@@ -17,7 +17,7 @@ from torch import Tensor
 from acn.errors import RunError, StorageError
 from acn.families import FAMILIES
 from acn.runs import Run, read_metrics
-from acn.tensors import read_tensors
+from acn.tensors import read_tensors, write_tensors
 from acn.training.opening import resume_or_begin
 from acn.training.state import restore_state
 from tests.training.conftest import TINY, Bench
@@ -125,6 +125,25 @@ def test_one_seed_one_result(bench: Bench) -> None:
         runs.append(run)
     assert_same(runs[0], runs[1])
     assert not torch.equal(tensors(runs[0])["memory.codes"], tensors(runs[2])["memory.codes"])
+
+
+def test_models_without_neighbours_keep_no_codes_and_go_on_from_checkpoints_that_have_them(bench: Bench) -> None:
+    settings = ("model.name=vlae", "model.flow.hidden=8", "training.epochs=1")
+    whole, state = bench.begin("whole", *settings)
+    bench.train(whole, state)
+    assert tensors(whole)["memory.codes"].shape == (1437, 0)
+    assert (tensors(whole)["memory.visited"] >= 0).all()
+    old, state = bench.begin("old", *settings)
+    bench.train(old, state, until=7)
+    kept, facts = read_tensors(old.checkpoint)
+    for size, fits in ((3, True), (2, False)):
+        write_tensors(old.checkpoint, kept | {"memory.codes": torch.ones(1437, size)}, facts)
+        if fits:  # as earlier versions wrote it
+            bench.train(old, bench.restore(old))
+            assert_same(whole, old)
+        else:
+            with pytest.raises(RunError, match=r"memory\.codes is \(1437, 2\) there, \(1437, 0\) was expected"):
+                bench.restore(old)
 
 
 def test_metrics_of_a_resumed_run_have_every_step_once(bench: Bench) -> None:

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from acn.codec.archiver import Splits
     from acn.codec.folder import FolderImages
     from acn.codec.frozen import FrozenModel
-    from acn.config import DataSettings
+    from acn.config import DataSettings, ImageShape, ModelSettings
     from acn.data import Collection, Reading
-    from acn.runs import Run
+    from acn.data.palette import Bytes
 
     Folder = Mapping[str, FolderImages]
 
@@ -50,11 +50,11 @@ def folder_splits(source: str, split: str | None) -> "tuple[dict[str, FolderImag
     return surveyed, listed[1]
 
 
-def array_splits(run: "Run", source: str, split: str | None) -> "Splits":
-    """Return the images of a source that is no folder, through the run's palette, and never binarized.
+def array_splits(shape: "ImageShape", palette: "Bytes", source: str, split: str | None) -> "Splits":
+    """Return the images of a source that is no folder, through the palette of a model, and never binarized.
 
     Raises:
-        DataError: the images are of another size than the run's.
+        DataError: the images are of another size than the model's.
         UsageError: there is no such split.
     """
     from acn.codec.folder import NOT_RESIZED
@@ -64,8 +64,8 @@ def array_splits(run: "Run", source: str, split: str | None) -> "Splits":
     chosen = chosen_split(open_splits(source)[1], split, source)
     places = {name: f"the {name} split of {source}" for name in chosen}
     for name, images in chosen.items():
-        check_known(images.shape, run.shape, places[name], NOT_RESIZED)
-    return {name: images.as_known(run.shape, run.palette, places[name]) for name, images in chosen.items()}
+        check_known(images.shape, shape, places[name], NOT_RESIZED)
+    return {name: images.as_known(shape, palette, places[name]) for name, images in chosen.items()}
 
 
 def chosen_split(splits: Mapping[str, Split], split: str | None, source: str) -> dict[str, Split]:
@@ -139,15 +139,14 @@ def refuse_names(splits: "Splits") -> None:
         raise DataError(f"the archive could not be restored into a folder: {error}; rename it first") from error
 
 
-def refuse_without_codes(run: "Run") -> None:
-    """Find that a run's model has no codes, which are all that a lossy archive holds.
+def refuse_without_codes(settings: "ModelSettings") -> None:
+    """Find that a model has no codes, which are all that a lossy archive holds.
 
     Raises:
         UsageError: it has none.
     """
     from acn.errors import UsageError
 
-    settings = run.config.model
     if not settings.has_codes:
         raise UsageError(f"a lossy archive needs codes, which a {settings.label} does not have; use another run")
 

@@ -23,7 +23,10 @@ def runs(
     from acn.evaluation.comparison import SUMMARY, find_runs, summary
     from acn.evaluation.figures import FIGURES
 
-    rows: list[Row] = [{"run": name, **summary(run)} for name, run in find_runs(folder).items()]
+    found, damaged = find_runs(folder)
+    for error in damaged:
+        typer.echo(f"acn: left out: {error}", err=True)
+    rows: list[Row] = [{"run": name, **summary(run)} for name, run in found.items()]
     if format == "text":
         headings = [FIGURES[key].heading if key in SUMMARY else key for key in rows[0]]
         _print_table(headings, [[_text(cell) for cell in row.values()] for row in rows])

@@ -107,6 +107,8 @@ for commands in SECTIONS.values():
     for command in commands:
         app.command()(command)
 
+# Commands that several processes do together. The others are left to one, where torchrun starts several.
+SHARED = ("train", "devices")
 INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
 
 
@@ -118,6 +120,7 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
     ] = False,
@@ -126,6 +129,9 @@ def options(
     """Learn a small code for every image of a collection, without labels, and use it."""
     if traceback:
         os.environ["ACN_TRACEBACK"] = "1"
+    follows = "MASTER_ADDR" in os.environ and os.environ.get("RANK", "0") != "0"  # torchrun started it
+    if follows and context.invoked_subcommand not in SHARED:
+        raise typer.Exit
 
 
 def main() -> None:
@@ -136,6 +142,8 @@ def main() -> None:
         try:
             app()
         finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is left is to say why, and to exit
             _flush()
     except AcnError as error:
         if os.environ.get("ACN_TRACEBACK"):

@@ -6,6 +6,7 @@ Letters: N images of a block, C channels, H height, W width.
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acn.codec import bitsback
+from acn.codec import bitsback, pixels
 from acn.codec.archive import BLOCK_SUBPIXELS, Archive, Payload, least_bytes, read, write
 from acn.codec.bitsback import Mode
 from acn.codec.cells import Cells
@@ -26,7 +27,7 @@ from acn.codec.lossy import drawn, quantized, with_step, with_written_steps
 from acn.codec.modelfile import from_bytes, identity, to_bytes
 from acn.codec.notes import Notes
 from acn.codec.planes import Planes, pack_planes, unpack_planes
-from acn.codec.refusals import refuse_planes, refuse_rich, refuse_tour
+from acn.codec.refusals import refuse_planes, refuse_rich, refuse_step, refuse_tour
 from acn.codec.stack import ExhaustedError
 from acn.codec.tours import find_tour
 from acn.data import ALL_BYTES, Images, as_pixels, spread, to_values
@@ -129,6 +130,8 @@ def compress_splits(
     """
     if "tour" in modes:
         refuse_tour(model, step)
+    if step is not None:
+        refuse_step(model)
     keep = tuple(modes) == ("list",)
     if not keep or step is not None:
         refuse_rich(splits.values(), "in the mode list alone: keep the order" if step is None else "without loss alone")
@@ -267,7 +270,7 @@ class _Coder:
         order = find_tour(self.model, levels) if self.mode == "tour" else list(range(len(levels)))
         levels = quantized(self.model, levels) if self.model.lossy else levels
         least = max(least, least_bytes(len(levels), self.model.facts.shape.dimensions))
-        words, first = bitsback.encode(self.model, levels, self.mode, self.batch, order, least, progress)
+        words, first = _method(self.model).encode(self.model, levels, self.mode, self.batch, order, least, progress)
         digest = _pixel_digest(_in_order(levels, self.mode, order))
         return Payload(split, len(levels), self.mode, words.astype("<u4").tobytes(), first, digest, planes)
 
@@ -283,10 +286,15 @@ def _verify(model: FrozenModel, block: Payload, batch: int, progress: Callable[[
 
 def _decoded(model: FrozenModel, block: Payload, batch: int, progress: Callable[[float], None]) -> Tensor:
     words = np.frombuffer(block.data, dtype="<u4").astype(np.uint32)
-    levels = bitsback.decode(model, words, block.first, block.mode, block.images, batch, progress)
+    levels: Tensor = _method(model).decode(model, words, block.first, block.mode, block.images, batch, progress)
     if _pixel_digest(levels) != block.pixels:
         raise ExhaustedError
     return levels
+
+
+def _method(model: FrozenModel) -> ModuleType:
+    """The module that codes the images of a model."""
+    return bitsback if model.facts.settings.has_codes else pixels
 
 
 def _in_order(levels: Tensor, mode: Mode, order: Sequence[int]) -> Tensor:

@@ -108,7 +108,7 @@ class Block:
     def of(cls, model: FrozenModel, progress: Progress, stack: Stack, batch: int) -> Self:
         """Of a frozen model."""
         shape = model.facts.shape
-        of_codes = model.facts.settings.code_size, NUMBER_BYTES
+        of_codes = model.facts.code_size, NUMBER_BYTES
         size = of_codes if model.lossy else (shape.channels, shape.height, shape.width)
         return cls(coders_of(model, progress), stack, batch, size, model.facts.gently)
 
@@ -229,7 +229,7 @@ def _first_words(model: FrozenModel, count: int) -> int:
         return FEWEST_WORDS
     if not facts.gently:
         return FIRST_WORDS
-    bits = min(count, FIRST_BATCH) * facts.settings.code_size * facts.per_unit.bit_length()
+    bits = min(count, FIRST_BATCH) * facts.code_size * facts.per_unit.bit_length()
     return max(FIRST_WORDS, bits // WORD_BITS)
 
 

@@ -41,7 +41,7 @@ def check_bounds(network: ExactModel, mixture: MixturePrior | None, facts: Facts
     for (path, sketched), layer in zip(layers(bounding).items(), layers(network).values(), strict=True):
         bounding.set_submodule(path, Bound(cast(IntegerLayer, layer), len(bias_of(sketched))))
     image = torch.zeros(1, facts.shape.channels, 1, 1, dtype=torch.float64)
-    codes = torch.full((1, facts.settings.code_size), float(facts.reach * NETWORK_ONE), dtype=torch.float64)
+    codes = torch.full((1, facts.code_size), float(facts.reach * NETWORK_ONE), dtype=torch.float64)
     with torch.no_grad():
         run(bounding.eval(), facts, image, codes)
     for path, layer in layers(network).items():
@@ -109,7 +109,8 @@ class Bound(nn.Module):
         """Map `[1, I]` to `[1, O]`, or `[1, I, H, W]` to `[1, O, 1, 1]`."""
         largest = _below(float(magnitudes.max()) if magnitudes.numel() else 0.0, LARGEST_ACTIVATION)
         sums = self.layer.weight.double().abs().sum(0) * largest + self.layer.bias.double().abs()
-        self.layer.reached = _below(float(sums.max()) if sums.numel() else 0.0, LARGEST)
+        undivided = sums * 2.0**self.layer.shift
+        self.layer.reached = _below(float(undivided.max()) if sums.numel() else 0.0, LARGEST)
         found = min(self.layer.reached * 2.0**-self.layer.shift + 1, self.layer.limit)
         places = (1,) * (magnitudes.ndim - 2)
         return torch.full((1, self.outputs, *places), float(found), dtype=torch.float64)

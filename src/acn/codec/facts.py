@@ -9,17 +9,22 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from acn.codec.batches import batch_sizes
 from acn.codec.integers import INTEGERS
 from acn.codec.latents import PER_UNIT
 from acn.codec.layers import bias_of, layers_of, stored_shape
 from acn.config import ExactSettings, ImageShape
 from acn.distributions import Covariance
+from acn.exact.tables import NETWORK_ONE
+from acn.families import code_size
 from acn.models import ExactModel, sketched
 from acn.networks.arithmetic import Floats
 from acn.networks.flow import FlowPrior
 from acn.networks.made import MADE
 from acn.networks.prior import PriorNetwork
 
+# Errors of the pixel above to the right are seen, whatever the window.
+NEAREST_SKEW = 2
 MIXTURE = ("mixture.logits", "mixture.scores", "mixture.means", "mixture.factors")
 
 
@@ -29,7 +34,7 @@ class Facts:
 
     `reach` and `per_unit`: of the grid of codes. A family whose prior is given a neighbour has an unconditional prior
     besides, a mixture of K = `components`; and `with_prior` says whether its own one is kept. Any other has its own
-    prior alone, and no components.
+    prior alone, and no components. A model without codes has none of all that, and `reach` is 0.
     """
 
     settings: ExactSettings
@@ -47,24 +52,38 @@ class Facts:
         return self.settings.terms if self.with_prior else 1
 
     @property
+    def code_size(self) -> int:
+        """D, 0 for a model without codes."""
+        return code_size(self.settings)
+
+    @property
     def gently(self) -> bool:
         """How batches grow (see `batch_sizes`)."""
         return not self.settings.conditional
 
+    def batches(self, count: int, largest: int) -> list[int]:
+        """Sizes of the batches of `count` images, at most `largest`; without codes as equal as can be."""
+        if self.settings.has_codes:
+            return batch_sizes(count, largest, gently=self.gently)
+        parts = -(-count // largest)
+        return [count // parts + (part < count % parts) for part in range(parts)]
+
     @property
     def skew(self) -> int | None:
         """Pixels with the same x + skew y are decoded side by side; None where they come one after the other."""
-        decoder = self.settings.decoder
-        if self.settings.conditional or (decoder.kind, decoder.emission) != ("local", "levels"):
+        decoder, coded = self.settings.decoder, self.settings.has_codes
+        if self.settings.conditional or decoder.kind != "local" or (coded and decoder.emission != "levels"):
             return None
         width, above = decoder.extent
-        return width - width // 2 if above else 0
+        if coded:
+            return width - width // 2 if above else 0
+        return max(width - width // 2, NEAREST_SKEW) if width else 0
 
     @property
     def edges(self) -> int:
         """Edges at which distribution functions of the numbers of a code are computed, a bound."""
         learned = 0 if self.settings.conditional else self.per_unit
-        return self.settings.code_size * self.terms * (2 * self.reach + learned)
+        return self.code_size * self.terms * (2 * self.reach + learned)
 
 
 def sketch(facts: Facts, arithmetic: Floats = INTEGERS) -> ExactModel:
@@ -88,7 +107,10 @@ def steps_of(network: ExactModel) -> tuple[MADE, ...]:
 
 def run(network: ExactModel, facts: Facts, images: Tensor, codes: Tensor) -> None:
     """Send images `[B, C, H, W]` and codes `[B, D]` through all layers, for what watches these."""
-    network.encoder(images)
+    if not facts.settings.has_codes:  # the decoder reads a constant
+        network.decoder(images, codes.new_full((len(codes), 1), NETWORK_ONE))
+        return
+    cast(nn.Module, network.encoder)(images)
     network.decoder(images, codes)
     if facts.with_prior:
         cast(PriorNetwork, network.prior_network).parameters_of(codes)
@@ -106,7 +128,7 @@ def shapes(network: ExactModel, facts: Facts) -> dict[str, tuple[int, ...]]:
 
 def mixture_shapes(facts: Facts) -> dict[str, tuple[int, ...]]:
     """Shapes of the tensors of the mixture by name, none where there is no mixture."""
-    k, d = facts.components, facts.settings.code_size
+    k, d = facts.components, facts.code_size
     factors = d * (d + 1) // 2 if facts.covariance == "full" else d
     return dict(zip(MIXTURE, ((k,), (k,), (k, d), (k, factors)), strict=True)) if k else {}
 

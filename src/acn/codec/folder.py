@@ -23,10 +23,8 @@ from acn.data.originals import Frame, Original, read_original, upright
 from acn.data.palette import ALL_BYTES, Bytes, level_table, to_levels
 from acn.errors import DataError
 
-# What to do with images that a model does not know.
-NOT_RESIZED = (
-    "an archive keeps every pixel, so nothing is resized: take a model of such images, or train one by --train-minutes"
-)
+# What to do with images that a model does not know; true of lossy archives too, which keep no pixels.
+NOT_RESIZED = "nothing is resized for an archive: take a model of such images, or train one by --train-minutes"
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,8 +178,8 @@ def _one_shape(found: Mapping[str, Sequence[Found]], files: Mapping[str, Sequenc
                 if shape[:2] != first[0][:2]:
                     raise DataError(
                         f"expected images of one size, found {first[0][1]}x{first[0][0]} pixels in {first[1]} and "
-                        f"{shape[1]}x{shape[0]} in {name}; an archive keeps every pixel, so nothing is resized: put "
-                        "images of each size into an archive of their own"
+                        f"{shape[1]}x{shape[0]} in {name}; nothing is resized for an archive: put images of each "
+                        "size into one of their own"
                     )
                 channels = max(channels, shape[2])
     if first is None:

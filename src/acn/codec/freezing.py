@@ -1,5 +1,6 @@
 """From a trained model in floating point to one in exact integers."""
 
+import copy
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from acn.codec.facts import MIXTURE, Facts, layers
 from acn.codec.frozen import LARGEST_SHIFT, FrozenModel, Quantized, assemble
@@ -21,6 +22,8 @@ from acn.errors import RunError
 from acn.exact.tables import NETWORK_BITS
 from acn.models import ExactModel, Model, exact_model
 from acn.networks.centre import Fitted
+from acn.networks.centred import CentredBlock
+from acn.networks.local import PointBlock
 
 # Weights are rounded to steps of about 2^-PRECISION of their root mean square.
 PRECISION = 7
@@ -41,7 +44,7 @@ COARSEST = 32
 def freeze(
     model: Model,
     palette: NDArray[np.uint8],
-    prior: tuple[GaussianPrior, Tensor],
+    prior: tuple[GaussianPrior, Tensor] | None,
     *,
     with_prior: bool = True,
     precision: int = PRECISION,
@@ -52,7 +55,8 @@ def freeze(
     Args:
         model: trained, in floating point.
         palette: the value of each level.
-        prior: the mixture, and the codes of the training images, as `acn.runs.load_priors` returns them.
+        prior: the mixture, and the codes of the training images, as `acn.runs.load_priors` returns them; None for a
+            model without codes.
         with_prior: keep the prior network, which the mode `tour` needs.
         precision: weights are rounded to steps of about 2^-precision of their root mean square.
         narrowest: width of the posteriors of the training images where they are learned, None if nobody knows.
@@ -62,17 +66,18 @@ def freeze(
         UsageError: the model has no form in exact integers.
     """
     network = exact_model(model, "an archive")
-    mixture, codes = prior
-    reach = math.ceil(float(codes.abs().max())) + MARGIN
-    if not reach <= LARGEST_REACH:
-        raise RunError(f"codes reach {reach} posterior widths, more than {LARGEST_REACH}: the run has diverged")
-    facts = Facts(network.settings, model.shape, tuple(palette.tolist()), reach)
+    facts = Facts(network.settings, model.shape, tuple(palette.tolist()), 0)
     kept: dict[str, Quantized] = {}
-    if model.conditional:
-        facts = replace(facts, with_prior=with_prior, components=mixture.components, covariance=mixture.covariance)
-        kept = _rounded_mixture(mixture)
+    if prior is None:
+        network = with_folded_constant(network)
     else:
-        facts = replace(facts, per_unit=_values_per_unit(narrowest))
+        mixture, codes = prior
+        facts = replace(facts, reach=_reach(codes))
+        if model.conditional:
+            facts = replace(facts, with_prior=with_prior, components=mixture.components, covariance=mixture.covariance)
+            kept = _rounded_mixture(mixture)
+        else:
+            facts = replace(facts, per_unit=_values_per_unit(narrowest))
     fewer: Counter[str] = Counter()
     for _ in range(ROUNDS):
         tensors = _rounded_layers(network, precision, fewer) | kept
@@ -82,6 +87,29 @@ def freeze(
             break
         fewer += Counter(tight)
     return frozen
+
+
+def _reach(codes: Tensor) -> int:
+    reach = math.ceil(float(codes.abs().max())) + MARGIN
+    if not reach <= LARGEST_REACH:
+        raise RunError(f"codes reach {reach} posterior widths, more than {LARGEST_REACH}: the run has diverged")
+    return reach
+
+
+def with_folded_constant(model: ExactModel) -> ExactModel:
+    """A copy of a model without codes in which biases hold what blocks make of the constant that stands for a code.
+
+    Layers of zeros take no bits in a file.
+    """
+    folded = copy.deepcopy(model)
+    with torch.no_grad():
+        for block in folded.decoder.blocks:
+            layer = block.read if isinstance(block, CentredBlock) else cast(PointBlock, block).row
+            condition = cast(nn.Linear, block.condition)
+            cast(Tensor, layer.conv.bias).add_(condition(condition.weight.new_ones(1)))
+            condition.weight.zero_()
+            condition.bias.zero_()
+    return folded
 
 
 def _values_per_unit(narrowest: float | None) -> int:

@@ -11,7 +11,7 @@ from typing import Protocol, Self, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from acn.codec.bounds import check_bounds
 from acn.codec.cells import Cells
@@ -27,7 +27,7 @@ from acn.codec.posteriors import GridPosterior, LearnedPosterior, UnitPosterior
 from acn.codec.rows import Coder
 from acn.codec.waves import generate_in_waves, waves_of
 from acn.errors import RunError
-from acn.exact.tables import BITS, NETWORK_BITS
+from acn.exact.tables import BITS, NETWORK_BITS, NETWORK_ONE
 from acn.models import ExactModel
 from acn.networks.decoder import generate
 from acn.networks.prior import PriorNetwork
@@ -112,13 +112,13 @@ class FrozenModel:
         """Posteriors of the codes of images, level indices `[B, C, H, W]`; their means are cut to the grid."""
 
         def encoded(part: Tensor) -> Tensor:
-            codes: Tensor = self.network.encoder(part.to(self.device))
+            codes: Tensor = cast(nn.Module, self.network.encoder)(part.to(self.device))
             return codes
 
         with exact():
             features = demand(self.facts).features
             found = torch.cat(side_by_side(encoded, _parts(images, features), self.device, max(PASS_NUMBERS, features)))
-        means, *raw = (found.double() * SCALE).split(self.facts.settings.code_size, dim=-1)
+        means, *raw = (found.double() * SCALE).split(self.facts.code_size, dim=-1)
         means = means.clamp(-self.grid.farthest_mean, self.grid.farthest_mean)
         return LearnedPosterior(self.grid, means, *raw) if raw else UnitPosterior(self.grid, means)
 
@@ -157,8 +157,10 @@ class FrozenModel:
             progress: hears how many more pixels are done.
         """
 
-        def draw(logits: Tensor) -> Tensor:
-            return torch.from_numpy(pop(self._slots(logits).cpu().numpy())).to(self.device)
+        device, slots = self.device, self.network.decoder.emission.slots  # which take time to be found
+
+        def draw(numbers: Tensor) -> Tensor:
+            return torch.from_numpy(pop(slots(numbers.double() * SCALE).cpu().numpy())).to(device)
 
         with exact(), one_thread():
             decoder, codes = self.network.decoder, self.network_codes(numbers)
@@ -177,11 +179,10 @@ class FrozenModel:
 
     def network_codes(self, numbers: Tensor) -> Tensor:
         """Codes as the networks read them (8 fractional bits, float32), of numbers `[B, D]` on the grid."""
+        if not self.facts.settings.has_codes:  # the decoder reads a constant
+            return torch.full((len(numbers), 1), float(NETWORK_ONE), device=self.device)
         values: Tensor = self.grid.values(numbers.to(self.device)) / SCALE
         return values.float()
-
-    def _slots(self, numbers: Tensor) -> Tensor:
-        return self.network.decoder.emission.slots(numbers.double() * SCALE)
 
 
 def _parts(rows: Tensor, numbers: int) -> tuple[Tensor, ...]:
@@ -210,7 +211,7 @@ def assemble(facts: Facts, tensors: Mapping[str, Quantized]) -> FrozenModel:
     mixture = _mixture(facts, tensors) if facts.components else None
     check_bounds(network, mixture, facts)
     _settle(network)
-    prior = mixture or GridFlow(steps_of(network), facts.settings.code_size)
+    prior = mixture or GridFlow(steps_of(network), facts.code_size)
     return FrozenModel(facts, Grid(facts.reach, facts.per_unit), network.eval(), prior, tensors)
 
 
@@ -230,7 +231,7 @@ def _settle(network: ExactModel) -> None:
 def _square(factors: Tensor, facts: Facts) -> Tensor:
     if facts.covariance == "diag":
         return factors
-    size = facts.settings.code_size
+    size = facts.code_size
     square = torch.zeros(facts.components, size, size, dtype=torch.float64)
     rows, columns = torch.triu_indices(size, size)
     square[:, rows, columns] = factors

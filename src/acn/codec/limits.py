@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from acn.codec.batches import batch_sizes
 from acn.codec.facts import Facts, layers, mixture_numbers, run, shapes, sketch, steps_of
 from acn.codec.latents import GRIDS, LARGEST_REACH, PER_UNIT
 from acn.codec.layers import layers_of, matrix_of
@@ -55,7 +54,7 @@ class Demand:
     `shapes`: of all tensors by name, in the order of the file. `held`: numbers for each image that is decoded side by
     side with others. `features`: most numbers of an image that a layer of the encoder reads or gives. `image_work`:
     multiplications for an image. `batch_work`: what the pixels of a batch count for besides, because they come one
-    after the other. `gently`: how batches grow.
+    after the other. `facts`: of the model.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -63,7 +62,7 @@ class Demand:
     features: int
     image_work: int
     batch_work: int
-    gently: bool
+    facts: Facts
 
     @property
     def largest_batch(self) -> int:
@@ -76,7 +75,7 @@ class Demand:
         `values`: how many each number of a lossy code has, an entry of a table each; none where codes are not lossy.
         """
         each, of_batch = self.image_work + ENTRY * sum(values), self.batch_work + PIXEL_LAYER * len(values)
-        return images * each + len(batch_sizes(images, batch, gently=self.gently)) * of_batch
+        return images * each + len(self.facts.batches(images, batch)) * of_batch
 
 
 @lru_cache(maxsize=64)
@@ -99,14 +98,14 @@ def demand(facts: Facts) -> Demand:
         windows = (*around.windows, *getattr(network.decoder, "windows", ()), *getattr(network.decoder, "near", ()))
         held += 8 * entries + 6 * shape.width * taps(windows)
     sequential = (decoder.blocks + 1) * shape.dimensions
-    sequential += settings.code_size * sum(len(step.hidden) + 1 for step in steps_of(network))
+    sequential += facts.code_size * sum(len(step.hidden) + 1 for step in steps_of(network))
     return Demand(
         tensors,
-        held + 16 * shape.dimensions + 32 * settings.code_size * facts.terms,
+        held + 16 * shape.dimensions + 32 * facts.code_size * facts.terms,
         features,
         products + 2 * mixture_numbers(facts) + ENTRY * (entries * shape.dimensions + facts.edges),
         PIXEL_LAYER * sequential,
-        facts.gently,
+        facts,
     )
 
 
@@ -131,14 +130,14 @@ def _traced(network: Any, facts: Facts) -> tuple[int, int, int]:  # noqa: ANN401
             held += read + output.shape[1] * side
             widest = max(widest, read)
 
-    encoder = {layer for _, layer in layers_of(network.encoder, "")}
+    encoder = {layer for _, layer in layers_of(network.encoder, "")} if facts.settings.has_codes else set()
     canvas = {layer for _, layer in layers_of(network.decoder.canvas, "")} if network.decoder.canvas else set()
     for layer in layers(network).values():
         layer.register_forward_hook(trace)
     shape = facts.shape
     side = shape.width if facts.skew is None else max(shape.height, shape.width)  # which no wave passes
     images = torch.empty(1, shape.channels, shape.height, shape.width, device="meta")
-    codes = torch.empty(1, facts.settings.code_size, device="meta")
+    codes = torch.empty(1, facts.code_size, device="meta")
     run(network, facts, images, codes)
     painted = 3 * facts.settings.decoder.canvas * shape.height * shape.width
     return held + 2 * widest + 4 * picture + painted, features, products
@@ -154,8 +153,8 @@ def check_model(facts: Facts, size: int) -> Demand:
     sane = (
         settings.exact
         and shape.dimensions <= LARGEST_DIMENSIONS
-        and 8 < facts.reach <= LARGEST_REACH
-        and settings.code_size <= LARGEST_CODE
+        and (8 < facts.reach <= LARGEST_REACH if settings.has_codes else facts.reach == 0)
+        and facts.code_size <= LARGEST_CODE
         and settings.terms <= LARGEST_MIXTURES
         and (1 <= facts.components <= LARGEST_COMPONENTS) == settings.conditional
         and facts.covariance in ("full", "diag")

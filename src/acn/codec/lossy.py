@@ -54,7 +54,7 @@ def with_step(model: FrozenModel, step: float, images: Tensor) -> FrozenModel:
     Raises:
         UsageError: the step is too small or too large.
     """
-    posterior, widths = model.posterior(images), torch.full((model.facts.settings.code_size,), float(ONE))
+    posterior, widths = model.posterior(images), torch.full((model.facts.code_size,), float(ONE))
     if isinstance(posterior, LearnedPosterior) and len(images):
         widths = posterior.widths().log().mean(0).exp().cpu()
     steps = check_step(step) * widths.double()
@@ -72,7 +72,7 @@ def with_written_steps(model: FrozenModel, steps: Sequence[int]) -> FrozenModel:
     """
     smallest = _smallest_step(model)
     fine = all(smallest <= step <= LARGEST_STEP and step % NETWORK_STEP == 0 for step in steps)
-    if len(steps) != model.facts.settings.code_size or not fine:
+    if len(steps) != model.facts.code_size or not fine:
         raise ArchiveError("the steps of the codes in the header of the archive do not fit its model")
     return _with_steps(model, steps)
 

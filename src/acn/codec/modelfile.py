@@ -26,11 +26,13 @@ from acn.exact.frequencies import of_logits
 from acn.exact.tables import ONE
 
 MAGIC = b"ACNM"
-# Of models with an unconditional prior that was fitted, and of those with their own prior alone.
-FITTED_VERSION, OWN_VERSION = 1, 2
+# Of models with an unconditional prior that was fitted, with their own prior alone, and without codes.
+VERSIONS = FITTED_VERSION, OWN_VERSION, CODELESS_VERSION = 1, 2, 3
 _START = struct.Struct("<4sHI")  # magic, version, length of the facts
 _TENSOR = struct.Struct("<BIH")  # shift, largest magnitude, slope
 LARGEST_NUMBER = 2**17
+# Models without codes state their palette only if it is another one.
+EVERY_VALUE = tuple(range(256))
 FIRST_WORDS = 2
 SETTINGS: TypeAdapter[ExactSettings] = TypeAdapter(Annotated[ExactSettings, Field(discriminator="name")])
 
@@ -92,16 +94,19 @@ def identity(data: bytes) -> str:
 
 
 def _version(facts: Facts) -> int:
+    if not facts.settings.has_codes:
+        return CODELESS_VERSION
     return FITTED_VERSION if facts.settings.conditional else OWN_VERSION
 
 
 def _tree(facts: Facts) -> dict[str, Any]:
-    tree = {
+    tree: dict[str, Any] = {
         "model": facts.settings.model_dump(mode="json", include=facts.settings.stated),
         "shape": facts.shape.model_dump(mode="json"),
-        "palette": list(facts.palette),
-        "reach": facts.reach,
     }
+    if not facts.settings.has_codes:
+        return tree if facts.palette == EVERY_VALUE else tree | {"palette": list(facts.palette)}
+    tree |= {"palette": list(facts.palette), "reach": facts.reach}
     if not facts.settings.conditional:
         return tree | {"per_unit": facts.per_unit}
     return tree | {"with_prior": facts.with_prior, "components": facts.components, "covariance": facts.covariance}
@@ -111,23 +116,21 @@ def _facts(data: bytes) -> tuple[Facts, bytes]:
     if len(data) < _START.size or data[:4] != MAGIC:
         raise ArchiveError("expected a frozen model, found something else")
     _, version, length = _START.unpack_from(data)
-    if version not in (FITTED_VERSION, OWN_VERSION):
-        raise ArchiveError(
-            f"the model is of format {version}, this program reads {FITTED_VERSION} and {OWN_VERSION}: "
-            "install a newer acn"
-        )
+    if version not in VERSIONS:
+        known = f"{VERSIONS[0]} to {VERSIONS[-1]}"
+        raise ArchiveError(f"the model is of format {version}, this program reads {known}: install a newer acn")
     try:
         tree = json.loads(data[_START.size : _START.size + length])
-        facts = Facts(
-            SETTINGS.validate_python(tree["model"]),
-            ImageShape.model_validate(tree["shape"]),
-            tuple(int(value) for value in tree["palette"]),
-            int(tree["reach"]),
-        )
+        settings = SETTINGS.validate_python(tree["model"])
+        values = tree["palette"] if settings.has_codes else tree.get("palette", EVERY_VALUE)
+        palette = tuple(int(value) for value in values)
+        facts = Facts(settings, ImageShape.model_validate(tree["shape"]), palette, 0)
+        if settings.has_codes:
+            facts = replace(facts, reach=int(tree["reach"]))
         if facts.settings.conditional:
             mixture = {"components": int(tree["components"]), "covariance": tree["covariance"]}
             facts = replace(facts, with_prior=bool(tree["with_prior"]), **mixture)
-        else:
+        elif settings.has_codes:
             facts = replace(facts, per_unit=int(tree["per_unit"]))
         if version != _version(facts):
             raise ValueError(f"expected version {_version(facts)}, found {version}")

@@ -23,6 +23,17 @@ def refuse_planes(archive: Archive, where: str) -> None:
         )
 
 
+def refuse_step(model: FrozenModel) -> None:
+    """Refuse a lossy archive by a model without codes, which are all that such an archive holds.
+
+    Raises:
+        UsageError: the model has none.
+    """
+    if not model.facts.settings.has_codes:
+        label = model.facts.settings.label
+        raise UsageError(f"a lossy archive needs codes, which a {label} does not have; use another model")
+
+
 def refuse_tour(model: FrozenModel, step: float | None) -> None:
     """Refuse to code images along a tour where the archive is lossy, or the model lacks a part.
 

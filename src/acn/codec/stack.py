@@ -73,10 +73,11 @@ class Stack:
         Raises:
             ExhaustedError: the stack held less.
         """
-        sizes = np.diff(cumulative, axis=-1)
+        sizes = cumulative[:, 1:] - cumulative[:, :-1]
         if sizes.shape[-1] == 1:
             return np.zeros(len(sizes), dtype=np.int64)
-        return self._popped(self._coder.decode(self._rows, (sizes - 1).astype(np.float64)))
+        sizes -= 1
+        return self._popped(self._coder.decode(self._rows, sizes.astype(np.float64)))
 
     def push_table(self, symbols: Integers, cumulative: Integers) -> None:
         """Push symbols `[n]` of one distribution, `cumulative` `[A + 1]`; they are popped in the order given."""

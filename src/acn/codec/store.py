@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from acn.codec.bitsback import Mode
@@ -14,8 +15,8 @@ from acn.codec.loss import frozen_loss
 from acn.codec.modelfile import from_bytes, identity, to_bytes
 from acn.errors import ArchiveError
 from acn.files import write_atomically
-from acn.models import exact_model
-from acn.runs import FROZEN, PRIOR, Run, integer_files, load_model, load_priors
+from acn.models import ExactModel, exact_model
+from acn.runs import FROZEN, PRIOR, Run, StoredPriors, integer_files, load_model, load_priors
 
 EMBEDDED_PRECISIONS = (2, 3, 4, 5, 6)
 SHOWN = 16  # hexadecimal digits of an identity
@@ -96,8 +97,17 @@ def _kept(run: Run) -> list[Path]:
 
 def _frozen_now(run: Run) -> FrozenModel:
     model = exact_model(load_model(run), "an archive")  # before a prior is asked for, which would not help
-    priors = load_priors(run)
-    return freeze(model, run.palette, (priors.mixture, priors.codes))
+    priors = _priors(run)
+    return freeze(model, run.palette, None if priors is None else (priors.mixture, priors.codes))
+
+
+def _priors(run: Run) -> StoredPriors | None:
+    """The unconditional priors of a run, None of a model without codes.
+
+    Raises:
+        RunError: there are none yet.
+    """
+    return load_priors(run) if run.config.model.has_codes else None
 
 
 def _bytes(file: Path) -> bytes:
@@ -135,16 +145,23 @@ def model_to_embed(run: Run, sample: Tensor, images: int, modes: Sequence[Mode])
         RunError: the run has no weights or no unconditional prior yet.
     """
     model = exact_model(load_model(run), "an archive")
-    priors = load_priors(run)
+    return smallest(model, run.palette, _priors(run), sample, images, with_prior="tour" in modes)
+
+
+def smallest(
+    model: ExactModel,
+    palette: NDArray[np.uint8],
+    priors: StoredPriors | None,
+    sample: Tensor,
+    images: int,
+    *,
+    with_prior: bool = False,
+) -> FrozenModel:
+    """`model` in exact integers with the precision at which it and `images` images take fewest bytes; see `freeze`."""
+    prior = None if priors is None else (priors.mixture, priors.codes)
     candidates: list[tuple[float, FrozenModel]] = []
     for precision in EMBEDDED_PRECISIONS:
-        frozen = freeze(
-            model,
-            run.palette,
-            (priors.mixture, priors.codes),
-            with_prior="tour" in modes,
-            precision=precision,
-        )
-        loss = frozen_loss(frozen, model, priors.mixture, sample).total if len(sample) else 0.0
+        frozen = freeze(model, palette, prior, with_prior=with_prior, precision=precision)
+        loss = frozen_loss(frozen, model, prior and prior[0], sample).total if len(sample) else 0.0
         candidates.append((len(to_bytes(frozen)) + images * loss / math.log(256), frozen))
     return candidates[int(np.argmin([length for length, _ in candidates]))][1]

@@ -11,10 +11,10 @@ from functools import cache
 from typing import cast
 
 import torch
-from torch import Tensor
-from torch.nn import functional
+from torch import Tensor, nn
 
 from acn.codec.facts import Facts
+from acn.codec.integers import IntegerCell, IntegerConv
 from acn.codec.stack import Integers
 from acn.distributions import Draw, Progress
 from acn.networks.decoder import Decoder
@@ -50,6 +50,9 @@ def coding_order(numbers: Tensor, waves: list[Wave] | None) -> Integers:
 class WaveGeneration:
     """A local decoder in exact integers that is asked for the subpixels of one wave after the other.
 
+    A wave is a matrix with a row for each pixel of each image, so that a layer takes a few operations of the library:
+    with few images side by side, what each operation costs to begin with is most of the time.
+
     Args:
         network: the decoder.
         codes: `[B, D]`, as networks read them.
@@ -59,67 +62,75 @@ class WaveGeneration:
         block, *points = network.blocks
         self.network, self.block, shape = network, cast(WindowBlock, block), network.shape
         self.gate, self.count = network.arithmetic.gate, len(codes)
-        windows = [conv.window for conv in (self.block.above, self.block.left) if conv is not None]
-        self.top = max((window.rows - 1 + window.gap for window in windows), default=0)
-        self.left = max((window.left for window in windows), default=0)
-        right = max((window.columns - 1 - window.left for window in windows), default=0)
+        layers = [layer for layer in (self.block.above, self.block.left) if layer is not None]
+        self.top = max((layer.window.rows - 1 + layer.window.gap for layer in layers), default=0)
+        self.left = max((layer.window.left for layer in layers), default=0)
+        right = max((layer.window.columns - 1 - layer.window.left for layer in layers), default=0)
         self.width = self.left + shape.width + max(right, 0)
         self.seen = codes.new_zeros(len(codes), (self.top + shape.height) * self.width, shape.channels)
+        taps = [self._taps(layer.window) for layer in layers]
+        self.taps = torch.cat(taps).to(codes.device) if taps else None
+        self.windows = [(_cell(layer), len(some) * shape.channels) for layer, some in zip(layers, taps, strict=True)]
         self.condition = self.block.condition(codes)
         picture = network.picture(codes)
         self.canvas = None if picture is None else picture.flatten(2).transpose(1, 2).contiguous()
-        self.convs = [(conv.window, conv.cell()) for conv in (self.block.above, self.block.left) if conv is not None]
-        self.own = None if self.block.own is None else self.block.own.cell()
-        self.mix = self.block.mix.cell()
+        self.paint = None if self.block.paint is None else _cell(self.block.paint)
+        self.own = None if self.block.own is None else _cell(self.block.own)
+        self.mix = _cell(self.block.mix)
         self.points = [
-            (point.row.cell(), point.condition(codes), point.mix.cell()) for point in cast(list[PointBlock], points)
+            (_cell(point.row), point.condition(codes), _cell(point.mix)) for point in cast(list[PointBlock], points)
         ]
-        self.head = network.head.cell()
-        each = network.emission.size
-        self.output = [network.output.cell(slice(each * c, each * (c + 1))) for c in range(shape.channels)]
+        self.head, each = _cell(network.head), network.emission.size
+        self.output = [_cell(network.output, slice(each * c, each * (c + 1))) for c in range(shape.channels)]
 
     def base(self, wave: Wave) -> Tensor:
         """What the waves before and the code say of the pixels of a wave: gates' inputs `[B P, 2F]`."""
-        rows, columns = wave
-        sums = self.condition[:, None].expand(-1, len(rows), -1).flatten(0, 1)
-        if self.canvas is not None and self.block.paint is not None:
-            seen = self.canvas[:, rows * self.network.shape.width + columns]
-            sums = sums + self.block.paint(seen.flatten(0, 1)[:, :, None, None])[:, :, 0, 0]
-        for window, cell in self.convs:
-            taps = self.seen[:, self._places(rows, columns, window)]  # [B, P, taps, C]
-            sums = cell(cell.base(sums), taps.flatten(0, 1))
-        found: Tensor = sums
-        return found
+        sums = None
+        if self.taps is not None:
+            places = self._place(*wave)[:, None] + self.taps
+            shown = self.seen.index_select(1, places.flatten()).view(self.count * len(places), -1)
+            for cell, size in self.windows:
+                sums = cell(sums, shown[:, :size])
+                shown = shown[:, size:]
+        if self.canvas is not None and self.paint is not None:
+            seen = self.canvas.index_select(1, wave[0] * self.network.shape.width + wave[1])
+            sums = self.paint(sums, seen.flatten(0, 1))
+        if sums is None:
+            sums = torch.zeros_like(self.condition).repeat_interleave(len(wave[0]), 0)
+        return self._conditioned(sums, self.condition)
 
     def numbers(self, wave: Wave, base: Tensor, channel: int) -> Tensor:
         """Numbers `[B P, O]` of the emission for a channel of the pixels of a wave, of which `base` was found."""
-        rows, columns = wave
         if self.own is not None:
-            pixels = self.seen[:, self._place(rows, columns)].flatten(0, 1)
-            base = self.own(self.own.base(base), pixels)
-        features = self.mix(self.mix.base(), self.gate(base))
+            pixels = self.seen.index_select(1, self._place(*wave)).flatten(0, 1)
+            base = self.own(base, pixels)
+        features = self.mix(None, self.gate(base))
         for row, condition, mix in self.points:
-            added = condition[:, None].expand(-1, len(rows), -1).flatten(0, 1)
-            features = mix(mix.base(features), self.gate(row(row.base(added), features)))
-        hidden = functional.relu(self.head(self.head.base(), functional.relu(features)))
-        output = self.output[channel]
-        found: Tensor = output(output.base(), hidden)
-        return found
+            features = mix(features, self.gate(self._conditioned(row(None, features), condition)))
+        hidden = torch.relu_(self.head(None, torch.relu_(features)))
+        return self.output[channel](None, hidden)
 
     def put(self, wave: Wave, channel: int, levels: Tensor) -> None:
         """Write the level indices `[B P]` of a channel."""
         scaled = self.network.scale(levels, self.seen).view(self.count, -1)
         self.seen[:, self._place(*wave), channel] = scaled
 
+    def _conditioned(self, sums: Tensor, condition: Tensor) -> Tensor:
+        """`sums` `[B P, 2F]`, to which is added in place what the codes say, `[B, 2F]`."""
+        sums.view(self.count, -1, sums.shape[1]).add_(condition[:, None])
+        return sums
+
     def _place(self, rows: Tensor, columns: Tensor) -> Tensor:
         return (self.top + rows) * self.width + self.left + columns
 
-    def _places(self, rows: Tensor, columns: Tensor, window: Window) -> Tensor:
-        """Places `[P, taps]` that a window shows from each pixel."""
+    def _taps(self, window: Window) -> Tensor:
+        """Places `[taps]` that a window shows, from the place of a pixel."""
         down = torch.arange(window.rows) - (window.rows - 1 + window.gap)
-        beside = torch.arange(window.columns) - window.left
-        offsets = (down[:, None] * self.width + beside).flatten()
-        return self._place(rows, columns)[:, None] + offsets
+        return (down[:, None] * self.width + torch.arange(window.columns) - window.left).flatten()
+
+
+def _cell(layer: nn.Module, outputs: slice = slice(None)) -> IntegerCell:
+    return cast(IntegerConv, layer).cell(outputs)
 
 
 @torch.no_grad()
@@ -133,11 +144,12 @@ def generate_in_waves(
     """Images, uint8 `[B, C, H, W]`; for the rest see `acn.networks.decoder.generate`."""
     shape, generation = network.shape, WaveGeneration(network, codes)
     images = torch.zeros(len(codes), shape.channels, shape.height, shape.width, dtype=torch.uint8, device=codes.device)
-    for wave in waves:
+    for rows, columns in waves:
+        wave = rows.to(codes.device), columns.to(codes.device)
         base = generation.base(wave)
         for channel in range(shape.channels):
             levels = draw(generation.numbers(wave, base, channel))
             images[:, channel, wave[0], wave[1]] = levels.view(len(codes), -1).to(torch.uint8)
             generation.put(wave, channel, levels)
-        progress(len(wave[0]))
+        progress(len(rows))
     return images

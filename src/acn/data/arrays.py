@@ -48,11 +48,22 @@ def pixel_shape(shape: tuple[int, ...], where: str) -> tuple[int, int, int, int]
         shape = (*shape, 1)
     if len(shape) != 4 or shape[3] not in (1, 3) or min(shape) < 0:
         raise DataError(
-            f"{where}: expected images as [N, H, W] or [N, H, W, 1 or 3], found {list(shape)}; reshape the array"
+            f"{where}: expected images as [N, H, W] or [N, H, W, 1 or 3], found {list(shape)}; {_remedy(shape)}"
         )
     if min(shape) == 0:
         raise DataError(f"{where}: expected at least one image, found an empty array {list(shape)}; add images")
     return shape[0], shape[1], shape[2], shape[3]
+
+
+def _remedy(shape: tuple[int, ...]) -> str:
+    """What makes images of an array of another shape; only what is flat may be reshaped without mixing pixels up."""
+    if len(shape) == 4 and shape[1] in (1, 3):
+        return "move the channels to the end: array.transpose(0, 2, 3, 1)"
+    if len(shape) == 4 and shape[3] == 4:
+        return "leave out the transparency: array[..., :3]"
+    if len(shape) == 2 and shape[0] and shape[1]:
+        return "for one image take array[None], for rows of pixels array.reshape(N, H, W)"
+    return "give the array one of these shapes"
 
 
 def check_channels(found: int, known: int, name: str) -> None:

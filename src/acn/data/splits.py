@@ -22,7 +22,8 @@ def complete_splits(splits: Mapping[str, Images], settings: DataSettings) -> dic
     missing = {name: share for name, share in shares.items() if name not in splits}
     train = splits["train"]
     if len(train) < 2 + len(missing):
-        wanted = " and ".join(("training", *missing))
+        *others, last = ("training", *missing)
+        wanted = f"{', '.join(others)} and {last}"
         raise DataError(
             f"expected at least {2 + len(missing)} images for the {wanted} splits, found {len(train)}; "
             "add images to the source"

@@ -29,6 +29,9 @@ BATCH, RATE, WARMUP = 250, 0.005, 100
 # So many steps times the root of the number of codes: 9,839 for 50,000 codes, 49 passes with fresh noise in each, and
 # 1,668 for 1,437. The number of weights times that of steps has a bound, for large codes and for many.
 STEPS, MOST_WORK = 44, 52 * 10**8
+# Networks of more weights, such as the 8 million of codes that are pictures of 512 numbers, have too few steps within
+# that bound to learn from, and take minutes for them.
+MOST_WEIGHTS = 5 * 10**6
 # The fit is scored so many times, and ends after so many scores that are no better.
 CHECKS, PATIENCE = 20, 4
 CHECKED = 2000  # samples that score it, and the fewest that whiten the codes
@@ -69,12 +72,22 @@ def fit_autoregressive(
     return Autoregressive(best.eval().requires_grad_(False))
 
 
+def is_worth_fitting(train: Posterior) -> bool:
+    """Whether the prior's networks would be small enough to learn from the posteriors of the training images."""
+    with torch.device("meta"):
+        return _weights(_fresh(*train.mean.shape)) <= MOST_WEIGHTS
+
+
+def _fresh(images: int, size: int) -> ConditionalMixtures:
+    return ConditionalMixtures(size, min(MOST_UNITS, max(FEWEST_UNITS, images // CODES_PER_UNIT)), MIXTURES)
+
+
 def _begun(train: Posterior, generator: torch.Generator, seed: int) -> ConditionalMixtures:
     """Fresh networks that whiten the codes."""
-    images, size = train.mean.shape
+    images = len(train.mean)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        networks = ConditionalMixtures(size, min(MOST_UNITS, max(FEWEST_UNITS, images // CODES_PER_UNIT)), MIXTURES)
+        networks = _fresh(*train.mean.shape)
     networks.whiten(_samples(train, torch.arange(max(images, CHECKED)) % images, generator))
     return networks
 
@@ -85,8 +98,11 @@ def _samples(posterior: Posterior, rows: Tensor, generator: torch.Generator) -> 
 
 
 def _steps(images: int, networks: ConditionalMixtures) -> int:
-    weights = sum(parameter.numel() for parameter in networks.parameters())
-    return max(1, min(round(STEPS * math.sqrt(images)), MOST_WORK // weights))
+    return max(1, min(round(STEPS * math.sqrt(images)), MOST_WORK // _weights(networks)))
+
+
+def _weights(networks: ConditionalMixtures) -> int:
+    return sum(parameter.numel() for parameter in networks.parameters())
 
 
 def _order(images: int, steps: int, generator: torch.Generator) -> Tensor:

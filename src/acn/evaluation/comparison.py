@@ -7,32 +7,38 @@ from acn.config import described
 from acn.errors import RunError
 from acn.evaluation.figures import FIGURES
 from acn.record import Evaluation
-from acn.runs import CHECKPOINT, EVALUATION, Run, open_run, read_figures, read_position
+from acn.runs import CHECKPOINT, CONFIG, EVALUATION, Run, open_run, read_figures, read_position
 
 Cell = str | int | float | bool | list[object] | None
 Row = dict[str, Cell]
 SUMMARY = ("list", "nll", "tour", "codes")  # figures in a list of runs
 
 
-def find_runs(folder: Path) -> dict[str, Run]:
-    """Runs in `folder` and the folders below it, by their paths in it; damaged ones are left out.
+def find_runs(folder: Path) -> tuple[dict[str, Run], list[RunError]]:
+    """Runs in `folder` and the folders below it, by their paths in it, and what is wrong with those left out.
 
     Raises:
         RunError: `folder` is no folder, or holds no run.
     """
     if not folder.is_dir():
         raise RunError(f"there is no folder {folder}: name the one that holds your runs")
-    found = {}
+    found, damaged = {}, []
     for file in sorted(folder.rglob(CHECKPOINT)):
+        if not (file.parent / CONFIG).exists():
+            continue
         try:
             run = open_run(file.parent)
-            read_position(run)
+            summary(run)
             found[str(file.parent.relative_to(folder))] = run
-        except RunError:
-            continue
+        except RunError as error:
+            damaged.append(error)
     if not found:
-        raise RunError(f"{folder} holds no run: name another folder, or train a model by acn train")
-    return found
+        raise (
+            damaged[0]
+            if damaged
+            else RunError(f"{folder} holds no run: name another folder, or train a model by acn train")
+        )
+    return found, damaged
 
 
 def summary(run: Run) -> Row:

@@ -9,7 +9,7 @@ from torch import Tensor
 from acn.data import Collection, Images, spread
 from acn.distributions import Posterior
 from acn.errors import RunError
-from acn.evaluation.autoregressive import CHECKS, fit_autoregressive
+from acn.evaluation.autoregressive import CHECKS, fit_autoregressive, is_worth_fitting
 from acn.evaluation.costs import neighbour_kl, posteriors, reconstruction
 from acn.evaluation.figures import UNCONDITIONAL
 from acn.evaluation.importance import Sampling, check_sampled
@@ -196,9 +196,10 @@ def totals(values: Values, images: int, prior: str | None) -> Values:
 def _priors(run: Run, model: Model, found: dict[str, Posterior], stage: Stage) -> StoredPriors:
     """The unconditional priors, fitted to the codes of the training images and kept in the run's folder."""
     train, valid = found["train"], found["valid"]
-    autoregressive = _kept(run, train) or fit_autoregressive(
-        train, valid, seed=run.config.training.seed, progress=stage("autoregressive prior", CHECKS)
-    )
+    autoregressive = _kept(run, train)
+    if autoregressive is None and is_worth_fitting(train):
+        progress = stage("autoregressive prior", CHECKS)
+        autoregressive = fit_autoregressive(train, valid, seed=run.config.training.seed, progress=progress)
     done = stage("mixture prior", 1)
     priors = _fitted(run, model, train, valid, autoregressive)
     save_priors(run, priors)

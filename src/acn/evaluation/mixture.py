@@ -28,6 +28,9 @@ LEAST_DRAWS, MOST_DRAWS = 20_000, 60_000
 # A full mixture beyond this many multiplications per EM step (10 components of 128 dimensions, or 600 of 16, on 60,000
 # rows) takes minutes on a small machine.
 MOST_WORK = 10**10
+# Codes of more numbers than this are fitted to fewer samples, down to the fewest, and EM stops at gains larger in
+# proportion: a hundredth of a nat in the 700 of a code of 512 numbers tells nothing, and takes minutes.
+USUAL_SIZE = 64
 
 
 def fit_mixture(train: Posterior, valid: Posterior, *, seed: int) -> GaussianPrior:
@@ -36,18 +39,25 @@ def fit_mixture(train: Posterior, valid: Posterior, *, seed: int) -> GaussianPri
     The kind of covariance and the number of components are those with the highest mean log density of samples of the
     validation images. The sizes are tried upwards until that score has fallen twice in a row. For this comparison EM
     stops at gains below 0.01 nats per step, which ranks the sizes as convergence does in a fifth of the time; the
-    winner is then run until a step gains less than 0.001.
+    winner is then run until a step gains less than 0.001. Codes of more than 64 numbers are fitted less closely, in
+    proportion.
 
     Args:
         train: q(z given x) of N images.
         valid: of V others.
         seed: of the noise and of EM's first assignment.
     """
-    rows, held_out = _draws(train, seed, MOST_DRAWS), _draws(valid, seed + 1, LEAST_DRAWS)
+    size = train.mean.shape[1]
+    rows, held_out = _draws(train, seed, most_draws(size)), _draws(valid, seed + 1, LEAST_DRAWS)
     with one_blas_thread():
         trials = [trial for kind in ("full", "diag") for trial in _trials(rows, held_out, kind, seed)]
         _, best = max(trials, key=lambda trial: trial[0])
         return _prior(_converged(best, rows))
+
+
+def most_draws(size: int) -> int:
+    """At most so many samples of codes of `size` numbers."""
+    return max(LEAST_DRAWS, MOST_DRAWS * USUAL_SIZE // max(size, USUAL_SIZE))
 
 
 @torch.no_grad()
@@ -82,10 +92,14 @@ def _fits(shape: tuple[int, ...], size: int, kind: str) -> bool:
 
 
 def _em(rows: Rows, size: int, kind: str, seed: int, *, tolerance: float, **start: Rows) -> "GaussianMixture":
-    """EM from k-means, or from the given start. The samples carry the posteriors' noise, so no covariance collapses."""
+    """EM from k-means, or from the given start, until a step gains less than `tolerance`, or more for large codes.
+
+    The samples carry the posteriors' noise, so no covariance collapses.
+    """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
+    tolerance *= max(1.0, rows.shape[1] / USUAL_SIZE)
     mixture = GaussianMixture(
         size, covariance_type=kind, tol=tolerance, max_iter=200, reg_covar=1e-6, random_state=seed, **start
     )

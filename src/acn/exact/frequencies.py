@@ -52,9 +52,8 @@ def sigmoid_of(index: Tensor) -> Tensor:
 
 def of_binary_logits(logits: Tensor) -> Tensor:
     """Cumulative slots, int64 `[..., 3]`, of levels 0 and 1, where `logits` `[...]` are those of level 1."""
-    shares = sigmoid_of(round_shift(logits, BITS - STEP_BITS)).long()
-    ones = shares.clamp_(2, SLOTS - 2)  # a stack takes no interval of all slots but one
-    return _accumulate(torch.stack([SLOTS - ones, ones], dim=-1))
+    steps = round_shift(logits, BITS - STEP_BITS).clamp_(-SIGMOID_REACH, SIGMOID_REACH - 1).add_(SIGMOID_REACH)
+    return _binary(logits.device).index_select(0, steps.int().flatten()).view(*logits.shape, 3)
 
 
 def of_distribution(below: Tensor) -> Tensor:
@@ -129,6 +128,13 @@ def _accumulate(sizes: Tensor) -> Tensor:
 @cache
 def _sigmoid(device: torch.device) -> Tensor:
     return sigmoid_table().to(device, torch.float64)
+
+
+@cache
+def _binary(device: torch.device) -> Tensor:
+    """Cumulative slots, int64 `[2^15, 3]`, of levels 0 and 1 at each entry of the table of sigmoids."""
+    ones = sigmoid_table().to(device).clamp(2, SLOTS - 2)  # a stack takes no interval of all slots but one
+    return _accumulate(torch.stack([SLOTS - ones, ones], dim=-1))
 
 
 @cache

@@ -51,9 +51,10 @@ def check_neighbours(settings: MemorySettings, rows: int) -> None:
 class AssociativeMemory:
     """Codes of all training images, and the choice of a neighbour for each.
 
-    Row i belongs to image i and is never its own neighbour. With `settings.unique` every row serves as a neighbour at
-    most once per pass [1, section 3]: a pass begins with `start_pass`, every image may ask once in it, and when all
-    have asked, the neighbours are a permutation of the rows. A pass may end early; the next `start_pass` forgets it.
+    Row i belongs to image i and is never its own neighbour. With D = 0 it keeps no codes, only when each was written:
+    models without neighbours need none. With `settings.unique` every row serves as a neighbour at most once per pass
+    [1, section 3]: a pass begins with `start_pass`, every image may ask once in it, and when all have asked, the
+    neighbours are a permutation of the rows. A pass may end early; the next `start_pass` forgets it.
 
     Attributes:
         codes: `[N, D]` float32, at first drawn from N(0, I).
@@ -90,10 +91,12 @@ class AssociativeMemory:
     def update(self, rows: Tensor, codes: Tensor, step: int, *, sound: Tensor) -> Update:
         """Write fresh `codes` `[B, D]` into the distinct `rows` `[B]` at `step`, and read nothing from the device.
 
-        Where `sound` `[]` is false, or a code is not finite or too long for its square to be, nothing is written.
+        Where `sound` `[]` is false, or a code is not finite or too long for its square to be, nothing is written. A
+        memory that keeps no codes looks at them all the same.
         """
         fresh, stored, visited = codes.detach().to(self.codes), self.codes[rows], self.visited[rows]
         sound = sound & fresh.square().sum(1).isfinite().all()
+        fresh = fresh[:, : self.codes.shape[1]]
         known = visited >= 0
         moved = squared_distances(stored, fresh).sqrt().where(known, 0.0)
         self.codes[rows] = torch.where(sound, fresh, stored)

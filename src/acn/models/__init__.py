@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 # Those whose networks can have a form in exact integers.
-ExactModel = ACN | VLAE
+ExactModel = ACN | VLAE | PixelCNN
 MODELS: dict[str, type[ACN] | type[PixelCNN] | type[PixelVAE] | type[VAE] | type[VLAE]] = {
     "acn": ACN,
     "pixelvae": PixelVAE,
@@ -71,7 +71,8 @@ def exact_model(model: Model, purpose: str) -> ExactModel:
         found = f"{label} with other settings" if isinstance(model, ExactModel) else label
         raise UsageError(
             f"{purpose} needs a model that has a form in exact integers: an ACN with model.prior=network and "
-            f"model.posterior=unit, or a VLAE with model.flow.affine=false, and without model.decoder.grey; found: "
-            f"{found}; train such a model"
+            "model.posterior=unit, or a VLAE with model.flow.affine=false, model.code=vector and "
+            "model.posterior=gaussian, both without model.decoder.grey, or a PixelCNN with model.decoder.kind=local, "
+            f"emission=logistic and canvas=0; found: {found}; train such a model"
         )
     return model

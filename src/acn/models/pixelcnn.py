@@ -6,6 +6,7 @@ from acn.config import ImageShape, PixelCNNSettings
 from acn.distributions import PixelLikelihood, Posterior, StandardNormal, UnitNormal
 from acn.models.model import Model
 from acn.models.parts import autoregressive, decoder_of
+from acn.networks.arithmetic import FLOATS, Floats
 from acn.networks.decoder import Decoder
 
 
@@ -14,10 +15,12 @@ class PixelCNN(Model):
 
     decoder: Decoder
 
-    def __init__(self, settings: PixelCNNSettings, shape: ImageShape) -> None:
+    settings: PixelCNNSettings
+
+    def __init__(self, settings: PixelCNNSettings, shape: ImageShape, arithmetic: Floats = FLOATS) -> None:
         super().__init__(settings, shape)
         # The decoder of the other models, given a constant for a code: its canvas, if it has one, is the same for all.
-        self.decoder = decoder_of(settings.decoder, shape, 1)
+        self.decoder = decoder_of(settings.decoder, shape, 1, arithmetic)
 
     def posterior(self, images: Tensor) -> Posterior:
         """Of no dimensions."""

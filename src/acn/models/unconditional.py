@@ -4,8 +4,8 @@
 
     p(z) = mean over the training codes c_i of p(z given c_i).
 
-`autoregressive` is fitted to the training codes by gradient descent (`acn.networks.autoregressive`). Runs that were
-evaluated before there was one have none.
+`autoregressive` is fitted to the training codes by gradient descent (`acn.networks.autoregressive`). Codes of very many
+numbers have none, and neither have runs that were evaluated before there was one.
 
 `own` is the prior that any other model was trained with.
 

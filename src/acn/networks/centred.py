@@ -7,7 +7,7 @@ Letters: B batch, C channels, D code size, F filters, H height, W width, P numbe
 """
 
 from collections.abc import Iterator
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,17 @@ NEAR = (
     Window(1, 1, 2),
     Window(1, 1, 0, 2),
 )
+
+
+class Seen(NamedTuple):
+    """What a decoder sees of h x w pixels.
+
+    `inputs` `[B, I, h, w]` of its first block, and how far the pixels are off their `centres`, `[B, C, h, w]` both.
+    """
+
+    inputs: Tensor
+    errors: Tensor
+    centres: Tensor
 
 
 class CentredBlock(Conditioned):
@@ -115,12 +126,19 @@ class CentredDecoder(Decoder):
 
     def run(self, images: Tensor, given: list[Tensor]) -> Tensor:
         """See `Decoder`."""
+        return self.numbers_of(self.seen(images), given)
+
+    def seen(self, images: Tensor) -> Seen:
+        """What the network sees of all pixels of levels `[B, C, H, W]`, before anything that is trained."""
         pixels, places = self.centre.pixels(images), self.places(images.device)
         base, centre, errors = self.centre(pixels, places)
         beside = nn.functional.pad(errors.flatten(2), (0, 1)).transpose(1, 2)
         near = shown(beside, self.near_cells(places))
-        inputs = self.inputs(shown(pixels, self.cells(places)), base, near)
-        return self._emitted(self.features(inputs, given), errors, centre)
+        return Seen(self.inputs(shown(pixels, self.cells(places)), base, near), errors, centre)
+
+    def numbers_of(self, seen: Seen, given: list[Tensor]) -> Tensor:
+        """Numbers `[B, C, h, w, P]` of the emission of pixels that are `seen`."""
+        return self._emitted(self.features(seen.inputs, given), seen.errors, seen.centres)
 
     def at(self, images: Tensor, codes: Tensor, places: Tensor) -> Tensor:
         """Numbers `[B, C, N, P]` of the emission at `places` `[B, N]` (row x W + column) alone; see `forward`."""
@@ -135,7 +153,7 @@ class CentredDecoder(Decoder):
             canvas = canvas.flatten(2).gather(2, places.expand(-1, canvas.shape[1], -1)).unsqueeze(2)
         given = [cast(Conditioned, block).given(codes, canvas) for block in self.blocks]
         inputs = self.inputs(shown(pixels, self.cells(places)), base, near)
-        return self._emitted(self.features(inputs, given), errors, centre).squeeze(2)
+        return self.numbers_of(Seen(inputs, errors, centre), given).squeeze(2)
 
     def cells(self, places: Tensor) -> Tensor:
         """Pixels that the window shows from `places` `[...]`: `[..., T]`."""

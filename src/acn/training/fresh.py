@@ -24,11 +24,16 @@ def fresh_state(config: Config, images: Images, device: torch.device) -> Trainin
     """
     state = new_state(config, images.shape, len(images), device)
     for model in (state.model, state.averaged):
-        _fit(model, images, device)
+        fit_centre(model, images, device)
     return state
 
 
-def _fit(model: Model, images: Images, device: torch.device) -> None:
+def fit_centre(model: Model, images: Images, device: torch.device) -> None:
+    """Fit the centre of a model's decoder to images, if it has one.
+
+    Raises:
+        DataError: an image cannot be read.
+    """
     if isinstance(model.decoder, Decoder) and model.decoder.centre is not None:
         model.decoder.centre.fit(_samples(images, device))
 

@@ -17,9 +17,9 @@ class Metrics:
     """Averages the figures of `LOG_STEPS` steps into a row, and writes it.
 
     Keys of a row: `step`, `epoch`, `images` (visited so far), `seconds`, `reconstruction`, `kl`, `total` (nats per
-    image), `code_std` (mean over dimensions of the standard deviation of the memory's codes), `staleness`,
-    `gradient_norm`, `learning_rate`, `kl_weight`, `images_per_second`, `search_share` (of the step time); with soft
-    free bits also `gamma`, the weight of the KL that they have come to.
+    image), `code_std` (mean over dimensions of the standard deviation of the memory's codes, or of a batch's where the
+    memory keeps none), `staleness`, `gradient_norm`, `learning_rate`, `kl_weight`, `images_per_second`, `search_share`
+    (of the step time); with soft free bits also `gamma`, the weight of the KL that they have come to.
 
     Args:
         run: where the rows go. Rows of an earlier sitting that lie beyond `step` are dropped: their steps will be taken
@@ -65,6 +65,7 @@ class Metrics:
                     "kl": found.kl,
                     "staleness": found.staleness,
                     "gradient_norm": found.gradient_norm,
+                    "spread": found.spread,
                     "search_seconds": report.search_seconds,
                     "images": images,
                     "seconds": seconds,
@@ -83,6 +84,7 @@ class Metrics:
         seconds = sum(steps["seconds"])
         state.pending.clear()
         reconstruction, kl = _mean(steps["reconstruction"]), _mean(steps["kl"])
+        kept = state.memory.codes
         return {
             "step": state.step,
             "epoch": state.epoch + state.position / len(state.memory.codes),
@@ -91,8 +93,8 @@ class Metrics:
             "reconstruction": reconstruction,
             "kl": kl,
             "total": reconstruction + kl,
-            "code_std": float(state.memory.codes.std(0).mean()) if state.model.code_size else math.nan,
-            "staleness": _mean([value for value in steps["staleness"] if not math.isnan(value)]),
+            "code_std": float(kept.std(0).mean()) if kept.shape[1] else _known_mean(steps["spread"]),
+            "staleness": _known_mean(steps["staleness"]),
             "gradient_norm": _mean(steps["gradient_norm"]),
             "learning_rate": now.learning_rate,
             "kl_weight": now.kl_weight,
@@ -131,6 +133,11 @@ class Unwritten(Metrics):
 
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else math.nan
+
+
+def _known_mean(values: list[float]) -> float:
+    """The mean of those that are numbers."""
+    return _mean([value for value in values if not math.isnan(value)])
 
 
 def _finite(value: float) -> float | None:

@@ -194,11 +194,13 @@ def joined() -> Iterator[Ranks]:
     if not launched():
         yield ONE
         return
-    with _talk():
-        store, rank, count = next(rendezvous("env://", timeout=PATIENCE))
+    with _meet():
+        kept, rank, count = next(rendezvous("env://", timeout=PATIENCE))
+    # torchrun keeps its store when it starts the processes again.
+    store = dist.PrefixStore(f"acn/{restarts()[0]}", kept)  # type: ignore[attr-defined]
     try:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
-        with _talk():
+        with _meet():
             dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
         yield Several(rank, count)
     except (Exception, KeyboardInterrupt) as error:
@@ -245,21 +247,28 @@ def _talk() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise TrainingError(
-            f"a process of this training was lost ({_cause(error)}); the last checkpoint is intact: start the "
-            "processes again with acn train --resume"
+            "a process of this training was lost: it was killed, ran out of memory, or cannot be reached; the last "
+            "checkpoint is intact: start all of them again with acn train --resume"
         ) from error
 
 
-def _cause(error: RuntimeError) -> str:
-    """The last words of a library's message, whose first are about its source."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rpartition("] ")[2].rstrip(". ")
+@contextmanager
+def _meet() -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise TrainingError(
+            f"the {os.environ['WORLD_SIZE']} processes that should train together did not meet at {place} ({reason}); "
+            "start as many, and see that the machines reach that address"
+        ) from error
 
 
 def _first(store: Any) -> bool:  # noqa: ANN401 - torch does not export its type
     """Whether this rank is the first to fail; also where nobody can say, because who kept the store is gone."""
     try:
-        return int(store.add("acn/failures", 1)) == 1
+        return int(store.add("failures", 1)) == 1
     except RuntimeError:
         return True
 

@@ -91,9 +91,9 @@ def new_state(config: Config, shape: ImageShape, images: int, device: torch.devi
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build(config.model, shape)
-    # Baselines ask it for no neighbours.
+    # Models without neighbours need no codes of it: 50,000 of 1,024 numbers would take 205 MB, in each checkpoint too.
     settings = config.memory if model.conditional else MemorySettings(neighbours=1)
-    memory = AssociativeMemory(images, model.code_size, settings, seed=seed, device=device)
+    memory = AssociativeMemory(images, _kept_size(model), settings, seed=seed, device=device)
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     sound = torch.ones((), dtype=torch.bool, device=device)
     averaged, optimizer = copy.deepcopy(model), build_optimizer(model, config.training)
@@ -130,7 +130,8 @@ def restore_state(run: Run, images: int, device: torch.device) -> TrainingState:
     state = new_state(run.config, run.shape, images, device)
     state.model.load_state_dict(_under(tensors, "model."))
     state.averaged.load_state_dict(_under(tensors, "average."))
-    state.memory.load_state_dict(_under(tensors, "memory."))
+    memory = _under(tensors, "memory.")
+    state.memory.load_state_dict(memory | {"codes": memory["codes"][:, : _kept_size(state.model)]})
     _restore_optimizer(state, _under(tensors, "optimizer."))
     if "free_weight" in tensors:  # checkpoints of earlier versions have none
         state.free_weight.copy_(tensors["free_weight"])
@@ -150,14 +151,22 @@ def _expected(run: Run, images: int, found: dict[str, Layout], *, begun: bool) -
     optional = {name: found[name] for name in ("averaged_steps",) if name in found}
     if run.config.training.soft_free_bits or "free_weight" in found:
         optional["free_weight"] = (kind, ())
+    size = _kept_size(model)
+    if found.get("memory.codes") == (kind, (images, model.code_size)):
+        size = model.code_size  # earlier versions kept the codes of all models
     return {
         **{f"{part}.{name}": entry for part in ("model", "average") for name, entry in weights.items()},
         **{f"optimizer.{name}": (kind, shape) for name, shape in kept.items()},
-        "memory.codes": (kind, (images, model.code_size)),
+        "memory.codes": (kind, (images, size)),
         **{f"memory.{name}": ("bool", (images,)) for name in ("used", "asked")},
         "memory.visited": ("int64", (images,)),
         **optional,
     }
+
+
+def _kept_size(model: Model) -> int:
+    """D of the codes in the memory."""
+    return model.code_size if model.conditional else 0
 
 
 def _optimizer_tensors(state: TrainingState) -> Iterator[tuple[str, Tensor]]:

@@ -31,7 +31,7 @@ LEAST_WEIGHT = 1e-4
 
 @dataclass(frozen=True)
 class StepReport:
-    """What a step leaves to be read later: its `figures` `[6]` on the device, in the order of `StepFigures`.
+    """What a step leaves to be read later: its `figures` `[7]` on the device, in the order of `StepFigures`.
 
     `step`: its number. `search_seconds`: how long the neighbour search took, on a GPU only until it was under way.
     """
@@ -46,7 +46,8 @@ class StepFigures:
     """What a step cost: nats per image, before the update.
 
     `loss`: with what the step's KL counts for. `staleness`: mean distance between stored codes and fresh ones, NaN
-    while none of the batch was stored before. `codes`: 1 where all codes were finite, else 0.
+    while none of the batch was stored before. `codes`: 1 where all codes were finite, else 0. `spread`: mean over
+    dimensions of the standard deviation of the batch's codes, NaN of one code.
     """
 
     reconstruction: float
@@ -55,6 +56,7 @@ class StepFigures:
     gradient_norm: float
     staleness: float
     codes: float
+    spread: float
 
 
 def read(reports: Sequence[StepReport]) -> list[StepFigures]:
@@ -172,8 +174,13 @@ def training_step(
     memory.undo(update, picked, unless=state.sound)
     _update(state, config, now)
     _weigh(state, config, kl_paid)
-    figures = (reconstruction, kl_paid, loss, norm, update.staleness, update.sound)
+    figures = (reconstruction, kl_paid, loss, norm, update.staleness, update.sound, _spread(codes))
     return StepReport(step, torch.stack([figure.float() for figure in figures]), search_seconds)
+
+
+def _spread(codes: Tensor) -> Tensor:
+    """Mean over dimensions of the standard deviation of codes `[B, D]`, NaN of fewer than two or of none."""
+    return codes.std(0).mean() if len(codes) > 1 and codes.numel() else codes.new_full((), math.nan)
 
 
 def _charged(mean: Tensor, state: TrainingState, config: Config) -> Tensor:

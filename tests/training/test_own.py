@@ -1,0 +1,73 @@
+"""The model of one archive: trained on its images, by a clock, and the same for the same seed."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from acn.config import ImageShape
+from acn.data import ALL_BYTES, Images
+from acn.errors import TrainingError
+from acn.recipes import own_minutes, own_of
+from acn.training import own
+from acn.training.own import train_own
+from acn.units import nats_to_bits
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def photos() -> Images:
+    """Smooth colour images, whose neighbours say much."""
+    random = np.random.default_rng(0)
+    walks = random.normal(0, 6, (24, 12, 10, 3)).cumsum(1).cumsum(2) + 128
+    return Images(np.clip(walks, 0, 255).astype(np.uint8), ALL_BYTES)
+
+
+def trained(photos: Images, steps: int, seed: int = 0) -> tuple[float, dict[str, torch.Tensor]]:
+    """Bits per dimension of all images after so many steps, and the weights."""
+    ticks = itertools.count()
+    settings = own_of(photos.shape, len(photos))
+    model = train_own(photos, settings, steps, CPU, seed=seed, clock=lambda: next(ticks))
+    levels = photos.batch(range(len(photos)))
+    with torch.no_grad():
+        nats = -model.likelihood(torch.zeros(len(levels), 0)).log_prob(levels).sum()
+    return nats_to_bits(float(nats)) / levels.numel(), model.state_dict()
+
+
+def test_training_lowers_what_the_images_cost(photos: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own, "WARMUP", 5)
+    monkeypatch.setattr(own, "DECAY", 0.8)
+    little, _ = trained(photos, 4)
+    much, _ = trained(photos, 120)
+    assert much < little - 0.1
+
+
+def test_a_seed_says_everything(photos: Images) -> None:
+    first, again, other = (trained(photos, 12, seed=seed)[1] for seed in (1, 1, 2))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_a_loss_that_is_not_finite_stops(photos: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own, "LEARNING_RATE", math.inf)
+    with pytest.raises(TrainingError, match="the loss is nan"):
+        trained(photos, 10**6)
+
+
+def test_the_clock_ends_it_after_one_step_at_least(photos: Images) -> None:
+    heard: list[float] = []
+    model = train_own(photos, own_of(photos.shape, 24), 1e-9, CPU, lambda share, *_: heard.append(share))
+    assert all(torch.isfinite(weight).all() for weight in model.parameters())
+
+
+def test_more_pixels_take_wider_models_and_longer() -> None:
+    colour = ImageShape(height=32, width=32, channels=3, levels=256)
+    assert [own_of(colour, count).decoder.filters for count in (300, 520, 3000, 50_000)] == [24, 32, 48, 64]
+    assert [own_minutes(colour, count) for count in (1, 300, 520, 3000, 50_000)] == [2, 3, 4, 5, 5]
+    small = ImageShape(height=4, width=4, channels=1, levels=256)
+    settings = own_of(small, 10)
+    settings.check_fit(small)
+    assert settings.exact
