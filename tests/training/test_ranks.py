@@ -103,6 +103,16 @@ def test_ranks_drop_out_other_features(bench: Bench) -> None:
     assert torch.equal(first, dropped(ONE, bench))
 
 
+def facts(ranks: Ranks) -> tuple[str, list[str], tuple[float, bool]]:
+    own = f"rank {ranks.rank}"
+    return ranks.told(own), ranks.told_by_all(own), ranks.agree(ranks.rank + 0.1, ranks.rank == 2)
+
+
+def test_ranks_tell_one_another(tmp_path: Path) -> None:
+    expected = ("rank 0", ["rank 0", "rank 1", "rank 2"], (0.1, True))
+    assert together(facts, 3, tmp_path) == [expected] * 3
+
+
 def sitting(ranks: Ranks, bench: Bench, until: int) -> tuple[int, float, dict[str, Tensor]]:
     """Begin a run or go on with it on all ranks; the last one alone is asked to stop."""
     device = torch.device("cpu")
