@@ -205,7 +205,9 @@ def test_damage_is_named(work: Path) -> None:
         ("flipped.acn", bytes(flipped), "block 1 of 1 (images 0 to 39 of train) is damaged"),
     ):
         file = changed(work, name, content)
-        assert words in refused(acn("decompress", file, "nothing", cwd=work), 1)
+        said = refused(acn("decompress", file, "nothing", cwd=work), 1)
+        assert words in said
+        assert name in said
         assert not (work / "nothing").exists()
     assert header.blocks[0].images == 40
     assert not [path for path in work.iterdir() if path.name.startswith(".")]

@@ -46,7 +46,7 @@ def decompress(
     hold of its images is drawn: one seed gives the same images on every machine.
     """
     from acn.cli.archiving import LOSSY
-    from acn.cli.info import contents
+    from acn.cli.info import contents, naming
     from acn.codec.archive import read
     from acn.codec.archiver import planes_of
     from acn.codec.output import write_folder, write_npz
@@ -58,19 +58,23 @@ def decompress(
         check_output(out, force=force, sources=[file], run=model)
     elif os.path.lexists(out):
         raise UsageError(f"{out} exists already: name a folder that does not, or an .npz file")
-    archive = read(contents(file))
-    lossy = archive.header.lossy is not None
-    if seed is not None and not lossy:
-        raise UsageError(f"{file} is lossless, so that nothing is drawn from it: leave out --seed")
-    frozen, notes = _model(archive, model, device), archive.notes()
-    blocks = _blocks(archive, frozen, notes, seed or 0, partial=partial)
-    if arrays:
-        refuse_planes(archive, "an .npz file")
-        write_npz(out, archive, notes, blocks)
-    else:
-        lacking = write_folder(out, archive, notes, blocks, lambda number: planes_of(archive, notes, frozen, number))
-        for name in lacking:
-            typer.echo(f"acn: left out: {name}, of which frames are lost", err=True)
+    data = contents(file)
+    with naming(file):
+        archive = read(data)
+        lossy = archive.header.lossy is not None
+        if seed is not None and not lossy:
+            raise UsageError(f"{file} is lossless, so that nothing is drawn from it: leave out --seed")
+        frozen, notes = _model(archive, model, device), archive.notes()
+        blocks = _blocks(archive, frozen, notes, seed or 0, partial=partial)
+        if arrays:
+            refuse_planes(archive, "an .npz file")
+            write_npz(out, archive, notes, blocks)
+        else:
+            lacking = write_folder(
+                out, archive, notes, blocks, lambda number: planes_of(archive, notes, frozen, number)
+            )
+            for name in lacking:
+                typer.echo(f"acn: left out: {name}, of which frames are lost", err=True)
     typer.echo(out)
     if lossy:
         typer.echo(LOSSY, err=True)
@@ -78,18 +82,20 @@ def decompress(
 
 def verify(file: ArchiveArgument, model: ModelOption = None, device: DeviceOption = "auto") -> None:
     """Decode an archive and check every image against its digest, without writing anything."""
-    from acn.cli.info import contents
+    from acn.cli.info import contents, naming
     from acn.codec.archive import read
     from acn.errors import UsageError
 
-    archive = read(contents(file))
-    if archive.header.lossy is not None:
-        raise UsageError(
-            f"{file} is lossy: it does not hold its images, so that there is nothing to verify them against; "
-            "acn decompress notices whether their codes are damaged"
-        )
-    frozen, notes = _model(archive, model, device), archive.notes()
-    images = sum(len(values) for _, values in _blocks(archive, frozen, notes, 0, partial=False))
+    data = contents(file)
+    with naming(file):
+        archive = read(data)
+        if archive.header.lossy is not None:
+            raise UsageError(
+                f"{file} is lossy: it does not hold its images, so that there is nothing to verify them against; "
+                "acn decompress notices whether their codes are damaged"
+            )
+        frozen, notes = _model(archive, model, device), archive.notes()
+        images = sum(len(values) for _, values in _blocks(archive, frozen, notes, 0, partial=False))
     typer.echo(f"{file}: all {images:,} images are intact")
 
 

@@ -1,5 +1,7 @@
 """`acn info`: what an archive holds."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +19,20 @@ def info(file: ArchiveArgument) -> None:
     """Say what is in an archive: images, sizes by part, identity of the model. Nothing is decoded."""
     from rich.console import Console
 
-    describe(Console(), file, contents(file))
+    data = contents(file)
+    with naming(file):
+        describe(Console(), file, data)
+
+
+@contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """Have errors of the archive say which `file` it is: the codec knows bytes alone."""
+    from acn.errors import ArchiveError
+
+    try:
+        yield
+    except ArchiveError as error:
+        raise ArchiveError(f"{file}: {error}") from error
 
 
 def contents(file: Path) -> bytes:
