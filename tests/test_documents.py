@@ -48,10 +48,9 @@ def test_commands_of_pages_are_commands(page: Path) -> None:
     group = typer.main.get_command(app)
     assert isinstance(group, Sections)
     for block in fenced(page, "sh"):
-        for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
-            if words[:1] == ["acn"]:
-                name, *arguments = words[1:]
+        for line in block.splitlines():
+            if line.startswith("acn "):
+                name, *arguments = shlex.split(line, comments=True)[1:]
                 assert name in group.commands, line
                 group.commands[name].make_context(name, arguments)
 
