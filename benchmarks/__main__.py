@@ -23,13 +23,19 @@ def main() -> None:
     parser.add_argument(
         "--images", metavar="SPEC", help="of codecs: SOURCE or SOURCE:SPLIT; of pixels: SOURCE; of archive: how many"
     )
+    parser.add_argument(
+        "--model", metavar="RUN", help="of local, which needs it: a run of a model with a local decoder"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file too")
     arguments = parser.parse_args()
     if arguments.name not in names():
         parser.error(f"there is no benchmark {arguments.name!r}; the benchmarks are {', '.join(names()) or 'none yet'}")
     if arguments.images and arguments.name not in ("archive", "codecs", "pixels"):
         parser.error(f"--images belongs to archive, codecs and pixels, not to {arguments.name}")
-    report = measure(arguments.name, **({"images": arguments.images} if arguments.images else {}))
+    if (arguments.name == "local") != bool(arguments.model):
+        parser.error("--model RUN belongs to local, which needs it, and to nothing else")
+    options = {"images": arguments.images, "model": arguments.model}
+    report = measure(arguments.name, **{name: value for name, value in options.items() if value})
     show(report)
     if arguments.json:
         try:

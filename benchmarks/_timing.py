@@ -14,7 +14,13 @@ def median_seconds(call: Callable[[], object], repeats: int) -> float:
     return interleaved_seconds({"": call}, repeats, warmup=2)[""]
 
 
-def interleaved_seconds(calls: Mapping[str, Callable[[], object]], rounds: int, *, warmup: int = 1) -> dict[str, float]:
+def interleaved_seconds(
+    calls: Mapping[str, Callable[[], object]],
+    rounds: int,
+    *,
+    warmup: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
     """Median seconds of each call; all take turns, so that a change in the machine's load meets all of them.
 
     Of each, the first `warmup` calls do not count.
@@ -22,9 +28,9 @@ def interleaved_seconds(calls: Mapping[str, Callable[[], object]], rounds: int, 
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(warmup + rounds):
         for name, call in calls.items():
-            begin = time.perf_counter()
+            begin = clock()
             call()
             if DEVICE.type == "cuda":
                 torch.cuda.synchronize()
-            seconds[name].append(time.perf_counter() - begin)
+            seconds[name].append(clock() - begin)
     return {name: statistics.median(measured[warmup:]) for name, measured in seconds.items()}
