@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from acn.cli.devices import DeviceOption, find_device
 from acn.cli.options import minutes_option
 from acn.cli.outputs import ForceOption, check_output
 
@@ -66,7 +67,7 @@ def compress(
         bool, typer.Option("--strict", help="Stop if files would be left out, or something in them would be dropped.")
     ] = False,
     force: ForceOption = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, or a CUDA device such as cuda:0.")] = "auto",
+    device: DeviceOption = "auto",
 ) -> None:
     """Compress images without loss into one file: every pixel of every frame, transparency and 16 bits included.
 
@@ -85,7 +86,6 @@ def compress(
         refuse_without_codes,
     )
     from acn.cli.coding import OfRun, own_origin
-    from acn.cli.devices import find_device
     from acn.cli.info import describe
     from acn.cli.progress import stages
     from acn.codec.archiver import compress_splits
