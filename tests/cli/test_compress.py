@@ -239,7 +239,7 @@ def test_what_is_left_of_a_damaged_archive(work: Path) -> None:
         (("verify", "run"), 1, "run is the folder of a run, not an archive; acn evaluate and acn report describe runs"),
         (("verify", "missing.acn"), 1, "No such file"),
         (("decompress", "kept.acn", "/proc/none/out"), 1, "could not be written"),
-        (("compress", "run", "scans"), 2, "expects RUN SOURCE OUT.acn"),
+        (("compress", "run", "scans"), 2, "expects [RUN] SOURCE OUT.acn, and scans is a folder"),
         (("compress", "run", "scans", "run"), 2, "is a folder"),
         (("compress", "missing", "scans", "out.acn"), 1, "not a run folder"),
         (("compress", "run", "missing", "out.acn"), 1, "no file or folder"),

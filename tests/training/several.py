@@ -1,17 +1,19 @@
 """Functions that run in several processes at once, as ranks of one training.
 
-The processes are forked off one that has imported the libraries, so that each costs a few hundredths of a second.
+The processes are forked off one that has imported the libraries, so that each costs a few hundredths of a second. As
+under torchrun, none of them keeps the store in which they meet, so that it outlives whichever fails first.
 """
 
 import multiprocessing
 import os
-import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # torch does not export its type
 
 from acn.errors import AcnError
 from acn.training.ranks import joined
@@ -22,27 +24,33 @@ CONTEXT.set_forkserver_preload(["tests.training.several", "tests.models.tiny", "
 Function = Callable[..., Any]
 
 
-def start(function: Function, count: int, folder: Path, *arguments: Any) -> list[ForkServerProcess]:  # noqa: ANN401
+@contextmanager
+def started(
+    function: Function,
+    count: int,
+    folder: Path,
+    *arguments: Any,  # noqa: ANN401
+) -> Iterator[list[ForkServerProcess]]:
     """Start `function(ranks, *arguments)` on `count` ranks; what each finds, or its error, goes to `folder`."""
     folder.mkdir(exist_ok=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    launched = {"WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    agent = {"TORCHELASTIC_USE_AGENT_STORE": True}
+    launched = {"WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": store.port, **agent}
     made = [
         CONTEXT.Process(target=_ranked, args=({**launched, "RANK": rank}, function, folder, arguments), daemon=True)
         for rank in range(count)
     ]
     for process in made:
         process.start()
-    return made
+    yield made
 
 
 def together(function: Function, count: int, folder: Path, *arguments: Any) -> list[Any]:  # noqa: ANN401
     """Return what `function(ranks, *arguments)` returns on each of `count` ranks."""
-    for process in start(function, count, folder, *arguments):
-        process.join(300)
-        assert process.exitcode == 0
+    with started(function, count, folder, *arguments) as processes:
+        for process in processes:
+            process.join(300)
+            assert process.exitcode == 0
     return [torch.load(folder / f"found-{rank}", weights_only=False) for rank in range(count)]
 
 

@@ -25,7 +25,7 @@ from acn.training.state import TrainingState, new_state
 from acn.training.step import _dropout, rates, read, training_step
 from tests.models.tiny import KINDS
 from tests.training.conftest import TINY, Bench
-from tests.training.several import start, together
+from tests.training.several import started, together
 
 BATCHES = (37, 3, 40)  # the second has fewer images than four ranks
 VARIANTS = {
@@ -155,9 +155,9 @@ def failing(ranks: Ranks, how: str) -> None:
 
 @pytest.mark.parametrize(("how", "words"), [("killed", "a process of this training was lost"), ("error", "one image")])
 def test_the_failure_of_a_rank_is_one_sentence(tmp_path: Path, how: str, words: str) -> None:
-    processes = start(failing, 3, tmp_path, how)
-    for process in processes:
-        process.join(60)
+    with started(failing, 3, tmp_path, how) as processes:
+        for process in processes:
+            process.join(60)
     (sentence,) = tmp_path.glob("error-*")
     assert words in sentence.read_text()
     assert [process.exitcode for process in processes] == [1, -9 if how == "killed" else 1, 1]
@@ -168,9 +168,9 @@ def wrong_everywhere(ranks: Ranks) -> None:
 
 
 def test_what_is_wrong_on_all_ranks_is_one_sentence_too(tmp_path: Path) -> None:
-    processes = start(wrong_everywhere, 2, tmp_path)
-    for process in processes:
-        process.join(60)
+    with started(wrong_everywhere, 2, tmp_path) as processes:
+        for process in processes:
+            process.join(60)
     assert len(list(tmp_path.glob("error-*"))) == 1
     assert [process.exitcode for process in processes] == [2, 2]
 
@@ -188,8 +188,9 @@ def unshared(ranks: Ranks, bench: Bench) -> None:
 
 
 def test_a_folder_that_is_not_shared_is_a_sentence(bench: Bench) -> None:
-    for process in start(unshared, 2, bench.folder / "found", bench):
-        process.join(60)
+    with started(unshared, 2, bench.folder / "found", bench) as processes:
+        for process in processes:
+            process.join(60)
     (sentence,) = (bench.folder / "found").glob("error-*")
     assert "rank 1 on" in sentence.read_text()
     assert "on a disk that all machines share" in sentence.read_text()

@@ -135,6 +135,8 @@ def _places(places: list[str], limit: float | None) -> tuple[Path | None, str, P
     if len(places) not in (2, len(expected)):
         raise UsageError(f"acn compress expects {' '.join(expected)}, found {len(places)} of them")
     *run, source, out = places
+    if Path(out).is_dir():  # the name of the archive was left out
+        raise UsageError(f"acn compress expects {' '.join(expected)}, and {out} is a folder: name a file last")
     return (Path(run[0]) if run else None), source, Path(out)
 
 
