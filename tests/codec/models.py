@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from acn.codec.facts import steps_of
 from acn.codec.freezing import freeze
@@ -59,15 +59,25 @@ def floating(
     settings = settings_of(**changes)
     fields = dict(zip(("height", "width", "channels", "levels"), shape, strict=True))
     model = ACN(settings, ImageShape.model_validate(fields)).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim == 1:
-                parameter.add_(torch.randn_like(parameter) * 0.2)
-        for name, weight in model.decoder.named_parameters():
-            if name.endswith("output.conv.weight"):
-                weight.mul_(loud)
+    _disturb(model)
+    _amplify(model.decoder, loud)
     _fit_centre(model.decoder, shape)
     return model
+
+
+@torch.no_grad()
+def _disturb(model: nn.Module) -> None:
+    """Move biases and the like, which begin at 0 or 1."""
+    for parameter in model.parameters():
+        if parameter.ndim == 1:
+            parameter.add_(torch.randn_like(parameter) * 0.2)
+
+
+@torch.no_grad()
+def _amplify(decoder: Decoder, loud: float) -> None:
+    for name, weight in decoder.named_parameters():
+        if name.endswith("output.conv.weight"):
+            weight.mul_(loud)
 
 
 def _fit_centre(decoder: Decoder, shape: tuple[int, int, int, int]) -> None:
@@ -87,11 +97,9 @@ def floating_vlae(
         tree[part] = VLAE_SETTINGS[part] | changes.get(part, {})
     fields = dict(zip(("height", "width", "channels", "levels"), shape, strict=True))
     model = VLAE(VLAESettings.model_validate(tree), ImageShape.model_validate(fields)).eval()
+    _disturb(model)
+    _amplify(model.decoder, loud)
     with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim == 1:
-                parameter.add_(torch.randn_like(parameter) * 0.2)
-        model.decoder.output.conv.weight.mul_(loud)
         for step in steps_of(model):
             step.output.weight.mul_(50)
         bias = model.encoder.code.bias
@@ -109,13 +117,8 @@ def floating_pixelcnn(
     fields = dict(zip(("height", "width", "channels", "levels"), shape, strict=True))
     settings = PixelCNNSettings.model_validate({"decoder": tree | decoder})
     model = PixelCNN(settings, ImageShape.model_validate(fields)).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim == 1:
-                parameter.add_(torch.randn_like(parameter) * 0.2)
-        for name, weight in model.decoder.named_parameters():
-            if name.endswith("output.conv.weight"):
-                weight.mul_(loud)
+    _disturb(model)
+    _amplify(model.decoder, loud)
     _fit_centre(model.decoder, shape)
     return model
 
