@@ -172,7 +172,7 @@ def outcome(source: str, splits: "Splits", archive: int) -> Sequence[str]:
     lines = [f"source {size:,} bytes ({what}), archive {archive:,} bytes: {archive / max(1, size):.3f} of the source"]
     if archive > size:
         lines.append(
-            "The archive is larger than its source: more images, a model that several archives share (--no-model), "
+            "The archive is larger than its source: more images, a model that several archives share (--no-embed), "
             "or longer training make it smaller."
         )
     return lines

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from acn.cli.devices import DeviceOption, find_device
+from acn.cli.drawing import RUN
 from acn.cli.info import ArchiveArgument
 from acn.cli.outputs import ForceOption, check_output
 
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 ModelOption = Annotated[
     Path | None,
     typer.Option(
-        "--model", metavar="RUN", help="The run that made it, where the archive holds no model.", show_default=False
+        "--model",
+        metavar="RUN",
+        help=f"The run whose model it needs, where the archive holds none: {RUN}.",
+        show_default=False,
     ),
 ]
 
