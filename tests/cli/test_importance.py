@@ -29,7 +29,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(mixture, "LEAST_DRAWS", 500)
         for kind in (*CODED, "pixelcnn"):
             small = [part for item in tiny_settings(kind) for part in ("--set", item)]
-            done = acn("train", "digits", "--model", kind, "--out", kind, *small, *few, cwd=folder)
+            done = acn("train", "digits", "--family", kind, "--out", kind, *small, *few, cwd=folder)
             assert done.returncode == 0, done.stderr
     return folder
 

@@ -85,6 +85,6 @@ def test_baselines_are_told_of_no_neighbours(tmp_path: Path) -> None:
     images(tmp_path / "few.npz", 4)
     small = ("model.encoder.stages=[[4]]", "training.epochs=1")
     settings = [part for item in small for part in ("--set", item)]
-    done = acn("train", "few.npz", "--recipe", "digits", "--model", "vae", *settings, cwd=tmp_path)
+    done = acn("train", "few.npz", "--recipe", "digits", "--family", "vae", *settings, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "lowered" not in done.stdout

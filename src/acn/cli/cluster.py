@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from acn.cli.devices import DeviceOption, find_device
-from acn.cli.drawing import RunArgument, SkipDamagedOption, announce
+from acn.cli.drawing import RunArgument, SkipDamagedOption, announce, folder_for
 from acn.cli.lists import written
 from acn.cli.options import FitOption
 from acn.cli.outputs import ForceOption
@@ -66,7 +66,7 @@ def cluster(
     from acn.files import write_folder_atomically
     from acn.runs import load_model, open_run
 
-    folder = out or run / "clusters"
+    folder = out or folder_for(run) / "clusters"
     _check_folder(folder, source, force=force or out is None)
     opened = open_run(run)
     model = load_model(opened).with_codes("the clusters").to(find_device(device))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from acn.hub import PREFIX
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -20,9 +22,9 @@ if TYPE_CHECKING:
 
     Arrays = NDArray[np.uint8] | NDArray[np.float32]
 
-RunArgument = Annotated[
-    Path, typer.Argument(metavar="RUN", help="The folder that acn train wrote, or mnist.", show_default=False)
-]
+# What commands that use a trained model, and need nothing of its training, take for a run.
+RUN = "the folder that acn train or acn publish wrote, mnist, or hub:OWNER/NAME"
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help=f"A run: {RUN}.", show_default=False)]
 TrainingArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="The folder that acn train wrote.", show_default=False)
 ]
@@ -56,12 +58,17 @@ def picture_path(
     from acn.cli.outputs import PICTURES, check_output, check_suffix
 
     if out is None:
-        return run / name
+        return folder_for(run) / name
     check_suffix(out, *PICTURES, ".npz")
     check_output(out, force=force, sources=[source], run=run)
     if animation and out.suffix != ".npz":
         check_output(out.with_suffix(".gif"), force=force, sources=[source], run=run)
     return out
+
+
+def folder_for(run: Path) -> Path:
+    """Where what is made of a run goes: its own folder, or, of one on the hub, a folder of its name where you are."""
+    return Path(run.name) if str(run).startswith(PREFIX) else run
 
 
 def images_of(run: "Run", source: str | None, fit: "Fit | None" = None) -> "Images":

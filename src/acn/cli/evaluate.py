@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from acn.cli.devices import DeviceOption, find_device
+from acn.cli.drawing import RUN
 from acn.cli.outputs import ForceOption, check_output, check_suffix
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="RUN",
-            help="The folder that acn train wrote, or a model without its training, such as mnist.",
+            help=f"A run: {RUN}.",
             show_default=False,
         ),
     ],

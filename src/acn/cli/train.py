@@ -14,7 +14,16 @@ from acn.choice import Options
 from acn.cli.devices import DeviceOption, find_device
 from acn.cli.drawing import SkipDamagedOption
 from acn.cli.evaluate import evaluate_and_show
-from acn.cli.options import FamilyOption, RecipeOption, SizeFitOption, SizeOption, minutes_option, size_settings
+from acn.cli.options import (
+    FamilyOption,
+    FormerModelOption,
+    RecipeOption,
+    SizeFitOption,
+    SizeOption,
+    check_family,
+    minutes_option,
+    size_settings,
+)
 from acn.wording import counted
 
 if TYPE_CHECKING:
@@ -48,7 +57,8 @@ def train(
             show_default=False,
         ),
     ] = None,
-    model: FamilyOption = None,
+    family: FamilyOption = None,
+    former: FormerModelOption = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="Folder of the run. [default: runs/NAME, numbered]", show_default=False),
@@ -75,10 +85,11 @@ def train(
     from acn.errors import UsageError
     from acn.training.ranks import joined
 
+    check_family(former)
     with joined() as ranks:
         console, place = Console(quiet=not ranks.leads), ranks.place(find_device(device))
         if resume is not None:
-            others = (recipe, config, model, out, max_minutes, size, fit)
+            others = (recipe, config, family, out, max_minutes, size, fit)
             if any(option is not None for option in others) or settings or skip_damaged:
                 raise UsageError(
                     "--resume goes on with the run's own settings: give it with no options besides --device"
@@ -87,7 +98,7 @@ def train(
         else:
             skipping = ["data.skip_damaged=true"] if skip_damaged else []
             changes = [*(settings or []), *size_settings(size, fit), *skipping]
-            options = Options(source, recipe, config, model, tuple(changes), max_minutes)
+            options = Options(source, recipe, config, family, tuple(changes), max_minutes)
             with console.status("Reading images"):
                 collection = open_collection(options.data())
             free = not any(setting.partition("=")[0].strip() == "memory.neighbours" for setting in changes)

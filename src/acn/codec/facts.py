@@ -77,6 +77,10 @@ class Facts:
         """How batches grow (see `batch_sizes`)."""
         return not self.settings.conditional
 
+    def sized(self, height: int, width: int) -> "Facts":
+        """The same model, of images of another size."""
+        return replace(self, shape=self.shape.model_copy(update={"height": height, "width": width}))
+
     def batches(self, count: int, largest: int) -> list[int]:
         """Sizes of the batches of `count` images, at most `largest`; without codes as equal as can be."""
         if self.settings.has_codes:
@@ -116,7 +120,7 @@ def smallest(facts: Facts) -> Facts:
     if facts.picture is not None:
         maps, height, _ = facts.picture
         side, settings = facts.shape.height // height, settings.model_copy(update={"code_size": maps})
-    return replace(facts, settings=settings, shape=facts.shape.model_copy(update={"height": side, "width": side}))
+    return replace(facts, settings=settings).sized(side, side)
 
 
 def layers(network: ExactModel) -> dict[str, nn.Module]:
