@@ -130,8 +130,8 @@ class FolderImages:
                 known = "x".join(map(str, reversed(self.extents[0])))
                 raise DataError(
                     f"expected images of one size, found {known} pixels in {self.files[0]} and {width}x{height} in "
-                    f"{name}; nothing is resized for an archive: leave out --model and --lossy, which take one size, or put "
-                    "images of each size into an archive of their own"
+                    f"{name}; nothing is resized for an archive: leave out --model and --lossy, which take one size, "
+                    "or put images of each size into an archive of their own"
                 )
 
     def notes(self, *, sized: bool = False) -> Notes:
