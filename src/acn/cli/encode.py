@@ -40,10 +40,10 @@ def encode(
     from acn.cli.progress import stages
     from acn.runs import load_model, open_run
 
-    check_suffix(out, ".npz", ".parquet")
-    check_output(out, force=force, sources=[source], run=run)
-    opened = open_run(run)
     with together() as ranks:
+        check_suffix(out, ".npz", ".parquet")
+        check_output(out, force=force, sources=[source], run=run)
+        opened = open_run(run)
         model = load_model(opened).with_codes("encoding").to(ranks.place(find_device(device)))
         with stages(Console(stderr=True)) as stage:
             reading = write_codes(opened, model, source, out, stage, fit=fit, skip_damaged=skip_damaged, ranks=ranks)

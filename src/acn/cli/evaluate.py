@@ -67,13 +67,15 @@ def evaluate(
     from acn.evaluation.importance import IMAGES, Sampling
     from acn.runs import open_images, open_run
 
-    if images is not None and importance is None:
-        raise UsageError("--images says how many images --importance takes: give --importance K too, or leave it out")
-    if json is not None:
-        check_suffix(json, ".json", option="--json")
-        for path in (json, json.with_suffix(".png")):
-            check_output(path, force=force, sources=[source], run=run)
     with together() as ranks:
+        if images is not None and importance is None:
+            raise UsageError(
+                "--images says how many images --importance takes: give --importance K too, or leave it out"
+            )
+        if json is not None:
+            check_suffix(json, ".json", option="--json")
+            for path in (json, json.with_suffix(".png")):
+                check_output(path, force=force, sources=[source], run=run)
         place = ranks.place(find_device(device))
         opened = open_run(run)
         collection = open_images(opened, source)

@@ -31,13 +31,13 @@ def sample(
     from acn.sampling.draws import draw_codes, priors_of
     from acn.sampling.pictures import grid, near_square, to_pictures
 
-    path = picture_path(run, "samples.png", out, force=force)
-    opened = open_run(run)
-    with together() as ranks, sampler(opened, seed, temperature, count, device, ranks) as drawing:
-        known = priors_of(opened, drawing.model)
-        codes = draw_codes(drawing.model, known, count, drawing.generator, prior)
-        pictures = to_pictures(drawing.decode(codes), opened.palette)
-        if not ranks.leads:
-            return
-    picture = grid(pictures.reshape(*near_square(count), *pictures.shape[1:]))
-    deliver(path, picture, images=pictures, codes=codes.numpy())
+    with together() as ranks:
+        path = picture_path(run, "samples.png", out, force=force)
+        opened = open_run(run)
+        with sampler(opened, seed, temperature, count, device, ranks) as drawing:
+            known = priors_of(opened, drawing.model)
+            codes = draw_codes(drawing.model, known, count, drawing.generator, prior)
+            pictures = to_pictures(drawing.decode(codes), opened.palette)
+        if ranks.leads:
+            picture = grid(pictures.reshape(*near_square(count), *pictures.shape[1:]))
+            deliver(path, picture, images=pictures, codes=codes.numpy())
