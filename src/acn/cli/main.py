@@ -108,7 +108,7 @@ for commands in SECTIONS.values():
         app.command()(command)
 
 # Commands that several processes do together. The others are left to one, where torchrun starts several.
-SHARED = ("train", "devices")
+SHARED = ("train", "devices", "evaluate", "encode", "sample")
 INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
 
 
