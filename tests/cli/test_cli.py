@@ -14,25 +14,9 @@ from safetensors import safe_open
 from typer.testing import CliRunner
 
 from acn.cli.main import SECTIONS, app
+from tests.cli.command import SMALL, acn, refused
 from tests.test_runs import holder
 from tests.training.conftest import TINY, long_training
-
-SMALL = [part for item in TINY for part in ("--set", item)]
-
-
-def acn(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "acn", *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=250
-    )
-
-
-def refused(done: subprocess.CompletedProcess[str], status: int) -> str:
-    """Check that a command failed with `status` and one sentence, without a traceback; return the sentence."""
-    assert done.returncode == status, done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stderr.startswith("acn: ")
-    assert done.stderr.count("\n") == 1
-    return done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -298,7 +282,9 @@ def test_a_damaged_run_is_refused(tmp_path: Path, trained: tuple[Path, subproces
 
 
 def test_traceback_on_request(tmp_path: Path) -> None:
-    assert "Traceback" in acn("--traceback", "evaluate", "nothing", cwd=tmp_path).stderr
+    command = [sys.executable, "-m", "acn", "--traceback", "evaluate", "nothing"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert "Traceback" in done.stderr
 
 
 def test_version(tmp_path: Path) -> None:

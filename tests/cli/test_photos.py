@@ -15,7 +15,7 @@ from acn.cli.encode import write_codes
 from acn.cli.similar import parted, similar
 from acn.errors import DataError, UsageError
 from acn.runs import load_model, open_run
-from tests.cli.test_cli import SMALL, acn, refused
+from tests.cli.command import SMALL, acn, refused
 from tests.web.conftest import make_run
 
 Captured = pytest.CaptureFixture[str]
