@@ -10,6 +10,7 @@ import math
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, Self, overload
@@ -238,8 +239,11 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         queries = codes if X is None else torch.from_numpy(self._encode(self._rows(X)[0]))
         own = torch.arange(len(codes)) if X is None else None
         most = len(codes) - (X is None)
-        if not 1 <= n_neighbors <= most:
-            raise ValueError(f"n_neighbors must be in 1 ... {most}, the training images to choose from: {n_neighbors}")
+        if not (isinstance(n_neighbors, Integral) and 1 <= n_neighbors <= most):
+            raise ValueError(
+                f"n_neighbors must be a whole number in 1 ... {most}, the training images to choose from, found "
+                f"{n_neighbors!r}"
+            )
         found = nearest(queries, codes, n_neighbors, exclude=own)
         if not return_distance:
             return found.numpy()

@@ -287,6 +287,12 @@ def test_traceback_on_request(tmp_path: Path) -> None:
     assert "Traceback" in done.stderr
 
 
+def test_a_command_that_is_terminated_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("acn.cli.info.contents", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    done = acn("info", "any.acn", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "acn: terminated\n")
+
+
 def test_version(tmp_path: Path) -> None:
     from acn import __version__
 
