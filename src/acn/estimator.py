@@ -10,7 +10,6 @@ import math
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, Self, overload
@@ -26,7 +25,7 @@ from acn.array_training import images_kept, learn, setting_text
 from acn.config import SEEDS, Config, override
 from acn.data import ALL_BYTES, Collection, Images, assemble
 from acn.data.fitting import Fitting, fitted, fitting_of
-from acn.data.scale import PixelScale, image_shape, with_channels
+from acn.data.scale import PixelScale, image_shape, is_whole, with_channels
 from acn.data.splits import complete_splits
 from acn.devices import find_device
 from acn.errors import UsageError
@@ -239,7 +238,7 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         queries = codes if X is None else torch.from_numpy(self._encode(self._rows(X)[0]))
         own = torch.arange(len(codes)) if X is None else None
         most = len(codes) - (X is None)
-        if not (isinstance(n_neighbors, Integral) and 1 <= n_neighbors <= most):
+        if not (is_whole(n_neighbors) and 1 <= n_neighbors <= most):
             raise ValueError(
                 f"n_neighbors must be a whole number in 1 ... {most}, the training images to choose from, found "
                 f"{n_neighbors!r}"

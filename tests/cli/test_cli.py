@@ -42,6 +42,9 @@ def test_train_ends_with_the_report(trained: tuple[Path, subprocess.CompletedPro
     }
     with Image.open(run / "codes.png") as picture:
         assert min(picture.size) > 400
+    events = b"".join(path.read_bytes() for path in (run / "tensorboard").iterdir())
+    for name in (b"_hparams_/session_start_info", b"memory.neighbours", b"training.learning_rate"):
+        assert name in events
 
 
 def test_evaluation_has_every_figure(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

@@ -28,7 +28,7 @@ class PixelScale:
         Raises:
             ValueError: all numbers are the same, or `levels` is no whole number in 2 ... 256.
         """
-        if levels is not None and not (isinstance(levels, Integral) and 2 <= levels <= 256):
+        if levels is not None and not (is_whole(levels) and 2 <= levels <= 256):
             raise ValueError(f"levels must be a whole number in 2 ... 256, or None to find out, found {levels!r}")
         low, high = float(rows.min()), float(rows.max())
         if low == high:
@@ -50,6 +50,11 @@ class PixelScale:
         return pixels if (self.low, self.step) == (0, 1) else self.low + self.step * pixels.astype(np.float64)
 
 
+def is_whole(value: object) -> bool:
+    """Whether a number that was given is whole by its type, one of NumPy's or of Python's."""
+    return isinstance(value, Integral)
+
+
 def with_channels(shape: tuple[int, ...]) -> tuple[int, ...]:
     """(H, W, 1) for (H, W), other shapes as they are."""
     return (*shape, 1) if len(shape) == 2 else tuple(shape)
@@ -65,7 +70,7 @@ def image_shape(given: tuple[int, ...] | None, features: int) -> tuple[int, int,
     if given is None:
         return (side, side, 1) if side * side == features else (1, features, 1)
     shape = with_channels(given)
-    whole = all(isinstance(side, Integral) for side in shape)
+    whole = all(map(is_whole, shape))
     if len(shape) != 3 or not whole or shape[2] not in (1, 3) or math.prod(shape) != features:
         raise ValueError(
             f"images must be (H, W), (H, W, 1) or (H, W, 3) with H W C = {features} numbers each, found {given}"
