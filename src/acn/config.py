@@ -187,6 +187,11 @@ class TrainingSettings(Settings):
     precision: Literal["auto", "float32", "bfloat16"] = setting(
         "auto", "of the network passes; auto times both and takes bfloat16 where it is clearly faster"
     )
+    compile: Literal["auto", "on", "off"] = setting(
+        "auto",
+        "have PyTorch's compiler make faster programs of the networks, in a minute or more before the first step; auto "
+        "does so on GPUs",
+    )
     checkpoint_seconds: float = setting(60.0, "time between checkpoints", gt=0)
     seed: int = setting(0, "of the weights, the order of images and all draws", ge=0, lt=SEEDS)
 

@@ -4,14 +4,18 @@ To be run again for a new version of the format alone; archives of earlier versi
 """
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from acn.codec import archiver as codec
+from acn.codec import layout
 from acn.codec.archive import read
 from acn.codec.archiver import compress_splits, model_of, restore
 from acn.codec.bitsback import Mode
+from acn.codec.folder import survey
 from acn.codec.frozen import FrozenModel
 from acn.codec.modelfile import to_bytes
 from acn.data import ALL_BYTES, Images
@@ -68,6 +72,28 @@ def lossy() -> None:
     make("lossy-elsewhere-list", local, "list", {"images": 11}, 8, embed=False, step=0.7)
 
 
+def sizes() -> None:
+    """An archive of version 4: two sizes, one of them in strips, in two splits; and one without details."""
+    vars(layout).update(PIECE=120, BLOCK=150)
+    random, model = np.random.default_rng(13), tiny_pixelcnn((6, 5, 3, 256), seed=13)
+    extents = {"train": [(6, 5), (17, 5), (6, 5)], "test": [(9, 7)]}
+    with TemporaryDirectory() as folder:
+        arrays: dict[str, Any] = {}
+        paths: dict[str, list[Path]] = {}
+        for split, found in extents.items():
+            for number, extent in enumerate(found):
+                name = f"{split}{number}.png"
+                arrays[name] = random.integers(0, 256, (*extent, 3), np.uint8)
+                Image.fromarray(arrays[name]).save(Path(folder) / name)
+                paths.setdefault(split, []).append(Path(folder) / name)
+        files = {split: [path.name for path in found] for split, found in paths.items()}
+        splits = survey(paths, files, dict.fromkeys(paths, (None, None)))
+        for mode in ("list", "set"):
+            data = compress_splits(splits, model, modes=[mode])
+            (GOLDEN / "sizes" / f"{mode}.acn").write_bytes(data)
+        np.savez_compressed(GOLDEN / "sizes" / "images.npz", **arrays)
+
+
 def own() -> None:
     """Archives of models without codes: two blocks, splits and batches, every byte a level; a set of grey images."""
     blocks_of(4)
@@ -116,6 +142,7 @@ def main() -> None:
     make("vlae-set", plain, "set", {"images": 20}, 64)
     lossy()
     own()
+    sizes()
     make("model-elsewhere", tiny(grey, seed=2), "tour", {"images": 11}, 8, embed=False)
 
 

@@ -956,7 +956,7 @@ def drawn_by(slots: list[Iterator[int]]) -> Callable[[int, list[int]], int]:
 class Read:
     splits: list[str]
     notes: Any
-    images: dict[str, NDArray[np.uint8]]
+    images: dict[str, Any]  # [N, H, W, C], or a list of [H, W, C] where sizes differ
     traits: dict[str, list[Json]]
     planes: dict[str, list[tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None]]]
 
@@ -1005,7 +1005,7 @@ def read(data: bytes, model: bytes | None = None, seed: int = 0) -> Read:
     """Images of each split, pixel values `[N, H, W, C]`, the names and labels, traits and planes."""
     magic, version, length = struct.unpack_from("<8sHI", data)
     assert magic == b"\x89ACN\r\n\x1a\n"
-    assert version in (1, 2, 3)
+    assert version in (1, 2, 3, 4)
     assert hashlib.sha256(data[: 14 + length]).digest() == data[14 + length : 46 + length]
     header, start = json.loads(data[14 : 14 + length]), 46 + length
     end = start + header["model"]["bytes"]
@@ -1017,12 +1017,14 @@ def read(data: bytes, model: bytes | None = None, seed: int = 0) -> Read:
     notes = json.loads(zlib.decompress(packed).decode("utf-8", "surrogateescape")) if packed else None
     start, details = end + len(packed), None
     assert ("lossy" in header) == (version == 3)
-    assert version == 3 or ("details" in header) == (version == 2)
+    assert version >= 3 or ("details" in header) == (version == 2)
     if "details" in header:
         beside = data[start : start + header["details"]["bytes"]]
         assert hashlib.sha256(beside).hexdigest() == header["details"]["digest"]
         start, details = start + len(beside), json.loads(zlib.decompress(beside))
     network = Model(embedded)
+    if version == 4:
+        return read_sizes(header, data[:], start, network, notes, details)
     counts = [sum(b["images"] for b in header["blocks"] if b["split"] == s) for s in range(len(header["splits"]))]
     traits = {name: traits_of(details, s, counts[s]) for s, name in enumerate(header["splits"])}
     planes: dict[str, list[Any]] = {name: [] for name in header["splits"]}
@@ -1049,3 +1051,52 @@ def read(data: bytes, model: bytes | None = None, seed: int = 0) -> Read:
     none = np.zeros((0, network.height, network.width, network.channels), np.uint8)
     images = {name: np.concatenate([none, *parts]) for name, parts in found.items()}
     return Read(header["splits"], notes, images, traits, planes)
+
+
+def read_sizes(header: Json, data: bytes, start: int, network: Model, notes: Json, details: Json) -> Read:
+    """An archive of several sizes, whose blocks hold pieces of images."""
+    splits = header["splits"]
+    wanted: list[list[Json]] = [[] for _ in splits]
+    for s, its in enumerate(details["splits"] if details else ()):
+        count = len(notes[s]["files"]) if notes and notes[s]["files"] else len(its["which"])
+        wanted[s] = traits_of(details, s, count)
+    assert header["model"]["dimensions"] == network.channels
+    images: list[list[tuple[tuple[int, int], Any, Any]]] = [[] for _ in splits]  # as they begin: size, pixels, planes
+    unfinished: dict[Any, int] = {}
+    for block, payload, beside in blocks(header, data, start):
+        size = block["size"]
+        network.height, network.width = size["rows"], size["width"]
+        words = list(struct.unpack(f"<{len(payload) // 4}I", payload))
+        levels = decoded_alone(network, Lanes(words, block["first"]), block["images"], block["images"])
+        assert hashlib.sha256(levels.astype(np.uint8).tobytes()).hexdigest() == block["pixels"]
+        split, extent, begun = block["split"], (size["height"], size["width"]), []
+        for piece in np.array(network.palette, np.uint8)[levels.transpose(0, 2, 3, 1)]:
+            if (split, extent) not in unfinished:
+                unfinished[split, extent] = len(images[split])
+                begun.append(len(images[split]))
+                images[split].append((extent, np.zeros((0, extent[1], network.channels), np.uint8), None))
+            place = unfinished[split, extent]
+            pixels = np.concatenate([images[split][place][1], piece])
+            images[split][place] = extent, pixels, images[split][place][2]
+            assert len(pixels) <= extent[0]
+            if len(pixels) == extent[0]:
+                del unfinished[split, extent]
+        alike = [one for one in wanted[split] if (one["height"], one["width"]) == extent]
+        before = sum(1 for place in range(begun[0]) if images[split][place][0] == extent) if begun else 0
+        mine = alike[before:][: len(begun)] if details else [{}] * len(begun)
+        for place, its in zip(begun, planes_of(beside, mine, *extent, network.channels), strict=True):
+            images[split][place] = *images[split][place][:2], its
+    assert not unfinished
+    found: dict[str, list[Any]] = {name: [] for name in splits}
+    planes: dict[str, list[Any]] = {name: [] for name in splits}
+    for split, name in enumerate(splits):
+        mine = images[split]
+        for one in wanted[split]:
+            place = next(i for i, (extent, _, _) in enumerate(mine) if extent == (one["height"], one["width"]))
+            _, pixels, its = mine.pop(place)
+            found[name].append(pixels)
+            planes[name].append(its)
+        assert not (details and mine)
+        found[name] += [pixels for _, pixels, _ in mine]
+        planes[name] += [its for _, _, its in mine]
+    return Read(splits, notes, found, dict(zip(splits, wanted, strict=True)), planes)

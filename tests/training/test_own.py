@@ -12,6 +12,7 @@ from acn.data import ALL_BYTES, Images
 from acn.errors import TrainingError
 from acn.recipes import own_minutes, own_of
 from acn.training import own
+from acn.training.crops import crops_of
 from acn.training.own import train_own
 from acn.units import nats_to_bits
 
@@ -30,7 +31,7 @@ def trained(photos: Images, steps: int, seed: int = 0) -> tuple[float, dict[str,
     """Bits per dimension of all images after so many steps, and the weights."""
     ticks = itertools.count()
     settings = own_of(photos.shape, len(photos))
-    model = train_own(photos, settings, steps, CPU, seed=seed, clock=lambda: next(ticks))
+    model = train_own(crops_of(photos), settings, steps, CPU, seed=seed, clock=lambda: next(ticks))
     levels = photos.batch(range(len(photos)))
     with torch.no_grad():
         nats = -model.likelihood(torch.zeros(len(levels), 0)).log_prob(levels).sum()
@@ -59,7 +60,7 @@ def test_a_loss_that_is_not_finite_stops(photos: Images, monkeypatch: pytest.Mon
 
 def test_the_clock_ends_it_after_one_step_at_least(photos: Images) -> None:
     heard: list[float] = []
-    model = train_own(photos, own_of(photos.shape, 24), 1e-9, CPU, lambda share, *_: heard.append(share))
+    model = train_own(crops_of(photos), own_of(photos.shape, 24), 1e-9, CPU, lambda share, *_: heard.append(share))
     assert all(torch.isfinite(weight).all() for weight in model.parameters())
 
 

@@ -116,7 +116,11 @@ def compress(
     )
     if lossy:
         refuse_without_codes(origin.settings)
-    splits = array_splits(origin.shape, origin.palette, source, split) if folder is None else _through(origin, folder)
+    any_size = not origin.settings.has_codes
+    if folder is None:
+        splits = array_splits(origin.shape, origin.palette, source, split, any_size=any_size)
+    else:
+        splits = _through(origin, folder, any_size=any_size)
     forgetting: tuple[Mode, ...] = ("set", "tour") if origin.settings.conditional and not lossy else ("set",)
     modes: tuple[Mode, ...] = (mode,) if mode else ("list",) if order == "keep" else forgetting
     if modes == ("list",):
@@ -176,5 +180,7 @@ def _needed(run: "Run", name: Path | None, out: Path) -> str:
     return f"The archive holds no model. Keep {kept_file(run)}, and restore the images by {needed}"
 
 
-def _through(origin: "Origin", folder: "dict[str, FolderImages]") -> "Splits":
-    return {name: images.through(origin.shape, origin.palette, name) for name, images in folder.items()}
+def _through(origin: "Origin", folder: "dict[str, FolderImages]", *, any_size: bool) -> "Splits":
+    return {
+        name: images.through(origin.shape, origin.palette, name, any_size=any_size) for name, images in folder.items()
+    }

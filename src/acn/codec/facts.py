@@ -4,7 +4,7 @@ Letters: B batch, C channels, D code size, H height, W width, K components.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from torch import Tensor, nn
@@ -60,6 +60,10 @@ class Facts:
     def gently(self) -> bool:
         """How batches grow (see `batch_sizes`)."""
         return not self.settings.conditional
+
+    def sized(self, height: int, width: int) -> "Facts":
+        """The same model, of images of another size."""
+        return replace(self, shape=self.shape.model_copy(update={"height": height, "width": width}))
 
     def batches(self, count: int, largest: int) -> list[int]:
         """Sizes of the batches of `count` images, at most `largest`; without codes as equal as can be."""

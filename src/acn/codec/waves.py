@@ -7,7 +7,7 @@ H W. Only the codec generates so: the order of the pixels is one that a format h
 Letters: B batch, C channels, F features, P pixels of a wave, O numbers per subpixel.
 """
 
-from functools import cache
+from functools import lru_cache
 from typing import cast
 
 import torch
@@ -30,7 +30,7 @@ def waves_of(facts: Facts) -> list[Wave] | None:
     return None if facts.skew is None else _waves(facts.shape.height, facts.shape.width, facts.skew)
 
 
-@cache
+@lru_cache(maxsize=8)  # which may take 16 bytes for each pixel
 def _waves(height: int, width: int, skew: int) -> list[Wave]:
     rows, columns = torch.arange(height), torch.arange(width)
     steps = (columns + skew * rows[:, None]).flatten()

@@ -1,9 +1,9 @@
 """Training of the model of one archive: a local decoder without codes, on the very images that it will code.
 
 Nothing is held out, and training does not stop early: what the archive costs is what these images cost. A step sees
-random pixels of some images, whose windows are computed for whole images, a few at a time.
+random pixels of some crops (`acn.training.crops`), whose windows are computed for whole crops, a few at a time.
 
-Letters: B images, C channels, H height, W width, n pixels, I inputs.
+Letters: C channels, n pixels.
 """
 
 import copy
@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 
 from acn.config import ModelSettings
-from acn.data import Images
 from acn.errors import TrainingError
 from acn.models import Model, build
 from acn.networks.centred import CentredDecoder, Seen
-from acn.training.fresh import fit_centre
+from acn.training.crops import ABOVE, LEFT, RIGHT, Crops, Group
+from acn.training.fresh import PIXELS
 from acn.units import nats_to_bits
 
-# Pixels of a step, and of the images that it draws them from.
+# Pixels of a step, and of the crops that it draws them from.
 STEP_PIXELS, SHUFFLED = 2**10, 2**16
 LEARNING_RATE, WARMUP = 3e-3, 100
 BETAS = (0.9, 0.99)
@@ -34,7 +34,7 @@ Watch = Callable[[float, float, float], None]
 
 
 def train_own(
-    images: Images,
+    crops: Crops,
     settings: ModelSettings,
     seconds: float,
     device: torch.device,
@@ -43,32 +43,32 @@ def train_own(
     seed: int = 0,
     clock: Callable[[], float] = time.monotonic,
 ) -> Model:
-    """Train a model on all `images` for so many `seconds` of a `clock`; return its average over the last steps.
+    """Train a model on all `crops` for so many `seconds` of a `clock`; return its average over the last steps.
 
     Args:
-        images: that an archive will hold.
+        crops: of the images that an archive will hold.
         settings: of a model without codes that has a form in exact integers.
         seconds: with what is fitted before the first step.
         device: where the networks run.
         watch: told now and then.
-        seed: of the weights and of the order of images and pixels.
+        seed: of the weights and of the order of crops and pixels.
         clock: in seconds.
 
     Raises:
-        DataError: an image cannot be read.
         TrainingError: the loss is not finite.
     """
     begin = clock()
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    model = build(settings, images.shape).to(device)
-    fit_centre(model, images, device)
+    model = build(settings, crops.shape).to(device)
+    decoder = cast(CentredDecoder, model.decoder)
+    _fit_centre(decoder, crops, device)
     average = copy.deepcopy(model).requires_grad_(requires_grad=False)
     optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE, BETAS)
     step = 0
-    while True:
+    for chosen in _order(crops, generator):
         total, steps = torch.zeros((), device=device), 0
-        for seen, levels in _steps(cast(CentredDecoder, model.decoder), images, generator, device):
+        for seen, levels in _steps(decoder, chosen, generator, device):
             share = min(1.0, (clock() - begin) / seconds)
             if share >= 1 and step:
                 return average.eval()
@@ -88,20 +88,49 @@ def train_own(
         if not math.isfinite(mean):
             raise TrainingError(f"training stopped at step {step}: the loss is {mean}; run the command again")
         watch(share, max(0.0, seconds - (clock() - begin)), mean)
+    raise AssertionError("the crops have no end")
+
+
+def _order(crops: Crops, generator: torch.Generator) -> Iterator[list[tuple[Group, Tensor]]]:
+    """Some crops at a time, without end: all of them, then all again. They are rows of groups."""
+    groups = torch.cat([torch.full((len(group.levels),), number) for number, group in enumerate(crops.groups)])
+    rows = torch.cat([torch.arange(len(group.levels)) for group in crops.groups])
+    count = max(1, min(len(rows), SHUFFLED // (crops.shape.height * crops.shape.width)))
+    while True:
+        for some in torch.randperm(len(rows), generator=generator).split(count):
+            yield [(crops.groups[number], rows[some][groups[some] == number]) for number in groups[some].unique()]
 
 
 def _steps(
-    decoder: CentredDecoder, images: Images, generator: torch.Generator, device: torch.device
+    decoder: CentredDecoder, chosen: list[tuple[Group, Tensor]], generator: torch.Generator, device: torch.device
 ) -> Iterator[tuple[Seen, Tensor]]:
-    """All pixels of some images, a step's at a time: what the decoder sees of n of them, and their levels `[C, n]`."""
-    count = max(1, min(len(images), SHUFFLED // (images.shape.height * images.shape.width)))
-    rows = torch.randperm(len(images), generator=generator)[:count]
-    levels = images.batch(rows).to(device)
-    with torch.no_grad():
-        rows_of = [part.movedim(1, -1).flatten(0, 2) for part in (*decoder.seen(levels), levels)]
+    """All pixels of some crops, a step's at a time: what the decoder sees of n of them, and their levels `[C, n]`."""
+    parts: list[list[Tensor]] = []
+    for group, rows in chosen:
+        levels, inside = group.levels[rows].to(device), group.inside(rows).flatten().to(device)
+        with torch.no_grad():
+            seen = decoder.sized(*levels.shape[2:]).seen(levels)
+            parts.append([part.movedim(1, -1).flatten(0, 2)[inside] for part in (*seen, levels)])
+    rows_of = [torch.cat(part) for part in zip(*parts, strict=True)]
     for some in torch.randperm(len(rows_of[0]), generator=generator).to(device).split(STEP_PIXELS):
         inputs, errors, centres, own = (part[some].T for part in rows_of)
         yield Seen(*(part[None, :, None] for part in (inputs, errors, centres))), own
+
+
+def _fit_centre(decoder: CentredDecoder, crops: Crops, device: torch.device) -> None:
+    """Fit the centre to pixels of crops of each size, evenly spaced."""
+    products = decoder.centre.products()
+    for group in crops.groups:
+        _, _, height, width = group.levels.shape
+        share = PIXELS * group.levels.numel() / sum(other.levels.numel() for other in crops.groups)
+        count = min(len(group.levels), max(1, round(share / (height * width))))
+        rows = torch.linspace(0, len(group.levels) - 1, count).long()
+        above, left, right = group.margins.clamp(max=max(ABOVE, LEFT, RIGHT)).amax(0).tolist()
+        places = torch.arange(height * width).view(height, width)
+        places = places[min(above, height - 1) :, min(left, width - 1) : max(width - right, left + 1)].flatten()
+        for some in rows.split(64):
+            decoder.centre.sized(height, width).add(products, group.levels[some].to(device), places.to(device))
+    decoder.centre.solve(products)
 
 
 def _loss(model: Model, seen: Seen, levels: Tensor) -> Tensor:
