@@ -1,7 +1,6 @@
 """Archives as a user meets them: images in, the same images out, and one sentence for whatever is wrong."""
 
 import contextlib
-import io
 import os
 import re
 import resource
@@ -11,32 +10,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from acn.cli.main import main
 from acn.codec.archive import read
-from tests.cli.test_cli import SMALL, refused
+from tests.cli.command import SMALL, acn, refused
 
 GOLDEN = Path(__file__).parents[1] / "codec" / "golden"
-
-
-def acn(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command line in this process, which spares seconds each time."""
-    with (
-        contextlib.redirect_stdout(io.StringIO()) as output,
-        contextlib.redirect_stderr(io.StringIO()) as errors,
-        contextlib.chdir(cwd),
-        patch.object(sys, "argv", ["acn", *arguments]),
-        pytest.raises(SystemExit) as ended,
-    ):
-        main()
-    status = ended.value.code if isinstance(ended.value.code, int) else 0
-    return subprocess.CompletedProcess(arguments, status, output.getvalue(), errors.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -294,7 +277,19 @@ def test_a_full_disk_leaves_nothing_behind(out: str, work: Path, tmp_path: Path)
 
 def test_ctrl_c_leaves_no_file(work: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "acn", "compress", "digits", "out.acn", "--model", str(work / "run"), "--batch", "1"],
+        [
+            sys.executable,
+            "-m",
+            "acn",
+            "compress",
+            "digits",
+            "out.acn",
+            "--model",
+            str(work / "run"),
+            "--no-embed",
+            "--batch",
+            "1",
+        ],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
