@@ -74,7 +74,8 @@ def photos() -> Config:
 
     Its decoder sees a window alone, so that a step pays for a few pixels of each image.
     """
-    steps = {"batch": 16, "pixels": 64, "learning_rate": 3e-3, "prior_rate": 1.0, "clip": None, "epochs": 200}
+    steps = {"batch": 16, "pixels": 64, "optimizer": "soap", "learning_rate": 3e-3}
+    steps |= {"prior_rate": 1.0, "clip": None, "epochs": 200}
     return Config(
         model=ACNSettings(
             prior_hidden=(256, 256),
