@@ -1,6 +1,6 @@
 import pytest
 
-from acn.config import ACNSettings, Config, ImageShape, override, validated
+from acn.config import ACNSettings, Config, ImageShape, VLAESettings, override, validated
 from acn.errors import UsageError
 from acn.models import build
 from acn.recipes import RECIPES, default_recipe, recipe
@@ -27,6 +27,41 @@ def test_recipe_of_the_paper() -> None:
     assert (model.decoder.blocks, model.decoder.filters, model.decoder.kernel) == (10, 64, 5)
     assert sum(map(len, model.encoder.stages)) == 5
     assert paper.memory.neighbours == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "blocks", "filters", "batch", "size"),
+    [("cifar10", 15, 128, 64, None), ("imagenet32", 20, 368, 128, None), ("celeba32", 15, 128, 64, (32, 32))],
+)
+def test_recipes_of_the_papers_colour(
+    name: str, blocks: int, filters: int, batch: int, size: tuple[int, int] | None
+) -> None:
+    """Sections 4, 4.2 to 4.4: a code of 128, eleven convolutions of 3x3, categorical levels; the rest as for MNIST."""
+    paper, small = recipe(name), recipe(f"{name}-cpu")
+    model = paper.model
+    assert isinstance(model, ACNSettings)
+    assert (model.code_size, sum(map(len, model.encoder.stages))) == (128, 11)
+    assert (model.decoder.blocks, model.decoder.filters, model.decoder.kernel) == (blocks, filters, 5)
+    assert (model.decoder.emission, model.decoder.canvas) == ("levels", 0)
+    assert paper.training == recipe("mnist").training.model_copy(update={"batch": batch})
+    assert paper.data.size == size
+    assert small.data == paper.data
+    assert (small.model, small.training) == (recipe("photos").model, recipe("photos").training)
+
+
+@pytest.mark.parametrize(("name", "components"), [("vlae-cifar10", 10), ("vlae-cifar10-cpu", 5)])
+def test_recipes_of_a_vlae_for_colour_mix_logistic_distributions(name: str, components: int) -> None:
+    """Section 4.3 has those of PixelCNN++; runs of the recipes of before, of levels, are opened as such."""
+    config = recipe(name)
+    assert isinstance(config.model, VLAESettings)
+    assert (config.model.code, config.model.exact) == ("spatial", True)
+    assert (config.model.decoder.emission, config.model.decoder.components) == ("logistic", components)
+    stored = config.model_dump(mode="json")
+    stored["model"]["decoder"] |= {"emission": "levels", "components": 5}
+    opened = Config.model_validate(stored)
+    assert isinstance(opened.model, VLAESettings)
+    assert opened.model.decoder.emission == "levels"
+    build(opened.model, ImageShape(height=32, width=32, channels=3, levels=256))
 
 
 @pytest.mark.parametrize(

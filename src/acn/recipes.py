@@ -74,7 +74,8 @@ def photos() -> Config:
 
     Its decoder sees a window alone, so that a step pays for a few pixels of each image.
     """
-    steps = {"batch": 16, "pixels": 64, "learning_rate": 3e-3, "prior_rate": 1.0, "clip": None, "epochs": 200}
+    steps = {"batch": 16, "pixels": 64, "optimizer": "soap", "learning_rate": 3e-3}
+    steps |= {"prior_rate": 1.0, "clip": None, "epochs": 200}
     return Config(
         model=ACNSettings(
             prior_hidden=(256, 256),
@@ -182,6 +183,51 @@ def mnist() -> Config:
     )
 
 
+def cifar10() -> Config:
+    """CIFAR-10 by the sizes that Graves et al. 2018 state (section 4.2); for a GPU."""
+    return _of_colour("hub:uoft-cs/cifar10", blocks=15, filters=128, batch=64)
+
+
+def imagenet32() -> Config:
+    """ImageNet in 32x32 by the sizes that Graves et al. 2018 state (section 4.3); for a GPU."""
+    return _of_colour("hub:benjamin-paine/imagenet-1k-32x32", blocks=20, filters=368, batch=128)
+
+
+def celeba32() -> Config:
+    """CelebA in 32x32, as `cifar10` (section 4.4)."""
+    base = _of_colour("hub:tpremoli/CelebA-attrs", blocks=15, filters=128, batch=64)
+    return base.model_copy(update={"data": DataSettings(source=base.data.source, size="32")})
+
+
+def cifar10_cpu() -> Config:
+    """CIFAR-10 by the networks of `photos`."""
+    return photos().model_copy(update={"data": cifar10().data})
+
+
+def imagenet32_cpu() -> Config:
+    """ImageNet in 32x32 by the networks of `photos`."""
+    return photos().model_copy(update={"data": imagenet32().data})
+
+
+def celeba32_cpu() -> Config:
+    """CelebA in 32x32 by the networks of `photos`."""
+    return photos().model_copy(update={"data": celeba32().data})
+
+
+def _of_colour(source: str, blocks: int, filters: int, batch: int) -> Config:
+    """Eleven convolutions, a code of 128, 256 levels; the paper states neither the encoder's filters nor the head."""
+    base = mnist()
+    encoder = EncoderSettings(stages=((64, 64), (128, 128), (256, 256, 256), (256, 256, 256, 256)))
+    decoder = DecoderSettings(filters=filters, blocks=blocks, kernel=5, first_kernel=5, head=256, canvas=0)
+    return base.model_copy(
+        update={
+            "data": DataSettings(source=source),
+            "model": ACNSettings(code_size=128, encoder=encoder, decoder=decoder),
+            "training": base.training.model_copy(update={"batch": batch}),
+        }
+    )
+
+
 def vlae_mnist() -> Config:
     """Binarized MNIST as Chen et al. 2017 train on it (section 4.1): Adamax, free bits of 0.01 nats per pixel.
 
@@ -266,6 +312,7 @@ def vlae_cifar10() -> Config:
     """CIFAR-10 by the sizes that Chen et al. 2017 state (section 4.3), with the window 4x2; for a GPU.
 
     The code is 16 maps of 8x8, and soft free bits keep it in use; the paper states neither their measure nor the rates.
+    Levels are those of a mixture of 10 logistic distributions, as in PixelCNN++, around centres of our own.
     """
     return Config(
         data=DataSettings(source="hub:uoft-cs/cifar10"),
@@ -273,7 +320,16 @@ def vlae_cifar10() -> Config:
             code="spatial",
             code_size=1024,
             flow=FlowSettings(steps=6, hidden=128, layers=2),
-            decoder=DecoderSettings(kind="local", window="4x2", filters=64, blocks=4, head=64, canvas=64),
+            decoder=DecoderSettings(
+                kind="local",
+                window="4x2",
+                emission="logistic",
+                components=10,
+                filters=64,
+                blocks=4,
+                head=64,
+                canvas=64,
+            ),
         ),
         training=TrainingSettings(
             epochs=500,
@@ -299,7 +355,9 @@ def vlae_cifar10_cpu() -> Config:
             code_size=512,
             flow=FlowSettings(steps=4, hidden=64, layers=2),
             spatial=SpatialSettings(filters=(16, 32, 32), blocks=(1, 1, 1)),
-            decoder=DecoderSettings(kind="local", window="4x2", filters=48, blocks=2, head=48, canvas=16),
+            decoder=DecoderSettings(
+                kind="local", window="4x2", emission="logistic", filters=48, blocks=2, head=48, canvas=16
+            ),
         ),
         training=_CPU_HOUR.model_copy(update=steps | bits),
     )
@@ -314,6 +372,12 @@ RECIPES: dict[str, Callable[[], Config]] = {
     "mnist-cpu": mnist_cpu,
     "mnist-gpu": mnist_gpu,
     "mnist": mnist,
+    "cifar10": cifar10,
+    "cifar10-cpu": cifar10_cpu,
+    "imagenet32": imagenet32,
+    "imagenet32-cpu": imagenet32_cpu,
+    "celeba32": celeba32,
+    "celeba32-cpu": celeba32_cpu,
     "vlae-mnist-small": vlae_mnist_small,
     "vlae-mnist": vlae_mnist,
     "vlae-mnist-cpu": vlae_mnist_cpu,

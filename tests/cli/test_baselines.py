@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from acn.evaluation import mixture
-from tests.cli.test_cli import refused
-from tests.cli.test_compress import acn
+from tests.cli.command import acn, refused
 from tests.training.conftest import tiny_settings
 
 NAMES = {"pixelvae": "Gated PixelVAE", "vae": "variational autoencoder", "pixelcnn": "Gated PixelCNN"}

@@ -1,7 +1,6 @@
 """Archives as a user meets them: images in, the same images out, and one sentence for whatever is wrong."""
 
 import contextlib
-import io
 import os
 import re
 import resource
@@ -11,32 +10,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from acn.cli.main import main
 from acn.codec.archive import read
-from tests.cli.test_cli import SMALL, refused
+from tests.cli.command import SMALL, acn, refused
 
 GOLDEN = Path(__file__).parents[1] / "codec" / "golden"
-
-
-def acn(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command line in this process, which spares seconds each time."""
-    with (
-        contextlib.redirect_stdout(io.StringIO()) as output,
-        contextlib.redirect_stderr(io.StringIO()) as errors,
-        contextlib.chdir(cwd),
-        patch.object(sys, "argv", ["acn", *arguments]),
-        pytest.raises(SystemExit) as ended,
-    ):
-        main()
-    status = ended.value.code if isinstance(ended.value.code, int) else 0
-    return subprocess.CompletedProcess(arguments, status, output.getvalue(), errors.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +158,7 @@ def test_a_lossy_archive_does_not_take_every_file(work: Path, tmp_path: Path) ->
     Image.fromarray(np.zeros((8, 9), np.uint8)).save(tmp_path / "clear" / "b.png")
     sentence = refused(acn("compress", "clear", "out.acn", "--model", str(work / "run"), "--lossy", cwd=tmp_path), 1)
     sizes = "found 8x8 pixels in a.png and 9x8 in b.png"
-    assert f"{sizes}; nothing is resized for an archive: put images of each size into one of their own" in sentence
+    assert f"{sizes}; nothing is resized for an archive: leave out --model and --lossy, which take one size" in sentence
     assert not (tmp_path / "out.acn").exists()
 
 
@@ -294,7 +277,19 @@ def test_a_full_disk_leaves_nothing_behind(out: str, work: Path, tmp_path: Path)
 
 def test_ctrl_c_leaves_no_file(work: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "acn", "compress", "digits", "out.acn", "--model", str(work / "run"), "--batch", "1"],
+        [
+            sys.executable,
+            "-m",
+            "acn",
+            "compress",
+            "digits",
+            "out.acn",
+            "--model",
+            str(work / "run"),
+            "--no-embed",
+            "--batch",
+            "1",
+        ],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from acn.evaluation import mixture
-from tests.cli.test_cli import refused
-from tests.cli.test_compress import acn
+from tests.cli.command import acn, refused
 from tests.training.conftest import tiny_settings
 
 CODED = ("acn", "vae")

@@ -11,8 +11,8 @@ from acn.cli.drawing import picture_path
 from acn.cli.outputs import PICTURES, check_output
 from acn.errors import UsageError
 from acn.sampling.pictures import grid, save_picture
-from tests.cli.test_cli import refused
-from tests.cli.test_compress import acn, work  # noqa: F401 - a fixture
+from tests.cli.command import acn, refused
+from tests.cli.test_compress import work  # noqa: F401 - a fixture
 
 
 def test_a_new_file_may_be_written(tmp_path: Path) -> None:

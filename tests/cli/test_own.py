@@ -10,8 +10,8 @@ from PIL import Image
 from acn import recipes
 from acn.codec.archive import read
 from acn.config import ImageShape
-from tests.cli.test_cli import refused
-from tests.cli.test_compress import acn, pictures
+from tests.cli.command import acn, refused
+from tests.cli.test_compress import pictures
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from acn.errors import RunError, UsageError
 from acn.pretrained import located
 from acn.record import Evaluation
 from acn.runs import open_run
-from tests.cli.test_cli import SMALL, refused
-from tests.cli.test_compress import acn as command
+from tests.cli.command import SMALL, refused
+from tests.cli.command import acn as command
 from tests.training.conftest import tiny_settings
 
 FILES = {"README.md", "config.json", "frozen-IDENTITY.acnm", "model.safetensors", "prior.safetensors"}

@@ -9,8 +9,7 @@ import pytest
 
 from acn.evaluation import mixture
 from acn.recipes import RECIPES
-from tests.cli.test_cli import SMALL, refused
-from tests.cli.test_compress import acn
+from tests.cli.command import SMALL, acn, refused
 from tests.reproduction.conftest import tiny_recipe
 
 ONCE = (*SMALL, "--set", "training.epochs=1", "--set", "training.batch=8")

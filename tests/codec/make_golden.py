@@ -158,8 +158,8 @@ def main() -> None:
     make("vlae-set", plain, "set", {"images": 20}, 64)
     lossy()
     own()
-    spatial()
     sizes()
+    spatial()
     make("model-elsewhere", tiny(grey, seed=2), "tour", {"images": 11}, 8, embed=False)
 
 

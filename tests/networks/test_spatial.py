@@ -78,7 +78,9 @@ def test_images_that_cannot_be_divided(height: int, width: int) -> None:
         "sizes in model.spatial.filters and model.spatial.blocks$"
     )
     if min(height, width) < 4:
-        settings = override(recipe("vlae-cifar10"), ["model.decoder.window=3x1"]).model  # type: ignore[assignment]
+        settings = override(  # type: ignore[assignment]
+            recipe("vlae-cifar10"), ["model.decoder.window=3x1", "model.decoder.emission=levels"]
+        ).model
     with pytest.raises(UsageError, match=sentence):
         build(settings, ImageShape(height=height, width=width, channels=1, levels=2))
 

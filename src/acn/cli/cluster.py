@@ -12,6 +12,7 @@ from acn.cli.drawing import RunArgument, SkipDamagedOption, announce, folder_for
 from acn.cli.lists import written
 from acn.cli.options import FitOption
 from acn.cli.outputs import ForceOption
+from acn.wording import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -89,6 +90,9 @@ def cluster(
         write_folder_atomically(folder, write)
     console = Console()
     console.print(_table(images, found))
+    if count is not None and found.count < count:
+        made = f"There {'is' if found.count == 1 else 'are'} {counted(found.count, 'cluster')}"
+        typer.echo(f"{made}, not {count:,}: no more clusters than images, and none empty.", err=True)
     if labels is not None:
         agreed = agreement(found.groups, labels)
         typer.echo(f"purity {agreed.purity:.3f}, NMI {agreed.information:.3f} beside {kinds:,} labels")
