@@ -30,7 +30,7 @@ BETAS = (0.9, 0.99)
 DECAY = 0.998
 
 Watch = Callable[[float, float, float], None]
-"""Hears which share is done, how many seconds are left, and bits per dimension of late."""
+"""Is called with the share done, the seconds left, and the latest bits per dimension."""
 
 
 def train_own(
