@@ -158,7 +158,7 @@ def test_a_lossy_archive_does_not_take_every_file(work: Path, tmp_path: Path) ->
     Image.fromarray(np.zeros((8, 9), np.uint8)).save(tmp_path / "clear" / "b.png")
     sentence = refused(acn("compress", "clear", "out.acn", "--model", str(work / "run"), "--lossy", cwd=tmp_path), 1)
     sizes = "found 8x8 pixels in a.png and 9x8 in b.png"
-    assert f"{sizes}; nothing is resized for an archive: put images of each size into one of their own" in sentence
+    assert f"{sizes}; nothing is resized for an archive: leave out --model and --lossy, which take one size" in sentence
     assert not (tmp_path / "out.acn").exists()
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from acn.errors import UsageError
+from acn.ranks import ONE
 from acn.training.compiling import compile_networks, compiles
-from acn.training.ranks import ONE
 from acn.training.state import TrainingState
 from acn.training.step import _draws, find_gradient, rates
 from tests.training.conftest import Bench

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from acn.config import DataSettings
     from acn.data import Images, Reading
+    from acn.ranks import Ranks
     from acn.runs import Run
     from acn.sampling.draws import Sampler
     from acn.settings import Fit
@@ -131,20 +132,27 @@ def say(reading: "Reading") -> None:
 
 
 @contextmanager
-def sampler(run: "Run", seed: int, temperature: float, images: int, device: str) -> Iterator["Sampler"]:
-    """Load a run's model and yield what draws from it, with a progress bar over `images` images."""
+def sampler(
+    run: "Run", seed: int, temperature: float, images: int, device: str, ranks: "Ranks | None" = None
+) -> Iterator["Sampler"]:
+    """Load a run's model and yield what draws from it, with a progress bar over `images` images.
+
+    `ranks` are the processes that draw together, None for one alone.
+    """
     import torch
     from rich.console import Console
 
     from acn.cli.devices import find_device
     from acn.cli.progress import stages
+    from acn.ranks import ONE
     from acn.runs import load_model
     from acn.sampling.draws import Sampler
 
+    ranks = ranks or ONE
     with stages(Console(stderr=True)) as stage:
         advance = stage("drawing images", images)
-        model = load_model(run).to(find_device(device))
-        yield Sampler(model, torch.Generator().manual_seed(seed), temperature, advance)
+        model = load_model(run).to(ranks.place(find_device(device)))
+        yield Sampler(model, torch.Generator().manual_seed(seed), temperature, advance, ranks)
 
 
 def deliver(path: Path, picture: "Picture", **arrays: "Arrays") -> None:

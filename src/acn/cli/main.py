@@ -121,7 +121,7 @@ for commands in SECTIONS.values():
         app.command()(command)
 
 # Commands that several processes do together. The others are left to one, where torchrun starts several.
-SHARED = ("train", "devices")
+SHARED = ("train", "devices", "evaluate", "encode", "sample")
 # What shells report for a program that Ctrl-C or SIGTERM ended.
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 

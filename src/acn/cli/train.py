@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from acn.config import Config
     from acn.data import Collection
+    from acn.ranks import Ranks
     from acn.runs import Run
-    from acn.training.ranks import Ranks
     from acn.training.state import TrainingState
 
 
@@ -83,7 +83,7 @@ def train(
 
     from acn.data import open_collection
     from acn.errors import UsageError
-    from acn.training.ranks import joined
+    from acn.ranks import joined
 
     check_family(former)
     with joined() as ranks:
@@ -106,8 +106,7 @@ def train(
             run, state = _begun(chosen, collection, out, place, console, ranks, lower=free)
         _describe(console, run, collection, state, ranks)
         train_on(console, run, collection, state, f"acn train --resume {run.path}", ranks)
-        if ranks.leads:
-            evaluate_and_show(run, collection, place)
+        evaluate_and_show(run, collection, place, ranks=ranks)
 
 
 def train_on(
@@ -127,8 +126,8 @@ def train_on(
         TrainingError, StorageError: see `acn.training.loop.train`.
     """
     from acn.errors import BusyError
+    from acn.ranks import ONE
     from acn.runs import held, read_position
-    from acn.training.ranks import ONE
 
     ranks = ranks or ONE
     with held(run.path) if ranks.leads else nullcontext():
@@ -152,9 +151,9 @@ def _begun(
 ) -> "tuple[Run, TrainingState]":
     """Begin a run; with `lower`, by as few neighbours as few images ask for. Processes started again go on with it."""
     from acn.errors import UsageError
+    from acn.ranks import restarts
     from acn.training.loop import begin
     from acn.training.opening import open_together, resume_or_begin
-    from acn.training.ranks import restarts
 
     again, most = restarts()
     if most and out is None:

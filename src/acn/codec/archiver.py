@@ -153,7 +153,7 @@ def compress_splits(
             _verify(model, block, batch, stage(f"checking {list(splits)[block.split]}", block.images))
     notes = [(name, notes_of(images, sized=sized) if keep else Notes()) for name, images in readable.items()]
     facts = best.model, embed, model.facts.shape.channels if sized else model.facts.shape.dimensions
-    steps = model.grid.steps if isinstance(model.grid, Cells) else None
+    steps = model.grid.steps[: model.facts.maps] if isinstance(model.grid, Cells) else None
     return write(f"acn {__version__}", batch, notes, facts, best.blocks, steps)
 
 

@@ -16,12 +16,12 @@ from acn.config import Config
 from acn.data import Collection, Images, batches, epoch_order, located, read_ahead, slices, spread
 from acn.models import device_of
 from acn.provenance import provenance
+from acn.ranks import ONE, Ranks
 from acn.runs import Run, create_run, held, read_position
 from acn.training.compiling import begin_step, compile_networks, compiles
 from acn.training.fresh import fresh_state
 from acn.training.metrics import Metrics
 from acn.training.pixels import draw_places, estimated_cost
-from acn.training.ranks import ONE, Ranks
 from acn.training.state import TrainingState, save_state
 from acn.training.step import autocast, rates, training_step
 

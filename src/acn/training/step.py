@@ -20,9 +20,9 @@ from acn.data.keyed import normals, philox_key, uniforms
 from acn.distributions import kl
 from acn.errors import TrainingError
 from acn.models import Model, device_of
+from acn.ranks import ONE, Ranks
 from acn.training.optimizers import step_if
 from acn.training.pixels import draw_places, estimated_cost
-from acn.training.ranks import ONE, Ranks
 from acn.training.state import TrainingState
 
 # Of the KL under soft free bits: from here a hundred steps lead back to 1.
