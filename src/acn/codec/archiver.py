@@ -310,7 +310,7 @@ def _verify(model: FrozenModel, block: Payload, batch: int, progress: Callable[[
         _decoded(model, block, batch, progress)
     except ExhaustedError as error:
         raise ArchiveError(
-            "the archive did not decode to the images it was made of, so that none was written: an error of the program"
+            "verification failed and no archive was written: this is a bug in acn; please report it with the images"
         ) from error
 
 
