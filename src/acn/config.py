@@ -147,8 +147,8 @@ class TrainingSettings(Settings):
         gt=0,
     )
     batch: int = setting(64, "images per step", ge=1)
-    optimizer: Literal["adam", "adamax", "rmsprop", "muon"] = setting(
-        "adam", "muon is Muon for the matrices of convolutions and Adam for all other weights"
+    optimizer: Literal["adam", "adamax", "rmsprop", "muon", "soap"] = setting(
+        "adam", "muon and soap are Muon and SOAP for the matrices of convolutions and Adam for all other weights"
     )
     learning_rate: float = setting(1e-3, "of all weights, before the factors below", gt=0)
     prior_rate: float = setting(
