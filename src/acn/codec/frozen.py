@@ -181,7 +181,7 @@ class FrozenModel:
         Args:
             numbers: of the codes on the grid, `[B, D]`.
             pop: from cumulative slots `[B, V + 1]` to levels `[B]`.
-            progress: hears how many more pixels are done.
+            progress: is called with how many more pixels are done.
         """
 
         device, slots = self.device, self.network.decoder.emission.slots  # which take time to be found
