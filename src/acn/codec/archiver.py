@@ -124,7 +124,7 @@ def compress_splits(
         embed: put the model into the archive.
         verify: decode every block and compare.
         step: for a lossy archive, see `compress`.
-        stage: called with a name and a length when a stage begins; what it returns hears of the progress.
+        stage: called with a name and a length when a stage begins; what it returns is called with the progress.
 
     Raises:
         DataError: the images do not fit the model; or have transparency or 16 bits, and the archive is lossy or their
@@ -220,7 +220,7 @@ def restore(
         archive: that was read.
         model: as `model_of` returns it.
         number: of the block.
-        progress: hears how many more images are done.
+        progress: is called with how many more images are done.
         seed: of the draws that restore images from a lossy archive; no other one reads it.
 
     Raises:
@@ -310,7 +310,7 @@ def _verify(model: FrozenModel, block: Payload, batch: int, progress: Callable[[
         _decoded(model, block, batch, progress)
     except ExhaustedError as error:
         raise ArchiveError(
-            "the archive did not decode to the images it was made of, so that none was written: an error of the program"
+            "verification failed and no archive was written: this is a bug in acn; please report it with the images"
         ) from error
 
 
