@@ -325,7 +325,8 @@ class IntegerStaircase(IntegerLayer):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._rows = {}  # which are of another type or device now
-        return super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def rows(self, begin: int, end: int, inputs: Tensor) -> Tensor:
         """See `StaircaseLinear`."""

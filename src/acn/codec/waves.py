@@ -186,4 +186,5 @@ def _pictures(levels: list[Tensor], waves: list[Wave], shape: ImageShape) -> Ten
     places = torch.cat([rows * shape.width + columns for rows, columns in waves])
     found = [torch.cat(levels[channel :: shape.channels], dim=1) for channel in range(shape.channels)]
     images = torch.stack(found, dim=1).to(torch.uint8)
-    return torch.empty_like(images).index_copy_(2, places, images).unflatten(2, (shape.height, shape.width))
+    ordered = torch.empty_like(images).index_copy_(2, places, images)
+    return ordered.view(len(images), shape.channels, shape.height, shape.width)
