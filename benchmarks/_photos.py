@@ -20,6 +20,7 @@ from acn.codec.store import smallest
 from acn.data import ALL_BYTES, Images, spread
 from acn.models import Model, exact_model
 from acn.recipes import own_minutes, own_of
+from acn.training.crops import crops_of
 from acn.training.own import train_own
 from acn.units import nats_to_bits
 from benchmarks._timing import DEVICE
@@ -37,7 +38,7 @@ def archive_of(images: NDArray[np.uint8]) -> dict[str, Any]:
     opened = Images(images, ALL_BYTES)
     settings, minutes = own_of(opened.shape, len(images)), own_minutes(opened.shape, len(images))
     begin = time.process_time()
-    trained = train_own(opened, settings, 60 * minutes, DEVICE, clock=time.process_time).cpu()
+    trained = train_own(crops_of(opened), settings, 60 * minutes, DEVICE, clock=time.process_time).cpu()
     model = exact_model(trained, "an archive")
     sample = opened.batch(spread(len(images), SOME))
     frozen = smallest(model, ALL_BYTES, None, sample, len(images))

@@ -4,18 +4,22 @@ To be run again for a new version of the format alone; archives of earlier versi
 """
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from acn.codec import archiver as codec
+from acn.codec import layout
 from acn.codec.archive import read
 from acn.codec.archiver import compress_splits, model_of, restore
 from acn.codec.bitsback import Mode
+from acn.codec.folder import survey
 from acn.codec.frozen import FrozenModel
 from acn.codec.modelfile import to_bytes
 from acn.data import ALL_BYTES, Images
-from tests.codec.models import random_images, tiny, tiny_pixelcnn, tiny_vlae
+from tests.codec.models import random_images, tiny, tiny_pixelcnn, tiny_spatial, tiny_vlae
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -68,6 +72,28 @@ def lossy() -> None:
     make("lossy-elsewhere-list", local, "list", {"images": 11}, 8, embed=False, step=0.7)
 
 
+def sizes() -> None:
+    """An archive of version 4: two sizes, one of them in strips, in two splits; and one without details."""
+    vars(layout).update(PIECE=120, BLOCK=150)
+    random, model = np.random.default_rng(13), tiny_pixelcnn((6, 5, 3, 256), seed=13)
+    extents = {"train": [(6, 5), (17, 5), (6, 5)], "test": [(9, 7)]}
+    with TemporaryDirectory() as folder:
+        arrays: dict[str, Any] = {}
+        paths: dict[str, list[Path]] = {}
+        for split, found in extents.items():
+            for number, extent in enumerate(found):
+                name = f"{split}{number}.png"
+                arrays[name] = random.integers(0, 256, (*extent, 3), np.uint8)
+                Image.fromarray(arrays[name]).save(Path(folder) / name)
+                paths.setdefault(split, []).append(Path(folder) / name)
+        files = {split: [path.name for path in found] for split, found in paths.items()}
+        splits = survey(paths, files, dict.fromkeys(paths, (None, None)))
+        for mode in ("list", "set"):
+            data = compress_splits(splits, model, modes=[mode])
+            (GOLDEN / "sizes" / f"{mode}.acn").write_bytes(data)
+        np.savez_compressed(GOLDEN / "sizes" / "images.npz", **arrays)
+
+
 def own() -> None:
     """Archives of models without codes: two blocks, splits and batches, every byte a level; a set of grey images."""
     blocks_of(4)
@@ -76,6 +102,22 @@ def own() -> None:
     palette = tuple(range(0, 240, 3))
     grey = tiny_pixelcnn((6, 5, 1, 80), seed=12, palette=palette, window="3x1", errors=3, components=2, blocks=2)
     make("own-set", grey, "set", {"images": 12}, 64)
+
+
+def spatial() -> None:
+    """Archives by models of version 4: codes that are pictures, and levels in order in waves.
+
+    An earlier program made `early-list` as `waves-list` is made, of version 2: pixel after pixel.
+    """
+    photos = {"window": "5x2", "emission": "logistic", "errors": 3}
+    sizes = {"filters": [4, 3], "blocks": [1, 1]}
+    grey = tiny_spatial((4, 6, 1, 5), seed=15, flow={"steps": 3})
+    make("spatial-list", grey, "list", {"train": 12, "test": 5}, 8)
+    colour = tiny_spatial((4, 4, 3, 256), seed=16, code_size=4, spatial=sizes, decoder=photos)
+    make("spatial-set", colour, "set", {"images": 9}, 64)
+    deep = tiny_spatial((4, 8, 3, 40), seed=17, code_size=6, spatial={"filters": [3, 2, 4], "blocks": [1, 0, 2]})
+    make("lossy-spatial-list", deep, "list", {"train": 12, "test": 5}, 8, step=0.5)
+    make("waves-list", tiny_vlae((3, 4, 3, 256), seed=18, decoder=photos), "list", {"images": 5}, 4)
 
 
 def main() -> None:
@@ -116,6 +158,8 @@ def main() -> None:
     make("vlae-set", plain, "set", {"images": 20}, 64)
     lossy()
     own()
+    sizes()
+    spatial()
     make("model-elsewhere", tiny(grey, seed=2), "tour", {"images": 11}, 8, embed=False)
 
 

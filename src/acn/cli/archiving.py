@@ -50,11 +50,13 @@ def folder_splits(source: str, split: str | None) -> "tuple[dict[str, FolderImag
     return surveyed, listed[1]
 
 
-def array_splits(shape: "ImageShape", palette: "Bytes", source: str, split: str | None) -> "Splits":
+def array_splits(
+    shape: "ImageShape", palette: "Bytes", source: str, split: str | None, *, any_size: bool = False
+) -> "Splits":
     """Return the images of a source that is no folder, through the palette of a model, and never binarized.
 
     Raises:
-        DataError: the images are of another size than the model's.
+        DataError: the images are of another size than the model's, which does not take `any_size`.
         UsageError: there is no such split.
     """
     from acn.codec.folder import NOT_RESIZED
@@ -63,6 +65,9 @@ def array_splits(shape: "ImageShape", palette: "Bytes", source: str, split: str 
 
     chosen = chosen_split(open_splits(source)[1], split, source)
     places = {name: f"the {name} split of {source}" for name in chosen}
+    if any_size:
+        own = next(iter(chosen.values())).shape
+        shape = shape.model_copy(update={"height": own.height, "width": own.width})
     for name, images in chosen.items():
         check_known(images.shape, shape, places[name], NOT_RESIZED)
     return {name: images.as_known(shape, palette, places[name]) for name, images in chosen.items()}
@@ -82,7 +87,7 @@ def chosen_split(splits: Mapping[str, Split], split: str | None, source: str) ->
 
 
 def collection_of(splits: "Folder", settings: "DataSettings") -> "Collection":
-    """Return all images of a folder to train on, as the archive will hold them.
+    """Return all images of a folder, which are of one size, to train on as the archive will hold them.
 
     Raises:
         DataError: every pixel is the same.
@@ -132,7 +137,10 @@ def refuse_names(splits: "Splits") -> None:
     from acn.errors import ArchiveError, DataError
 
     shape = next(iter(splits.values())).shape
-    notes, counts = [notes_of(images) for images in splits.values()], [len(images) for images in splits.values()]
+    notes, counts = (
+        [notes_of(images, sized=True) for images in splits.values()],
+        [len(images) for images in splits.values()],
+    )
     try:
         restored_names(list(splits), notes, counts, (shape.height, shape.width, shape.channels))
     except ArchiveError as error:
@@ -172,7 +180,7 @@ def outcome(source: str, splits: "Splits", archive: int) -> Sequence[str]:
     lines = [f"source {size:,} bytes ({what}), archive {archive:,} bytes: {archive / max(1, size):.3f} of the source"]
     if archive > size:
         lines.append(
-            "The archive is larger than its source: more images, a model that several archives share (--no-model), "
+            "The archive is larger than its source: more images, a model that several archives share (--no-embed), "
             "or longer training make it smaller."
         )
     return lines

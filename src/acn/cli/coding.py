@@ -1,6 +1,6 @@
 """Where `acn compress` has its model from: a run, or a training on the very images that it compresses."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from acn.codec.bitsback import Mode
     from acn.codec.folder import FolderImages
     from acn.codec.frozen import FrozenModel
+    from acn.codec.layout import Extent
     from acn.config import ImageShape, ModelSettings
     from acn.data import Collection
     from acn.runs import Run
+    from acn.training.crops import Crops
 
 SAMPLE, OWN_SAMPLE = 128, 64
 
@@ -74,10 +76,13 @@ class OfRun:
 class OfPhotos:
     """A model without codes, which is trained on photographs when it is asked for: for `minutes`, None by their number.
 
+    `crops`: of the photographs, of which there are `images`. `extent`: their height and width if they are of one size.
     `device`: where it is trained.
     """
 
-    collection: "Collection"
+    crops: "Crops"
+    images: int
+    extent: "Extent | None"
     minutes: float | None
     device: "torch.device"
     console: "Console"
@@ -87,17 +92,17 @@ class OfPhotos:
         """See `Origin`."""
         from acn.recipes import own_of
 
-        return own_of(self.shape, len(self.collection.train))
+        return own_of(self.crops.shape, round(self.crops.count))
 
     @property
     def shape(self) -> "ImageShape":
         """See `Origin`."""
-        return self.collection.shape
+        return self.crops.shape
 
     @property
     def palette(self) -> "NDArray[np.uint8]":
         """See `Origin`."""
-        return self.collection.palette
+        return self.crops.palette
 
     def frozen(self, splits: "Splits", modes: "tuple[Mode, ...]", *, rounded: bool) -> "FrozenModel":
         """See `Origin`.
@@ -106,27 +111,32 @@ class OfPhotos:
             TrainingError: the loss is not finite.
         """
         from acn.cli.progress import training_bar
+        from acn.codec.layout import fits_a_piece
         from acn.codec.store import smallest
-        from acn.data import spread
         from acn.models import exact_model
         from acn.recipes import own_minutes, own_of
         from acn.training.own import train_own
 
-        images, count = self.collection.train, len(self.collection.train)
-        settings, minutes = own_of(self.shape, count), self.minutes or own_minutes(self.shape, count)
+        crops = self.crops
+        settings = own_of(crops.shape, round(crops.count))
+        minutes = self.minutes or own_minutes(crops.shape, round(crops.count))
         filters = settings.decoder.filters
-        self.console.print(f"Training {filters} filters on {count:,} images for {minutes:g} minutes", highlight=False)
+        self.console.print(
+            f"Training {filters} filters on {self.images:,} images for {minutes:g} minutes", highlight=False
+        )
         with training_bar(self.console) as show:
             model = train_own(
-                images,
+                crops,
                 settings,
                 60 * minutes,
                 self.device,
                 lambda share, left, bits: show(share, left, f"{bits:.3f} bits/dim"),
             )
-        return smallest(
-            exact_model(model.cpu(), "an archive"), self.palette, None, images.batch(spread(count, OWN_SAMPLE)), count
-        )
+        exact = exact_model(model.cpu(), "an archive")
+        frozen = smallest(exact, crops.palette, None, crops.sample(OWN_SAMPLE), round(crops.count))
+        if self.extent is None or not fits_a_piece(self.extent, crops.shape.channels):
+            return frozen
+        return frozen.sized(*self.extent)
 
 
 def own_origin(
@@ -162,33 +172,48 @@ def own_origin(
     from acn.config import DataSettings
     from acn.data import open_whole
     from acn.errors import UsageError
-    from acn.recipes import are_photos
+    from acn.recipes import PHOTO_LEVELS
 
     settings, console = DataSettings(source=source), Console(stderr=True)
-    collection = open_whole(settings, split) if images is None else collection_of(images, settings)
-    if are_photos(collection.shape) and not coded:
+    crops, extent = _crops_of_folder(images) if images is not None else _crops_of_arrays(open_whole(settings, split))
+    if crops.shape.levels >= PHOTO_LEVELS and not coded:
         if not embed:
             raise UsageError(
-                "a model that is trained for one archive has to be in it: leave out --no-model, or name a RUN"
+                "a model that is trained for one archive has to be in it: leave out --no-embed, or name a run by "
+                "--model"
             )
-        return OfPhotos(_with_every_byte(collection), minutes, device, console)
+        return OfPhotos(crops, crops.images, extent, minutes, device, console)
     if minutes is None:
-        why = "such an archive takes a model with codes" if coded else f"images of {collection.shape.levels} levels"
+        why = "an archive that takes a model with codes" if coded else f"images of {crops.shape.levels} levels"
         raise UsageError(
-            f"acn compress expects RUN SOURCE OUT.acn, or --train-minutes M: only for photographs, without loss, is a "
-            f"model trained by itself, and found {why}"
+            f"acn compress expects --model RUN or --train-minutes M here: without them it trains a model for lossless "
+            f"archives of photographs alone, and found {why}"
         )
+    for part in (images or {}).values():
+        part.refuse_sizes()
+    collection = open_whole(settings, split) if images is None else collection_of(images, settings)
     return OfRun(_trained(console, source, collection, out, minutes, device))
 
 
-def _with_every_byte(photos: "Collection") -> "Collection":
-    """The same photographs, with a level for every byte if few are missing: a model then need not list them."""
-    from acn.data import ALL_BYTES
+def _crops_of_folder(splits: "dict[str, FolderImages]") -> "tuple[Crops, Extent | None]":
+    """Crops of all images, and their height and width if they are of one size."""
+    from itertools import chain
 
-    if photos.shape.levels < len(ALL_BYTES) * 3 // 4:
-        return photos
-    train, valid, test = (images.with_palette(ALL_BYTES) for images in photos.splits.values())
-    return replace(photos, shape=train.shape, palette=ALL_BYTES, train=train, valid=valid, test=test)
+    from acn.training.crops import cut
+
+    extents = [extent for images in splits.values() for extent in images.extents]
+    pixels = sum(height * width for height, width in extents)
+    crops = cut(chain.from_iterable(images.each() for images in splits.values()), pixels)
+    return crops, extents[0] if len(set(extents)) == 1 else None
+
+
+def _crops_of_arrays(collection: "Collection") -> "tuple[Crops, Extent | None]":
+    """The same of images that are all of one size."""
+    from acn.training.crops import cut
+
+    shape, images = collection.shape, collection.train
+    values = (images.values([row])[0] for row in range(len(images)))
+    return cut(values, len(images) * shape.height * shape.width), (shape.height, shape.width)
 
 
 def _trained(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from acn.cli.devices import DeviceOption, find_device
+from acn.cli.drawing import RUN
 from acn.cli.info import ArchiveArgument
 from acn.cli.outputs import ForceOption, check_output
 
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 ModelOption = Annotated[
     Path | None,
     typer.Option(
-        "--model", metavar="RUN", help="The run that made it, where the archive holds no model.", show_default=False
+        "--model",
+        metavar="RUN",
+        help=f"The run whose model it needs, where the archive holds none: {RUN}.",
+        show_default=False,
     ),
 ]
 
@@ -48,7 +52,7 @@ def decompress(
     from acn.cli.archiving import LOSSY
     from acn.cli.info import contents, naming
     from acn.codec.archive import read
-    from acn.codec.archiver import planes_of
+    from acn.codec.archiver import one_extent, planes_of
     from acn.codec.output import write_folder, write_npz
     from acn.codec.refusals import refuse_planes
     from acn.errors import UsageError
@@ -68,13 +72,14 @@ def decompress(
         blocks = _blocks(archive, frozen, notes, seed or 0, partial=partial)
         if arrays:
             refuse_planes(archive, "an .npz file")
+            one_extent(archive, frozen, "an .npz file")
             write_npz(out, archive, notes, blocks)
         else:
             lacking = write_folder(
                 out, archive, notes, blocks, lambda number: planes_of(archive, notes, frozen, number)
             )
             for name in lacking:
-                typer.echo(f"acn: left out: {name}, of which frames are lost", err=True)
+                typer.echo(f"acn: left out: {name}, of which parts are lost", err=True)
     typer.echo(out)
     if lossy:
         typer.echo(LOSSY, err=True)
@@ -95,8 +100,9 @@ def verify(file: ArchiveArgument, model: ModelOption = None, device: DeviceOptio
                 "acn decompress notices whether their codes are damaged"
             )
         frozen, notes = _model(archive, model, device), archive.notes()
-        images = sum(len(values) for _, values in _blocks(archive, frozen, notes, 0, partial=False))
-    typer.echo(f"{file}: all {images:,} images are intact")
+        for _ in _blocks(archive, frozen, notes, 0, partial=False):
+            pass
+    typer.echo(f"{file}: all {sum(archive.images_by_split()):,} images are intact")
 
 
 def _model(archive: "Archive", run: Path | None, device: str) -> "FrozenModel":
@@ -121,7 +127,7 @@ def _blocks(
     from acn.errors import ArchiveError
 
     with stages(Console(stderr=True)) as stage:
-        advance = stage("decoding", sum(archive.images_by_split()))
+        advance = stage("decoding", sum(block.images for block in archive.header.blocks))
         for number in range(len(archive.header.blocks)):
             try:
                 planes_of(archive, notes, frozen, number)

@@ -10,6 +10,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from acn.codec.header import Header
+
 ArchiveArgument = Annotated[
     Path, typer.Argument(metavar="FILE", help="The archive that acn compress wrote.", show_default=False)
 ]
@@ -70,11 +72,12 @@ def describe(console: "Console", file: Path, data: bytes) -> None:
 
     archive = read(data)
     header, images = archive.header, sum(archive.images_by_split())
-    payload, dimensions = sum(block.bytes for block in header.blocks), header.model.dimensions
+    payload, values = sum(block.bytes for block in header.blocks), _values(header)
     planes = sum(block.planes.bytes for block in header.blocks if block.planes is not None)
     details = header.details.bytes if header.details is not None else 0
     known = header.model.bytes + header.notes_bytes + payload + planes + details
-    title = f"{file}: {images:,} images of {dimensions:,} values{', LOSSY' if header.lossy is not None else ''}"
+    of = "several sizes" if archive.found is not None else f"{header.model.dimensions:,} values"
+    title = f"{file}: {images:,} images of {of}{', LOSSY' if header.lossy is not None else ''}"
     table = Table(title=escape(title), title_justify="left")
     table.add_column("part")
     table.add_column("bytes", justify="right")
@@ -90,7 +93,7 @@ def describe(console: "Console", file: Path, data: bytes) -> None:
         "all": len(data),
     }
     for name, size in parts.items():
-        share = f"{8 * size / (images * dimensions):.4f}" if images else ""
+        share = f"{8 * size / values:.4f}" if images else ""
         amount = f"{size:,}" if size or not name.startswith("model") else "not in the archive"
         table.add_row(escape(name), amount, share)
     console.print(table)
@@ -104,3 +107,9 @@ def describe(console: "Console", file: Path, data: bytes) -> None:
     )
     if header.lossy is not None:
         console.print(LOSSY, style="bold", highlight=False, markup=False, soft_wrap=True)
+
+
+def _values(header: "Header") -> int:
+    """Subpixels of all images."""
+    each = header.model.dimensions
+    return sum(each * block.images * (block.size.pixels if block.size is not None else 1) for block in header.blocks)

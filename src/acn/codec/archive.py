@@ -21,8 +21,10 @@ from acn.codec.header import (
     Header,
     LossyFacts,
     ModelFacts,
+    SizeFacts,
     Stretch,
 )
+from acn.codec.layout import CONTRADICTION, Extent, Piece, found_pieces, true_rows
 from acn.codec.limits import enough_memory
 from acn.codec.notes import Notes as Notes
 from acn.codec.notes import pack_details, pack_notes, unpack_notes, with_details
@@ -30,9 +32,9 @@ from acn.errors import ArchiveError, DataError
 from acn.wording import complaint
 
 MAGIC = b"\x89ACN\r\n\x1a\n"
-# The second version has details of files, the third is lossy; any other archive is of the first one, which earlier
-# programs read.
-VERSIONS = PLAIN_VERSION, DETAILED_VERSION, LOSSY_VERSION = 1, 2, 3
+# The second version has details of files, the third is lossy, the fourth of several sizes; any other archive is of the
+# first one, which earlier programs read.
+VERSIONS = PLAIN_VERSION, DETAILED_VERSION, LOSSY_VERSION, SIZED_VERSION = 1, 2, 3, 4
 _START = struct.Struct("<8sHI")  # magic, version, length of the header
 DIGEST = 32
 BLOCK_SUBPIXELS = 2**26
@@ -52,18 +54,22 @@ class Payload:
     first: int
     pixels: str
     planes: bytes = b""
+    size: SizeFacts | None = None
 
 
 @dataclass(frozen=True)
 class Archive:
     """An archive that was read, its digests not yet checked except the header's.
 
-    `data` is all of it, bytes or a memory map; `starts` where each block begins.
+    `data` is all of it, bytes or a memory map; `starts` where each block begins. Of an archive of several sizes,
+    `found` are the pieces of each block, and `extents` the sizes of the images of each split, as they begin.
     """
 
     header: Header
     data: Any
     starts: tuple[int, ...]
+    found: Sequence[Sequence[Piece]] | None = None
+    extents: Sequence[Sequence[Extent]] = ()
 
     def model_bytes(self) -> bytes | None:
         """The embedded model, or None.
@@ -95,7 +101,26 @@ class Archive:
                 return notes
             packed = bytes(self.data[start + len(packed) : start + len(packed) + details.bytes])
             _check(packed, details.digest, "the table of details")
-            return with_details(notes, packed, counts, worth)
+            notes = with_details(notes, packed, counts, worth)
+            for note in notes if self.found is None else ():
+                if any(one.height or one.width for one in set(note.traits or ())):
+                    raise ArchiveError(CONTRADICTION)
+            return notes
+
+    def layout(self, notes: Sequence[Notes]) -> list[Sequence[Piece]]:
+        """What each block holds of which rows of its split; `notes` are those of the archive.
+
+        Raises:
+            ArchiveError: the blocks and the notes contradict one another.
+        """
+        blocks = self.header.blocks
+        if self.found is None:
+            return [[Piece(row, 0) for row in self.rows_of(number)] for number in range(len(blocks))]
+        rows = [true_rows(extents, note) for extents, note in zip(self.extents, notes, strict=True)]
+        return [
+            [Piece(rows[block.split][row], top) for row, top in pieces]
+            for block, pieces in zip(blocks, self.found, strict=True)
+        ]
 
     def payload(self, number: int) -> bytes:
         """Bytes of a block.
@@ -125,8 +150,11 @@ class Archive:
 
     def name_of(self, number: int) -> str:
         """Say which images a block holds."""
-        blocks, rows = self.header.blocks, self.rows_of(number)
+        blocks, size = self.header.blocks, self.header.blocks[number].size
         split = self.header.splits[blocks[number].split]
+        if size is not None:
+            return f"block {number + 1} of {len(blocks)} (images of {size.width}x{size.height} pixels of {split})"
+        rows = self.rows_of(number)
         return f"block {number + 1} of {len(blocks)} (images {rows[0]} to {rows[-1]} of {split})"
 
     def first_image(self, number: int) -> int:
@@ -134,13 +162,15 @@ class Archive:
         return sum(block.images for block in self.header.blocks[:number])
 
     def rows_of(self, number: int) -> range:
-        """Rows that the images of a block have in their split."""
+        """Rows that the images of a block have in their split, in an archive of one size."""
         block = self.header.blocks[number]
         first = sum(other.images for other in self.header.blocks[:number] if other.split == block.split)
         return range(first, first + block.images)
 
     def images_by_split(self) -> list[int]:
         """Number of images of each split."""
+        if self.found is not None:
+            return list(map(len, self.extents))
         counts = [0] * len(self.header.splits)
         for block in self.header.blocks:
             counts[block.split] += block.images
@@ -166,7 +196,8 @@ def write(
         program: that writes it.
         batch: images that are decoded side by side.
         splits: name and notes of each.
-        model: its bytes, whether to embed them, and the subpixels of an image.
+        model: its bytes, whether to embed them, and the subpixels of an image, or in an archive of several sizes of a
+            pixel.
         blocks: in the order of the images.
         steps: of the codes of a lossy archive, with 12 fractional bits; None for one that keeps the images.
 
@@ -179,7 +210,7 @@ def write(
             raise DataError(f"expected splits whose names have 1 to 100 visible characters, found {name[:100]!r}")
     if len(splits) > LARGEST_SPLITS or len({name for name, _ in splits}) != len(splits):
         raise DataError(f"expected at most {LARGEST_SPLITS} splits, each with a name of its own, found {len(splits)}")
-    counts = [sum(block.images for block in blocks if block.split == split) for split in range(len(splits))]
+    counts = _images(blocks, len(splits))
     worth = min(sum(counts), sum(len(block.data) for block in blocks))
     notes = pack_notes([notes for _, notes in splits], worth)
     details = pack_details([notes for _, notes in splits], counts, worth)
@@ -202,6 +233,7 @@ def write(
                 digest=_digest(block.data),
                 pixels=block.pixels,
                 planes=_stretch(block.planes),
+                size=block.size,
             )
             for block in blocks
         ],
@@ -238,12 +270,15 @@ def read(data: Any) -> Archive:  # noqa: ANN401 - bytes or a memory map
         raise ArchiveError(f"the header of the archive is not valid: {complaint(first['msg'])}") from error
     if version != _version(header):
         raise ArchiveError(f"the header of the archive contradicts its version {version}")
-    return Archive(header, data, _starts(header, after, size))
+    starts = _starts(header, after, size)
+    if version != SIZED_VERSION:
+        return Archive(header, data, starts)
+    return Archive(header, data, starts, *found_pieces(header.blocks, len(header.splits)))
 
 
-def least_bytes(images: int, dimensions: int) -> int:
-    """Bytes that a block of `images` with so many subpixels must have at least."""
-    return -(-images * dimensions // SUBPIXELS_PER_BYTE)
+def least_bytes(subpixels: int) -> int:
+    """Bytes that a block of so many subpixels must have at least."""
+    return -(-subpixels // SUBPIXELS_PER_BYTE)
 
 
 def _starts(header: Header, after: int, size: int) -> tuple[int, ...]:
@@ -255,9 +290,10 @@ def _starts(header: Header, after: int, size: int) -> tuple[int, ...]:
     for number, block in enumerate(header.blocks):
         if block.split >= len(header.splits) or block.bytes < 4 * block.first:
             raise ArchiveError(f"the header of the archive contradicts itself about block {number + 1}")
-        if block.bytes < least_bytes(block.images, header.model.dimensions):
+        subpixels = block.images * header.model.dimensions * (block.size.pixels if block.size is not None else 1)
+        if block.bytes < least_bytes(subpixels):
             raise ArchiveError(f"block {number + 1} of the archive is too short for its {block.images} images")
-        if block.images > 1 and block.images * header.model.dimensions > BLOCK_SUBPIXELS:
+        if block.images > 1 and subpixels > BLOCK_SUBPIXELS:
             raise ArchiveError(f"block {number + 1} of the archive holds too many images of this size")
         if block.planes is not None and not details:
             raise ArchiveError(f"the header of the archive contradicts itself about block {number + 1}")
@@ -270,7 +306,16 @@ def _starts(header: Header, after: int, size: int) -> tuple[int, ...]:
     return tuple(starts)
 
 
+def _images(blocks: Sequence[Payload], splits: int) -> list[int]:
+    """Number of images of each split."""
+    if any(block.size is not None for block in blocks):
+        return list(map(len, found_pieces(blocks, splits)[1]))
+    return [sum(block.images for block in blocks if block.split == split) for split in range(splits)]
+
+
 def _version(header: Header) -> int:
+    if any(block.size is not None for block in header.blocks):
+        return SIZED_VERSION
     if header.lossy is not None:
         return LOSSY_VERSION
     return PLAIN_VERSION if header.details is None else DETAILED_VERSION

@@ -4,7 +4,7 @@ Letters: N images of a block, C channels, H height, W width.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Protocol
@@ -18,20 +18,22 @@ from acn.codec import bitsback, pixels
 from acn.codec.archive import BLOCK_SUBPIXELS, Archive, Payload, least_bytes, read, write
 from acn.codec.bitsback import Mode
 from acn.codec.cells import Cells
+from acn.codec.facts import Facts
 from acn.codec.folder import FolderImages
 from acn.codec.freezing import without_prior
 from acn.codec.frozen import FrozenModel
 from acn.codec.header import BLOCK_IMAGES
-from acn.codec.limits import Allowance, check_archive, demand, enough_memory
+from acn.codec.layout import Extent, Piece, Portion, most_together, portions
+from acn.codec.limits import LARGEST_DIMENSIONS, Allowance, check_archive, demand, enough_memory, facts_of
 from acn.codec.lossy import drawn, quantized, with_step, with_written_steps
 from acn.codec.modelfile import from_bytes, identity, to_bytes
-from acn.codec.notes import Notes
+from acn.codec.notes import Notes, Traits
 from acn.codec.planes import Planes, pack_planes, unpack_planes
 from acn.codec.refusals import refuse_planes, refuse_rich, refuse_step, refuse_tour
 from acn.codec.stack import ExhaustedError
 from acn.codec.tours import find_tour
 from acn.data import ALL_BYTES, Images, as_pixels, spread, to_values
-from acn.errors import ArchiveError
+from acn.errors import ArchiveError, DataError
 from acn.progress import Stage
 from acn.version import __version__
 
@@ -90,13 +92,15 @@ def decompress(data: bytes, model: FrozenModel | Freezable | None = None, *, see
     archive = read(data)
     refuse_planes(archive, "arrays of bytes")
     frozen = model_of(archive, model if model is None or isinstance(model, FrozenModel) else model.freeze())
-    shape, first = frozen.facts.shape, 0
+    (height, width), channels = one_extent(archive, frozen, "an array"), frozen.facts.shape.channels
+    starts = np.cumsum([0, *archive.images_by_split()])
     with enough_memory("the images of the archive"):
-        values = np.empty((sum(archive.images_by_split()), shape.height, shape.width, shape.channels), np.uint8)
-    for number, block in enumerate(archive.header.blocks):
-        values[first : first + block.images] = restore(archive, frozen, number, seed=seed)
-        first += block.images
-    return values[..., 0] if shape.channels == 1 else values
+        values = np.empty((starts[-1], height, width, channels), np.uint8)
+    for number, pieces in enumerate(archive.layout(archive.notes())):
+        start = starts[archive.header.blocks[number].split]
+        for (row, top), found in zip(pieces, restore(archive, frozen, number, seed=seed), strict=True):
+            values[start + row, top : top + len(found)] = found
+    return values[..., 0] if channels == 1 else values
 
 
 def compress_splits(
@@ -120,7 +124,7 @@ def compress_splits(
         embed: put the model into the archive.
         verify: decode every block and compare.
         step: for a lossy archive, see `compress`.
-        stage: called with a name and a length when a stage begins; what it returns hears of the progress.
+        stage: called with a name and a length when a stage begins; what it returns is called with the progress.
 
     Raises:
         DataError: the images do not fit the model; or have transparency or 16 bits, and the archive is lossy or their
@@ -135,29 +139,35 @@ def compress_splits(
     keep = tuple(modes) == ("list",)
     if not keep or step is not None:
         refuse_rich(splits.values(), "in the mode list alone: keep the order" if step is None else "without loss alone")
-    batch = min(batch, demand(model.facts).largest_batch)
     readable = {name: _through(model, images, name) for name, images in splits.items()}
     model = model if step is None else with_step(model, step, _some(readable.values()))
-    candidates = [_Coder(model, mode, batch, embed).candidate(readable, stage) for mode in modes]
+    plan = _plan(model.facts, readable)
+    sized = any(portion.size is not None for portion in plan)
+    batch = (
+        max((len(one.pieces) for one in plan), default=1) if sized else min(batch, demand(model.facts).largest_batch)
+    )
+    candidates = [_Coder(model, mode, batch, embed).candidate(readable, plan, stage) for mode in modes]
     best = min(candidates, key=lambda candidate: candidate.bytes)
     if verify:
         for block in best.blocks:
             _verify(model, block, batch, stage(f"checking {list(splits)[block.split]}", block.images))
-    notes = [(name, notes_of(images) if keep else Notes()) for name, images in readable.items()]
-    facts = best.model, embed, model.facts.shape.dimensions
-    steps = model.grid.steps if isinstance(model.grid, Cells) else None
+    notes = [(name, notes_of(images, sized=sized) if keep else Notes()) for name, images in readable.items()]
+    facts = best.model, embed, model.facts.shape.channels if sized else model.facts.shape.dimensions
+    steps = model.grid.steps[: model.facts.maps] if isinstance(model.grid, Cells) else None
     return write(f"acn {__version__}", batch, notes, facts, best.blocks, steps)
 
 
 def planes_of(archive: Archive, notes: Sequence[Notes], model: FrozenModel, number: int) -> list[Planes]:
-    """Transparency and low bytes of the images of block `number`, `notes` being those of the archive.
+    """Transparency and low bytes of the images that begin in block `number`, `notes` being those of the archive.
 
     Raises:
         ArchiveError: they are damaged; the sentence says which images are lost.
     """
-    split = archive.header.blocks[number].split
-    traits = [notes[split].traits_of(row) for row in archive.rows_of(number)]
-    return unpack_planes(archive.planes(number), traits, model.facts.shape)
+    block = archive.header.blocks[number]
+    begun = [row for row, top in archive.layout(notes)[number] if not top]
+    traits = [notes[block.split].traits_of(row) for row in begun]
+    shape = model.facts.shape if block.size is None else model.facts.sized(block.size.height, block.size.width).shape
+    return unpack_planes(archive.planes(number), traits, shape)
 
 
 def model_of(archive: Archive, model: FrozenModel | None = None) -> FrozenModel:
@@ -176,11 +186,25 @@ def model_of(archive: Archive, model: FrozenModel | None = None) -> FrozenModel:
     found = identity(embedded if embedded is not None else to_bytes(model))
     if found != wanted:
         raise ArchiveError(f"the archive was made with another model: expected {wanted[:16]}, found {found[:16]}")
-    header, images = archive.header, [block.images for block in archive.header.blocks]
+    header = archive.header
     if header.lossy is not None:
         model = with_written_steps(model, header.lossy.steps)
-    check_archive(model.facts, header.model.dimensions, header.batch, images, len(archive.data), model.lossy_values)
+    check_archive(model.facts, header, len(archive.data), model.lossy_values)
     return model
+
+
+def one_extent(archive: Archive, model: FrozenModel, where: str) -> Extent:
+    """Height and width of all images of an archive, which `where` can hold if they are of one size alone.
+
+    Raises:
+        ArchiveError: they are not.
+    """
+    if archive.found is None:
+        return model.facts.shape.height, model.facts.shape.width
+    found = {extent for extents in archive.extents for extent in extents}
+    if len(found) != 1:
+        raise ArchiveError(f"the archive holds images of several sizes, which {where} cannot: restore it into a folder")
+    return found.pop()
 
 
 def restore(
@@ -190,13 +214,13 @@ def restore(
     progress: Callable[[float], None] = lambda _: None,
     seed: int = 0,
 ) -> NDArray[np.uint8]:
-    """Pixel values, uint8 `[N, H, W, C]`, of the images of block `number`.
+    """Pixel values, uint8 `[N, H, W, C]`, of the images of block `number`, or of the pieces of images.
 
     Args:
         archive: that was read.
         model: as `model_of` returns it.
         number: of the block.
-        progress: hears how many more images are done.
+        progress: is called with how many more images are done.
         seed: of the draws that restore images from a lossy archive; no other one reads it.
 
     Raises:
@@ -222,7 +246,8 @@ def _decoded_of(archive: Archive, model: FrozenModel, number: int, progress: Cal
     facts, name = archive.header.blocks[number], archive.name_of(number)
     if facts.mode == "tour" and not model.facts.with_prior:
         raise ArchiveError(f"{name} is a tour, for which its model lacks a part; get another copy")
-    block = Payload(facts.split, facts.images, facts.mode, archive.payload(number), facts.first, facts.pixels)
+    data = archive.payload(number)
+    block = Payload(facts.split, facts.images, facts.mode, data, facts.first, facts.pixels, size=facts.size)
     try:
         with enough_memory(name):
             return _decoded(model, block, archive.header.batch, progress)
@@ -248,31 +273,36 @@ class _Coder:
     batch: int
     embed: bool
 
-    def candidate(self, splits: Splits, stage: Stage) -> _Candidate:
+    def candidate(self, splits: Splits, plan: Sequence[Portion], stage: Stage) -> _Candidate:
         """Code all splits."""
         # An archive without its model refers to that of the run: the receiver has it with all its parts.
         needed = without_prior(self.model) if self.embed and self.mode != "tour" else self.model
         data, blocks = to_bytes(needed), []
-        allowance = Allowance(needed.facts, self.batch, len(data) if self.embed else 0, self.model.lossy_values)
-        for split, (name, images) in enumerate(splits.items()):
-            for rows in _block_rows(len(images), self.model.facts.shape.dimensions):
-                advance, least = stage(f"{self.mode}: {name}", len(rows)), allowance.least(len(rows))
-                blocks.append(self._coded(images, rows, split, least, advance))
-                allowance.spend(len(rows), len(blocks[-1].data))
+        allowance = Allowance(len(data) if self.embed else 0, self.model.lossy_values)
+        for portion in plan:
+            name, images = list(splits.items())[portion.split]
+            advance, count = stage(f"{self.mode}: {name}", len(portion.pieces)), len(portion.pieces)
+            asked = facts_of(needed.facts, portion.size), count, _batch(self.batch, portion)
+            blocks.append(self._coded(images, portion, allowance.least(*asked), advance))
+            allowance.spend(*asked, len(blocks[-1].data))
         payload = sum(len(block.data) + len(block.planes) for block in blocks)
         return _Candidate(blocks, data, payload + (len(data) if self.embed else 0))
 
     def _coded(
-        self, images: Images | FolderImages, rows: range, split: int, least: int, progress: Callable[[float], None]
+        self, images: Images | FolderImages, portion: Portion, least: int, progress: Callable[[float], None]
     ) -> Payload:
-        levels = images.batch(rows)
-        planes = pack_planes(images.planes(rows)) if isinstance(images, FolderImages) else b""
-        order = find_tour(self.model, levels) if self.mode == "tour" else list(range(len(levels)))
-        levels = quantized(self.model, levels) if self.model.lossy else levels
-        least = max(least, least_bytes(len(levels), self.model.facts.shape.dimensions))
-        words, first = _method(self.model).encode(self.model, levels, self.mode, self.batch, order, least, progress)
-        digest = _pixel_digest(_in_order(levels, self.mode, order))
-        return Payload(split, len(levels), self.mode, words.astype("<u4").tobytes(), first, digest, planes)
+        levels, model, mode = _levels(images, portion), _sized(self.model, portion), self.mode
+        begun = [row for row, top in portion.pieces if not top]
+        planes = pack_planes(images.planes(begun)) if isinstance(images, FolderImages) else b""
+        if portion.size is not None and portion.size.rows < portion.size.height:
+            mode = "list"  # pieces of an image keep their order
+        order = find_tour(model, levels) if mode == "tour" else list(range(len(levels)))
+        levels = quantized(model, levels) if model.lossy else levels
+        least = max(least, least_bytes(len(levels) * model.facts.shape.dimensions))
+        batch = _batch(self.batch, portion)
+        words, first = _method(model).encode(model, levels, mode, batch, order, least, progress)
+        digest, data = _pixel_digest(_in_order(levels, mode, order)), words.astype("<u4").tobytes()
+        return Payload(portion.split, len(levels), mode, data, first, digest, planes, portion.size)
 
 
 def _verify(model: FrozenModel, block: Payload, batch: int, progress: Callable[[float], None]) -> None:
@@ -280,12 +310,16 @@ def _verify(model: FrozenModel, block: Payload, batch: int, progress: Callable[[
         _decoded(model, block, batch, progress)
     except ExhaustedError as error:
         raise ArchiveError(
-            "the archive did not decode to the images it was made of, so that none was written: an error of the program"
+            "verification failed and no archive was written: this is a bug in acn; please report it with the images"
         ) from error
 
 
 def _decoded(model: FrozenModel, block: Payload, batch: int, progress: Callable[[float], None]) -> Tensor:
-    words = np.frombuffer(block.data, dtype="<u4").astype(np.uint32)
+    words, model, batch = (
+        np.frombuffer(block.data, dtype="<u4").astype(np.uint32),
+        _sized(model, block),
+        _batch(batch, block),
+    )
     levels: Tensor = _method(model).decode(model, words, block.first, block.mode, block.images, batch, progress)
     if _pixel_digest(levels) != block.pixels:
         raise ExhaustedError
@@ -312,23 +346,77 @@ def _some(splits: Iterable[Images | FolderImages]) -> Tensor:
     return torch.cat([images.batch(spread(len(images), SAMPLE)) for images in splits])
 
 
-def _block_rows(count: int, dimensions: int) -> Iterator[range]:
-    size = max(1, min(BLOCK_IMAGES, BLOCK_SUBPIXELS // dimensions))
-    for first in range(0, count, size):
-        yield range(first, min(first + size, count))
+def _plan(facts: Facts, splits: Splits) -> list[Portion]:
+    """What each block will hold."""
+    shape, plan = facts.shape, list[Portion]()
+    extents = [_extents(images) for images in splits.values()]
+    if set().union(*extents) <= {(shape.height, shape.width)}:
+        most = BLOCK_IMAGES if facts.settings.has_codes else most_together(shape.dimensions)
+        size = max(1, min(BLOCK_IMAGES, most, BLOCK_SUBPIXELS // shape.dimensions))
+        for split, images in enumerate(splits.values()):
+            pieces = [Piece(row, 0) for row in range(len(images))]
+            plan += [Portion(split, pieces[first : first + size]) for first in range(0, len(images), size)]
+        return plan
+    for split, found in enumerate(extents):
+        plan += portions(split, found, shape.channels, lambda extent: _side_by_side(facts, extent))
+    return plan
+
+
+def _side_by_side(facts: Facts, extent: Extent) -> int:
+    """How many pieces of this size are decoded side by side at most."""
+    height, width = extent
+    most = demand(facts.sized(height, width)).largest_batch
+    if not most or facts.shape.channels * height * width > LARGEST_DIMENSIONS:
+        raise DataError(
+            f"expected images of at most a million pixels in width, found {width:,}; cut them into narrower ones"
+        )
+    return most
+
+
+def _extents(images: Images | FolderImages) -> Sequence[Extent]:
+    if isinstance(images, FolderImages):
+        return images.extents
+    return [(images.shape.height, images.shape.width)] * len(images)
+
+
+def _levels(images: Images | FolderImages, portion: Portion) -> Tensor:
+    """Level indices `[N, C, H, W]` of what a block will hold."""
+    if portion.size is None:
+        return images.batch([row for row, _ in portion.pieces])
+    found: list[Tensor] = []
+    known, image = -1, torch.empty(0)
+    for row, top in portion.pieces:
+        if row != known:
+            known, image = row, images.batch([row])[0]
+        found.append(image[:, top : top + portion.size.rows].contiguous())
+    return torch.stack(found)
+
+
+def _sized(model: FrozenModel, block: Portion | Payload) -> FrozenModel:
+    return model if block.size is None else model.sized(block.size.rows, block.size.width)
+
+
+def _batch(batch: int, block: Portion | Payload) -> int:
+    """Images of a block that are decoded side by side."""
+    if block.size is None:
+        return batch
+    return block.images if isinstance(block, Payload) else len(block.pieces)
 
 
 def _through(model: FrozenModel, images: Images | FolderImages, name: str) -> Images | FolderImages:
     """The images as the model knows them."""
-    palette = np.array(model.facts.palette, dtype=np.uint8)
+    palette, facts = np.array(model.facts.palette, dtype=np.uint8), model.facts
     if isinstance(images, FolderImages):
-        return images.through(model.facts.shape, palette, name)
-    return images.as_known(model.facts.shape, palette, name)
+        return images.through(facts.shape, palette, name, any_size=not facts.settings.has_codes)
+    if not facts.settings.has_codes:
+        facts = facts.sized(images.shape.height, images.shape.width)
+    return images.as_known(facts.shape, palette, name)
 
 
-def notes_of(images: Images | FolderImages) -> Notes:
-    """What an archive that keeps the order keeps of images besides their pixels."""
+def notes_of(images: Images | FolderImages, *, sized: bool = False) -> Notes:
+    """What an archive that keeps the order keeps of images besides their pixels; `sized`: their sizes too."""
     if isinstance(images, FolderImages):
-        return images.notes()
+        return images.notes(sized=sized)
     labels = None if images.labels is None else images.labels.tolist()
-    return Notes(images.files, labels, images.label_names)
+    own = Traits(height=images.shape.height, width=images.shape.width)
+    return Notes(images.files, labels, images.label_names, [own] * len(images) if sized else None)

@@ -34,13 +34,13 @@ class Form:
 
     @classmethod
     def of(cls, traits: Sequence[Traits], height: int, width: int, channels: int) -> "Form":
-        """Form of a file whose frames have these traits, `[H, W, C]` at most."""
+        """Form of a file whose frames have these traits, and are `[H, W, C]` at most where these do not say."""
         return cls(
             tuple(one.channels or channels for one in traits),
             tuple(one.alpha for one in traits),
             tuple(one.deep for one in traits),
             any(one.orientation != UPRIGHT or one.icc is not None for one in traits),
-            max(height, width),
+            max(traits[0].height or height, traits[0].width or width),
         )
 
     @property

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from acn.codec.layout import Extent
 from acn.codec.notes import Notes, Traits
 from acn.codec.planes import Planes
 from acn.config import ImageShape
@@ -31,7 +32,8 @@ NOT_RESIZED = "nothing is resized for an archive: take a model of such images, o
 class FolderImages:
     """One split of a folder. Image i is frame `frames[i]` of the file `paths[sources[i]]`.
 
-    `files`, `traits`, `labels`, `modified`: of each image, as `Notes` has them. `palette`: value of each level,
+    `files`, `traits`, `labels`, `modified`: of each image, as `Notes` has them. `extents`: height and width of each;
+    `shape` has those of the first. `palette`: value of each level,
     uint8 [L]. `dropped`: how many files say what besides that is not kept. `size`: bytes of the files.
     """
 
@@ -41,6 +43,7 @@ class FolderImages:
     files: tuple[str, ...] = field(repr=False)
     traits: tuple[Traits, ...] = field(repr=False)
     modified: tuple[int, ...] = field(repr=False)
+    extents: tuple[Extent, ...] = field(repr=False)
     shape: ImageShape
     palette: Bytes
     size: int
@@ -52,15 +55,26 @@ class FolderImages:
         return len(self.files)
 
     def values(self, rows: Sequence[int] | NDArray[np.int64]) -> Bytes:
-        """Colours of the images at `rows`, upright, uint8 [B, H, W, C].
+        """Colours of the images at `rows`, which are of one size, upright, uint8 [B, H, W, C].
 
         Raises:
             DataError: a file has changed meanwhile.
         """
-        values = np.empty((len(rows), self.shape.height, self.shape.width, self.shape.channels), np.uint8)
+        extent = self.extents[rows[0]] if len(rows) else (self.shape.height, self.shape.width)
+        values = np.empty((len(rows), *extent, self.shape.channels), np.uint8)
         for place, frame in enumerate(self._read(rows)):
             values[place] = frame.colours
         return values
+
+    def each(self) -> Iterator[Bytes]:
+        """Colours of all images in turn, upright, uint8 [H, W, C].
+
+        Raises:
+            DataError: a file has changed meanwhile.
+        """
+        for frame in self._read(range(len(self))):
+            height, width, _ = frame.colours.shape
+            yield np.broadcast_to(frame.colours, (height, width, self.shape.channels))
 
     def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Tensor:
         """Level indices of the images at `rows`, uint8 [B, C, H, W].
@@ -82,13 +96,18 @@ class FolderImages:
             else:
                 yield Planes()
 
-    def through(self, shape: ImageShape, palette: Bytes, name: str) -> "FolderImages":
+    def through(self, shape: ImageShape, palette: Bytes, name: str, *, any_size: bool = False) -> "FolderImages":
         """Return the same images as a model of `shape` and `palette` sees them, every pixel of them checked.
 
         Raises:
-            DataError: they are of another size, in colour where the model knows grey, or have other values.
+            DataError: they are of another size, unless the model takes `any_size`; in colour where the model knows
+                grey; or have other values.
         """
         found = self.shape
+        if any_size:
+            shape = shape.model_copy(update={"height": found.height, "width": found.width})
+        else:
+            self.refuse_sizes()
         if found == shape and np.array_equal(palette, self.palette):
             return self
         check_known(found, shape, name, NOT_RESIZED)
@@ -100,10 +119,30 @@ class FolderImages:
                 seen.batch([row])
         return seen
 
-    def notes(self) -> Notes:
-        """What an archive keeps of the images besides their pixels."""
+    def refuse_sizes(self) -> None:
+        """See that the images are of one size.
+
+        Raises:
+            DataError: they are not.
+        """
+        for name, (height, width) in zip(self.files, self.extents, strict=True):
+            if (height, width) != self.extents[0]:
+                known = "x".join(map(str, reversed(self.extents[0])))
+                raise DataError(
+                    f"expected images of one size, found {known} pixels in {self.files[0]} and {width}x{height} in "
+                    f"{name}; nothing is resized for an archive: leave out --model and --lossy, which take one size, "
+                    "or put images of each size into an archive of their own"
+                )
+
+    def notes(self, *, sized: bool = False) -> Notes:
+        """What an archive keeps of the images besides their pixels; `sized`: their sizes too."""
         labels = None if self.labels is None else self.labels.tolist()
-        return Notes(self.files, labels, self.label_names, self.traits, self.modified)
+        traits: Sequence[Traits] = self.traits
+        if sized:
+            pairs = list(zip(self.traits, self.extents, strict=True))
+            known = {pair: replace(pair[0], height=pair[1][0], width=pair[1][1]) for pair in set(pairs)}
+            traits = [known[pair] for pair in pairs]
+        return Notes(self.files, labels, self.label_names, traits, self.modified)
 
     def _read(self, rows: Sequence[int] | NDArray[np.int64]) -> Iterator[Frame]:
         """Frames of the images at `rows`, upright; a file of many is read once for those that stand together."""
@@ -114,7 +153,9 @@ class FolderImages:
                 opened = source, read_original(self.paths[source], self.files[row])
             original, number = opened[1], self.frames[row]
             traits = self.traits[row]
-            if number >= original.count or not _fits(original, number, traits, self.shape):
+            if number >= original.count or not _fits(
+                original, number, traits, (*self.extents[row], self.shape.channels)
+            ):
                 raise DataError(f"{self.files[row]} changed while it was compressed; run the command again")
             yield _upright(original, number)
 
@@ -146,10 +187,10 @@ def survey(
         labels: of the files, and their names.
 
     Raises:
-        DataError: a file is damaged, holds what archives do not keep, or images differ in size.
+        DataError: a file is damaged, or holds what archives do not keep.
     """
     found = {split: list(_looked_at(paths[split], files[split])) for split in paths}
-    shape = _one_shape(found, files)
+    shape = _first_shape(found, files)
     return {split: _split(found[split], paths[split], files[split], labels[split], shape) for split in paths}
 
 
@@ -168,23 +209,23 @@ def _looked_at(paths: Sequence[Path], files: Sequence[str]) -> Iterator[Found]:
     yield from read_ahead(look, range(len(paths)))
 
 
-def _one_shape(found: Mapping[str, Sequence[Found]], files: Mapping[str, Sequence[str]]) -> ImageShape:
-    first: tuple[tuple[int, int, int], str] | None = None
-    channels = 1
+def _first_shape(found: Mapping[str, Sequence[Found]], files: Mapping[str, Sequence[str]]) -> ImageShape:
+    """Size of the first image, and in colour if any is."""
+    shapes: list[tuple[int, int, int]] = []
     for split, originals in found.items():
         for original, name in zip(originals, files[split], strict=True):
-            for shape, _ in original.frames:
-                first = first or (shape, name)
-                if shape[:2] != first[0][:2]:
-                    raise DataError(
-                        f"expected images of one size, found {first[0][1]}x{first[0][0]} pixels in {first[1]} and "
-                        f"{shape[1]}x{shape[0]} in {name}; nothing is resized for an archive: put images of each "
-                        "size into one of their own"
-                    )
-                channels = max(channels, shape[2])
-    if first is None:
+            sizes = {shape[:2] for shape, _ in original.frames}
+            if len(sizes) > 1:
+                one, other = sorted(sizes)[:2]
+                raise DataError(
+                    f"expected pages of one size in a file, found {one[1]}x{one[0]} and {other[1]}x{other[0]} pixels "
+                    f"in {name}; put them into files of their own"
+                )
+            shapes += {shape: None for shape, _ in original.frames}
+    if not shapes:
         raise DataError("expected at least one image, found none; add images")
-    return ImageShape(height=first[0][0], width=first[0][1], channels=channels, levels=len(ALL_BYTES))
+    channels = max(shape[2] for shape in shapes)
+    return ImageShape(height=shapes[0][0], width=shapes[0][1], channels=channels, levels=len(ALL_BYTES))
 
 
 def _split(
@@ -210,6 +251,7 @@ def _split(
             for size, traits in original.frames
         ),
         modified=tuple(found[source].modified for source in sources),
+        extents=tuple(size[:2] for original in found for size, _ in original.frames),
         shape=shape,
         palette=ALL_BYTES,
         size=sum(original.size for original in found),
@@ -233,11 +275,10 @@ def _traits(original: Original, number: int) -> Traits:
     )
 
 
-def _fits(original: Original, number: int, traits: Traits, shape: ImageShape) -> bool:
+def _fits(original: Original, number: int, traits: Traits, shape: tuple[int, int, int]) -> bool:
     frame = original.frames[number]
     turned = upright(frame.colours, original.orientation).shape
-    channels = traits.channels or shape.channels
-    return turned == (shape.height, shape.width, channels) and _traits(original, number) == replace(
+    return turned == (*shape[:2], traits.channels or shape[2]) and _traits(original, number) == replace(
         traits, channels=None
     )
 

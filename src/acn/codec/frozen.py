@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from acn.codec.bounds import check_bounds
 from acn.codec.cells import Cells
+from acn.codec.centred import PART, slots_in_parts
 from acn.codec.facts import MIXTURE, Facts, layers, sketch, steps_of
 from acn.codec.flow import GridFlow
 from acn.codec.integers import VERTICAL_LIMIT, IntegerLayer, exact
@@ -29,6 +30,7 @@ from acn.codec.waves import generate_in_waves, waves_of
 from acn.errors import RunError
 from acn.exact.tables import BITS, NETWORK_BITS, NETWORK_ONE
 from acn.models import ExactModel
+from acn.networks.centred import CentredDecoder
 from acn.networks.decoder import generate
 from acn.networks.prior import PriorNetwork
 
@@ -103,6 +105,13 @@ class FrozenModel:
         _settle(network)
         return FrozenModel(**(vars(self) | {"network": network, "prior": self.prior.to(device)}))
 
+    def sized(self, height: int, width: int) -> "FrozenModel":
+        """The same model without codes, of images of another size: its layers are shared."""
+        if (height, width) == (self.facts.shape.height, self.facts.shape.width):
+            return self
+        network = self.network.sized(height, width)
+        return FrozenModel(**(vars(self) | {"facts": self.facts.sized(height, width), "network": network}))
+
     def encode(self, images: Tensor) -> Tensor:
         """Mean codes `[B, D]` with 12 fractional bits of level indices `[B, C, H, W]`, cut to the grid."""
         return self.posterior(images).means
@@ -124,7 +133,7 @@ class FrozenModel:
 
     @torch.inference_mode()
     def pixel_slots(self, images: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        """First slot and number of slots of every subpixel, int64 `[B, C, H, W]` on the CPU, by full passes.
+        """First slot and number of slots of every subpixel, integers `[B, C, H, W]` on the CPU, by full passes.
 
         Args:
             images: level indices `[B, C, H, W]`.
@@ -140,6 +149,9 @@ class FrozenModel:
             return start.cpu(), size.cpu()
 
         shape = self.facts.shape
+        if not self.facts.settings.has_codes and shape.height * shape.width > PART:
+            with exact():
+                return slots_in_parts(cast(CentredDecoder, self.network.decoder), images, SCALE)
         widest = max(4 * self.facts.settings.decoder.filters, shape.channels * shape.levels)
         widest *= shape.height * shape.width
         with exact():
@@ -169,7 +181,7 @@ class FrozenModel:
         Args:
             numbers: of the codes on the grid, `[B, D]`.
             pop: from cumulative slots `[B, V + 1]` to levels `[B]`.
-            progress: hears how many more pixels are done.
+            progress: is called with how many more pixels are done.
         """
 
         device, slots = self.device, self.network.decoder.emission.slots  # which take time to be found

@@ -21,12 +21,26 @@ class Stretch(Part):
     digest: str = Hexadecimal
 
 
+class SizeFacts(Part):
+    """Height and width of the images of a block, and how many rows of each it holds."""
+
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+    rows: int = Field(ge=1)
+
+    @property
+    def pixels(self) -> int:
+        """Of a piece."""
+        return self.rows * self.width
+
+
 class BlockFacts(Part):
     """A block: which split its images belong to, how many, bytes of its payload, and words its stack began with.
 
     `digest`: SHA-256 of the payload; `pixels`: of the level indices, one byte each, `[N, C, H, W]`, or, in a lossy
     archive, of the numbers of the codes, two bytes each, `[N, D]`.
-    `planes`: transparency and low bytes, which follow the payload.
+    `planes`: transparency and low bytes, which follow the payload. `size`: in an archive of several sizes, whose blocks
+    are one batch each; `images` counts pieces there.
     """
 
     split: int = Field(ge=0)
@@ -37,10 +51,14 @@ class BlockFacts(Part):
     digest: str = Hexadecimal
     pixels: str = Hexadecimal
     planes: Stretch | None = None
+    size: SizeFacts | None = None
 
 
 class ModelFacts(Part):
-    """The model: its identity, and its bytes in the archive, 0 where it is not embedded."""
+    """The model: its identity, and its bytes in the archive, 0 where it is not embedded.
+
+    `dimensions`: subpixels of an image, or in an archive of several sizes of a pixel.
+    """
 
     identity: str = Hexadecimal
     bytes: int = Field(ge=0)

@@ -201,6 +201,12 @@ class IntegerCell:
         return found if base is None else found.add_(base)
 
 
+def said_by(codes: Tensor, sums: Tensor) -> Tensor:
+    """Add in place what codes say `[B or 1, O]` to sums `[B P, O]`, P of each image; return these."""
+    sums.view(len(codes), -1, sums.shape[1]).add_(codes[:, None])
+    return sums
+
+
 class IntegerLayer(nn.Module):
     """A linear map of integers: `weight` `[K, O]` with `shift` fractional bits, `bias` `[O]`; outputs are float32.
 
@@ -325,8 +331,8 @@ class IntegerStaircase(IntegerLayer):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._rows = {}  # which are of another type or device now
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        return self
+        moved: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return moved
 
     def rows(self, begin: int, end: int, inputs: Tensor) -> Tensor:
         """See `StaircaseLinear`."""

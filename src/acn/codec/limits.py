@@ -17,10 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from acn.codec.facts import Facts, layers, mixture_numbers, run, shapes, sketch, steps_of
+from acn.codec.header import Header, SizeFacts
 from acn.codec.latents import GRIDS, LARGEST_REACH, PER_UNIT
 from acn.codec.layers import layers_of, matrix_of
-from acn.errors import ArchiveError
+from acn.config import ExactSettings, ImageShape
+from acn.errors import ArchiveError, UsageError
 from acn.networks.centre import taps
+from acn.networks.made import StaircaseLinear
 
 # A number takes a bit or two; a file that speaks of more numbers than this for each of its bytes is not one of ours.
 NUMBERS_PER_BYTE = 16
@@ -119,7 +122,7 @@ def _traced(network: Any, facts: Facts) -> tuple[int, int, int]:  # noqa: ANN401
         products += matrix_of(layer).shape[0] * output.numel()
         if layer in encoder:
             features = max(features, inputs[0].numel(), output.numel())
-        elif output.ndim == 2:
+        elif isinstance(layer, nn.Linear | StaircaseLinear):
             held += 2 * output.numel()
         elif layer in canvas:
             picture = max(picture, inputs[0].numel() + output.numel())
@@ -159,7 +162,7 @@ def check_model(facts: Facts, size: int) -> Demand:
         and (1 <= facts.components <= LARGEST_COMPONENTS) == settings.conditional
         and facts.covariance in ("full", "diag")
         and facts.per_unit in GRIDS
-        and (settings.conditional or settings.decoder.fits(shape))
+        and (settings.conditional or _fit(settings, shape))
         and (facts.per_unit == PER_UNIT or not settings.conditional)
         and len(palette) == shape.levels
         and list(palette) == sorted(set(palette))
@@ -179,6 +182,14 @@ def check_model(facts: Facts, size: int) -> Demand:
     return found
 
 
+def _fit(settings: ExactSettings, shape: ImageShape) -> bool:
+    try:
+        settings.check_fit(shape)
+    except UsageError:
+        return False
+    return True
+
+
 def check_tables(largest: Iterable[int], size: int) -> None:
     """See that `size` bytes may hold tensors with these largest magnitudes.
 
@@ -189,60 +200,64 @@ def check_tables(largest: Iterable[int], size: int) -> None:
         raise ArchiveError(f"the numbers of the model in the archive are larger than its {size} bytes can hold")
 
 
-def check_archive(
-    facts: Facts, dimensions: int, batch: int, blocks: Sequence[int], size: int, values: Sequence[int]
-) -> None:
+def check_archive(facts: Facts, header: Header, size: int, values: Sequence[int]) -> None:
     """See that an archive of `size` bytes keeps to the limits with its model.
 
     Args:
         facts: of the model.
-        dimensions: subpixels of an image, by the archive's header.
-        batch: images that are decoded side by side.
-        blocks: number of images of each block.
+        header: of the archive.
         size: bytes of the archive.
         values: how many each number of a lossy code has, none where the archive is not lossy.
 
     Raises:
         ArchiveError: it does not.
     """
-    if facts.shape.dimensions != dimensions:
+    sized = any(block.size is not None for block in header.blocks)
+    if sized and (facts.settings.has_codes or header.lossy is not None):
+        raise ArchiveError("the archive holds images of several sizes, which its model does not take")
+    if header.model.dimensions != (facts.shape.channels if sized else facts.shape.dimensions):
         raise ArchiveError("the header of the archive contradicts its model about the size of the images")
-    asked = demand(facts)
-    if batch > asked.largest_batch:
-        raise ArchiveError(f"{batch} images of this size are too many to decode side by side")
-    if sum(asked.work(images, batch, values) for images in blocks) > WORK + WORK_PER_BYTE * size:
+    work = 0
+    if not sized and header.batch > demand(facts).largest_batch:
+        raise ArchiveError(f"{header.batch} images of this size are too many to decode side by side")
+    for block in header.blocks:
+        of_block, batch = facts_of(facts, block.size), header.batch if block.size is None else block.images
+        asked = demand(of_block)
+        if of_block.shape.dimensions > LARGEST_DIMENSIONS or batch > asked.largest_batch:
+            raise ArchiveError(f"{batch} images of this size are too many to decode side by side")
+        work += asked.work(block.images, batch, values)
+    if work > WORK + WORK_PER_BYTE * size:
         raise ArchiveError(f"the images of the archive would take longer to decode than its {size} bytes are worth")
+
+
+def facts_of(facts: Facts, size: SizeFacts | None) -> Facts:
+    """Of the model of a block with images of this size."""
+    return facts if size is None else facts.sized(size.rows, size.width)
 
 
 class Allowance:
     """What the blocks of an archive that is being written must have in bytes, so that readers take them.
 
     Args:
-        facts: of the model.
-        batch: images that are decoded side by side.
         size: bytes of the archive besides those of its blocks, or fewer.
         values: see `check_archive`.
     """
 
-    def __init__(self, facts: Facts, batch: int, size: int, values: Sequence[int]) -> None:
-        self._asked, self._batch, self._values = demand(facts), batch, values
-        self._left = WORK + WORK_PER_BYTE * size
+    def __init__(self, size: int, values: Sequence[int]) -> None:
+        self._values, self._left = values, WORK + WORK_PER_BYTE * size
 
-    def least(self, images: int) -> int:
-        """Bytes that the next block needs."""
-        return max(0, -(-(self._work(images) - self._left) // WORK_PER_BYTE))
+    def least(self, facts: Facts, images: int, batch: int) -> int:
+        """Bytes that the next block needs, of so many images, `batch` of them side by side, with a model of `facts`."""
+        return max(0, -(-(demand(facts).work(images, batch, self._values) - self._left) // WORK_PER_BYTE))
 
-    def spend(self, images: int, size: int) -> None:
-        """Note that a block of `size` bytes was written."""
-        self._left += WORK_PER_BYTE * size - self._work(images)
-
-    def _work(self, images: int) -> int:
-        return self._asked.work(images, self._batch, self._values)
+    def spend(self, facts: Facts, images: int, batch: int, size: int) -> None:
+        """Note that such a block of `size` bytes was written."""
+        self._left += WORK_PER_BYTE * size - demand(facts).work(images, batch, self._values)
 
 
 @contextmanager
 def enough_memory(what: str) -> Iterator[None]:
-    """Say in a sentence that the machine has not the memory that `what` takes.
+    """Say in a sentence that the machine does not have the memory that `what` needs.
 
     Raises:
         ArchiveError: an allocator refused.

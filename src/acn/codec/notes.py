@@ -31,6 +31,7 @@ class Part(BaseModel):
 class Traits:
     """How an image stood in its file.
 
+    `height`, `width`: in an archive of several sizes, else None.
     `channels`: of its colours, where they are fewer than the model's. `alpha`, `deep`: whether it has transparency, and
     16 bits per sample. `follows`: it is the next frame of the file of the image before. `orientation`: EXIF's, already
     applied to the pixels in the archive. `icc`: the profile of its colours. `duration`, `loop`: of an animation.
@@ -45,6 +46,8 @@ class Traits:
     dpi: tuple[float, float] | None = None
     duration: float | None = None
     loop: int | None = None
+    height: int | None = None
+    width: int | None = None
 
 
 PLAIN = Traits()
@@ -80,6 +83,8 @@ class WrittenTraits(Part):
     dpi: tuple[float, float] | None = None
     duration: float | None = Field(default=None, ge=0, le=2**31)
     loop: int | None = Field(default=None, ge=0, lt=2**31)
+    height: int | None = Field(default=None, ge=1)
+    width: int | None = Field(default=None, ge=1)
 
 
 class WrittenSplit(Part):

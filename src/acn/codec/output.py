@@ -22,9 +22,35 @@ from acn.data.originals import Frame, as_stored
 from acn.files import write_atomically, write_folder_atomically
 
 Blocks = Iterable[tuple[int, NDArray[np.uint8]]]
-"""Numbers of blocks, and their pixel values `[N, H, W, C]`, in the order of the archive."""
+"""Numbers of blocks, and the pixel values `[N, H, W, C]` of their images or pieces, in the order of the archive."""
 PlanesOf = Callable[[int], Sequence[Planes]]
-"""Transparency and low bytes of the images of a block."""
+"""Transparency and low bytes of the images that begin in a block."""
+
+
+def whole_images(
+    archive: Archive, notes: Sequence[Notes], blocks: Blocks, planes: PlanesOf = lambda _: []
+) -> Iterator[tuple[int, int, Frame]]:
+    """Split, row, and all of each image, as soon as its last piece is there.
+
+    Raises:
+        ArchiveError: a block is damaged.
+    """
+    layout = archive.layout(notes)
+    waiting: dict[tuple[int, int], tuple[list[NDArray[np.uint8]], Planes]] = {}
+    for number, values in blocks:
+        block, beside = archive.header.blocks[number], iter(planes(number))
+        for (row, top), piece in zip(layout[number], values, strict=True):
+            place = block.split, row
+            if not top:
+                waiting[place] = [], next(beside, NO_PLANES)
+            if place not in waiting:
+                continue  # of an image whose first rows are lost
+            pieces, own = waiting[place]
+            pieces.append(piece)
+            if block.size is None or top + len(piece) == block.size.height:
+                del waiting[place]
+                if block.size is None or sum(map(len, pieces)) == block.size.height:
+                    yield *place, Frame(np.concatenate(pieces) if len(pieces) > 1 else piece, own.alpha, own.low)
 
 
 def write_npz(path: Path, archive: Archive, notes: Sequence[Notes], blocks: Blocks) -> None:
@@ -39,7 +65,7 @@ def write_npz(path: Path, archive: Archive, notes: Sequence[Notes], blocks: Bloc
 
     def write(temporary: Path) -> None:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:
-            for split, rows, values in _by_split(archive, blocks):
+            for split, rows, values in _by_split(archive, notes, blocks):
                 pixels = values[..., 0] if values.shape[-1] == 1 else values
                 _member(file, f"{keys[split]}images", pixels)
                 note = notes[split]
@@ -78,7 +104,7 @@ def write_folder(
         planes: transparency and low bytes of the images of a block; by default none have any.
 
     Returns:
-        names of files of several frames of which some were not among the blocks, and which were not written.
+        names of files of which parts were not among the blocks, and which were not written.
 
     Raises:
         ArchiveError: a block is damaged, or a name would lead out of the folder.
@@ -92,8 +118,8 @@ def write_folder(
 
     def write(temporary: Path) -> None:
         restorer = _Restorer(temporary, restored_names(*naming, folded) if _folds(temporary) else names, notes)
-        for number, values in chain([] if first is None else [first], iterator):
-            restorer.take(archive.header.blocks[number].split, archive.rows_of(number), values, planes(number))
+        for image in whole_images(archive, notes, chain([] if first is None else [first], iterator), planes):
+            restorer.take(*image)
         lacking.extend(restorer.lacking())
 
     write_folder_atomically(path, write)
@@ -109,15 +135,12 @@ class _Restorer:
     notes: Sequence[Notes]
     waiting: dict[tuple[int, int], Frame] = field(default_factory=dict)
 
-    def take(self, split: int, rows: range, values: NDArray[np.uint8], planes: Sequence[Planes]) -> None:
-        """Take the images of a block."""
-        for place, row in enumerate(rows):
-            beside = planes[place] if planes else NO_PLANES
-            traits = self.notes[split].traits_of(row)
-            colours = np.ascontiguousarray(values[place][..., : traits.channels])
-            self.waiting[split, row] = Frame(colours, beside.alpha, beside.low)
-            if not self._follows(split, row + 1):
-                self._write(split, row)
+    def take(self, split: int, row: int, image: Frame) -> None:
+        """Take an image."""
+        colours = np.ascontiguousarray(image.colours[..., : self.notes[split].traits_of(row).channels])
+        self.waiting[split, row] = Frame(colours, image.alpha, image.low)
+        if not self._follows(split, row + 1):
+            self._write(split, row)
 
     def lacking(self) -> list[str]:
         """Names of files that were not written because frames are missing."""
@@ -161,13 +184,16 @@ def _folds(folder: Path) -> bool:
         probe.unlink()
 
 
-def _by_split(archive: Archive, blocks: Blocks) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.uint8]]]:
-    """All pieces of a split at once; a split without images is left out."""
-    pieces: dict[int, list[tuple[range, NDArray[np.uint8]]]] = {}
-    for number, values in blocks:
-        pieces.setdefault(archive.header.blocks[number].split, []).append((archive.rows_of(number), values))
-    for split, found in sorted(pieces.items()):
-        yield split, np.concatenate([np.asarray(rows) for rows, _ in found]), np.concatenate([v for _, v in found])
+def _by_split(
+    archive: Archive, notes: Sequence[Notes], blocks: Blocks
+) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.uint8]]]:
+    """All images of a split at once; a split without images is left out."""
+    found: dict[int, dict[int, NDArray[np.uint8]]] = {}
+    for split, row, image in whole_images(archive, notes, blocks):
+        found.setdefault(split, {})[row] = image.colours
+    for split in sorted(found):
+        rows = sorted(found[split])
+        yield split, np.array(rows), np.stack([found[split].pop(row) for row in rows])
 
 
 def _member(file: zipfile.ZipFile, name: str, array: NDArray[np.generic]) -> None:

@@ -8,17 +8,19 @@ Letters: B batch, C channels, F features, P pixels of a wave, O numbers per subp
 """
 
 from collections.abc import Iterator
-from functools import cache
-from typing import cast
+from functools import lru_cache
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
+from acn.codec.centred import CentredWaves
 from acn.codec.facts import Facts
 from acn.codec.integers import IntegerCell, IntegerConv
 from acn.codec.stack import Integers
 from acn.config import ImageShape
 from acn.distributions import Draw, Progress
+from acn.networks.centred import CentredDecoder
 from acn.networks.decoder import Decoder
 from acn.networks.geometry import Window
 from acn.networks.local import PointBlock, WindowBlock
@@ -34,7 +36,7 @@ def waves_of(facts: Facts) -> list[Wave] | None:
     return None if facts.skew is None else _waves(facts.shape.height, facts.shape.width, facts.skew)
 
 
-@cache
+@lru_cache(maxsize=8)  # which may take 16 bytes for each pixel
 def _waves(height: int, width: int, skew: int) -> list[Wave]:
     rows, columns = torch.arange(height), torch.arange(width)
     steps = (columns + skew * rows[:, None]).flatten()
@@ -51,8 +53,24 @@ def coding_order(numbers: Tensor, waves: list[Wave] | None) -> Integers:
     return torch.cat(parts).numpy()
 
 
+class Waves(Protocol):
+    """A local decoder that is asked for the subpixels of one wave of pixels after the other; B P = n.
+
+    `begin` must be called for every wave, then `numbers` and `put` for each channel in turn.
+    """
+
+    def begin(self, wave: Wave) -> None:
+        """Go on to the pixels of a wave; all that they see must be known."""
+
+    def numbers(self, channel: int) -> Tensor:
+        """Numbers `[n, O]` of the emission of a channel of the wave, image after image."""
+
+    def put(self, channel: int, levels: Tensor) -> None:
+        """Write the level indices `[n]` of the channel that was asked for last."""
+
+
 class WaveGeneration:
-    """A local decoder in exact integers that is asked for the subpixels of one wave after the other.
+    """A local decoder of levels in exact integers; see `Waves`.
 
     A wave is a matrix with a row for each pixel of each image, so that a layer takes a few operations of the library:
     with few images side by side, what each operation costs to begin with is most of the time.
@@ -91,7 +109,7 @@ class WaveGeneration:
         self._base: Tensor  # what the code and the waves before say of them: gates' inputs [B P, 2F]
 
     def begin(self, wave: Wave) -> None:
-        """Go on to the next wave; all that its pixels see must be known."""
+        """See `Waves`."""
         self._places = (wave[0] + self.top) * self.width + wave[1] + self.left
         self._base = next(self.given)
         if self.taps is None:
@@ -102,7 +120,7 @@ class WaveGeneration:
             shown = shown[:, size:]
 
     def numbers(self, channel: int) -> Tensor:
-        """Numbers `[B P, O]` of the emission for a channel of the wave, image after image."""
+        """See `Waves`."""
         base = self._base
         if self.own is not None:
             base = self.own(base, self.seen.index_select(1, self._places).flatten(0, 1))
@@ -115,7 +133,7 @@ class WaveGeneration:
         return self.output[channel](None, hidden)
 
     def put(self, channel: int, levels: Tensor) -> None:
-        """Write the level indices `[B P]` of a channel."""
+        """See `Waves`."""
         scaled = self.network.scale(levels, self.seen).view(self.count, -1)
         self.seen[..., channel].index_copy_(1, self._places, scaled)
 
@@ -123,6 +141,13 @@ class WaveGeneration:
         """Places `[taps]` that a window shows, from the place of a pixel."""
         down = torch.arange(window.rows) - (window.rows - 1 + window.gap)
         return (down[:, None] * self.width + torch.arange(window.columns) - window.left).flatten()
+
+
+def begun(network: Decoder, codes: Tensor, waves: list[Wave]) -> Waves:
+    """Begin to generate an image for each of the codes `[B, D]`, as networks read them, in the order of `waves`."""
+    if isinstance(network, CentredDecoder):
+        return CentredWaves(network, codes)
+    return WaveGeneration(network, codes, waves)
 
 
 def given_in_waves(network: Decoder, codes: Tensor, waves: list[Wave]) -> Iterator[Tensor]:
@@ -169,7 +194,7 @@ def generate_in_waves(
     """Images, uint8 `[B, C, H, W]`; for the rest see `acn.networks.decoder.generate`."""
     shape, device = network.shape, codes.device
     waves = [(rows.to(device), columns.to(device)) for rows, columns in waves]
-    generation = WaveGeneration(network, codes, waves)
+    generation = begun(network, codes, waves)
     found = []
     for wave in waves:
         generation.begin(wave)
@@ -187,4 +212,4 @@ def _pictures(levels: list[Tensor], waves: list[Wave], shape: ImageShape) -> Ten
     found = [torch.cat(levels[channel :: shape.channels], dim=1) for channel in range(shape.channels)]
     images = torch.stack(found, dim=1).to(torch.uint8)
     ordered = torch.empty_like(images).index_copy_(2, places, images)
-    return ordered.view(len(images), shape.channels, shape.height, shape.width)
+    return ordered.view(*images.shape[:2], shape.height, shape.width)

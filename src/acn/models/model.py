@@ -3,9 +3,10 @@
 Letters: B batch, D code size.
 """
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Self
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from acn.config import ImageShape, ModelSettings
 from acn.distributions import PixelLikelihood, Posterior, Prior
 from acn.errors import UsageError
 from acn.families import code_size
+from acn.networks.centred import CentredDecoder
 
 
 class Model(nn.Module, ABC):
@@ -40,6 +42,14 @@ class Model(nn.Module, ABC):
     def conditional(self) -> bool:
         """Whether the prior of a code is conditioned on another image's code, which training has to find."""
         return self.settings.conditional
+
+    def sized(self, height: int, width: int) -> Self:
+        """The same layers, for images of another size: of a model without codes, whose decoder can be `sized`."""
+        other = copy.copy(self)
+        other._modules = dict(self._modules)
+        other.decoder = cast(CentredDecoder, self.decoder).sized(height, width)
+        other.shape = other.decoder.shape
+        return other
 
     @abstractmethod
     def posterior(self, images: Tensor) -> Posterior:

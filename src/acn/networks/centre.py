@@ -8,6 +8,7 @@ All are in levels from level V // 2.
 Letters: B batch, C channels, H height, W width, N pixels, T taps of the window, I inputs, O outputs.
 """
 
+import copy
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 
@@ -64,6 +65,12 @@ class Centre(nn.Module):
         self.base = Fitted(shape.channels * taps(self.windows), shape.channels)
         self.own = Fitted(shape.channels, shape.channels) if shape.channels > 1 else None
 
+    def sized(self, height: int, width: int) -> "Centre":
+        """The same layers, for images of another size."""
+        other = copy.copy(self)
+        other.shape = self.shape.model_copy(update={"height": height, "width": width})
+        return other
+
     def pixels(self, levels: Tensor) -> Tensor:
         """Level indices `[B, C, H, W]` as pixels `[B, H W + 1, C]`; see `Floats.centred`."""
         return self.arithmetic.centred(levels, self.shape.levels, self.base.weight)
@@ -80,18 +87,31 @@ class Centre(nn.Module):
             centre = base + self.own(self.arithmetic.difference(own, base))
         return base, centre, self.arithmetic.difference(own, centre)
 
-    @torch.no_grad()
     def fit(self, samples: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Fit to levels `[B, C, H, W]` at places `[N]` of every image, batch by batch."""
-        inputs = self.base.weight.shape[1] + 1
-        size = inputs + self.shape.channels
-        products = torch.zeros(size, size, dtype=torch.float64)
+        products = self.products()
         for levels, places in samples:
-            pixels, grid = self.pixels(levels), places.view(1, 1, -1)
-            seen = shown(pixels, self.cells(grid)).movedim(1, -1).flatten(0, 2)
-            own = shown(pixels, grid[..., None]).movedim(1, -1).flatten(0, 2)
-            rows = torch.cat([seen, torch.ones_like(own[:, :1]), own], dim=1).double()
-            products += (rows.T @ rows).cpu()
+            self.add(products, levels, places)
+        self.solve(products)
+
+    def products(self) -> Tensor:
+        """Sums of products of inputs and pixels, of no pixels yet: what least squares are found from."""
+        size = self.base.weight.shape[1] + 1 + self.shape.channels
+        return torch.zeros(size, size, dtype=torch.float64)
+
+    @torch.no_grad()
+    def add(self, products: Tensor, levels: Tensor, places: Tensor) -> None:
+        """Add levels `[B, C, H, W]` at places `[N]` of every image to `products`."""
+        pixels, grid = self.pixels(levels), places.view(1, 1, -1)
+        seen = shown(pixels, self.cells(grid)).movedim(1, -1).flatten(0, 2)
+        own = shown(pixels, grid[..., None]).movedim(1, -1).flatten(0, 2)
+        rows = torch.cat([seen, torch.ones_like(own[:, :1]), own], dim=1).double()
+        products += (rows.T @ rows).cpu()
+
+    @torch.no_grad()
+    def solve(self, products: Tensor) -> None:
+        """Take the coefficients that fit best to what was added."""
+        inputs = self.base.weight.shape[1] + 1
         count = products[inputs - 1, inputs - 1].clone()
         products.diagonal()[: inputs - 1] += RIDGE * count
         gram, cross = products[:inputs, :inputs], products[:inputs, inputs:]
@@ -158,8 +178,9 @@ def shown(pixels: Tensor, cells: Tensor) -> Tensor:
     """What `pixels` `[B, n, C]` are at `cells` `[B or 1, h, w, T]`: `[B, T C, h, w]`, taps first, channels fastest."""
     if len(cells) == 1:
         return pixels[:, cells[0]].flatten(3).movedim(-1, 1)
-    images = torch.arange(len(pixels), device=pixels.device)[:, None, None, None]
-    return pixels[images, cells].flatten(3).movedim(-1, 1)
+    first = torch.arange(0, pixels[:, :, 0].numel(), pixels.shape[1], device=pixels.device)
+    rows = pixels.flatten(0, 1).index_select(0, (cells + first[:, None, None, None]).flatten())
+    return rows.view(*cells.shape[:3], cells.shape[3] * pixels.shape[2]).movedim(-1, 1)
 
 
 def _full_precision(device: torch.device) -> AbstractContextManager[object]:

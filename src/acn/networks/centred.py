@@ -6,6 +6,7 @@ centres; a head for each channel then sees the errors of the pixel's own earlier
 Letters: B batch, C channels, D code size, F filters, H height, W width, P numbers per subpixel, T taps of the window.
 """
 
+import copy
 from collections.abc import Iterator
 from typing import NamedTuple, cast
 
@@ -118,6 +119,14 @@ class CentredDecoder(Decoder):
             for channel in range(self.shape.channels)
         )
 
+    def sized(self, height: int, width: int) -> "CentredDecoder":
+        """The same layers, for images of another size: without a canvas, a pixel depends on its window alone."""
+        other = copy.copy(self)
+        other._modules = dict(self._modules)
+        other.centre = self.centre.sized(height, width)
+        other.shape = other.centre.shape
+        return other
+
     def features(self, scaled: Tensor, given: list[Tensor]) -> Tensor:
         """Features `[B, F, h, w]` of the last block, of its inputs `[B, I, h, w]`."""
         for block, added in zip(self.blocks, given, strict=True):
@@ -133,6 +142,20 @@ class CentredDecoder(Decoder):
         pixels, places = self.centre.pixels(images), self.places(images.device)
         base, centre, errors = self.centre(pixels, places)
         beside = nn.functional.pad(errors.flatten(2), (0, 1)).transpose(1, 2)
+        return self._seen(pixels, beside, places, (base, centre, errors))
+
+    def seen_at(self, pixels: Tensor, beside: Tensor, places: Tensor) -> Seen:
+        """The same of the pixels at `places` `[1, h, w]` alone, row x W + column.
+
+        Args:
+            pixels: as `Centre.pixels` gives them.
+            beside: how far pixels are off their centres, as far as is seen, and a last one, 0: `[B, H W + 1, C]`.
+            places: of the pixels.
+        """
+        return self._seen(pixels, beside, places, self.centre(pixels, places))
+
+    def _seen(self, pixels: Tensor, beside: Tensor, places: Tensor, found: tuple[Tensor, Tensor, Tensor]) -> Seen:
+        base, centre, errors = found
         near = shown(beside, self.near_cells(places))
         return Seen(self.inputs(shown(pixels, self.cells(places)), base, near), errors, centre)
 
@@ -173,13 +196,13 @@ class CentredDecoder(Decoder):
         """
         arithmetic, channels = self.arithmetic, self.shape.channels
         relative = arithmetic.difference(window.unflatten(1, (-1, channels)), base[:, None]).flatten(1, 2)
-        return arithmetic.asinh(torch.cat([relative, near, base], dim=1))
+        return arithmetic.asinh(_beside(relative, near, base))
 
     def _emitted(self, features: Tensor, errors: Tensor, centre: Tensor) -> Tensor:
         """Numbers `[B, C, h, w, P]`."""
         own, found = self.arithmetic.asinh(errors), []
         for channel, head in enumerate(self.heads):
-            numbers = head(torch.cat([features, own[:, :channel].to(features.dtype)], dim=1))
+            numbers = head(_beside(features, own[:, :channel].to(features.dtype)))
             found.append(torch.cat([numbers, centre[:, channel : channel + 1]], dim=1))
         return torch.stack(found, dim=1).movedim(2, -1)
 
@@ -246,3 +269,8 @@ class CentredGeneration(Generation):
         for point, base, mix in self.points:
             features = mix(mix.base(features), self.gate(point(base, features)))
         return features
+
+
+def _beside(*parts: Tensor) -> Tensor:
+    """Numbers `[B, I, h, w]` of a pixel beside one another, in memory too: layers of 1x1 multiply them fastest so."""
+    return torch.cat([part.movedim(1, -1) for part in parts], dim=-1).movedim(-1, 1)

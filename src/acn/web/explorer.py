@@ -1,11 +1,14 @@
 """The state behind the page: the atlas, what is worked out when first asked for, and the images that were dropped."""
 
+import csv
+import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from acn.errors import DataError
@@ -13,13 +16,13 @@ from acn.evaluation.clustering import Groups, clusters
 from acn.web.atlas import Atlas
 from acn.web.layout import UmapLayout, umap_is_installed, umap_layout
 from acn.web.lazy import Lazy
-from acn.web.studio import Studio
 from acn.web.uploads import MOST_BYTES, Landed, LandedImages
+from acn.web.worker import ModelWorker
 
 MOST_SECONDS = 20.0  # to wait for the end of the loading
 
 
-class EndedError(Exception):
+class _EndedError(Exception):
     """The explorer was ended while it was loading."""
 
 
@@ -35,10 +38,10 @@ class Progress:
         """Note that `count` more images are encoded.
 
         Raises:
-            EndedError: nobody waits for them any more.
+            _EndedError: nobody waits for them any more.
         """
         if self.ended:
-            raise EndedError
+            raise _EndedError
         self.done += count
 
 
@@ -61,7 +64,7 @@ class Opened:
     """An atlas and what works on it."""
 
     atlas: Atlas
-    studio: Studio
+    worker: ModelWorker
     landed: LandedImages = field(default_factory=LandedImages)
     clusters: Lazy[Groups] = field(init=False)
     umap: Lazy[UmapLayout] = field(init=False)
@@ -95,7 +98,8 @@ class Opened:
         return {
             "run": atlas.run.path.resolve().name,
             "title": atlas.title,
-            "split": atlas.split,
+            "splits": list(atlas.images.splits),
+            "files": atlas.images.files is not None,
             "count": len(atlas.images),
             "shape": atlas.run.shape.model_dump(),
             "code_size": atlas.codes.shape[1],
@@ -103,7 +107,7 @@ class Opened:
             "labels": named[0] if named else None,
             "clusters": min(atlas.cluster_count(), len(atlas.images)),
             "umap": umap_is_installed() and len(atlas.images) > 3,
-            "daydreams": self.studio.model.conditional,
+            "daydreams": self.worker.model.conditional,
             "most_bytes": MOST_BYTES,
             "fingerprint": atlas.fingerprint,
         }
@@ -121,6 +125,28 @@ class Opened:
             "by_code": atlas.by_code(item.code, near, row),
             "done": landed.upload.done if landed else None,
         }
+
+    def table(self, rows: NDArray[np.uint32], clusters: Groups | None = None) -> str:
+        """CSV of the images at `rows` `[n]`: `index` in its split, `split`, `file_name` and `label` where images have
+        them, and the number of the cluster, from 1, if `clusters` `[N]` are given.
+        """
+        images, text = self.atlas.images, io.StringIO()
+        names, split_of = self.atlas.splits()
+        labels = self.atlas.names()
+        columns: dict[str, Callable[[int], object]] = {
+            "index": lambda row: images.index[row],
+            "split": lambda row: names[split_of[row]],
+        }
+        if (files := images.files) is not None:
+            columns["file_name"] = lambda row: files[row]
+        if labels is not None:
+            columns["label"] = lambda row: labels[0][labels[1][row]]
+        if clusters is not None:
+            columns["cluster"] = lambda row: clusters[row] + 1
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([value(row) for value in columns.values()] for row in rows.tolist())
+        return text.getvalue()
 
     def matrix(self, columns: tuple[int, int]) -> bytes:
         """Two principal components of all images, float32 `[2, N]` in native order."""
@@ -140,7 +166,7 @@ class Explorer:
     def _open(self, load: Load) -> Opened:
         with torch.inference_mode():
             atlas, model = load(self.progress)
-        return Opened(atlas, Studio(model))
+        return Opened(atlas, ModelWorker(model))
 
     def close(self) -> None:
         """End what is being encoded or drawn, and wait for it: a thread inside PyTorch must not outlive the program."""
@@ -148,4 +174,4 @@ class Explorer:
         future = self.opened.future
         self.opened.settle(MOST_SECONDS)
         if future.done() and not future.exception():
-            future.result().studio.close()
+            future.result().worker.close()
