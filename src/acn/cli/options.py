@@ -34,6 +34,15 @@ SizeOption = Annotated[
         show_default=False,
     ),
 ]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Processes that work on blocks; the bytes are the same for any number. [default: the processor's cores]",
+        show_default=False,
+    ),
+]
 FitOption = Annotated[
     Fit | None,
     typer.Option(
