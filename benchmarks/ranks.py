@@ -18,8 +18,8 @@ import torch
 from acn.config import Config, ImageShape
 from acn.data.keyed import shuffled
 from acn.memory import AssociativeMemory, nearly_nearest
+from acn.ranks import Ranks, Several, joined
 from acn.recipes import recipe
-from acn.training.ranks import Ranks, Several, joined
 from acn.training.state import TrainingState, new_state
 from acn.training.step import rates, training_step
 

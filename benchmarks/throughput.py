@@ -8,10 +8,12 @@ import statistics
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from acn.config import Config, ImageShape, override
 from acn.recipes import recipe
+from acn.training.compiling import compile_networks, compiles
 from acn.training.state import TrainingState, new_state
 from acn.training.step import autocast, rates, training_step
 from benchmarks._timing import DEVICE, median_seconds
@@ -20,6 +22,8 @@ MEMORY_ROWS = 60_000
 SHAPE = ImageShape(height=28, width=28, channels=1, levels=2)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 REPEATS = 7
+# Rows and columns of the matrices whose product sets the floor.
+PRODUCT = 2048
 
 
 def run(progress: Callable[[str], None]) -> dict[str, object]:
@@ -29,13 +33,25 @@ def run(progress: Callable[[str], None]) -> dict[str, object]:
         config = override(recipe(name), ["training.batch=64"])
         for precision in PRECISIONS:
             progress(f"{name}, {precision}")
-            figures[f"{name} {precision}"] = _measure(config, precision)
+            figures[f"{name} {precision}"] = measure(config, precision)
     return figures
 
 
-def _measure(config: Config, precision: str) -> dict[str, float]:
-    state = new_state(config, SHAPE, MEMORY_ROWS, DEVICE)
-    images = (torch.rand(config.training.batch, 1, 28, 28, device=DEVICE) > 0.8).to(torch.uint8)
+def measure(
+    config: Config, precision: str, shape: ImageShape = SHAPE, memory_rows: int = MEMORY_ROWS
+) -> dict[str, float]:
+    """Measure the decoder, whole steps, and what arithmetic would take, on images of noise.
+
+    Args:
+        config: settings of the networks and the batch.
+        precision: `float32` or `bfloat16`.
+        shape: of the images.
+        memory_rows: N.
+    """
+    state = new_state(config, shape, memory_rows, DEVICE)
+    if compiles(config, DEVICE):
+        compile_networks(state.model, DEVICE)
+    images = noise(shape, config.training.batch)
     codes = torch.randn(len(images), state.model.code_size, device=DEVICE)
 
     @torch.inference_mode()
@@ -47,13 +63,16 @@ def _measure(config: Config, precision: str) -> dict[str, float]:
     generator = torch.Generator().manual_seed(0)
 
     def train() -> None:
-        rows = torch.randperm(MEMORY_ROWS, generator=generator)[: len(images)].to(DEVICE)
+        rows = torch.randperm(memory_rows, generator=generator)[: len(images)].to(DEVICE)
         report = training_step(state, config, (rows, images), rates(config, state.step, 0.0), precision)
         searches.append(report.search_seconds)
         state.step += 1
 
     rate = _matmul_rate(precision)
     forward_seconds, train_seconds = median_seconds(forward, REPEATS), median_seconds(train, REPEATS)
+    # Operations are counted without the compiler, which hides them.
+    for network in state.model.children():
+        network._compiled_call_impl = None
     forward_floor, train_floor = _operations(forward) / rate, _operations(train) / rate
     return {
         "matmul_gflops": rate / 1e9,
@@ -70,11 +89,17 @@ def _measure(config: Config, precision: str) -> dict[str, float]:
     }
 
 
+def noise(shape: ImageShape, count: int) -> Tensor:
+    """Random levels `[count, C, H, W]`, a fifth of them not the lowest."""
+    size = (count, shape.channels, shape.height, shape.width)
+    levels = torch.randint(1, shape.levels, size, device=DEVICE, dtype=torch.uint8)
+    return torch.where(torch.rand(size, device=DEVICE) > 0.8, levels, 0)
+
+
 def _matmul_rate(precision: str) -> float:
     """Floating-point operations per second of a large square product."""
-    size = 2048
-    left, right = (torch.randn(size, size, device=DEVICE).to(PRECISIONS[precision]) for _ in range(2))
-    return 2 * size**3 / median_seconds(lambda: torch.mm(left, right), REPEATS)
+    left, right = (torch.randn(PRODUCT, PRODUCT, device=DEVICE).to(PRECISIONS[precision]) for _ in range(2))
+    return 2 * PRODUCT**3 / median_seconds(lambda: torch.mm(left, right), REPEATS)
 
 
 def _operations(call: Callable[[], object]) -> float:

@@ -185,9 +185,9 @@ def test_neighbours_are_those_of_a_full_search(fitted: acn.ACNEncoder, few: NDAr
 
 def test_no_more_neighbours_than_there_are(fitted: acn.ACNEncoder, few: NDArray[np.uint8]) -> None:
     assert sorted(fitted.kneighbors(few[:1], 60)[1][0]) == list(range(60))
-    for queries, wanted in ((None, 60), (few, 61), (few, 0)):
-        with pytest.raises(ValueError, match="n_neighbors must be in 1"):
-            fitted.kneighbors(queries, wanted)
+    for queries, wanted in ((None, 60), (few, 61), (few, 0), (few, 2.5)):
+        with pytest.raises(ValueError, match="n_neighbors must be a whole number in 1"):
+            fitted.kneighbors(queries, wanted)  # type: ignore[arg-type]
 
 
 def test_a_run_that_is_kept_is_the_estimator(few: NDArray[np.uint8], tmp_path: Path) -> None:
@@ -453,7 +453,14 @@ def test_what_cannot_be_fitted_is_refused_in_words(few: NDArray[np.uint8]) -> No
         ({}, few.reshape(6, 10, 8, 8), ValueError, r"H W C = 640 numbers each, found \(10, 8, 8\)"),
         ({}, few[None, None], ValueError, "dim 5"),
         ({"image_shape": (4, 8)}, few.reshape(60, 64), ValueError, r"H W C = 64 numbers each, found \(4, 8\)"),
-        ({"levels": 1}, few, ValueError, "levels must be in 2 ... 256, or None to find out, found 1"),
+        ({"levels": 1}, few, ValueError, "levels must be a whole number in 2 ... 256, or None to find out, found 1"),
+        (
+            {"levels": 2.5},
+            few,
+            ValueError,
+            "levels must be a whole number in 2 ... 256, or None to find out, found 2.5",
+        ),
+        ({"image_shape": (8.0, 8.0)}, few.reshape(60, 64), ValueError, r"found \(8\.0, 8\.0\)"),
         ({"n_components": 0}, few, UsageError, "model.code_size.*found 0"),
         ({"recipe": "digit"}, few, UsageError, "there is no recipe 'digit'"),
         ({"settings": {"training.bach": 5}}, few, UsageError, "did you mean training.batch"),

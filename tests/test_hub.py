@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import acn
+from acn.cli.main import app
 from acn.config import Config
 from acn.data import Collection, open_collection
 from acn.errors import MissingExtraError, RunError
@@ -110,3 +111,25 @@ def test_what_names_a_model_of_the_hub(tmp_path: Path, monkeypatch: pytest.Monke
     found = {name: hub_name(name) for name in ("me/digits", "hub:me/digits", "runs/mine", "mnist", "a/b/c", "./me/x")}
     assert {name for name, hub in found.items() if hub} == {"me/digits", "hub:me/digits"}
     assert found["hub:me/digits"] == "me/digits"
+
+
+def test_commands_take_models_of_the_hub(
+    hub: Path, model: acn.TrainedModel, digits: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.push_to_hub("me/digits")
+    monkeypatch.chdir(tmp_path)
+    np.savez("few.npz", images=digits.test.values(range(5))[..., 0])
+    commands = [
+        "sample hub:me/digits -n 2",
+        "encode hub:me/digits few.npz -o codes.npz",
+        "compress few.npz few.acn --model hub:me/digits --no-embed",
+        "decompress few.acn back.npz --model hub:me/digits",
+    ]
+    for command in commands:
+        app(command.split(), standalone_mode=False)
+    assert (tmp_path / "digits" / "samples.png").exists()  # nothing is written into the cache of the hub
+    with np.load("codes.npz") as codes, np.load("back.npz") as back, np.load("few.npz") as few:
+        np.testing.assert_array_equal(codes["codes"], model.encode(few["images"]))
+        np.testing.assert_array_equal(back["images"], few["images"])
+    with pytest.raises(RunError, match=r"loading me/none from the hub failed: 404 Client Error"):
+        app(["sample", "hub:me/none"], standalone_mode=False)

@@ -57,6 +57,19 @@ def test_the_formula_is_the_mixture_of_the_paper() -> None:
     torch.testing.assert_close(every(mixture, numbers)[0].exp(), expected, rtol=1e-4, atol=2.0**-23)
 
 
+@pytest.mark.parametrize("spread", [0.1, 2.0, 30.0])
+def test_one_level_has_the_probability_that_it_has_among_all(spread: float) -> None:
+    """Training asks for one level by few exponentials, drawing for all of them by logarithms alone."""
+    mixture = LogisticMixture(256, 5)
+    numbers = numbers_of(5, 40, 20.0, spread).double().requires_grad_()
+    among = mixture._log_prob(numbers, torch.arange(256, dtype=torch.float64))
+    alone = every(mixture, numbers)
+    torch.testing.assert_close(alone, among, rtol=0, atol=1e-9)
+    weights = torch.randn(alone.shape, dtype=torch.float64)
+    found, expected = (torch.autograd.grad((weights * each).sum(), numbers)[0] for each in (alone, among))
+    torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-7)
+
+
 def test_slots_follow_the_probabilities() -> None:
     mixture = LogisticMixture(256, 5)
     numbers = numbers_of(5, 400, spread=1.0)

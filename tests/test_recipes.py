@@ -30,6 +30,26 @@ def test_recipe_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "blocks", "filters", "batch", "size"),
+    [("cifar10", 15, 128, 64, None), ("imagenet32", 20, 368, 128, None), ("celeba32", 15, 128, 64, (32, 32))],
+)
+def test_recipes_of_the_papers_colour(
+    name: str, blocks: int, filters: int, batch: int, size: tuple[int, int] | None
+) -> None:
+    """Sections 4, 4.2 to 4.4: a code of 128, eleven convolutions of 3x3, categorical levels; the rest as for MNIST."""
+    paper, small = recipe(name), recipe(f"{name}-cpu")
+    model = paper.model
+    assert isinstance(model, ACNSettings)
+    assert (model.code_size, sum(map(len, model.encoder.stages))) == (128, 11)
+    assert (model.decoder.blocks, model.decoder.filters, model.decoder.kernel) == (blocks, filters, 5)
+    assert (model.decoder.emission, model.decoder.canvas) == ("levels", 0)
+    assert paper.training == recipe("mnist").training.model_copy(update={"batch": batch})
+    assert paper.data.size == size
+    assert small.data == paper.data
+    assert (small.model, small.training) == (recipe("photos").model, recipe("photos").training)
+
+
+@pytest.mark.parametrize(
     ("source", "size", "model", "expected"),
     [
         ("photos/", (32, 32, 3, 256), None, "photos"),

@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[1]
 # From the ground up. A room imports rooms of lower floors and itself, never its neighbours on the same floor.
 FLOORS = (
     ("errors", "units", "version", "threads", "progress", "wording"),
-    ("devices", "hub"),
+    ("devices", "hub", "ranks"),
     ("settings",),
     ("families",),
     ("config", "files", "pretrained", "provenance"),

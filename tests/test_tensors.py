@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from acn.errors import RunError
+from acn.errors import RunError, StorageError
 from acn.pretrained import FOLDER
 from acn.tensors import read_facts, read_layouts, read_tensors, write_tensors
 
@@ -99,3 +100,15 @@ def test_the_shipped_files_have_digests(name: str) -> None:
     file = FOLDER / "mnist" / f"{name}.safetensors"
     assert "sha256" in json.dumps(_metadata(file))
     assert read_tensors(file)[0]
+
+
+def test_a_full_disk_is_named_by_its_own_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("acn.tensors.save_file", full)
+    with pytest.raises(StorageError) as refused:
+        write_tensors(tmp_path / "a.safetensors", {"a": torch.ones(2)}, {})
+    reason = "could not be written (No space left on device); free some space and try again"
+    assert str(refused.value) == f"{tmp_path / 'a.safetensors'} {reason}"
+    assert not list(tmp_path.iterdir())

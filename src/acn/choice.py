@@ -20,7 +20,7 @@ class Options:
     source: str | None
     recipe: str | None = None
     file: Path | None = None
-    model: str | None = None
+    family: str | None = None
     changes: tuple[str, ...] = ()
     max_minutes: float | None = None
 
@@ -44,7 +44,7 @@ class Options:
         """Name of the recipe for images of a `shape`, which only some sources need."""
         if self.recipe is not None:
             return self.recipe
-        return "digits" if shape is None else default_recipe(self.source, shape, self.model)
+        return "digits" if shape is None else default_recipe(self.source, shape, self.family)
 
     def config(self, shape: "ImageShape | None" = None) -> Config:
         """All settings, for images of a `shape`.
@@ -58,6 +58,6 @@ class Options:
 
     def _changed(self, config: Config) -> Config:
         given = [f"data.source={self.source}"] if self.source is not None else []
-        named = [f"model.name={self.model}"] if self.model is not None else []
+        named = [f"model.name={self.family}"] if self.family is not None else []
         limit = [f"training.max_minutes={self.max_minutes}"] if self.max_minutes is not None else []
         return override(config, [*given, *named, *self.changes, *limit])

@@ -147,8 +147,8 @@ class TrainingSettings(Settings):
         gt=0,
     )
     batch: int = setting(64, "images per step", ge=1)
-    optimizer: Literal["adam", "adamax", "rmsprop", "muon"] = setting(
-        "adam", "muon is Muon for the matrices of convolutions and Adam for all other weights"
+    optimizer: Literal["adam", "adamax", "rmsprop", "muon", "soap"] = setting(
+        "adam", "muon and soap are Muon and SOAP for the matrices of convolutions and Adam for all other weights"
     )
     learning_rate: float = setting(1e-3, "of all weights, before the factors below", gt=0)
     prior_rate: float = setting(
@@ -186,6 +186,11 @@ class TrainingSettings(Settings):
     kl_nodes: int = setting(16, "quadrature nodes of the KL", only=NEIGHBOURS, ge=2, le=128)
     precision: Literal["auto", "float32", "bfloat16"] = setting(
         "auto", "of the network passes; auto times both and takes bfloat16 where it is clearly faster"
+    )
+    compile: Literal["auto", "on", "off"] = setting(
+        "auto",
+        "have PyTorch's compiler make faster programs of the networks, in a minute or more before the first step; auto "
+        "does so on GPUs",
     )
     checkpoint_seconds: float = setting(60.0, "time between checkpoints", gt=0)
     seed: int = setting(0, "of the weights, the order of images and all draws", ge=0, lt=SEEDS)

@@ -12,7 +12,6 @@ from typing import Literal, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from acn.emissions import Emission, draw_levels
@@ -398,8 +397,13 @@ def _hermite(nodes: int, dtype: torch.dtype, device: torch.device) -> tuple[Tens
     return torch.tensor(points, dtype=dtype, device=device), torch.tensor(weights, dtype=dtype, device=device)
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _gauss_hermite(nodes: int) -> tuple[list[float], list[float]]:
+    return _gauss_hermite_once(nodes)
+
+
 @functools.lru_cache(maxsize=16)
-def _gauss_hermite(nodes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    # NumPy arrays: a tensor made inside inference mode and kept could not be used in training afterwards.
+def _gauss_hermite_once(nodes: int) -> tuple[list[float], list[float]]:
+    # Plain numbers: a tensor made inside inference mode and kept could not be used in training afterwards.
     points, weights = np.polynomial.hermite.hermgauss(nodes)
-    return points * math.sqrt(2), weights / math.sqrt(math.pi)
+    return (points * math.sqrt(2)).tolist(), (weights / math.sqrt(math.pi)).tolist()

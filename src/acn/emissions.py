@@ -92,8 +92,12 @@ def draw_levels(emission: Emission, numbers: Tensor, generator: torch.Generator,
     The uniform numbers are drawn where the generator lives, so that a seed gives the same levels on every device as far
     as the networks' numbers are the same.
     """
-    uniform = torch.rand(len(numbers), generator=generator, device=generator.device, dtype=torch.float64)
-    return emission.draw(numbers, uniform.to(numbers.device), temperature)
+    return emission.draw(numbers, uniforms(len(numbers), generator).to(numbers.device), temperature)
+
+
+def uniforms(count: int, generator: torch.Generator) -> Tensor:
+    """The numbers in [0, 1) `[B]`, float64, by which `draw_levels` draws the levels of a subpixel of `count` images."""
+    return torch.rand(count, generator=generator, device=generator.device, dtype=torch.float64)
 
 
 def emission_of(shape: ImageShape) -> Emission:

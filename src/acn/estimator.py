@@ -25,7 +25,7 @@ from acn.array_training import images_kept, learn, setting_text
 from acn.config import SEEDS, Config, override
 from acn.data import ALL_BYTES, Collection, Images, assemble
 from acn.data.fitting import Fitting, fitted, fitting_of
-from acn.data.scale import PixelScale, image_shape, with_channels
+from acn.data.scale import PixelScale, image_shape, is_whole, with_channels
 from acn.data.splits import complete_splits
 from acn.devices import find_device
 from acn.errors import UsageError
@@ -238,8 +238,11 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         queries = codes if X is None else torch.from_numpy(self._encode(self._rows(X)[0]))
         own = torch.arange(len(codes)) if X is None else None
         most = len(codes) - (X is None)
-        if not 1 <= n_neighbors <= most:
-            raise ValueError(f"n_neighbors must be in 1 ... {most}, the training images to choose from: {n_neighbors}")
+        if not (is_whole(n_neighbors) and 1 <= n_neighbors <= most):
+            raise ValueError(
+                f"n_neighbors must be a whole number in 1 ... {most}, the training images to choose from, found "
+                f"{n_neighbors!r}"
+            )
         found = nearest(queries, codes, n_neighbors, exclude=own)
         if not return_distance:
             return found.numpy()

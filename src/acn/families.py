@@ -395,6 +395,11 @@ class SpatialSettings(Settings):
         (2, 2, 3), "residual blocks at each of these sizes", only=SPATIAL, min_length=1, max_length=8
     )
 
+    @property
+    def depth(self) -> int:
+        """See `Family`: of the encoder and of the renderer, in each a layer for every size, and its blocks."""
+        return 2 * (len(self.filters) + sum(self.blocks))
+
     @model_validator(mode="after")
     def _every_size_has_blocks(self) -> Self:
         if len(self.filters) != len(self.blocks):
@@ -451,9 +456,14 @@ class VLAESettings(Family):
 
     @property
     def exact(self) -> bool:
-        """With a vector for a code, a Gaussian posterior, and a flow that moves numbers alone: they stay on a grid."""
-        usual = (self.code, self.posterior) == ("vector", "gaussian")
-        return usual and not (self.flow.affine or self.decoder.grey)
+        """With a Gaussian posterior, and a flow that moves numbers alone: they stay on a grid."""
+        return self.posterior == "gaussian" and not (self.flow.affine or self.decoder.grey)
+
+    @property
+    def depth(self) -> int:
+        """See `Family`: of the networks that its code has."""
+        around = self.spatial if self.code == "spatial" else self.encoder
+        return around.depth + self.flow.depth + self.decoder.depth
 
     @property
     def units(self) -> int:
@@ -464,7 +474,9 @@ class VLAESettings(Family):
     def stated(self) -> dict[str, Any]:
         """See `Family`."""
         flow = {"flow": {"steps", "hidden", "layers"}} if self.prior == "flow" else {}
-        encoder = {"encoder": {"filters", "hidden"}}
+        encoder: dict[str, Any] = {"encoder": {"filters", "hidden"}}
+        if self.code == "spatial":
+            encoder = {"code": True, "spatial": {"filters", "blocks"}}
         return {"name": True, "code_size": True, "prior": True} | flow | encoder | {"decoder": self.decoder.stated}
 
     @model_validator(mode="after")
@@ -484,7 +496,7 @@ ModelSettings = ACNSettings | PixelVAESettings | VAESettings | PixelCNNSettings 
 # Those whose networks can have a form in exact integers.
 ExactSettings = ACNSettings | VLAESettings | PixelCNNSettings
 # What says how deep a network is.
-PARTS = (EncoderSettings, ResidualSettings, FlowSettings, DecoderSettings)
+PARTS = (EncoderSettings, DecoderSettings)
 FAMILIES: dict[str, type[ModelSettings]] = {
     family.model_fields["name"].default: family for family in get_args(ModelSettings)
 }

@@ -22,14 +22,15 @@ def hub_name(folder: str | Path) -> str | None:
     return text if known else None
 
 
-def download(name: str, revision: str | None = None) -> Path:
-    """Fetch the model OWNER/NAME, or take the copy that an earlier call left in the cache, and return its folder.
+def download(model: str | Path, revision: str | None = None) -> Path:
+    """Fetch a model that `hub_name` knows, or take the copy of an earlier call, and return its folder.
 
     Raises:
         MissingExtraError: the library is not installed.
         RunError: there is no such model, or the network or the hub refused.
     """
-    what = f"there is no folder {name}, and loading it from the hub"
+    name, said = hub_name(model), str(model).startswith(PREFIX)
+    what = f"loading {name} from the hub" if said else f"there is no folder {name}, and loading it from the hub"
     library = _library(what)
     with _refusals(what):
         return Path(library.snapshot_download(repo_id=name, revision=revision, allow_patterns=FILES))

@@ -194,17 +194,18 @@ def held(path: Path) -> Iterator[None]:
 
 
 def open_run(path: Path) -> Run:
-    """Read the settings of a run folder, or of a model that comes with the package, such as `mnist`.
+    """Read the settings of a run folder, of a model that comes with the package, such as `mnist`, or `hub:OWNER/NAME`.
 
     Raises:
-        RunError: there is no run at `path`, or its settings are damaged.
+        MissingExtraError: the library for the hub is not installed.
+        RunError: there is no run at `path`, or its settings are damaged; or the hub has none of this name.
     """
     path = located(path)
     file = path / CONFIG
     if not file.is_file():
         raise RunError(
             f"{path} is not a run folder: it holds no {CONFIG}; expected the folder that acn train wrote, or a model "
-            f"of the package: {', '.join(names())}"
+            f"of the package: {', '.join(names())}, or one of the hub: hub:OWNER/NAME"
         )
     record, config, shape = read_record(file)
     return Run(path, config, shape, record.data, record.made, record.where)

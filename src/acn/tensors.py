@@ -7,6 +7,8 @@ shape and bytes) and, under the empty name, of the other facts. Files from befor
 import hashlib
 import json
 import math
+import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from acn.errors import RunError, StorageError
+from acn.errors import RunError
 from acn.files import write_atomically
 
 FACTS, DIGESTS = "acn", "sha256"
@@ -53,9 +55,15 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
         try:
             save_file(packed, temporary, metadata={FACTS: text})
         except SafetensorError as error:
-            raise StorageError(f"{path} could not be written ({error}); free some space and try again") from error
+            raise _refusal(error) from error
 
     write_atomically(path, write)
+
+
+def _refusal(error: SafetensorError) -> OSError:
+    """What the disk said, which the serializer quotes in words of its own."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError(str(error))
 
 
 def read_facts(path: Path) -> dict[str, Any]:

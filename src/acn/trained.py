@@ -94,8 +94,8 @@ class TrainedModel:
         cls, folder: str | Path, *, device: str | torch.device = "auto", revision: str | None = None
     ) -> "TrainedModel":
         """Open a folder, or a model of the hub: see `acn.load`. A folder needs no network."""
-        place, name = find_device(device), hub_name(folder)
-        run = open_run(Path(folder) if name is None else download(name, revision))
+        place = find_device(device)
+        run = open_run(Path(folder) if hub_name(folder) is None else download(folder, revision))
         return cls(run, load_model(run).to(place))
 
     def save_pretrained(self, folder: str | Path) -> None:

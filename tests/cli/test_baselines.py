@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from acn.evaluation import mixture
-from tests.cli.test_cli import refused
-from tests.cli.test_compress import acn
+from tests.cli.command import acn, refused
 from tests.training.conftest import tiny_settings
 
 NAMES = {"pixelvae": "Gated PixelVAE", "vae": "variational autoencoder", "pixelcnn": "Gated PixelCNN"}
@@ -30,7 +29,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(mixture, "SIZES", (1, 2))
         patch.setattr(mixture, "LEAST_DRAWS", 500)
         for kind in KINDS:
-            done = acn("train", "digits", "--model", kind, "--out", kind, *small(kind), *few, cwd=folder)
+            done = acn("train", "digits", "--family", kind, "--out", kind, *small(kind), *few, cwd=folder)
             assert done.returncode == 0, done.stderr
             (folder / f"{kind}.txt").write_text(done.stdout)
     return folder
@@ -49,10 +48,17 @@ def test_train_says_which_model_it_is_and_what_it_costs(work: Path, kind: str) -
 
 
 def test_a_run_goes_on_as_the_model_that_it_is(work: Path) -> None:
-    assert "--resume goes on" in refused(acn("train", "--resume", "vae", "--model", "vae", cwd=work), 2)
+    assert "--resume goes on" in refused(acn("train", "--resume", "vae", "--family", "vae", cwd=work), 2)
     assert "there is no model 'cnn'; the models are acn, pixelvae, vae, pixelcnn" in refused(
-        acn("train", "--model", "cnn", cwd=work), 2
+        acn("train", "--family", "cnn", cwd=work), 2
     )
+
+
+@pytest.mark.parametrize("command", ["train", "settings"])
+def test_the_former_name_of_the_family_is_answered(command: str, tmp_path: Path) -> None:
+    sentence = refused(acn(command, "--model", "vae", cwd=tmp_path), 2)
+    assert "--model names a run; the family of models is chosen by --family vae" in sentence
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("kind", "size"), [("pixelvae", 3), ("vae", 3), ("pixelcnn", 0)])
@@ -134,7 +140,7 @@ def test_what_needs_a_neighbour_is_refused(work: Path, kind: str, command: tuple
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("command", [("compress", "{kind}", "digits", "digits.acn"), ("freeze", "{kind}")])
+@pytest.mark.parametrize("command", [("compress", "digits", "digits.acn", "--model", "{kind}"), ("freeze", "{kind}")])
 def test_archives_need_an_acn(work: Path, kind: str, command: tuple[str, ...]) -> None:
     files = set(work.rglob("*"))
     sentence = refused(acn(*(part.format(kind=kind) for part in command), cwd=work), 2)
@@ -143,7 +149,7 @@ def test_archives_need_an_acn(work: Path, kind: str, command: tuple[str, ...]) -
 
 
 def test_a_lossy_archive_needs_a_code(work: Path) -> None:
-    sentence = refused(acn("compress", "pixelcnn", "digits", "digits.acn", "--lossy", cwd=work), 2)
+    sentence = refused(acn("compress", "digits", "digits.acn", "--model", "pixelcnn", "--lossy", cwd=work), 2)
     assert "a lossy archive needs codes, which a Gated PixelCNN does not have; use another run" in sentence
     assert not (work / "digits.acn").exists()
 

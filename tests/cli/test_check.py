@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.test_cli import SMALL, acn
+from tests.cli.command import SMALL, acn
 from tests.data.test_folder import grey, put
 
 

@@ -14,25 +14,9 @@ from safetensors import safe_open
 from typer.testing import CliRunner
 
 from acn.cli.main import SECTIONS, app
+from tests.cli.command import SMALL, acn, refused
 from tests.test_runs import holder
 from tests.training.conftest import TINY, long_training
-
-SMALL = [part for item in TINY for part in ("--set", item)]
-
-
-def acn(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "acn", *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=250
-    )
-
-
-def refused(done: subprocess.CompletedProcess[str], status: int) -> str:
-    """Check that a command failed with `status` and one sentence, without a traceback; return the sentence."""
-    assert done.returncode == status, done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stderr.startswith("acn: ")
-    assert done.stderr.count("\n") == 1
-    return done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +42,9 @@ def test_train_ends_with_the_report(trained: tuple[Path, subprocess.CompletedPro
     }
     with Image.open(run / "codes.png") as picture:
         assert min(picture.size) > 400
+    events = b"".join(path.read_bytes() for path in (run / "tensorboard").iterdir())
+    for name in (b"_hparams_/session_start_info", b"memory.neighbours", b"training.learning_rate"):
+        assert name in events
 
 
 def test_evaluation_has_every_figure(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -298,7 +285,15 @@ def test_a_damaged_run_is_refused(tmp_path: Path, trained: tuple[Path, subproces
 
 
 def test_traceback_on_request(tmp_path: Path) -> None:
-    assert "Traceback" in acn("--traceback", "evaluate", "nothing", cwd=tmp_path).stderr
+    command = [sys.executable, "-m", "acn", "--traceback", "evaluate", "nothing"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert "Traceback" in done.stderr
+
+
+def test_a_command_that_is_terminated_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("acn.cli.info.contents", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    done = acn("info", "any.acn", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "acn: terminated\n")
 
 
 def test_version(tmp_path: Path) -> None:

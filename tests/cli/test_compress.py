@@ -1,7 +1,6 @@
 """Archives as a user meets them: images in, the same images out, and one sentence for whatever is wrong."""
 
 import contextlib
-import io
 import os
 import re
 import resource
@@ -11,32 +10,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from acn.cli.main import main
 from acn.codec.archive import read
-from tests.cli.test_cli import SMALL, refused
+from tests.cli.command import SMALL, acn, refused
 
 GOLDEN = Path(__file__).parents[1] / "codec" / "golden"
-
-
-def acn(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command line in this process, which spares seconds each time."""
-    with (
-        contextlib.redirect_stdout(io.StringIO()) as output,
-        contextlib.redirect_stderr(io.StringIO()) as errors,
-        contextlib.chdir(cwd),
-        patch.object(sys, "argv", ["acn", *arguments]),
-        pytest.raises(SystemExit) as ended,
-    ):
-        main()
-    status = ended.value.code if isinstance(ended.value.code, int) else 0
-    return subprocess.CompletedProcess(arguments, status, output.getvalue(), errors.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +32,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, (pixels, label) in enumerate(zip(bunch.images[:40], bunch.target[:40], strict=True)):
         (folder / "scans" / f"class {label}").mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels.astype(np.uint8)).save(folder / "scans" / f"class {label}" / f"é {number}.bmp")
-    done = acn("compress", "run", "scans", "kept.acn", cwd=folder)
+    done = acn("compress", "scans", "kept.acn", "--model", "run", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "40 train" in done.stdout
     assert done.stdout == acn("info", "kept.acn", cwd=folder).stdout
@@ -89,7 +72,7 @@ def test_arrays_come_back_with_labels(work: Path) -> None:
 
 
 def test_forgetting_the_order_is_shorter(work: Path) -> None:
-    done = acn("compress", "run", "scans", "forgotten.acn", "--order", "forget", cwd=work)
+    done = acn("compress", "scans", "forgotten.acn", "--model", "run", "--order", "forget", cwd=work)
     assert done.returncode == 0, done.stderr
     header = read((work / "forgotten.acn").read_bytes()).header
     assert header.blocks[0].mode in ("set", "tour")
@@ -102,7 +85,7 @@ def test_forgetting_the_order_is_shorter(work: Path) -> None:
 
 
 def test_model_may_stay_with_the_run(work: Path) -> None:
-    done = acn("compress", "run", "scans", "alone.acn", "--no-model", "--mode", "tour", cwd=work)
+    done = acn("compress", "scans", "alone.acn", "--model", "run", "--no-embed", "--mode", "tour", cwd=work)
     assert done.returncode == 0, done.stderr
     assert "not in the archive" in done.stdout
     assert f"Keep run/frozen-{read((work / 'alone.acn').read_bytes()).header.model.identity[:16]}.acnm" in done.stderr
@@ -117,7 +100,7 @@ def test_model_may_stay_with_the_run(work: Path) -> None:
 
 
 def test_a_lossy_archive_says_so_everywhere(work: Path) -> None:
-    done = acn("compress", "run", "scans", "lossy.acn", "--lossy", "--no-model", cwd=work)
+    done = acn("compress", "scans", "lossy.acn", "--model", "run", "--lossy", "--no-embed", cwd=work)
     assert done.returncode == 0, done.stderr
     assert "LOSSY: the archive holds a short code of each image, not the image." in done.stdout
     assert done.stdout == acn("info", "lossy.acn", cwd=work).stdout
@@ -134,7 +117,7 @@ def test_a_lossy_archive_says_so_everywhere(work: Path) -> None:
 
 
 def test_a_lossy_archive_is_restored_by_a_seed(work: Path) -> None:
-    assert acn("compress", "run", "scans", "inside.acn", "--lossy", "--step", "1", cwd=work).returncode == 0
+    assert acn("compress", "scans", "inside.acn", "--model", "run", "--lossy", "--step", "1", cwd=work).returncode == 0
     folders = {}
     for name, options in {"default": (), "zero": ("--seed", "0"), "one": ("--seed", "1")}.items():
         done = acn("decompress", "inside.acn", name, *options, cwd=work)
@@ -157,7 +140,9 @@ def test_a_lossy_archive_is_restored_by_a_seed(work: Path) -> None:
 def test_a_wider_step_and_no_order_are_shorter(work: Path) -> None:
     sizes = []
     for options in (("--step", "0.125"), ("--step", "4"), ("--step", "0.125", "--order", "forget")):
-        done = acn("compress", "run", "scans", "step.acn", "--lossy", "--force", "--no-model", *options, cwd=work)
+        done = acn(
+            "compress", "scans", "step.acn", "--model", "run", "--lossy", "--force", "--no-embed", *options, cwd=work
+        )
         assert done.returncode == 0, done.stderr
         header = read((work / "step.acn").read_bytes()).header
         sizes.append(header.blocks[0].bytes)
@@ -168,12 +153,12 @@ def test_a_wider_step_and_no_order_are_shorter(work: Path) -> None:
 def test_a_lossy_archive_does_not_take_every_file(work: Path, tmp_path: Path) -> None:
     (tmp_path / "clear").mkdir()
     Image.fromarray(np.zeros((8, 8, 2), np.uint8), "LA").save(tmp_path / "clear" / "a.png")
-    sentence = refused(acn("compress", str(work / "run"), "clear", "out.acn", "--lossy", cwd=tmp_path), 1)
+    sentence = refused(acn("compress", "clear", "out.acn", "--model", str(work / "run"), "--lossy", cwd=tmp_path), 1)
     assert "a.png has transparency, which an archive keeps without loss alone" in sentence
     Image.fromarray(np.zeros((8, 9), np.uint8)).save(tmp_path / "clear" / "b.png")
-    sentence = refused(acn("compress", str(work / "run"), "clear", "out.acn", "--lossy", cwd=tmp_path), 1)
+    sentence = refused(acn("compress", "clear", "out.acn", "--model", str(work / "run"), "--lossy", cwd=tmp_path), 1)
     sizes = "found 8x8 pixels in a.png and 9x8 in b.png"
-    assert f"{sizes}; nothing is resized for an archive: put images of each size into one of their own" in sentence
+    assert f"{sizes}; nothing is resized for an archive: leave out --model and --lossy, which take one size" in sentence
     assert not (tmp_path / "out.acn").exists()
 
 
@@ -217,7 +202,7 @@ def test_what_is_left_of_a_damaged_archive(work: Path) -> None:
     """Two splits are two blocks: the one that is damaged is left out."""
     images = load_digits().images.astype(np.uint8)
     np.savez(work / "two.npz", train_images=images[:9], test_images=images[9:12])
-    done = acn("compress", "run", "two.npz", "two.acn", cwd=work)
+    done = acn("compress", "two.npz", "two.acn", "--model", "run", cwd=work)
     assert done.returncode == 0, done.stderr
     data = bytearray((work / "two.acn").read_bytes())
     data[read(bytes(data)).starts[0] + 3] ^= 1
@@ -239,15 +224,24 @@ def test_what_is_left_of_a_damaged_archive(work: Path) -> None:
         (("verify", "run"), 1, "run is the folder of a run, not an archive; acn evaluate and acn report describe runs"),
         (("verify", "missing.acn"), 1, "No such file"),
         (("decompress", "kept.acn", "/proc/none/out"), 1, "could not be written"),
-        (("compress", "run", "scans"), 2, "expects [RUN] SOURCE OUT.acn, and scans is a folder"),
-        (("compress", "run", "scans", "run"), 2, "is a folder"),
-        (("compress", "missing", "scans", "out.acn"), 1, "not a run folder"),
-        (("compress", "run", "missing", "out.acn"), 1, "no file or folder"),
-        (("compress", "run", "scans", "out.acn", "--split", "test"), 2, "has no split"),
-        (("compress", "run", "scans", "out.acn", "--lossy", "--mode", "tour"), 2, "a lossy archive has no tour"),
-        (("compress", "run", "scans", "out.acn", "--step", "2"), 2, "--step is for lossy archives"),
-        (("compress", "run", "scans", "out.acn", "--lossy", "--step", "9"), 2, "a step from 0.0625 to 8 widths"),
-        (("compress", "run", "scans", "out.acn", "--lossy", "--step", "nan"), 2, "found nan"),
+        (("compress", "run", "scans"), 2, "expects SOURCE OUT.acn, and scans is a folder"),
+        (("compress", "scans", "out.acn", "--model", "run", "--train-minutes", "1"), 2, "leave out one of them"),
+        (("compress", "scans", "run", "--model", "run"), 2, "is a folder"),
+        (("compress", "scans", "out.acn", "--model", "missing"), 1, "not a run folder"),
+        (("compress", "missing", "out.acn", "--model", "run"), 1, "no file or folder"),
+        (("compress", "scans", "out.acn", "--model", "run", "--split", "test"), 2, "has no split"),
+        (
+            ("compress", "scans", "out.acn", "--model", "run", "--lossy", "--mode", "tour"),
+            2,
+            "a lossy archive has no tour",
+        ),
+        (("compress", "scans", "out.acn", "--model", "run", "--step", "2"), 2, "--step is for lossy archives"),
+        (
+            ("compress", "scans", "out.acn", "--model", "run", "--lossy", "--step", "9"),
+            2,
+            "a step from 0.0625 to 8 widths",
+        ),
+        (("compress", "scans", "out.acn", "--model", "run", "--lossy", "--step", "nan"), 2, "found nan"),
         (("freeze", "missing"), 1, "not a run folder"),
     ],
 )
@@ -274,14 +268,28 @@ def little_room(size: int) -> Iterator[None]:
 def test_a_full_disk_leaves_nothing_behind(out: str, work: Path, tmp_path: Path) -> None:
     kept, run, scans = (str(work / name) for name in ("kept.acn", "run", "scans"))
     with little_room(50):
-        done = acn(*(("compress", run, scans) if out == "out.acn" else ("decompress", kept)), out, cwd=tmp_path)
+        done = acn(
+            *(("compress", "--model", run, scans) if out == "out.acn" else ("decompress", kept)), out, cwd=tmp_path
+        )
     assert f"{out} could not be written" in refused(done, 1)
     assert not list(tmp_path.iterdir())
 
 
 def test_ctrl_c_leaves_no_file(work: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "acn", "compress", str(work / "run"), "digits", "out.acn", "--batch", "1"],
+        [
+            sys.executable,
+            "-m",
+            "acn",
+            "compress",
+            "digits",
+            "out.acn",
+            "--model",
+            str(work / "run"),
+            "--no-embed",
+            "--batch",
+            "1",
+        ],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,

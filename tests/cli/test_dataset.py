@@ -1,8 +1,5 @@
 """`acn dataset` from outside: the list, what it refuses, and one dataset from its file to `acn check`."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +9,12 @@ from numpy.typing import NDArray
 from scipy.io import savemat
 
 from acn.data.published.table import DATASETS
+from tests.cli.command import acn
 
 
-def acn(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    variables = {name: value for name, value in os.environ.items() if name != "ACN_DATA"} | environment
-    return subprocess.run(
-        [sys.executable, "-m", "acn", *arguments], capture_output=True, text=True, check=False, cwd=cwd, env=variables
-    )
+@pytest.fixture(autouse=True)
+def no_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ACN_DATA", raising=False)
 
 
 def write_silhouettes(path: Path) -> None:

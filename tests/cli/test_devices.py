@@ -70,3 +70,12 @@ def test_commands_that_one_process_does_are_left_to_rank_0(rank: str, monkeypatc
     monkeypatch.setenv("RANK", rank)
     done = CliRunner().invoke(app, ["runs", "nowhere"])
     assert (done.exit_code != 0) == (rank == "0")  # there is no such folder
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_rank_0_alone_says_that_it_does_not_understand(rank: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
+    monkeypatch.setenv("RANK", rank)
+    done = CliRunner().invoke(app, ["train", "--recepie", "digits"])
+    assert done.exit_code == 2
+    assert ("No such option" in done.stderr) == (rank == "0")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.cli.test_cli import SMALL, acn, refused
+from tests.cli.command import SMALL, acn, refused
 
 
 @pytest.fixture(scope="module")

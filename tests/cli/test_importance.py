@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from acn.evaluation import mixture
-from tests.cli.test_cli import refused
-from tests.cli.test_compress import acn
+from tests.cli.command import acn, refused
 from tests.training.conftest import tiny_settings
 
 CODED = ("acn", "vae")
@@ -29,7 +28,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(mixture, "LEAST_DRAWS", 500)
         for kind in (*CODED, "pixelcnn"):
             small = [part for item in tiny_settings(kind) for part in ("--set", item)]
-            done = acn("train", "digits", "--model", kind, "--out", kind, *small, *few, cwd=folder)
+            done = acn("train", "digits", "--family", kind, "--out", kind, *small, *few, cwd=folder)
             assert done.returncode == 0, done.stderr
     return folder
 

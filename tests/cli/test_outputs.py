@@ -11,8 +11,8 @@ from acn.cli.drawing import picture_path
 from acn.cli.outputs import PICTURES, check_output
 from acn.errors import UsageError
 from acn.sampling.pictures import grid, save_picture
-from tests.cli.test_cli import refused
-from tests.cli.test_compress import acn, work  # noqa: F401 - a fixture
+from tests.cli.command import acn, refused
+from tests.cli.test_compress import work  # noqa: F401 - a fixture
 
 
 def test_a_new_file_may_be_written(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_run_itself_is_never_overwritten(tmp_path: Path) -> None:
 
 def test_every_command_that_writes_keeps_what_is_there(work: Path) -> None:  # noqa: F811
     commands = {
-        "compress": ("compress", "run", "scans", "old.acn"),
+        "compress": ("compress", "scans", "old.acn", "--model", "run"),
         "decompress": ("decompress", "kept.acn", "old.npz"),
         "encode": ("encode", "run", "scans", "-o", "old.npz"),
         "evaluate": ("evaluate", "run", "--json", "old.json"),
@@ -117,16 +117,21 @@ def test_images_are_not_overwritten_by_their_archive(work: Path) -> None:  # noq
     before = {path: path.read_bytes() for path in (work / "scans").rglob("*.bmp")}
     victim = str(min(before).relative_to(work))
     for out in (victim, "scans/new.acn"):
-        assert "which the command reads" in refused(acn("compress", "run", "scans", out, "--force", cwd=work), 2)
+        assert "which the command reads" in refused(
+            acn("compress", "scans", out, "--model", "run", "--force", cwd=work), 2
+        )
     assert {path: path.read_bytes() for path in (work / "scans").rglob("*") if path.is_file()} == before
     np.savez(work / "mine.npz", images=np.zeros((3, 8, 8), np.uint8))
-    for command in ("compress", "run", "mine.npz", "mine.npz"), ("encode", "run", "mine.npz", "-o", "mine.npz"):
+    for command in (
+        ("compress", "mine.npz", "mine.npz", "--model", "run"),
+        ("encode", "run", "mine.npz", "-o", "mine.npz"),
+    ):
         assert "is what the command reads" in refused(acn(*command, "--force", cwd=work), 2)
 
 
 def test_names_in_an_npz_survive_another_archive(work: Path) -> None:  # noqa: F811
     assert acn("decompress", "kept.acn", "names.npz", cwd=work).returncode == 0
-    assert acn("compress", "run", "names.npz", "names.acn", cwd=work).returncode == 0
+    assert acn("compress", "names.npz", "names.acn", "--model", "run", cwd=work).returncode == 0
     assert acn("decompress", "names.acn", "names", cwd=work).returncode == 0
     scans = sorted(str(path.relative_to(work / "scans")) for path in (work / "scans").rglob("*.bmp"))
     assert sorted(str(path.relative_to(work / "names")) for path in (work / "names").rglob("*.bmp")) == scans
@@ -139,13 +144,13 @@ def test_what_is_left_out_is_counted(work: Path, tmp_path: Path) -> None:  # noq
     for name in ("a.txt", "b.txt", "read me", ".hidden"):
         (folder / name).write_text("no image")
     run = str(work / "run")
-    done = acn("compress", run, "mixed", "out.acn", cwd=tmp_path)
+    done = acn("compress", "mixed", "out.acn", "--model", run, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "4 files were left out: 2 .txt, 1 hidden, 1 without a suffix" in done.stderr
     assert "archive" in done.stderr
     assert "The archive is larger than its source: more images" in done.stderr
     before = sorted(tmp_path.iterdir())
-    done = acn("compress", run, "mixed", "strict.acn", "--strict", cwd=tmp_path)
+    done = acn("compress", "mixed", "strict.acn", "--model", run, "--strict", cwd=tmp_path)
     assert "4 files were left out" in refused(done, 1)
     assert sorted(tmp_path.iterdir()) == before
 
@@ -157,9 +162,11 @@ def test_what_is_dropped_of_files_is_counted(work: Path, tmp_path: Path) -> None
     text = PngInfo()
     text.add_text("Author", "somebody")
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "in" / "a.png", pnginfo=text)
-    done = acn("compress", str(work / "run"), "in", "out.acn", cwd=tmp_path)
+    done = acn("compress", "in", "out.acn", "--model", str(work / "run"), cwd=tmp_path)
     assert "Not kept of files besides their pixels: 1 text" in done.stderr
-    assert "1 text" in refused(acn("compress", str(work / "run"), "in", "s.acn", "--strict", cwd=tmp_path), 1)
+    assert "1 text" in refused(
+        acn("compress", "in", "s.acn", "--model", str(work / "run"), "--strict", cwd=tmp_path), 1
+    )
 
 
 @pytest.mark.parametrize("name", ["a\\b.png", "x" * 251 + ".jpg"])
@@ -167,6 +174,6 @@ def test_names_that_cannot_be_restored_are_found_before_coding(name: str, work: 
     (tmp_path / "in").mkdir()
     for number, file in enumerate((name, "x" * 251 + ".png")):
         Image.fromarray(np.full((8, 8), number, np.uint8)).save(tmp_path / "in" / file)
-    done = acn("compress", str(work / "run"), "in", "out.acn", cwd=tmp_path)
+    done = acn("compress", "in", "out.acn", "--model", str(work / "run"), cwd=tmp_path)
     assert "the archive could not be restored into a folder" in refused(done, 1)
     assert not (tmp_path / "out.acn").exists()

@@ -10,8 +10,8 @@ from PIL import Image
 from acn import recipes
 from acn.codec.archive import read
 from acn.config import ImageShape
-from tests.cli.test_cli import refused
-from tests.cli.test_compress import acn, pictures
+from tests.cli.command import acn, refused
+from tests.cli.test_compress import pictures
 
 
 @pytest.fixture(scope="module")
@@ -72,27 +72,25 @@ def test_arrays_come_back_in_order_or_without(work: Path) -> None:
 def test_what_such_a_model_cannot_do_is_said_before_training(work: Path) -> None:
     known = {path.name for path in work.iterdir()}
     said = refused(acn("compress", "few.npz", "few.acn", cwd=work), 2)
-    assert "--train-minutes M: only for photographs" in said
+    assert "expects --model RUN or --train-minutes M here" in said
     assert re.search(r"images of 1\d levels", said)
     said = refused(acn("compress", "photos", "tiny.acn", "--lossy", cwd=work), 2)
     assert "takes a model with codes" in said
-    said = refused(acn("compress", "photos", "alone.acn", "--no-model", cwd=work), 2)
-    assert "leave out --no-model, or name a RUN" in said
-    said = refused(acn("compress", "photos", "x", "y", "z", cwd=work), 2)
-    assert "expects [RUN] SOURCE OUT.acn, found 4" in said
+    said = refused(acn("compress", "photos", "alone.acn", "--no-embed", cwd=work), 2)
+    assert "leave out --no-embed, or name a run by --model" in said
     assert {path.name for path in work.iterdir()} == known
 
 
 def test_a_run_without_codes_compresses_too(work: Path) -> None:
     done = acn(
-        *("train", "grey.npz", "--model", "pixelcnn", "--out", "run", "--set", "training.epochs=1"),
+        *("train", "grey.npz", "--family", "pixelcnn", "--out", "run", "--set", "training.epochs=1"),
         *("--set", "model.decoder.kind=local", "--set", "model.decoder.emission=logistic"),
         *("--set", "model.decoder.canvas=0", "--set", "model.decoder.filters=8", "--set", "model.decoder.window=3x1"),
         cwd=work,
     )
     assert done.returncode == 0, done.stderr
-    for options in ((), ("--no-model",)):
-        done = acn("compress", "run", "grey.npz", "run.acn", "--force", *options, cwd=work)
+    for options in ((), ("--no-embed",)):
+        done = acn("compress", "grey.npz", "run.acn", "--model", "run", "--force", *options, cwd=work)
         assert done.returncode == 0, done.stderr
         model = ("--model", "run") if options else ()
         assert acn("decompress", "run.acn", "run.npz", "--force", *model, cwd=work).returncode == 0

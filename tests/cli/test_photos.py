@@ -15,7 +15,7 @@ from acn.cli.encode import write_codes
 from acn.cli.similar import parted, similar
 from acn.errors import DataError, UsageError
 from acn.runs import load_model, open_run
-from tests.cli.test_cli import SMALL, acn, refused
+from tests.cli.command import SMALL, acn, refused
 from tests.web.conftest import make_run
 
 Captured = pytest.CaptureFixture[str]
@@ -189,8 +189,9 @@ def test_clusters_are_listed_and_drawn(run: Path, photos: Path, tmp_path: Path, 
     assert (out / "clusters.csv").exists()
 
 
-def test_one_image_is_a_cluster(run: Path, photos: Path, tmp_path: Path) -> None:
-    cluster(run, str(photos / "cat" / "00.png"), out=tmp_path / "one")
+def test_one_image_is_a_cluster(run: Path, photos: Path, tmp_path: Path, capsys: Captured) -> None:
+    cluster(run, str(photos / "cat" / "00.png"), count=500, out=tmp_path / "one")
+    assert "There is 1 cluster, not 500: no more clusters than images, and none empty." in capsys.readouterr().err
     assert {path.name for path in (tmp_path / "one").iterdir()} == {"clusters.csv", "cluster-000.png"}
 
 

@@ -15,8 +15,8 @@ from acn.errors import RunError, UsageError
 from acn.pretrained import located
 from acn.record import Evaluation
 from acn.runs import open_run
-from tests.cli.test_cli import SMALL, refused
-from tests.cli.test_compress import acn as command
+from tests.cli.command import SMALL, refused
+from tests.cli.command import acn as command
 from tests.training.conftest import tiny_settings
 
 FILES = {"README.md", "config.json", "frozen-IDENTITY.acnm", "model.safetensors", "prior.safetensors"}
@@ -64,7 +64,7 @@ def test_the_card_says_what_was_measured(work: Path) -> None:
 def test_archives_by_the_run_and_by_the_published_model_are_one(work: Path) -> None:
     np.savez(work / "some.npz", images=digits())
     for name in ("run", "model"):
-        done = command("compress", name, "some.npz", f"{name}.acn", "--no-model", cwd=work)
+        done = command("compress", "some.npz", f"{name}.acn", "--model", name, "--no-embed", cwd=work)
         assert done.returncode == 0, done.stderr
     assert (work / "run.acn").read_bytes() == (work / "model.acn").read_bytes()
     assert command("decompress", "run.acn", "back.npz", "--model", "model", cwd=work).returncode == 0

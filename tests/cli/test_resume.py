@@ -9,8 +9,7 @@ import pytest
 
 from acn.evaluation import mixture
 from acn.recipes import RECIPES
-from tests.cli.test_cli import SMALL, refused
-from tests.cli.test_compress import acn
+from tests.cli.command import SMALL, acn, refused
 from tests.reproduction.conftest import tiny_recipe
 
 ONCE = (*SMALL, "--set", "training.epochs=1", "--set", "training.batch=8")
@@ -85,6 +84,6 @@ def test_baselines_are_told_of_no_neighbours(tmp_path: Path) -> None:
     images(tmp_path / "few.npz", 4)
     small = ("model.encoder.stages=[[4]]", "training.epochs=1")
     settings = [part for item in small for part in ("--set", item)]
-    done = acn("train", "few.npz", "--recipe", "digits", "--model", "vae", *settings, cwd=tmp_path)
+    done = acn("train", "few.npz", "--recipe", "digits", "--family", "vae", *settings, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "lowered" not in done.stdout

@@ -19,7 +19,7 @@ from acn.codec.folder import survey
 from acn.codec.frozen import FrozenModel
 from acn.codec.modelfile import to_bytes
 from acn.data import ALL_BYTES, Images
-from tests.codec.models import random_images, tiny, tiny_pixelcnn, tiny_vlae
+from tests.codec.models import random_images, tiny, tiny_pixelcnn, tiny_spatial, tiny_vlae
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -104,6 +104,22 @@ def own() -> None:
     make("own-set", grey, "set", {"images": 12}, 64)
 
 
+def spatial() -> None:
+    """Archives by models of version 4: codes that are pictures, and levels in order in waves.
+
+    An earlier program made `early-list` as `waves-list` is made, of version 2: pixel after pixel.
+    """
+    photos = {"window": "5x2", "emission": "logistic", "errors": 3}
+    sizes = {"filters": [4, 3], "blocks": [1, 1]}
+    grey = tiny_spatial((4, 6, 1, 5), seed=15, flow={"steps": 3})
+    make("spatial-list", grey, "list", {"train": 12, "test": 5}, 8)
+    colour = tiny_spatial((4, 4, 3, 256), seed=16, code_size=4, spatial=sizes, decoder=photos)
+    make("spatial-set", colour, "set", {"images": 9}, 64)
+    deep = tiny_spatial((4, 8, 3, 40), seed=17, code_size=6, spatial={"filters": [3, 2, 4], "blocks": [1, 0, 2]})
+    make("lossy-spatial-list", deep, "list", {"train": 12, "test": 5}, 8, step=0.5)
+    make("waves-list", tiny_vlae((3, 4, 3, 256), seed=18, decoder=photos), "list", {"images": 5}, 4)
+
+
 def main() -> None:
     GOLDEN.mkdir(exist_ok=True)
     grey, colour = (4, 5, 1, 5), (3, 4, 3, 4)
@@ -143,6 +159,7 @@ def main() -> None:
     lossy()
     own()
     sizes()
+    spatial()
     make("model-elsewhere", tiny(grey, seed=2), "tour", {"images": 11}, 8, embed=False)
 
 

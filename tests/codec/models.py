@@ -33,6 +33,15 @@ VLAE_SETTINGS: dict[str, Any] = {
 }
 
 
+# Of a code of two maps for images of 4 x 6.
+SPATIAL_SETTINGS: dict[str, Any] = {
+    "code": "spatial",
+    "code_size": 12,
+    "flow": {"hidden": 5},
+    "spatial": {"filters": [4, 3], "blocks": [1, 1]},
+}
+
+
 def settings_of(**changes: Json) -> ACNSettings:
     """`SETTINGS` with changes: those called `decoder` or `encoder` are merged."""
     tree = SETTINGS | changes
@@ -101,10 +110,13 @@ def floating_vlae(
     _amplify(model.decoder, loud)
     with torch.no_grad():
         for step in steps_of(model):
-            step.output.weight.mul_(50)
+            for name, weight in step.output.named_parameters():
+                if name.endswith("weight"):
+                    weight.mul_(50)
         bias = model.encoder.code.bias
         assert bias is not None
-        bias[model.code_size :] -= 1.5  # posteriors narrower than 1
+        bias[len(bias) // 2 :] -= 1.5  # posteriors narrower than 1
+    _fit_centre(model.decoder, shape)
     return model
 
 
@@ -149,6 +161,15 @@ def tiny_vlae(
         codes = model.posterior(images).mean
     values = np.array(range(shape[-1]) if palette is None else palette, dtype=np.uint8)
     return freeze(model, values, (mixture(codes, 1, "diag"), codes), precision=precision)
+
+
+def tiny_spatial(shape: tuple[int, int, int, int] = (4, 6, 1, 5), *, seed: int = 0, **changes: Json) -> FrozenModel:
+    return tiny_vlae(shape, seed=seed, **spatial_settings(**changes))
+
+
+def spatial_settings(**changes: Json) -> dict[str, Any]:
+    """Changes of `VLAE_SETTINGS` that make the code a picture, and more; those of the flow are merged."""
+    return SPATIAL_SETTINGS | changes | {"flow": SPATIAL_SETTINGS["flow"] | changes.get("flow", {})}
 
 
 def tiny(

@@ -350,7 +350,13 @@ class Model:
         self.channels, self.levels = shape["channels"], shape["levels"]
         self.size = 0 if self.codeless else settings["code_size"]
         self.own = settings["name"] == "vlae"
-        assert version == {"acn": 1, "vlae": 2, "pixelcnn": 3}[settings["name"]]
+        self.spatial = settings.get("code") == "spatial"
+        self.version: int = version
+        assert version in {"acn": (1,), "vlae": (2, 4), "pixelcnn": (3,)}[settings["name"]]
+        if self.spatial:
+            assert version == 4
+            self.cells = [side >> len(settings["spatial"]["filters"]) - 1 for side in (self.height, self.width)]
+            self.maps = self.size // (self.cells[0] * self.cells[1])
         with_prior = facts.get("with_prior", False)
         layers = self.shapes_of_layers(with_prior=with_prior)
         shapes: list[tuple[int, ...]] = []
@@ -387,9 +393,12 @@ class Model:
         )
 
     def split_own(self, found: list[Layer]) -> None:
-        maps, flow = len(self.settings["encoder"]["filters"]), self.settings.get("flow", {"steps": 0, "layers": 0})
-        encoder = 1 + 5 * maps + 2
-        steps = flow["steps"] * (flow["layers"] + 1)
+        flow = self.settings.get("flow", {"steps": 0, "layers": 0})
+        if self.spatial:
+            encoder = 1 + len(self.settings["spatial"]["filters"]) + 2 * sum(self.settings["spatial"]["blocks"])
+        else:
+            encoder = 1 + 5 * len(self.settings["encoder"]["filters"]) + 2
+        steps = flow["steps"] * (flow["layers"] + 1) * (2 if self.spatial else 1)
         self.encoder, self.flow, self.decoder = (
             found[:encoder],
             found[encoder : encoder + steps],
@@ -403,6 +412,8 @@ class Model:
 
     def shapes_of_own_layers(self) -> list[tuple[Any, int]]:
         """Inputs and outputs of the encoder and of the flow, whose inputs are given output by output."""
+        if self.spatial:
+            return self.shapes_of_spatial_layers()
         settings, size = self.settings, self.size
         maps, hidden = settings["encoder"]["filters"], settings["encoder"]["hidden"]
         layers: list[tuple[Any, int]] = [(9 * self.channels, maps[0])]
@@ -425,6 +436,34 @@ class Model:
                 layers += [(9 * inputs, outputs), (9 * outputs, outputs)]
                 layers += [(inputs, outputs)] if inputs != outputs else []
             layers.append((9 * maps[0], settings["decoder"]["canvas"]))
+        return layers
+
+    def shapes_of_spatial_layers(self) -> list[tuple[Any, int]]:
+        """The same where the code is a picture."""
+        settings, maps = self.settings, self.maps
+        sizes = list(zip(settings["spatial"]["filters"], settings["spatial"]["blocks"], strict=True))
+        layers: list[tuple[Any, int]] = []
+        before = self.channels
+        for filters, blocks in sizes:
+            layers += [(9 * before, filters), *[(9 * filters, filters)] * (2 * blocks)]
+            before = filters
+        layers.append((before, 2 * maps))
+        if "flow" in settings:
+            units = settings["flow"]["hidden"]
+            degrees = [unit * maps // units for unit in range(units)]
+            ends = [sum(degree <= bound for degree in degrees) for bound in range(maps)]
+            for _ in range(settings["flow"]["steps"]):
+                layers += [(tuple(degrees), units), (4 * maps, units)]
+                layers += [(tuple(ends[d] for d in degrees), units), (4 * units, units)] * (
+                    settings["flow"]["layers"] - 1
+                )
+                layers += [(tuple(ends), maps), (4 * units, maps)]
+        if settings["decoder"]["canvas"]:
+            inputs = maps
+            for filters, blocks in sizes[::-1]:
+                layers += [(inputs, filters), *[(9 * filters, filters)] * (2 * blocks)]
+                inputs = 9 * filters
+            layers.append((inputs, settings["decoder"]["canvas"]))
         return layers
 
     def shapes_of_layers(self, *, with_prior: bool) -> list[tuple[Any, int]]:
@@ -615,6 +654,8 @@ class Model:
     def encode_own(self, images: Ints) -> Ints:
         """Means and numbers of the widths, `[B, 2D]`."""
         layers = iter(self.encoder)
+        if self.spatial:
+            return self.encode_spatial(images, layers)
         x = next(layers)(windows(self.scaled(images), range(-1, 2), range(-1, 2)))
         for _ in self.settings["encoder"]["filters"]:
             x = self.block(self.block(x, layers, 2, skip=True), layers, 1, skip=False)
@@ -622,8 +663,29 @@ class Model:
         hidden, code = layers
         return code(elu(hidden(x)))
 
+    def encode_spatial(self, images: Ints, layers: Iterator[Layer]) -> Ints:
+        x, around = self.scaled(images), range(-1, 2)
+        for number, blocks in enumerate(self.settings["spatial"]["blocks"]):
+            stride = 2 if number else 1
+            x = next(layers)(windows(x, around, around)[:, ::stride, ::stride])
+            for _ in range(blocks):
+                x = self.block(x, layers, 1, skip=False)
+        means, widths = np.split(next(layers)(elu(x)), 2, axis=-1)
+        return np.concatenate([means.reshape(len(x), -1), widths.reshape(len(x), -1)], axis=-1)
+
+    def rendered_spatial(self, z: Ints, layers: Iterator[Layer]) -> Ints:
+        x, around = next(layers)(z.reshape(len(z), *self.cells, self.maps)), range(-1, 2)
+        for number, blocks in enumerate(self.settings["spatial"]["blocks"][::-1]):
+            if number:
+                x = next(layers)(windows(x.repeat(2, axis=1).repeat(2, axis=2), around, around))
+            for _ in range(blocks):
+                x = self.block(x, layers, 1, skip=False)
+        return next(layers)(windows(elu(x), around, around)).transpose(0, 3, 1, 2)
+
     def rendered(self, z: Ints, layers: Iterator[Layer]) -> Ints:
         """The canvas `[B, canvas, H, W]`."""
+        if self.spatial:
+            return self.rendered_spatial(z, layers)
         maps = self.settings["encoder"]["filters"][::-1]
         sizes = [(self.height, self.width)]
         for _ in maps:
@@ -640,11 +702,22 @@ class Model:
     def outputs_of(self, step: int, values: Ints) -> Ints:
         """What a step of the flow says of each number, of values `[B, D]`, as far as these are known."""
         each = self.settings["flow"]["layers"] + 1
+        if self.spatial:
+            return self.outputs_of_cells(self.flow[2 * step * each : 2 * (step + 1) * each], values // 16)
         *hidden, output = self.flow[step * each : (step + 1) * each]
         x = values // 16
         for layer in hidden:
             x = np.maximum(layer(x[:, : len(layer.weights)]), 0)
         return output(x[:, : len(output.weights)])
+
+    def outputs_of_cells(self, layers: list[Layer], values: Ints) -> Ints:
+        x = values.reshape(len(values), *self.cells, self.maps)
+        for number, (own, around) in enumerate(zip(layers[::2], layers[1::2], strict=True)):
+            near = np.concatenate([windows(x, range(-1, 0), range(-1, 2)), windows(x, range(1), range(-1, 0))], axis=-1)
+            x = own(x[..., : len(own.weights)]) + around(near)
+            if 2 * number + 2 < len(layers):
+                x = np.maximum(x, 0)
+        return x.reshape(len(values), -1)
 
     def codes_of(self, noise: Ints) -> Ints:
         """Codes of what stands on the stack, both numbers `[B, D]`."""
@@ -716,11 +789,12 @@ class Model:
         """Pixels, rows and columns, that are decoded together."""
         pixels = list(itertools.product(range(self.height), range(self.width)))
         decoder = self.settings["decoder"]
-        if not self.codeless and (not self.own or decoder.get("kind") != "local" or "emission" in decoder):
+        early = self.own and self.version == 2 and self.mixed
+        if decoder.get("kind") != "local" or early or not (self.own or self.codeless):
             return [[pixel] for pixel in pixels]
         a, b = map(int, decoder["window"].split("x"))
         k = a - a // 2 if b else 0
-        if self.codeless:
+        if self.mixed:
             k = max(a - a // 2, 2) if a else 0
         steps = sorted({x + k * y for y, x in pixels})
         return [[(y, x) for y, x in pixels if x + k * y == t] for t in steps]
@@ -812,7 +886,7 @@ class Block:
         return model.codes_of(np.array(popped, dtype=np.int64).reshape(count, model.size))
 
     def lossy_codes_of_own(self, count: int, steps: list[int]) -> Ints:
-        turned = self.model.settings.get("flow", {"steps": 0})["steps"] % 2
+        turned, steps = self.model.settings.get("flow", {"steps": 0})["steps"] % 2, self.every(steps)
         s = np.array(steps[::-1] if turned else steps)
         popped = [[self.lossy_number(phi, int(one)) for _ in range(count)] for one in s]
         return self.model.lossy_codes_of(np.array(popped, dtype=np.int64).T, s)
@@ -856,8 +930,12 @@ class Block:
     def value(self, j: Ints) -> Ints:
         if self.steps is None:
             return self.model.value(j)
-        s = np.array(self.steps)
+        s = np.array(self.every(self.steps))
         return np.asarray((j - (self.model.reach << 12) // s) * s)
+
+    def every(self, steps: list[int]) -> list[int]:
+        """The steps of all numbers of a code, those of its maps cell by cell."""
+        return steps * (self.model.size // len(steps))
 
     def codes_given(self, neighbours: Ints) -> Ints:
         below = [one for code in neighbours for one in self.model.given(code)]

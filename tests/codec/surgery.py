@@ -77,4 +77,6 @@ def model_parts(data: bytes) -> tuple[dict[str, Any], bytes]:
 def model_with(facts: Json, rest: bytes) -> bytes:
     text = facts if isinstance(facts, bytes) else json.dumps(facts).encode()
     version = 2 if isinstance(facts, dict) and "per_unit" in facts else 1
+    if version == 2 and isinstance(facts.get("model"), dict) and "spatial" in facts["model"]:
+        version = 4
     return struct.pack("<4sHI", b"ACNM", version, len(text)) + text + rest

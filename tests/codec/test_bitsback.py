@@ -21,7 +21,7 @@ from acn.codec.stack import ExhaustedError, Stack, first_words
 from acn.codec.tours import find_tour
 from acn.distributions import Covariance
 from acn.exact.tables import SLOTS
-from tests.codec.models import random_levels, tiny, tiny_vlae
+from tests.codec.models import random_levels, tiny, tiny_spatial, tiny_vlae
 from tests.codec.surgery import Json
 
 Array = NDArray[Any]
@@ -33,6 +33,7 @@ MODELS = {
     (3, 5): tiny((2, 3, 3, 5), components=1),
     (1, 7): tiny_vlae((3, 4, 1, 7), code_size=8),
     (3, 7): tiny_vlae((3, 4, 3, 7), prior="normal", decoder={"window": "2x2"}),
+    (3, 9): tiny_spatial((2, 4, 3, 9), code_size=4, decoder={"emission": "logistic", "components": 2}),
 }
 
 
@@ -166,7 +167,7 @@ def length(words: Array) -> float:
 
 
 @pytest.mark.parametrize(
-    ("which", "mode"), [((1, 5), mode) for mode in MODES] + [((1, 7), "list"), ((3, 7), "list"), ((1, 7), "set")]
+    ("which", "mode"), [((1, 5), mode) for mode in MODES] + [((1, 7), "list"), ((3, 9), "list"), ((1, 7), "set")]
 )
 @pytest.mark.parametrize("batch", [1, 16])
 def test_code_length_is_what_the_frequencies_say(

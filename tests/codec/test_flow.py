@@ -1,7 +1,7 @@
 """The flow of codes on the grid: a bijection of integers, whatever its networks say."""
 
 import itertools
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import torch
@@ -15,9 +15,10 @@ from acn.codec.frozen import FrozenModel
 from acn.codec.latents import GRIDS, Grid
 from acn.codec.stack import Stack
 from acn.exact.tables import SLOTS
-from tests.codec.models import floating_vlae, tiny_vlae
+from tests.codec.models import floating_vlae, spatial_settings, tiny_spatial, tiny_vlae
 
 DEEP = tiny_vlae(code_size=5, flow={"steps": 3})
+PICTURE = tiny_spatial(flow={"steps": 3})
 
 
 def flow_of(model: FrozenModel) -> GridFlow:
@@ -41,10 +42,16 @@ def test_every_code_of_a_small_grid_comes_back_and_no_two_meet(size: int) -> Non
 
 
 @settings(max_examples=40)
-@given(st.integers(0, 2**32), st.sampled_from(GRIDS), st.integers(1, 256), st.integers(1, 40))
-def test_random_codes_come_back(seed: int, per_unit: int, reach: int, batch: int) -> None:
-    grid, flow = Grid(reach, per_unit), flow_of(DEEP)
-    codes = torch.randint(grid.count, (batch, 5), generator=torch.Generator().manual_seed(seed))
+@given(
+    st.sampled_from([DEEP, PICTURE]),
+    st.integers(0, 2**32),
+    st.sampled_from(GRIDS),
+    st.integers(1, 256),
+    st.integers(1, 40),
+)
+def test_random_codes_come_back(model: FrozenModel, seed: int, per_unit: int, reach: int, batch: int) -> None:
+    grid, flow = Grid(reach, per_unit), flow_of(model)
+    codes = torch.randint(grid.count, (batch, flow.size), generator=torch.Generator().manual_seed(seed))
     codes[0], codes[-1] = 0, grid.count - 1  # the ends, around which numbers are moved
     noise = flow.noise(grid, codes)
     assert torch.equal(flow.codes(grid, noise), codes)
@@ -52,10 +59,11 @@ def test_random_codes_come_back(seed: int, per_unit: int, reach: int, batch: int
     assert torch.equal(alone, noise)
 
 
-def test_the_flow_on_the_grid_is_near_the_real_one() -> None:
-    real, found = floating_vlae(code_size=5, flow={"steps": 3}), tiny_vlae(code_size=5, flow={"steps": 3}, precision=12)
+@pytest.mark.parametrize("changes", [{"code_size": 5, "flow": {"steps": 3}}, spatial_settings(flow={"steps": 3})])
+def test_the_flow_on_the_grid_is_near_the_real_one(changes: dict[str, Any]) -> None:
+    real, found = floating_vlae((4, 6, 1, 5), **changes), tiny_vlae((4, 6, 1, 5), **changes, precision=12)
     grid = Grid(found.facts.reach, 256)
-    z = torch.randn(300, 5, generator=torch.Generator().manual_seed(0))
+    z = torch.randn(300, found.facts.code_size, generator=torch.Generator().manual_seed(0))
     codes = torch.round(z * 256).long() + grid.half
     assert real.flow is not None
     with torch.no_grad():

@@ -20,7 +20,7 @@ from acn.codec.latents import RAW_ONE, inverse_widths
 from acn.codec.loss import frozen_loss
 from acn.codec.modelfile import from_bytes, to_bytes
 from acn.codec.posteriors import LearnedPosterior
-from acn.codec.waves import WaveGeneration, waves_of
+from acn.codec.waves import begun, waves_of
 from acn.config import ACNSettings, ImageShape
 from acn.distributions import GaussianPosterior
 from acn.errors import RunError
@@ -30,7 +30,7 @@ from acn.networks.arithmetic import FLOATS, Floats
 from acn.networks.gated import GatedBlock
 from acn.networks.geometry import Window
 from tests.codec import reader
-from tests.codec.models import floating, floating_vlae, mixture, random_levels, tiny, tiny_vlae
+from tests.codec.models import floating, floating_vlae, mixture, random_levels, spatial_settings, tiny, tiny_vlae
 
 seeds = st.integers(0, 2**32)
 
@@ -111,6 +111,11 @@ VLAES: list[tuple[tuple[int, int, int, int], dict[str, Any]]] = [
     ((5, 4, 3, 3), {"decoder": {"window": "3x0", "canvas": 0}}),
     ((3, 4, 1, 3), {"decoder": {"window": "0x0"}}),
     ((3, 4, 1, 3), {"decoder": {"window": "1x2"}}),
+    ((4, 5, 3, 40), {"decoder": {"window": "4x2", "emission": "logistic"}}),
+    ((4, 3, 1, 30), {"decoder": {"window": "0x0", "emission": "logistic", "canvas": 0}}),
+    ((4, 6, 1, 5), spatial_settings(prior="normal")),
+    ((4, 6, 3, 40), spatial_settings(decoder={"window": "7x3", "emission": "logistic", "errors": 3})),
+    ((4, 8, 1, 3), spatial_settings(code_size=6, spatial={"filters": [3, 2, 4], "blocks": [1, 0, 2]})),
 ]
 
 
@@ -126,14 +131,15 @@ def test_waves_are_the_full_pass(shape: tuple[int, int, int, int], changes: dict
         codes = model.network_codes(model.posterior(images).draw(torch.Generator().manual_seed(0))[0])
         with torch.inference_mode():
             full = decoder(images, codes)
-            generation, found = WaveGeneration(decoder, codes), torch.zeros_like(full)
+            generation, found = begun(decoder, codes), torch.zeros_like(full)
             for wave in waves:
-                base = generation.base(wave)
+                generation.begin(wave)
                 for channel in range(shape[2]):
-                    numbers = generation.numbers(wave, base, channel)
+                    numbers = generation.numbers(channel)
                     found[:, channel, wave[0], wave[1]] = numbers.view(batch, len(wave[0]), -1)
-                    generation.put(wave, channel, images[:, channel, wave[0], wave[1]].flatten())
-        assert torch.equal(found, full)
+                    generation.put(channel, images[:, channel, wave[0], wave[1]].flatten())
+            assert torch.equal(found, full)
+            assert torch.equal(cached_logits(model, images, codes), full)
 
 
 @pytest.mark.parametrize(("shape", "changes"), VLAES)

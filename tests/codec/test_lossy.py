@@ -22,7 +22,7 @@ from acn.data import ALL_BYTES, Images
 from acn.errors import ArchiveError, UsageError
 from acn.exact.tables import ONE, SLOTS
 from tests.codec import bombs
-from tests.codec.models import random_images, random_levels, tiny, tiny_vlae
+from tests.codec.models import random_images, random_levels, tiny, tiny_spatial, tiny_vlae
 from tests.codec.surgery import Json, Parts
 
 
@@ -39,7 +39,7 @@ MODELS = {
     "colour": spread_out(tiny((3, 4, 3, 4), components=1)),
     "flow": tiny_vlae((5, 4, 1, 2), code_size=4),
     "flow of three steps": tiny_vlae((4, 5, 1, 5), seed=1, flow={"steps": 3}),
-    "normal": tiny_vlae((3, 4, 3, 4), prior="normal"),
+    "spatial": tiny_spatial((4, 4, 3, 9), code_size=8, decoder={"emission": "logistic"}),
 }
 MODEL = MODELS["grey"]
 IMAGES = random_images(MODEL, 23)

@@ -39,10 +39,10 @@ def test_waves_and_the_whole_pass_give_the_same_numbers(
     model = tiny_pixelcnn(shape, window=window, errors=errors)
     levels, network = random_levels(model, 6), cast(CentredDecoder, model.network.decoder)
     with torch.inference_mode(), exact():
-        whole = network(levels, torch.full((6, 1), 256.0))  # [B, C, H, W, P]
-        generation = CentredWaves(network, 6)
+        constant = torch.full((6, 1), 256.0)
+        whole, generation = network(levels, constant), CentredWaves(network, constant)  # [B, C, H, W, P]
         for rows, columns in waves_of(model.facts) or []:
-            generation.begin(rows * shape[1] + columns)
+            generation.begin((rows, columns))
             for channel in range(shape[2]):
                 found = generation.numbers(channel).view(6, len(rows), -1)
                 assert torch.equal(found, whole[:, channel, rows, columns])

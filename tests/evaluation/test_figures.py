@@ -7,7 +7,7 @@ import pytest
 
 from acn.config import Config, ImageShape
 from acn.evaluation.card import model_card
-from acn.evaluation.figures import FIGURES, Figure, Published
+from acn.evaluation.figures import FIGURES, PUBLISHED, Figure, Published
 from acn.evaluation.report import html_report
 from acn.evaluation.table import cost_table, probe_table
 from acn.record import Evaluation
@@ -18,7 +18,7 @@ from tests.evaluation.test_table import evaluation, on_mnist, printed
 from tests.reproduction.fabricated import MADE, inputs, result
 
 SHAPE = ImageShape(height=8, width=8, channels=1, levels=2)
-COST = Figure("kl_flow", "KL, unconditional: flow", "kl", digits=3, paper=Published(55.5), short="KL, flow")
+COST = Figure("kl_flow", "KL, unconditional: flow", "kl", digits=3, short="KL, flow")
 PROBE = Figure("flow", "noise of a flow", "probe", unit="%", digits=1)
 
 
@@ -26,6 +26,7 @@ PROBE = Figure("flow", "noise of a flow", "probe", unit="%", digits=1)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     for figure in (COST, PROBE):
         monkeypatch.setitem(FIGURES, figure.key, figure)
+    monkeypatch.setitem(PUBLISHED, "acn", {**PUBLISHED["acn"], COST.key: Published(55.5)})
 
 
 def found() -> Evaluation:

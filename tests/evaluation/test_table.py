@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from acn.config import Config, DataSettings
+from acn.config import Config, DataSettings, VAESettings, VLAESettings
 from acn.data import open_collection
 from acn.data.published.static_mnist import STATIC_MNIST
-from acn.evaluation.figures import FIGURES, UNCONDITIONAL, figures
+from acn.evaluation.figures import PUBLISHED, UNCONDITIONAL, figures
 from acn.evaluation.table import (
     code_note,
     cost_table,
@@ -62,11 +62,25 @@ def test_every_cost_has_a_row() -> None:
 
 def test_the_papers_figures_stand_only_beside_the_papers_data() -> None:
     text = printed(cost_table(on_mnist())) + printed(probe_table(on_mnist()))
-    papers = [figure.paper.value for figure in FIGURES.values() if figure.paper]
+    papers = [figure.value for figure in PUBLISHED["acn"].values()]
     assert papers == [70.3, 2.6, 3.5, 4.1, 3.6, 10.6, 80.9, 73.9, 98.5, 89.4, 82.8]
     for value in papers:
         assert f"{value:.1f}" in text
     assert "≤ 73.9" in text
+
+
+def test_a_familys_figures_stand_beside_those_of_its_own_paper() -> None:
+    """A VLAE has no neighbours: its table has no rows of them, and no figure of an ACN."""
+    config = Config(model=VLAESettings()).model_dump(mode="json")
+    absent = dict.fromkeys((key for key in COSTS if "tour" in key or key.startswith("kl_k")), None)
+    text = printed(cost_table(on_mnist(config=config, **absent)))
+    assert {"13.3", "79.03"} <= set(text.split())
+    assert not {"70.3", "80.9", "10.6"} & set(text.split())
+    assert "tour" not in text
+    assert "K = 1" not in text
+    assert "paper" not in printed(probe_table(on_mnist(config=config)))
+    other = Config(model=VAESettings()).model_dump(mode="json")
+    assert "paper" not in printed(cost_table(on_mnist(config=other)))
 
 
 def test_totals_by_the_papers_definitions_stand_below_its_figures() -> None:
@@ -146,8 +160,9 @@ def test_no_labels_no_probe_table(probes: dict[str, None]) -> None:
     assert probe_table(evaluation(linear_probe=probes)) is None
 
 
-def test_costs_that_do_not_exist_are_dashes() -> None:
-    assert "–" in printed(cost_table(evaluation(kl_k1=None)))
+def test_costs_that_only_the_paper_has_are_dashes() -> None:
+    assert "–" in printed(cost_table(on_mnist(kl_k1=None)))
+    assert "(K = 1)" not in printed(cost_table(evaluation(kl_k1=None)))
     assert "–" not in printed(cost_table(evaluation(kl_unconditional_own=None)))  # which only some models could have
 
 

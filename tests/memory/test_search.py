@@ -124,6 +124,8 @@ def test_distinct_codes_are_proven_at_once_and_equal_codes_are_not() -> None:
     assert proven_share(codes[rows], codes, 5, exclude=rows) == 1
     equal = torch.zeros(5000, 16)
     assert proven_share(equal[rows], equal, 5, exclude=rows) == 0
+    few = torch.zeros(6, 2)  # all of which are candidates
+    assert proven_share(few, few, 2, exclude=torch.arange(6)) == 1
 
 
 def test_lower_product_precision_changes_nothing() -> None:

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from acn.config import ACNSettings, ImageShape, TrainingSettings
 from acn.models import Model, build
-from acn.training.optimizers import MuonAndAdam, build_optimizer
+from acn.training.optimizers import MatricesAndAdam, build_optimizer
 
 SETTINGS = TrainingSettings(optimizer="muon", learning_rate=1e-3, matrix_rate=20.0, prior_rate=0.25)
 
@@ -24,15 +24,15 @@ def model() -> Model:
     return built.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def backward(network: Model, optimizer: MuonAndAdam) -> None:
+def backward(network: Model, optimizer: MatricesAndAdam) -> None:
     optimizer.zero_grad()
     images = (torch.rand(4, 1, 6, 6) > 0.5).to(torch.uint8)
     (-network.likelihood(network.posterior(images).mean).log_prob(images).sum()).backward()
 
 
-def optimizer_of(network: Model) -> MuonAndAdam:
+def optimizer_of(network: Model) -> MatricesAndAdam:
     optimizer = build_optimizer(network, SETTINGS)
-    assert isinstance(optimizer, MuonAndAdam)
+    assert isinstance(optimizer, MatricesAndAdam)
     return optimizer
 
 

@@ -16,11 +16,11 @@ from torch import Tensor
 from acn.cli.train import _begun
 from acn.data import epoch_order
 from acn.errors import DataError, UsageError
+from acn.ranks import ONE, Ranks, Several
 from acn.runs import Run
 from acn.training.loop import train
 from acn.training.metrics import Unwritten
 from acn.training.opening import open_together, resume_or_begin
-from acn.training.ranks import ONE, Ranks, Several
 from acn.training.state import TrainingState, new_state
 from acn.training.step import _dropout, rates, read, training_step
 from tests.models.tiny import KINDS
@@ -153,7 +153,7 @@ def failing(ranks: Ranks, how: str) -> None:
         ranks.agree(0.0, False)
 
 
-@pytest.mark.parametrize(("how", "words"), [("killed", "a process of this training was lost"), ("error", "one image")])
+@pytest.mark.parametrize(("how", "words"), [("killed", "a process was lost"), ("error", "one image")])
 def test_the_failure_of_a_rank_is_one_sentence(tmp_path: Path, how: str, words: str) -> None:
     with started(failing, 3, tmp_path, how) as processes:
         for process in processes:

@@ -26,6 +26,7 @@ VARIANTS = {
     "adam": [],
     "rmsprop": ["training.optimizer=rmsprop"],
     "muon": ["training.optimizer=muon"],
+    "soap": ["training.optimizer=soap", "training.epochs=1"],
     "dropout": ["model.decoder.dropout=0.3", "training.epochs=1"],
     "dropout, separable": ["model.decoder.dropout=0.3", "model.decoder.separable=true", "training.epochs=1"],
     "unique neighbours": ["memory.unique=true"],
@@ -232,7 +233,7 @@ def _run_and_kill(arguments: list[str], run: Path, patience: float) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:for .* which is a no-op")  # so it is, on a device without data
-@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "muon"])
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "muon", "soap"])
 def test_a_restored_state_is_all_on_its_device(bench: Bench, optimizer: str) -> None:
     """The device without data stands for a GPU: whatever was left on the CPU would meet what was not."""
     run, state = bench.begin("run", f"training.optimizer={optimizer}")

@@ -48,9 +48,8 @@ def write_images(path: Path, images: NDArray[np.uint8], labels: NDArray[np.int64
 
 def opened(run: Run, collection: Collection, split: str = "train") -> tuple[Atlas, Model]:
     model = load_model(run)
-    images = collection.splits[split]
-    stored = split == "train"
-    return open_atlas(run, model, images, title="x", split=split, stored=stored, progress=lambda _: None), model
+    splits = collection.splits if split == "all" else {split: collection.splits[split]}
+    return open_atlas(run, model, splits, title="x", stored=True, progress=lambda _: None), model
 
 
 def loads(run: Run, collection: Collection) -> Load:

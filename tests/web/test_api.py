@@ -1,6 +1,7 @@
 """Every address, asked as a browser asks it, and as a browser would not."""
 
 import base64
+import csv
 import io
 import json
 import subprocess
@@ -63,7 +64,7 @@ def refusal(answer: Any, status: int) -> str:  # noqa: ANN401 - a response of wh
 def test_the_atlas_is_described(client: TestClient, digits_atlas: tuple[Atlas, ACN]) -> None:
     *_, last = lines(client, "/api/atlas")
     atlas = last["atlas"]
-    assert (atlas["run"], atlas["split"], atlas["count"]) == ("digits", "train", 1437)
+    assert (atlas["run"], atlas["splits"], atlas["count"]) == ("digits", ["train"], 1437)
     assert atlas["shape"] == {"height": 8, "width": 8, "channels": 1, "levels": 17}
     assert atlas["labels"] == [str(digit) for digit in range(10)]
     assert np.allclose(atlas["shares"], digits_atlas[0].principal.shares)
@@ -115,6 +116,66 @@ def test_points_are_principal_components(
 ) -> None:
     found = np.frombuffer(client.get(f"/api/points{query}").content, "<f4").reshape(2, -1)
     assert np.array_equal(found, digits_atlas[0].points[:, columns].T)
+
+
+def test_all_splits_at_once(digits_run: tuple[Run, Collection]) -> None:
+    """Row i is image i of the splits one after the other: pixels, codes, labels and splits."""
+    run, collection = digits_run
+    splits = collection.splits
+    counts = [len(images) for images in splits.values()]
+    atlas, model = opened(run, collection, "all")
+    assert len(atlas.images) == sum(counts)
+    assert torch.equal(atlas.codes, torch.cat([encode(model, images, lambda _: None) for images in splits.values()]))
+    row = counts[0] + 3
+    mixed = atlas.images.batch([row, 5, sum(counts) - 1, row])
+    expected = [splits["valid"].batch([3]), splits["train"].batch([5]), splits["test"].batch([counts[2] - 1])]
+    assert torch.equal(mixed, torch.cat([*expected, expected[0]]))
+    named = atlas.names()
+    assert named is not None
+    assert np.array_equal(named[1], np.concatenate([np.asarray(images.labels) for images in splits.values()]))
+    assert atlas.splits()[0] == ["train", "valid", "test"]
+    assert np.bincount(atlas.splits()[1]).tolist() == counts
+
+
+@pytest.fixture(scope="module")
+def files_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A run on a folder of files."""
+    folder = tmp_path_factory.mktemp("files")
+    for number in range(40):
+        kind = folder / "images" / ("cats" if number % 2 else "dogs")
+        kind.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 3, (8, 8), dtype=np.uint8)
+        Image.fromarray(pixels).save(kind / f"a,{number}.png")
+    with client_of(*make_run(folder / "run", f"data.source={folder / 'images'}")) as client:
+        yield client
+
+
+def test_images_are_found_by_a_part_of_their_file_names(files_client: TestClient, client: TestClient) -> None:
+    atlas = lines(files_client, "/api/atlas")[-1]["atlas"]
+    assert atlas["files"] is True
+    found = np.frombuffer(files_client.get("/api/called?text=CATS").content, np.uint32).tolist()
+    names = [files_client.get(f"/api/item/{row}").json()["file"] for row in range(atlas["count"])]
+    assert found == [row for row, name in enumerate(names) if "cats" in name]
+    assert 0 < len(found) < atlas["count"]
+    assert files_client.get("/api/called?text=birds").content == b""
+    assert client.get("/api/called?text=cats").content == b""  # these images have no names
+
+
+def test_rows_become_a_table(files_client: TestClient) -> None:
+    rows = np.array([4, 1], np.uint32)
+    answer = files_client.post("/api/table?clusters=1", content=rows.tobytes())
+    assert answer.headers["content-type"].startswith("text/csv")
+    table = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [entry["index"] for entry in table] == ["4", "1"]
+    assert {entry["split"] for entry in table} == {"train"}
+    for entry, row in zip(table, rows.tolist(), strict=True):
+        file = files_client.get(f"/api/item/{row}").json()["file"]
+        assert entry["file_name"] == file
+        assert entry["label"] == Path(file).parent.name
+        assert 1 <= int(entry["cluster"]) <= 10
+    assert "cluster" not in files_client.post("/api/table", content=rows.tobytes()).text
+    for wrong in (b"123", np.array([40], np.uint32).tobytes()):
+        assert "expected rows from 0 to" in refusal(files_client.post("/api/table", content=wrong), 400)
 
 
 def test_groups(client: TestClient, digits_run: tuple[Run, Collection]) -> None:

@@ -24,7 +24,7 @@ def test_stored_codes_are_not_computed_again(digits_run: tuple[Run, Collection])
     def refuse(_: float) -> None:
         raise AssertionError
 
-    atlas = open_atlas(run, model, collection.train, title="", split="train", stored=True, progress=refuse)
+    atlas = open_atlas(run, model, {"train": collection.train}, title="", stored=True, progress=refuse)
     assert torch.equal(atlas.codes, load_priors(run).codes)
 
 
@@ -44,7 +44,7 @@ def test_a_run_that_was_not_evaluated(tmp_path: Path) -> None:
     run, collection = make_run(tmp_path / "run", evaluated=False)
     done: list[float] = []
     atlas = open_atlas(
-        run, opened(run, collection)[1], collection.train, title="", split="train", stored=True, progress=done.append
+        run, opened(run, collection)[1], {"train": collection.train}, title="", stored=True, progress=done.append
     )
     assert sum(done) == len(collection.train) == len(atlas.codes)
 
@@ -80,12 +80,17 @@ def test_an_image_from_outside_may_be_near_any_row(digits_atlas: tuple[Atlas, Mo
     assert atlas.by_pixels(atlas.images.batch([3])[0], 1, None) == [(3, 0.0)]
 
 
-def test_names_of_labels(digits_atlas: tuple[Atlas, Model], colour_run: tuple[Run, Collection], tmp_path: Path) -> None:
+def test_names_of_labels(
+    digits_atlas: tuple[Atlas, Model],
+    digits_run: tuple[Run, Collection],
+    colour_run: tuple[Run, Collection],
+    tmp_path: Path,
+) -> None:
     atlas, _ = digits_atlas
     named = atlas.names()
     assert named is not None
     assert named[0] == [str(digit) for digit in range(10)]
-    assert np.array_equal(named[1], np.asarray(atlas.images.labels))
+    assert np.array_equal(named[1], np.asarray(digits_run[1].train.labels))
     assert opened(*colour_run)[0].names() is None
     images = np.random.default_rng(0).integers(0, 3, (40, 5, 4), dtype=np.uint8)
     source = write_images(tmp_path / "sparse.npz", images, np.array([7, 1000] * 20))

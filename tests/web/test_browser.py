@@ -180,7 +180,7 @@ def test_a_neighbour_can_be_gone_to(browser: Browser, url: str) -> None:
 
 def test_everything_can_be_reached_by_keys(browser: Browser, url: str) -> None:
     with opened(browser, url) as page:
-        page.focus("#number")
+        page.focus("#sought")
         page.keyboard.type("40")
         page.keyboard.press("Enter")
         expect(page.locator("#name")).to_contain_text("Image 40 ")
@@ -231,7 +231,7 @@ def test_a_reload_finds_everything_again(browser: Browser, url: str) -> None:
         page.select_option("#y", "2")
         page.select_option("#colour", "clusters")
         expect(page.locator("#legend")).to_contain_text("cluster 1")
-        page.fill("#number", "12")
+        page.fill("#sought", "12")
         page.keyboard.press("Enter")
         expect(page.locator("#name")).to_contain_text("Image 12 ")
         page.reload()
@@ -253,6 +253,50 @@ def test_a_group_is_shown_alone(browser: Browser, url: str) -> None:
         page.click("#legend button >> nth=3")
         settle(page)
         assert drawn() == whole
+
+
+def test_a_lasso_selects_images_and_saves_them(browser: Browser, url: str) -> None:
+    """By Shift, or by the button."""
+    with opened(browser, url) as page:
+
+        def drawn() -> int:
+            return int((canvas(page)[..., 3] > 128).sum())
+
+        box = page.locator("#map").bounding_box()
+        assert box
+        whole, (x, y) = drawn(), (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        for by_key in (True, False):
+            if by_key:
+                page.keyboard.down("Shift")
+            else:
+                page.click("#lasso")
+            page.mouse.move(x - 120, y - 120)
+            page.mouse.down()
+            for at in ((120, -120), (120, 120), (-120, 120), (-120, -120)):
+                page.mouse.move(x + at[0], y + at[1], steps=12)
+                page.wait_for_timeout(40)
+            page.mouse.up()
+            page.keyboard.up("Shift")
+            expect(page.locator("#chosen")).to_contain_text("in the lasso")
+            expect(page.locator("#lasso")).to_have_attribute("aria-pressed", "false")
+            assert 0 < drawn() < whole
+            with page.expect_download() as download:
+                page.click("#save")
+            assert download.value.suggested_filename == "digits.csv"
+            table = Path(download.value.path()).read_text(encoding="utf-8").splitlines()
+            assert table[0] == "index,split,label"
+            assert f"{len(table) - 1:,} images" in str(page.locator("#chosen span").text_content())
+            assert 10 < len(table) < 1437
+            page.click("#clear")
+            expect(page.locator("#chosen")).to_be_hidden()
+            assert drawn() == whole
+
+
+def test_what_is_not_found_is_said(browser: Browser, url: str) -> None:
+    with opened(browser, url) as page:
+        page.fill("#sought", "cat")
+        page.keyboard.press("Enter")
+        expect(page.locator("#notice")).to_contain_text("there is no image cat; there are 0 to 1436")
 
 
 def test_two_pages_at_once(browser: Browser, url: str) -> None:

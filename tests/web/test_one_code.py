@@ -100,7 +100,7 @@ def test_grey_images_are_accepted_by_a_model_of_colour_everywhere(
     for source in (tmp_path / "grey", tmp_path / "grey.npz"):
         np.testing.assert_array_equal(code_of_source(run, source, tmp_path / f"{source.name}-codes.npz"), codes)
         archive, back = tmp_path / f"{source.name}.acn", tmp_path / f"{source.name}-back"
-        compress([str(run.path), str(source), str(archive)])
+        compress(str(source), archive, run.path)
         decompress(archive, back)
         restored = [np.asarray(Image.open(file).convert("RGB")) for file in sorted(back.iterdir())]
         np.testing.assert_array_equal(restored, np.repeat(pixels[..., None], 3, axis=3))
@@ -120,7 +120,7 @@ def test_colour_images_are_refused_by_a_model_of_grey_in_one_sentence(tmp_path: 
         with pytest.raises(DataError, match=words):
             code_of_source(run, source, tmp_path / "codes.npz")
         with pytest.raises(DataError, match=words):
-            compress([str(run.path), str(source), str(tmp_path / "a.acn")])
+            compress(str(source), tmp_path / "a.acn", run.path)
         assert not (tmp_path / "a.acn").exists()
 
 
@@ -145,9 +145,9 @@ def test_one_photo_of_another_size_has_one_code(fit: Fit, tmp_path: Path) -> Non
     others = [model.encode([by_pillow(data)], fit=other)[0] for other in ("crop", "pad", "stretch")]
     assert sum(np.array_equal(other, code) for other in others) == 1
     with pytest.raises(DataError, match="nothing is resized"):
-        compress([str(run.path), str(tmp_path / "photos"), str(tmp_path / "a.acn")])
+        compress(str(tmp_path / "photos"), tmp_path / "a.acn", run.path)
     with pytest.raises(DataError, match="nothing is resized"):
-        compress([str(run.path), str(tmp_path / "photos.npz"), str(tmp_path / "a.acn")])
+        compress(str(tmp_path / "photos.npz"), tmp_path / "a.acn", run.path)
 
 
 def test_a_run_of_images_as_they_are_fits_others_when_it_is_asked_to(

@@ -200,7 +200,7 @@ def outcome(source: str, splits: "Splits", archive: int) -> Sequence[str]:
         )
     elif archive > size:
         lines.append(
-            "The archive is larger than its source: more images, a model that several archives share (--no-model), "
+            "The archive is larger than its source: more images, a model that several archives share (--no-embed), "
             "or longer training make it smaller."
         )
     return lines

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from acn.cli.devices import DeviceOption, find_device
-from acn.cli.drawing import RunArgument, SkipDamagedOption, announce
+from acn.cli.drawing import RunArgument, SkipDamagedOption, announce, folder_for
 from acn.cli.lists import written
 from acn.cli.options import FitOption
 from acn.cli.outputs import ForceOption
+from acn.wording import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -66,7 +67,7 @@ def cluster(
     from acn.files import write_folder_atomically
     from acn.runs import load_model, open_run
 
-    folder = out or run / "clusters"
+    folder = out or folder_for(run) / "clusters"
     _check_folder(folder, source, force=force or out is None)
     opened = open_run(run)
     model = load_model(opened).with_codes("the clusters").to(find_device(device))
@@ -89,6 +90,9 @@ def cluster(
         write_folder_atomically(folder, write)
     console = Console()
     console.print(_table(images, found))
+    if count is not None and found.count < count:
+        made = f"There {'is' if found.count == 1 else 'are'} {counted(found.count, 'cluster')}"
+        typer.echo(f"{made}, not {count:,}: no more clusters than images, and none empty.", err=True)
     if labels is not None:
         agreed = agreement(found.groups, labels)
         typer.echo(f"purity {agreed.purity:.3f}, NMI {agreed.information:.3f} beside {kinds:,} labels")

@@ -179,14 +179,15 @@ def own_origin(
     if crops.shape.levels >= PHOTO_LEVELS and not coded:
         if not embed:
             raise UsageError(
-                "a model that is trained for one archive has to be in it: leave out --no-model, or name a RUN"
+                "a model that is trained for one archive has to be in it: leave out --no-embed, or name a run by "
+                "--model"
             )
         return OfPhotos(crops, crops.images, extent, minutes, device, console)
     if minutes is None:
-        why = "such an archive takes a model with codes" if coded else f"images of {crops.shape.levels} levels"
+        why = "an archive that takes a model with codes" if coded else f"images of {crops.shape.levels} levels"
         raise UsageError(
-            f"acn compress expects RUN SOURCE OUT.acn, or --train-minutes M: only for photographs, without loss, is a "
-            f"model trained by itself, and found {why}"
+            f"acn compress expects --model RUN or --train-minutes M here: without them it trains a model for lossless "
+            f"archives of photographs alone, and found {why}"
         )
     for part in (images or {}).values():
         part.refuse_sizes()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from acn.cli.devices import DeviceOption, find_device
+from acn.cli.drawing import RUN
 from acn.cli.options import WorkersOption, minutes_option
 from acn.cli.outputs import ForceOption, check_output
 
@@ -20,14 +21,20 @@ if TYPE_CHECKING:
 
 
 def compress(
-    places: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="[RUN] SOURCE OUT.acn",
-            help="The folder that acn train wrote (without it a model is trained), images, and the archive to write.",
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Images, as for acn train.", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT.acn", help="The archive to write.", show_default=False)],
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model",
+            metavar="RUN",
+            help=f"The run whose model compresses: {RUN}. [default: a small model, trained on SOURCE itself]",
             show_default=False,
         ),
-    ],
+    ] = None,
+    embed: Annotated[
+        bool, typer.Option("--embed/--no-embed", help="Put the model into the archive, or leave it with the run.")
+    ] = True,
     order: Annotated[
         Literal["keep", "forget"],
         typer.Option(help="keep: order, names and labels; forget: images alone, as set or tour, whichever is smaller."),
@@ -36,9 +43,6 @@ def compress(
         Literal["list", "set", "tour"] | None,
         typer.Option(help="Insist on a mode instead; only list keeps order, names and labels.", show_default=False),
     ] = None,
-    model: Annotated[
-        bool, typer.Option("--model/--no-model", help="Put the model into the archive, or leave it with the run.")
-    ] = True,
     split: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only this split of SOURCE.", show_default=False)
     ] = None,
@@ -90,15 +94,19 @@ def compress(
     from acn.cli.coding import OfRun, own_origin
     from acn.cli.info import describe
     from acn.cli.progress import stages
-    from acn.codec.archiver import compress_splits
-    from acn.codec.workers import cores
+    from acn.codec.archiver import compress_splits, subpixels_of
+    from acn.codec.workers import cores_for
+    from acn.errors import UsageError
     from acn.files import write_atomically
     from acn.runs import open_run
 
     place, errors, widths = find_device(device), Console(stderr=True), _step(step, mode, lossy=lossy)
-    run_path, source, out = _places(places, train_minutes)
-    check_output(out, force=force, sources=[source], run=run_path)
-    opened = open_run(run_path) if run_path is not None else None
+    if out.is_dir():  # the name of the archive was left out
+        raise UsageError(f"acn compress expects SOURCE OUT.acn, and {out} is a folder: name a file last")
+    if model is not None and train_minutes is not None:
+        raise UsageError("--train-minutes trains a model, and --model names one: leave out one of them")
+    check_output(out, force=force, sources=[source], run=model)
+    opened = None if model is None else open_run(model)
     found = folder_splits(source, split)
     folder = found[0] if found else None
     if found:
@@ -107,7 +115,7 @@ def compress(
             errors.print(line, highlight=False, markup=False, soft_wrap=True)
     coded = lossy or mode == "tour"
     origin = (
-        own_origin(source, split, folder, out, train_minutes, place, coded=coded, embed=model)
+        own_origin(source, split, folder, out, train_minutes, place, coded=coded, embed=embed)
         if opened is None
         else OfRun(opened)
     )
@@ -123,38 +131,25 @@ def compress(
     if modes == ("list",):
         refuse_names(splits)
     # A lossy archive has nothing that would tell what a rougher model loses.
-    frozen = origin.frozen(splits, modes, rounded=model and not lossy).to(place)
+    frozen = origin.frozen(splits, modes, rounded=embed and not lossy).to(place)
     with stages(errors) as stage:
         data = compress_splits(
             splits,
             frozen,
             modes=modes,
             batch=batch,
-            embed=model,
+            embed=embed,
             verify=verify,
             step=widths,
-            workers=workers or cores(),
+            workers=workers or cores_for(subpixels_of(splits)),
             stage=stage,
         )
     write_atomically(out, lambda temporary: temporary.write_bytes(data))
     describe(Console(), out, data)
-    if not model and opened is not None:
-        errors.print(_needed(opened, out), highlight=False, soft_wrap=True)
+    if not embed and opened is not None:
+        errors.print(_needed(opened, model, out), highlight=False, soft_wrap=True)
     for line in (*outcome(source, splits, len(data)), *lossy_outcome(data, frozen)):
         errors.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _places(places: list[str], limit: float | None) -> tuple[Path | None, str, Path]:
-    """Folder of the run, None where one is to be trained, the source, and the archive's name."""
-    from acn.errors import UsageError
-
-    expected = ["[RUN]", "SOURCE", "OUT.acn"] if limit is None else ["SOURCE", "OUT.acn"]
-    if len(places) not in (2, len(expected)):
-        raise UsageError(f"acn compress expects {' '.join(expected)}, found {len(places)} of them")
-    *run, source, out = places
-    if Path(out).is_dir():  # the name of the archive was left out
-        raise UsageError(f"acn compress expects {' '.join(expected)}, and {out} is a folder: name a file last")
-    return (Path(run[0]) if run else None), source, Path(out)
 
 
 def _step(step: float | None, mode: str | None, *, lossy: bool) -> float | None:
@@ -190,11 +185,11 @@ def _say(console: "Console", lines: list[str], *, strict: bool) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _needed(run: "Run", out: Path) -> str:
+def _needed(run: "Run", name: Path | None, out: Path) -> str:
     """Say what decoding an archive without its model takes."""
     from acn.codec.store import kept_file
 
-    needed = f"acn decompress {out} OUT --model {run.path}"
+    needed = f"acn decompress {out} OUT --model {name}"
     return f"The archive holds no model. Keep {kept_file(run)}, and restore the images by {needed}"
 
 

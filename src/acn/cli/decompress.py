@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from acn.cli.devices import DeviceOption, find_device
+from acn.cli.drawing import RUN
 from acn.cli.info import ArchiveArgument
 from acn.cli.options import WorkersOption
 from acn.cli.outputs import ForceOption, check_output
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 ModelOption = Annotated[
     Path | None,
     typer.Option(
-        "--model", metavar="RUN", help="The run that made it, where the archive holds no model.", show_default=False
+        "--model",
+        metavar="RUN",
+        help=f"The run whose model it needs, where the archive holds none: {RUN}.",
+        show_default=False,
     ),
 ]
 
@@ -129,9 +133,10 @@ def blocks_of(
     """Decode block by block: its number, and its pixel values; planes are checked first, which is quick."""
     from rich.console import Console
 
+    from acn.cli.info import subpixels
     from acn.cli.progress import stages
     from acn.codec.archiver import planes_of, restore_each
-    from acn.codec.workers import cores
+    from acn.codec.workers import cores_for
     from acn.errors import ArchiveError
 
     wanted = range(len(archive.header.blocks)) if numbers is None else numbers
@@ -152,7 +157,8 @@ def blocks_of(
     with stages(Console(stderr=True)) as stage:
         readable = [number for number in wanted if intact(number)]
         advance = stage("decoding", sum(archive.header.blocks[number].images for number in readable))
-        found = restore_each(archive, frozen, readable, advance, seed=seed, workers=workers or cores())
+        processes = workers or cores_for(subpixels(archive.header, readable))
+        found = restore_each(archive, frozen, readable, advance, seed=seed, workers=processes)
         for number, values in zip(readable, found, strict=True):
             if isinstance(values, ArchiveError):
                 left_out(values)

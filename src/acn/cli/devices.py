@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     import torch
 
-    from acn.training.ranks import Ranks
+    from acn.ranks import Ranks
 
 DeviceOption = Annotated[
     str, typer.Option(metavar="[auto|cpu|cuda]", help="Where the networks run; auto: the GPU when there is one.")
@@ -35,7 +35,7 @@ def devices() -> None:
 
     Started by torchrun as a training would be, it says so for every process.
     """
-    from acn.training.ranks import joined
+    from acn.ranks import joined
 
     with joined() as ranks:
         device = ranks.place(find_device("auto"))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from acn.hub import PREFIX
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -14,15 +16,16 @@ if TYPE_CHECKING:
 
     from acn.config import DataSettings
     from acn.data import Images, Reading
+    from acn.ranks import Ranks
     from acn.runs import Run
     from acn.sampling.draws import Sampler
     from acn.settings import Fit
 
     Arrays = NDArray[np.uint8] | NDArray[np.float32]
 
-RunArgument = Annotated[
-    Path, typer.Argument(metavar="RUN", help="The folder that acn train wrote, or mnist.", show_default=False)
-]
+# What commands that use a trained model, and need nothing of its training, take for a run.
+RUN = "the folder that acn train or acn publish wrote, mnist, or hub:OWNER/NAME"
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help=f"A run: {RUN}.", show_default=False)]
 TrainingArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="The folder that acn train wrote.", show_default=False)
 ]
@@ -56,12 +59,17 @@ def picture_path(
     from acn.cli.outputs import PICTURES, check_output, check_suffix
 
     if out is None:
-        return run / name
+        return folder_for(run) / name
     check_suffix(out, *PICTURES, ".npz")
     check_output(out, force=force, sources=[source], run=run)
     if animation and out.suffix != ".npz":
         check_output(out.with_suffix(".gif"), force=force, sources=[source], run=run)
     return out
+
+
+def folder_for(run: Path) -> Path:
+    """Where what is made of a run goes: its own folder, or, of one on the hub, a folder of its name where you are."""
+    return Path(run.name) if str(run).startswith(PREFIX) else run
 
 
 def images_of(run: "Run", source: str | None, fit: "Fit | None" = None) -> "Images":
@@ -124,20 +132,27 @@ def say(reading: "Reading") -> None:
 
 
 @contextmanager
-def sampler(run: "Run", seed: int, temperature: float, images: int, device: str) -> Iterator["Sampler"]:
-    """Load a run's model and yield what draws from it, with a progress bar over `images` images."""
+def sampler(
+    run: "Run", seed: int, temperature: float, images: int, device: str, ranks: "Ranks | None" = None
+) -> Iterator["Sampler"]:
+    """Load a run's model and yield what draws from it, with a progress bar over `images` images.
+
+    `ranks` are the processes that draw together, None for one alone.
+    """
     import torch
     from rich.console import Console
 
     from acn.cli.devices import find_device
     from acn.cli.progress import stages
+    from acn.ranks import ONE
     from acn.runs import load_model
     from acn.sampling.draws import Sampler
 
+    ranks = ranks or ONE
     with stages(Console(stderr=True)) as stage:
         advance = stage("drawing images", images)
-        model = load_model(run).to(find_device(device))
-        yield Sampler(model, torch.Generator().manual_seed(seed), temperature, advance)
+        model = load_model(run).to(ranks.place(find_device(device)))
+        yield Sampler(model, torch.Generator().manual_seed(seed), temperature, advance, ranks)
 
 
 def deliver(path: Path, picture: "Picture", **arrays: "Arrays") -> None:

@@ -10,11 +10,13 @@ from acn.cli.devices import DeviceOption, find_device
 from acn.cli.drawing import RunArgument, SkipDamagedOption, announce, say
 from acn.cli.options import FitOption
 from acn.cli.outputs import ForceOption, check_output, check_suffix
+from acn.cli.together import together
 
 if TYPE_CHECKING:
     from acn.data import ImageFiles, Images, Reading
     from acn.models import Model
     from acn.progress import Stage
+    from acn.ranks import Ranks
     from acn.runs import Run
     from acn.settings import Fit
 
@@ -38,14 +40,15 @@ def encode(
     from acn.cli.progress import stages
     from acn.runs import load_model, open_run
 
-    check_suffix(out, ".npz", ".parquet")
-    check_output(out, force=force, sources=[source], run=run)
-    opened = open_run(run)
-    model = load_model(opened).with_codes("encoding").to(find_device(device))
-    with stages(Console(stderr=True)) as stage:
-        reading = write_codes(opened, model, source, out, stage, fit=fit, skip_damaged=skip_damaged)
-    say(reading)
-    announce(out)
+    with together() as ranks:
+        check_suffix(out, ".npz", ".parquet")
+        check_output(out, force=force, sources=[source], run=run)
+        opened = open_run(run)
+        model = load_model(opened).with_codes("encoding").to(ranks.place(find_device(device)))
+        with stages(Console(stderr=True)) as stage:
+            reading = write_codes(opened, model, source, out, stage, fit=fit, skip_damaged=skip_damaged, ranks=ranks)
+        say(reading)
+        announce(out)
 
 
 def write_codes(
@@ -57,8 +60,11 @@ def write_codes(
     *,
     fit: "Fit | None" = None,
     skip_damaged: bool = False,
+    ranks: "Ranks | None" = None,
 ) -> "Reading":
     """Encode the images of `source` with the model of `run` and write them to `out`, an .npz or .parquet file.
+
+    Of several processes, None for one alone, all call this, and rank 0 writes.
 
     Returns what was converted and left out and was not said yet.
 
@@ -70,14 +76,17 @@ def write_codes(
     from acn.data import ImageFiles
     from acn.evaluation.costs import encode as codes_of
     from acn.exports import EncodedSplit, write_npz, write_parquet
+    from acn.ranks import ONE
 
+    ranks = ranks or ONE
     splits, reading = known_splits(run, source, fit=fit, skip_damaged=skip_damaged)
     encoded = [
-        EncodedSplit(name, images, codes_of(model, images, stage(f"codes of {name}", len(images))))
+        EncodedSplit(name, images, codes_of(model, images, stage(f"codes of {name}", len(images)), ranks))
         for name, images in splits.items()
     ]
     write = write_npz if out.suffix == ".npz" else write_parquet
-    write(out, encoded)
+    if ranks.leads:
+        write(out, encoded)
     return sum((images.reading for images in splits.values() if isinstance(images, ImageFiles)), reading)
 
 

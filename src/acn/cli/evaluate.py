@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from acn.cli.devices import DeviceOption, find_device
+from acn.cli.drawing import RUN
 from acn.cli.outputs import ForceOption, check_output, check_suffix
+from acn.cli.together import together
 
 if TYPE_CHECKING:
     import torch
 
     from acn.data import Collection
     from acn.evaluation.importance import Sampling
+    from acn.ranks import Ranks
     from acn.runs import Run
 
 
@@ -21,7 +24,7 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="RUN",
-            help="The folder that acn train wrote, or a model without its training, such as mnist.",
+            help=f"A run: {RUN}.",
             show_default=False,
         ),
     ],
@@ -65,17 +68,21 @@ def evaluate(
     from acn.evaluation.importance import IMAGES, Sampling
     from acn.runs import open_images, open_run
 
-    if images is not None and importance is None:
-        raise UsageError("--images says how many images --importance takes: give --importance K too, or leave it out")
-    if json is not None:
-        check_suffix(json, ".json", option="--json")
-        for path in (json, json.with_suffix(".png")):
-            check_output(path, force=force, sources=[source], run=run)
-    opened = open_run(run)
-    collection = open_images(opened, source)
-    say(collection.reading)
-    sampling = None if importance is None else Sampling(importance, images or IMAGES)
-    evaluate_and_show(opened, collection, find_device(device), json, sampling)
+    with together() as ranks:
+        if images is not None and importance is None:
+            raise UsageError(
+                "--images says how many images --importance takes: give --importance K too, or leave it out"
+            )
+        if json is not None:
+            check_suffix(json, ".json", option="--json")
+            for path in (json, json.with_suffix(".png")):
+                check_output(path, force=force, sources=[source], run=run)
+        place = ranks.place(find_device(device))
+        opened = open_run(run)
+        collection = open_images(opened, source)
+        say(collection.reading)
+        sampling = None if importance is None else Sampling(importance, images or IMAGES)
+        evaluate_and_show(opened, collection, place, json, sampling, ranks)
 
 
 def evaluate_and_show(
@@ -84,8 +91,11 @@ def evaluate_and_show(
     device: "torch.device",
     json: Path | None = None,
     sampling: "Sampling | None" = None,
+    ranks: "Ranks | None" = None,
 ) -> None:
     """Evaluate a run, print its tables, and write the figures and the picture of the codes to its folder.
+
+    Of several processes, None for one alone, all call this, and rank 0 prints and writes.
 
     Of a model without its training, which nothing is written to, they are kept in `json` alone.
     """
@@ -95,15 +105,22 @@ def evaluate_and_show(
     from rich.console import Console
 
     from acn.cli.progress import stages
+    from acn.evaluation.evaluate import assist
     from acn.evaluation.evaluate import evaluate as compute
     from acn.evaluation.table import code_note, cost_table, importance_note, probe_table
     from acn.files import write_atomically
+    from acn.ranks import ONE
     from acn.runs import CODES, EVALUATION, for_writing
 
+    ranks = ranks or ONE
+    ranks.told("the run is saved, if this process trained it")
+    if not ranks.leads:
+        assist(run, collection, device, ranks)
+        return
     console, kept = Console(), [] if json is None else [(EVALUATION, json), (CODES, json.with_suffix(".png"))]
     with for_writing(run) as written:
         with stages(console) as stage:
-            figures = compute(written, collection, device, stage, sampling)
+            figures = compute(written, collection, device, stage, sampling, ranks)
         for name, path in kept:
             if (written.path / name).exists():
                 write_atomically(path, partial(shutil.copyfile, written.path / name))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from acn.web.atlas import Atlas
     from acn.web.explorer import Load, Progress
 
-Split = Literal["train", "valid", "test"]
+Split = Literal["train", "valid", "test", "all"]
 
 
 def explore(
@@ -77,17 +77,16 @@ def _loader(
         if own:
             say(own.reading)
         splits = own.splits if own else splits_of(run, str(source), fit=fit, skip_damaged=skip_damaged)
-        if split not in splits:
+        if split != "all" and split not in splits:
             raise UsageError(f"--split {split}: {source} has {', '.join(splits)} only")
-        images = splits[split]
-        progress.total = len(images)
+        shown = {name: images for name, images in splits.items() if split in ("all", name) and len(images)}
+        progress.total = sum(map(len, shown.values()))
         atlas = open_atlas(
             run,
             model := load_model(run).with_codes("the explorer").to(find_device(device)),
-            images,
+            shown,
             title=source or run.config.data.source,
-            split=split,
-            stored=own is not None and split == "train" and _unchanged(own.provenance, run.provenance),
+            stored=own is not None and _unchanged(own.provenance, run.provenance),
             progress=progress.advance,
         )
         return atlas, model

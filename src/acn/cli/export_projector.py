@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from acn.cli.devices import DeviceOption, find_device
-from acn.cli.drawing import RunArgument, SourceArgument, announce, images_of
+from acn.cli.drawing import RunArgument, SourceArgument, announce, folder_for, images_of
 from acn.cli.options import FitOption
 from acn.cli.outputs import ForceOption, check_output
 
@@ -38,6 +38,6 @@ def export_projector(
     model = load_model(opened).with_codes("the projector").to(find_device(device))
     with stages(Console(stderr=True)) as stage:
         codes = encode(model, images, stage("codes", len(images)))
-    folder = out or run / "projector"
+    folder = out or folder_for(run) / "projector"
     export(folder, EncodedSplit("test", images, codes))
     announce(folder)

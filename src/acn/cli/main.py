@@ -84,8 +84,12 @@ SECTIONS: dict[str, dict[Callable[..., None], str]] = {
 }
 
 
+# What the library of the command line raises for arguments that it does not understand.
+Misunderstood: Any = typer.BadParameter.__base__
+
+
 class Sections(TyperGroup):
-    """Lists commands by section."""
+    """Lists commands by section, and lets one process of several say that it does not understand its arguments."""
 
     # Releases of typer differ in where the classes of these two come from.
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
@@ -94,6 +98,15 @@ class Sections(TyperGroup):
             names = [str(typer.main.get_command_name(command.__name__)) for command in commands]
             with formatter.section(title):
                 formatter.write_dl([*zip(names, commands.values(), strict=True)], col_max=20)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except Misunderstood as error:
+            if _follows():
+                raise typer.Exit(error.exit_code) from error
+            raise
 
 
 app = typer.Typer(
@@ -110,8 +123,9 @@ for commands in SECTIONS.values():
         app.command()(command)
 
 # Commands that several processes do together. The others are left to one, where torchrun starts several.
-SHARED = ("train", "devices")
-INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
+SHARED = ("train", "devices", "evaluate", "encode", "sample")
+# What shells report for a program that Ctrl-C or SIGTERM ended.
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
 def _print_version(asked: bool) -> None:
@@ -131,9 +145,13 @@ def options(
     """Learn a small code for every image of a collection, without labels, and use it."""
     if traceback:
         os.environ["ACN_TRACEBACK"] = "1"
-    follows = "MASTER_ADDR" in os.environ and os.environ.get("RANK", "0") != "0"  # torchrun started it
-    if follows and context.invoked_subcommand not in SHARED:
+    if _follows() and context.invoked_subcommand not in SHARED:
         raise typer.Exit
+
+
+def _follows() -> bool:
+    """Whether torchrun started this process, and it is not the one that speaks for all."""
+    return "MASTER_ADDR" in os.environ and os.environ.get("RANK", "0") != "0"
 
 
 def main() -> None:
@@ -152,6 +170,10 @@ def main() -> None:
             raise
         typer.echo(f"acn: {error}", err=True)
         sys.exit(error.exit_code)
+    except SystemExit as ended:
+        if ended.code == TERMINATED:
+            typer.echo("acn: terminated", err=True)
+        raise
     except KeyboardInterrupt:
         typer.echo("acn: interrupted", err=True)
         sys.exit(INTERRUPTED)
@@ -168,7 +190,7 @@ def main() -> None:
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     """End as an error does, so that what is half written is removed."""
-    sys.exit(128 + number)
+    sys.exit(TERMINATED)
 
 
 def _flush() -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from acn.errors import UsageError
 from acn.families import family_names
 from acn.recipes import RECIPES
 from acn.settings import Fit
@@ -20,11 +21,14 @@ RecipeOption = Annotated[
 FamilyOption = Annotated[
     str | None,
     typer.Option(
-        "--model",
+        "--family",
         metavar="NAME",
         help=f"The family of models: {family_names()}. [default: that of the recipe]",
         show_default=False,
     ),
+]
+FormerModelOption = Annotated[
+    str | None, typer.Option("--model", hidden=True, help="The name of --family, before --model was a run everywhere.")
 ]
 SizeOption = Annotated[
     str | None,
@@ -39,7 +43,8 @@ WorkersOption = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="Processes that work on blocks; the bytes are the same for any number. [default: the processor's cores]",
+        help="Processes that work on blocks; the bytes are the same for any number. [default: the cores, fewer for few "
+        "pixels]",
         show_default=False,
     ),
 ]
@@ -57,6 +62,16 @@ SizeFitOption = Annotated[
         help="How --size is reached: crop the middle, pad with black, or stretch. [default: crop]", show_default=False
     ),
 ]
+
+
+def check_family(former: str | None) -> None:
+    """See that the family is not asked for by `--model`, as it once was.
+
+    Raises:
+        UsageError: it is.
+    """
+    if former is not None:
+        raise UsageError(f"--model names a run; the family of models is chosen by --family {former}")
 
 
 def size_settings(size: str | None, fit: Fit | None) -> list[str]:

@@ -7,6 +7,7 @@ import typer
 from acn.cli.devices import DeviceOption
 from acn.cli.drawing import OutOption, RunArgument, SeedOption, TemperatureOption, deliver, picture_path, sampler
 from acn.cli.outputs import ForceOption
+from acn.cli.together import together
 from acn.families import PriorName
 
 
@@ -30,11 +31,13 @@ def sample(
     from acn.sampling.draws import draw_codes, priors_of
     from acn.sampling.pictures import grid, near_square, to_pictures
 
-    path = picture_path(run, "samples.png", out, force=force)
-    opened = open_run(run)
-    with sampler(opened, seed, temperature, count, device) as drawing:
-        known = priors_of(opened, drawing.model)
-        codes = draw_codes(drawing.model, known, count, drawing.generator, prior)
-        pictures = to_pictures(drawing.decode(codes), opened.palette)
-    picture = grid(pictures.reshape(*near_square(count), *pictures.shape[1:]))
-    deliver(path, picture, images=pictures, codes=codes.numpy())
+    with together() as ranks:
+        path = picture_path(run, "samples.png", out, force=force)
+        opened = open_run(run)
+        with sampler(opened, seed, temperature, count, device, ranks) as drawing:
+            known = priors_of(opened, drawing.model)
+            codes = draw_codes(drawing.model, known, count, drawing.generator, prior)
+            pictures = to_pictures(drawing.decode(codes), opened.palette)
+        if ranks.leads:
+            picture = grid(pictures.reshape(*near_square(count), *pictures.shape[1:]))
+            deliver(path, picture, images=pictures, codes=codes.numpy())

@@ -1,11 +1,12 @@
 """`acn settings`: every setting that a training run reads, with its value and what it is."""
 
-from acn.cli.options import FamilyOption, RecipeOption
+from acn.cli.options import FamilyOption, FormerModelOption, RecipeOption, check_family
 
 
 def settings(
     recipe: RecipeOption = None,
-    model: FamilyOption = None,
+    family: FamilyOption = None,
+    former: FormerModelOption = None,
 ) -> None:
     """List the settings that a training run reads, for use with acn train --set; without --recipe those of images."""
     import json
@@ -17,8 +18,9 @@ def settings(
     from acn.config import described, override
     from acn.recipes import recipe as by_name
 
+    check_family(former)
     name = recipe or "images"
-    config = override(by_name(name), [f"model.name={model}"] if model else [])
+    config = override(by_name(name), [f"model.name={family}"] if family else [])
     table = Table("setting", "value", "what it is", title=f"Settings of the recipe {name}", title_justify="left")
     section = None
     for path, value, text in described(config):

@@ -14,7 +14,16 @@ from acn.choice import Options
 from acn.cli.devices import DeviceOption, find_device
 from acn.cli.drawing import SkipDamagedOption
 from acn.cli.evaluate import evaluate_and_show
-from acn.cli.options import FamilyOption, RecipeOption, SizeFitOption, SizeOption, minutes_option, size_settings
+from acn.cli.options import (
+    FamilyOption,
+    FormerModelOption,
+    RecipeOption,
+    SizeFitOption,
+    SizeOption,
+    check_family,
+    minutes_option,
+    size_settings,
+)
 from acn.wording import counted
 
 if TYPE_CHECKING:
@@ -23,8 +32,8 @@ if TYPE_CHECKING:
 
     from acn.config import Config
     from acn.data import Collection
+    from acn.ranks import Ranks
     from acn.runs import Run
-    from acn.training.ranks import Ranks
     from acn.training.state import TrainingState
 
 
@@ -48,7 +57,8 @@ def train(
             show_default=False,
         ),
     ] = None,
-    model: FamilyOption = None,
+    family: FamilyOption = None,
+    former: FormerModelOption = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="Folder of the run. [default: runs/NAME, numbered]", show_default=False),
@@ -73,12 +83,13 @@ def train(
 
     from acn.data import open_collection
     from acn.errors import UsageError
-    from acn.training.ranks import joined
+    from acn.ranks import joined
 
+    check_family(former)
     with joined() as ranks:
         console, place = Console(quiet=not ranks.leads), ranks.place(find_device(device))
         if resume is not None:
-            others = (recipe, config, model, out, max_minutes, size, fit)
+            others = (recipe, config, family, out, max_minutes, size, fit)
             if any(option is not None for option in others) or settings or skip_damaged:
                 raise UsageError(
                     "--resume goes on with the run's own settings: give it with no options besides --device"
@@ -87,7 +98,7 @@ def train(
         else:
             skipping = ["data.skip_damaged=true"] if skip_damaged else []
             changes = [*(settings or []), *size_settings(size, fit), *skipping]
-            options = Options(source, recipe, config, model, tuple(changes), max_minutes)
+            options = Options(source, recipe, config, family, tuple(changes), max_minutes)
             with console.status("Reading images"):
                 collection = open_collection(options.data())
             free = not any(setting.partition("=")[0].strip() == "memory.neighbours" for setting in changes)
@@ -95,8 +106,7 @@ def train(
             run, state = _begun(chosen, collection, out, place, console, ranks, lower=free)
         _describe(console, run, collection, state, ranks)
         train_on(console, run, collection, state, f"acn train --resume {run.path}", ranks)
-        if ranks.leads:
-            evaluate_and_show(run, collection, place)
+        evaluate_and_show(run, collection, place, ranks=ranks)
 
 
 def train_on(
@@ -116,8 +126,8 @@ def train_on(
         TrainingError, StorageError: see `acn.training.loop.train`.
     """
     from acn.errors import BusyError
+    from acn.ranks import ONE
     from acn.runs import held, read_position
-    from acn.training.ranks import ONE
 
     ranks = ranks or ONE
     with held(run.path) if ranks.leads else nullcontext():
@@ -141,9 +151,9 @@ def _begun(
 ) -> "tuple[Run, TrainingState]":
     """Begin a run; with `lower`, by as few neighbours as few images ask for. Processes started again go on with it."""
     from acn.errors import UsageError
+    from acn.ranks import restarts
     from acn.training.loop import begin
     from acn.training.opening import open_together, resume_or_begin
-    from acn.training.ranks import restarts
 
     again, most = restarts()
     if most and out is None:

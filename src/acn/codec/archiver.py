@@ -158,7 +158,7 @@ def compress_splits(
             pass
     notes = [(name, notes_of(images, sized=sized) if keep else Notes()) for name, images in readable.items()]
     facts = best.model, embed, model.facts.shape.channels if sized else model.facts.shape.dimensions
-    steps = model.grid.steps if isinstance(model.grid, Cells) else None
+    steps = model.grid.steps[: model.facts.maps] if isinstance(model.grid, Cells) else None
     return write(f"acn {__version__}", batch, notes, facts, best.blocks, steps)
 
 
@@ -169,7 +169,7 @@ def planes_of(archive: Archive, notes: Sequence[Notes], model: FrozenModel, numb
         ArchiveError: they are damaged; the sentence says which images are lost.
     """
     block = archive.header.blocks[number]
-    begun = [row for row, top in archive.layout(notes)[number] if not top]
+    begun = [row for row, top in archive.pieces(number, notes) if not top]
     traits = [notes[block.split].traits_of(row) for row in begun]
     shape = model.facts.shape if block.size is None else model.facts.sized(block.size.height, block.size.width).shape
     return unpack_planes(archive.planes(number), traits, shape)
@@ -364,6 +364,13 @@ def _plan(facts: Facts, splits: Splits) -> list[Portion]:
     for split, found in enumerate(extents):
         plan += portions(split, found, shape.channels, lambda extent: _side_by_side(facts, extent))
     return plan
+
+
+def subpixels_of(splits: Splits) -> int:
+    """Of all images."""
+    return sum(
+        images.shape.channels * height * width for images in splits.values() for height, width in _extents(images)
+    )
 
 
 def _side_by_side(facts: Facts, extent: Extent) -> int:

@@ -5,14 +5,13 @@ maps the largest magnitude of its inputs to that of its outputs, and everything 
 (`Magnitudes`). So a layer or a connection that is added to a network is in the proof without being named here.
 """
 
-from dataclasses import replace
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from acn.codec.facts import Facts, layers, run, sketch
-from acn.codec.integers import IntegerLayer
+from acn.codec.facts import Facts, layers, run, sketch, smallest
+from acn.codec.integers import IntegerConv, IntegerDepthwise, IntegerLayer
 from acn.codec.layers import bias_of
 from acn.codec.mixture import MixturePrior
 from acn.errors import RunError
@@ -36,14 +35,14 @@ def check_bounds(network: ExactModel, mixture: MixturePrior | None, facts: Facts
     Raises:
         RunError: a sum could pass 2^53, or an activation 2^24; or a layer was not reached.
     """
-    # Of a single pixel: magnitudes are the same at every place.
-    bounding = sketch(replace(facts, shape=facts.shape.model_copy(update={"height": 1, "width": 1})), Magnitudes())
+    few = smallest(facts)  # magnitudes are the same at every place
+    bounding = sketch(few, Magnitudes())
     for (path, sketched), layer in zip(layers(bounding).items(), layers(network).values(), strict=True):
         bounding.set_submodule(path, Bound(cast(IntegerLayer, layer), len(bias_of(sketched))))
-    image = torch.zeros(1, facts.shape.channels, 1, 1, dtype=torch.float64)
-    codes = torch.full((1, facts.code_size), float(facts.reach * NETWORK_ONE), dtype=torch.float64)
+    image = torch.zeros(1, few.shape.channels, few.shape.height, few.shape.width, dtype=torch.float64)
+    codes = torch.full((1, few.code_size), float(few.reach * NETWORK_ONE), dtype=torch.float64)
     with torch.no_grad():
-        run(bounding.eval(), facts, image, codes)
+        run(bounding.eval(), few, image, codes)
     for path, layer in layers(network).items():
         if not cast(IntegerLayer, layer).reached < torch.inf:
             raise RunError(f"the layer {path} was not reached by the proof that its sums are exact")
@@ -91,9 +90,9 @@ class Magnitudes(Floats):
 
 
 class Bound(nn.Module):
-    """Stands for an integer layer: from the largest magnitude of the inputs to that of the outputs, at one place.
+    """Stands for an integer layer: from the largest magnitude of the inputs to that of the outputs, at every place.
 
-    It has as many `outputs` as the layer would have in networks for a single pixel.
+    It has as many `outputs` as the layer would have in networks for the smallest images, and no stride.
     """
 
     def __init__(self, layer: IntegerLayer, outputs: int) -> None:
@@ -106,14 +105,15 @@ class Bound(nn.Module):
         return self.layer.weight
 
     def forward(self, magnitudes: Tensor) -> Tensor:
-        """Map `[1, I]` to `[1, O]`, or `[1, I, H, W]` to `[1, O, 1, 1]`."""
+        """Map `[..., I]` to `[..., O]`, or of a convolution `[1, I, H, W]` to `[1, O, H, W]`."""
         largest = _below(float(magnitudes.max()) if magnitudes.numel() else 0.0, LARGEST_ACTIVATION)
         sums = self.layer.weight.double().abs().sum(0) * largest + self.layer.bias.double().abs()
         undivided = sums * 2.0**self.layer.shift
         self.layer.reached = _below(float(undivided.max()) if sums.numel() else 0.0, LARGEST)
         found = min(self.layer.reached * 2.0**-self.layer.shift + 1, self.layer.limit)
-        places = (1,) * (magnitudes.ndim - 2)
-        return torch.full((1, self.outputs, *places), float(found), dtype=torch.float64)
+        convolution = isinstance(self.layer, IntegerConv | IntegerDepthwise)
+        places = (1, self.outputs, *magnitudes.shape[2:]) if convolution else (*magnitudes.shape[:-1], self.outputs)
+        return torch.full(places, float(found), dtype=torch.float64)
 
 
 def _below(magnitude: float, limit: float) -> float:

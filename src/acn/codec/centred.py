@@ -2,14 +2,16 @@
 
 Images may be large, so that what is computed for each pixel is held for a few thousand of them at a time.
 
-Letters: B images, C channels, F features, H height, W width, P pixels of a wave, n = B P, O numbers per subpixel.
+Letters: B images, C channels, D code size, F features, H height, W width, P pixels of a wave, n = B P, O numbers per
+subpixel.
 """
 
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from acn.codec.integers import IntegerCell, IntegerConv, said_by
 from acn.codec.parallel import side_by_side
 from acn.exact.tables import NETWORK_ONE
 from acn.networks.centred import CentredBlock, CentredDecoder, Head
@@ -53,32 +55,29 @@ def slots_in_parts(network: CentredDecoder, levels: Tensor, scale: int) -> tuple
 
 
 class CentredWaves:
-    """A decoder of a model without codes that generates `count` images.
-
-    `begin` must be called for every wave, then `numbers` and `put` for each channel in turn.
+    """See `acn.codec.waves.Waves`.
 
     Args:
         network: the decoder.
-        count: B.
+        codes: `[B, D]`, as networks read them; of a model without codes a constant, `[B, 1]`.
     """
 
-    def __init__(self, network: CentredDecoder, count: int) -> None:
-        shape, like = network.shape, network.centre.base.weight
-        self.network, self.count = network, count
+    def __init__(self, network: CentredDecoder, codes: Tensor) -> None:
+        shape = network.shape
+        self.network, self.count = network, len(codes)
         self.arithmetic, self.gate = network.arithmetic, network.arithmetic.gate
-        pixels = count, shape.height * shape.width + 1, shape.channels
-        self.pixels = torch.zeros(pixels, dtype=torch.float32, device=like.device)
+        self.pixels = codes.new_zeros(self.count, shape.height * shape.width + 1, shape.channels)
         self.errors = torch.zeros_like(self.pixels)
         few = shape.height * shape.width <= LARGEST_TABLE
-        every = torch.arange(shape.height * shape.width, device=like.device)
+        every = torch.arange(shape.height * shape.width, device=codes.device)
         self._table = self._cells(every) if few else None
         first, *points = cast("tuple[CentredBlock, *tuple[PointBlock, ...]]", tuple(network.blocks))
-        constant = torch.full((1, 1), float(NETWORK_ONE), device=like.device)
-        self._given = first.given(constant, None)[:, :, 0, 0]
-        self._read, self._mix = first.read.cell(), first.mix.cell()
-        self._points = [
-            (point.row.cell(), point.given(constant, None)[:, :, 0, 0], point.mix.cell()) for point in points
-        ]
+        picture = network.picture(codes)
+        self._canvas = None if picture is None else picture.flatten(2).transpose(1, 2).contiguous()
+        self._paint = None if first.paint is None else _cell(first.paint)
+        self._read, self._condition = _cell(first.read), first.condition(codes)
+        self._mix = first.mix.cell()
+        self._points = [(_cell(point.row), point.condition(codes), point.mix.cell()) for point in points]
         heads = [cast(Head, head) for head in network.heads]
         self._heads = [(head.hidden.cell(), head.output.cell()) for head in heads]
         self._base = network.centre.base.cell()
@@ -88,9 +87,9 @@ class CentredWaves:
         self._features: Tensor  # [n, F]
         self._centres: Tensor  # of the channel that was asked for, [n]
 
-    def begin(self, places: Tensor) -> None:
-        """Go on to the pixels at `places` `[P]` (row x W + column); all that they see must be known."""
-        self._places = places
+    def begin(self, wave: tuple[Tensor, Tensor]) -> None:
+        """See `Waves`."""
+        places = self._places = wave[0] * self.network.shape.width + wave[1]
         table = self._table
         centre, cells, beside = self._cells(places) if table is None else (part[places] for part in table)
         taps = self.pixels[:, centre].flatten(0, 1)
@@ -98,13 +97,17 @@ class CentredWaves:
         shown, near = self.pixels[:, cells], self.errors[:, beside]
         parts = (shown.flatten(0, 1).flatten(1), self._bases, near.flatten(0, 1).flatten(1))
         inputs = self.network.inputs(*(part[:, :, None, None] for part in parts))[:, :, 0, 0]
-        features = self._mix(self._mix.base(), self.gate(self._read(self._given, inputs)))
-        for row, given, mix in self._points:
-            features = mix(mix.base(features), self.gate(row(given, features)))
+        painted = None
+        if self._canvas is not None and self._paint is not None:
+            painted = self._paint(None, self._canvas.index_select(1, places).flatten(0, 1))
+        sums = said_by(self._condition, self._read(painted, inputs))
+        features = self._mix(self._mix.base(), self.gate(sums))
+        for row, condition, mix in self._points:
+            features = mix(mix.base(features), self.gate(said_by(condition, row(None, features))))
         self._features = features
 
     def numbers(self, channel: int) -> Tensor:
-        """Numbers `[n, O]` of the emission of a channel of the wave, image after image."""
+        """See `Waves`."""
         centres = self._bases
         if self._own is not None and channel:
             off = self.arithmetic.difference(self.pixels[:, self._places].flatten(0, 1), self._bases)
@@ -117,7 +120,7 @@ class CentredWaves:
         return torch.cat([numbers, self._centres[:, None]], dim=1)
 
     def put(self, channel: int, levels: Tensor) -> None:
-        """Write the level indices `[n]` of the channel that was asked for last."""
+        """See `Waves`."""
         found = self.arithmetic.centred(levels[:, None, None, None], self.network.shape.levels, self.pixels)[:, 0, 0]
         self.pixels[:, self._places, channel] = found.view(self.count, -1)
         self.errors[:, self._places, channel] = self.arithmetic.difference(found, self._centres).view(self.count, -1)
@@ -125,3 +128,7 @@ class CentredWaves:
     def _cells(self, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What pixels at `places` `[P]` see: of the centre's window, of the network's, and of the errors."""
         return self.network.centre.cells(places), self.network.cells(places), self.network.near_cells(places)
+
+
+def _cell(layer: nn.Module) -> IntegerCell:
+    return cast(IntegerConv, layer).cell()

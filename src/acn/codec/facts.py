@@ -13,13 +13,14 @@ from acn.codec.batches import batch_sizes
 from acn.codec.integers import INTEGERS
 from acn.codec.latents import PER_UNIT
 from acn.codec.layers import bias_of, layers_of, stored_shape
-from acn.config import ExactSettings, ImageShape
+from acn.config import ExactSettings, ImageShape, VLAESettings
 from acn.distributions import Covariance
 from acn.exact.tables import NETWORK_ONE
 from acn.families import code_size
 from acn.models import ExactModel, sketched
 from acn.networks.arithmetic import Floats
-from acn.networks.flow import FlowPrior
+from acn.networks.cells import CellMADE, Grid
+from acn.networks.flow import FlowPrior, FlowStep
 from acn.networks.made import MADE
 from acn.networks.prior import PriorNetwork
 
@@ -34,7 +35,8 @@ class Facts:
 
     `reach` and `per_unit`: of the grid of codes. A family whose prior is given a neighbour has an unconditional prior
     besides, a mixture of K = `components`; and `with_prior` says whether its own one is kept. Any other has its own
-    prior alone, and no components. A model without codes has none of all that, and `reach` is 0.
+    prior alone, and no components. A model without codes has none of all that, and `reach` is 0. `raster`: pixels come
+    one after the other even where they need not, as in files of earlier programs.
     """
 
     settings: ExactSettings
@@ -45,6 +47,7 @@ class Facts:
     components: int = 0
     covariance: Covariance = "diag"
     per_unit: int = PER_UNIT
+    raster: bool = False
 
     @property
     def terms(self) -> int:
@@ -55,6 +58,19 @@ class Facts:
     def code_size(self) -> int:
         """D, 0 for a model without codes."""
         return code_size(self.settings)
+
+    @property
+    def maps(self) -> int:
+        """Numbers of a code that stand for different things: of a picture its maps, of a vector all of them."""
+        return self.code_size if self.picture is None else self.picture[0]
+
+    @property
+    def picture(self) -> Grid | None:
+        """Maps, height and width of a code that is a picture."""
+        settings = self.settings
+        if isinstance(settings, VLAESettings) and settings.code == "spatial":
+            return settings.spatial.grid(self.shape, settings.code_size)
+        return None
 
     @property
     def gently(self) -> bool:
@@ -75,11 +91,11 @@ class Facts:
     @property
     def skew(self) -> int | None:
         """Pixels with the same x + skew y are decoded side by side; None where they come one after the other."""
-        decoder, coded = self.settings.decoder, self.settings.has_codes
-        if self.settings.conditional or decoder.kind != "local" or (coded and decoder.emission != "levels"):
+        decoder = self.settings.decoder
+        if self.settings.conditional or decoder.kind != "local" or self.raster:
             return None
         width, above = decoder.extent
-        if coded:
+        if decoder.emission == "levels":
             return width - width // 2 if above else 0
         return max(width - width // 2, NEAREST_SKEW) if width else 0
 
@@ -98,15 +114,24 @@ def sketch(facts: Facts, arithmetic: Floats = INTEGERS) -> ExactModel:
     return network
 
 
+def smallest(facts: Facts) -> Facts:
+    """The same networks for the smallest images: of one pixel, or where codes are pictures as many as make a cell."""
+    side, settings = 1, facts.settings
+    if facts.picture is not None:
+        maps, height, _ = facts.picture
+        side, settings = facts.shape.height // height, settings.model_copy(update={"code_size": maps})
+    return replace(facts, settings=settings, shape=facts.shape.model_copy(update={"height": side, "width": side}))
+
+
 def layers(network: ExactModel) -> dict[str, nn.Module]:
     """All layers with weights by their path, in the order of the file (FORMAT.md): part by part, as defined there."""
     return {path: layer for name, part in network.named_children() for path, layer in layers_of(part, name)}
 
 
-def steps_of(network: ExactModel) -> tuple[MADE, ...]:
+def steps_of(network: ExactModel) -> tuple[MADE | CellMADE, ...]:
     """The networks of the flow of codes, none where there is no flow."""
     flow = getattr(network, "flow", None)
-    return tuple(cast(MADE, step.made) for step in flow.steps) if isinstance(flow, FlowPrior) else ()
+    return tuple(cast(FlowStep, step).made for step in flow.steps) if isinstance(flow, FlowPrior) else ()
 
 
 def run(network: ExactModel, facts: Facts, images: Tensor, codes: Tensor) -> None:

@@ -19,6 +19,7 @@ from acn.codec.rows import Coder
 from acn.codec.stack import Stack
 from acn.exact.frequencies import nats, normal_distribution, of_distribution
 from acn.exact.tables import BITS, NETWORK_BITS
+from acn.networks.cells import CellMADE
 from acn.networks.made import MADE
 
 
@@ -29,7 +30,7 @@ class GridFlow:
     `steps`: their networks in exact integers, the one next to the codes first. `size`: D.
     """
 
-    steps: tuple[MADE, ...]
+    steps: tuple[MADE | CellMADE, ...]
     size: int
 
     @property

@@ -129,11 +129,12 @@ class FolderImages:
             DataError: they are not.
         """
         for name, (height, width) in zip(self.files, self.extents, strict=True):
-            if (height, width) != (self.shape.height, self.shape.width):
+            if (height, width) != self.extents[0]:
+                known = "x".join(map(str, reversed(self.extents[0])))
                 raise DataError(
-                    f"expected images of one size, found {self.shape.width}x{self.shape.height} pixels and "
-                    f"{width}x{height} in {name}; nothing is resized for an archive, and only a model without codes "
-                    "takes several sizes: leave out the run, or put images of each size into an archive of their own"
+                    f"expected images of one size, found {known} pixels in {self.files[0]} and {width}x{height} in "
+                    f"{name}; nothing is resized for an archive: leave out --model and --lossy, which take one size, "
+                    "or put images of each size into an archive of their own"
                 )
 
     def notes(self, *, sized: bool = False) -> Notes:

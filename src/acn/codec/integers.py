@@ -175,6 +175,12 @@ class IntegerCell:
         return found if base is None else found.add_(base)
 
 
+def said_by(codes: Tensor, sums: Tensor) -> Tensor:
+    """Add in place what codes say `[B or 1, O]` to sums `[B P, O]`, P of each image; return these."""
+    sums.view(len(codes), -1, sums.shape[1]).add_(codes[:, None])
+    return sums
+
+
 class IntegerLayer(nn.Module):
     """A linear map of integers: `weight` `[K, O]` with `shift` fractional bits, `bias` `[O]`; outputs are float32.
 

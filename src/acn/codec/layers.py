@@ -41,10 +41,9 @@ def matrix_of(layer: nn.Module) -> Tensor:
 
 
 def bias_of(layer: nn.Module) -> Tensor:
-    """Bias `[O]` of a layer in floating point."""
-    if isinstance(layer, DepthwiseConv):
-        return layer.weight.new_zeros(len(layer.weight))
-    return cast(Tensor, layer.conv.bias if isinstance(layer, WindowConv) else layer.bias)
+    """Bias `[O]` of a layer in floating point, zeros where it has none."""
+    bias = layer.conv.bias if isinstance(layer, WindowConv) else getattr(layer, "bias", None)
+    return cast(Tensor, layer.weight).new_zeros(len(cast(Tensor, layer.weight))) if bias is None else cast(Tensor, bias)
 
 
 def integer_layer(layer: nn.Module, weight: Tensor, bias: Tensor, shift: int) -> IntegerLayer:

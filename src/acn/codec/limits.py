@@ -20,8 +20,10 @@ from acn.codec.facts import Facts, layers, mixture_numbers, run, shapes, sketch,
 from acn.codec.header import Header, SizeFacts
 from acn.codec.latents import GRIDS, LARGEST_REACH, PER_UNIT
 from acn.codec.layers import layers_of, matrix_of
-from acn.errors import ArchiveError
+from acn.config import ExactSettings, ImageShape
+from acn.errors import ArchiveError, UsageError
 from acn.networks.centre import taps
+from acn.networks.made import StaircaseLinear
 
 # A number takes a bit or two; a file that speaks of more numbers than this for each of its bytes is not one of ours.
 NUMBERS_PER_BYTE = 16
@@ -120,7 +122,7 @@ def _traced(network: Any, facts: Facts) -> tuple[int, int, int]:  # noqa: ANN401
         products += matrix_of(layer).shape[0] * output.numel()
         if layer in encoder:
             features = max(features, inputs[0].numel(), output.numel())
-        elif output.ndim == 2:
+        elif isinstance(layer, nn.Linear | StaircaseLinear):
             held += 2 * output.numel()
         elif layer in canvas:
             picture = max(picture, inputs[0].numel() + output.numel())
@@ -160,7 +162,7 @@ def check_model(facts: Facts, size: int) -> Demand:
         and (1 <= facts.components <= LARGEST_COMPONENTS) == settings.conditional
         and facts.covariance in ("full", "diag")
         and facts.per_unit in GRIDS
-        and (settings.conditional or settings.decoder.fits(shape))
+        and (settings.conditional or _fit(settings, shape))
         and (facts.per_unit == PER_UNIT or not settings.conditional)
         and len(palette) == shape.levels
         and list(palette) == sorted(set(palette))
@@ -178,6 +180,14 @@ def check_model(facts: Facts, size: int) -> Demand:
     if not found.largest_batch or found.features > LARGEST_FEATURES:
         raise ArchiveError("the model in the archive is for images that are too large")
     return found
+
+
+def _fit(settings: ExactSettings, shape: ImageShape) -> bool:
+    try:
+        settings.check_fit(shape)
+    except UsageError:
+        return False
+    return True
 
 
 def check_tables(largest: Iterable[int], size: int) -> None:

@@ -48,18 +48,21 @@ def with_step(model: FrozenModel, step: float, images: Tensor) -> FrozenModel:
 
     Args:
         model: in exact integers.
-        step: of widths 1; where widths are learned, of each number's geometric mean over the images.
+        step: of widths 1; where widths are learned, of each number's geometric mean over the images, and over the cells
+            of a code that is a picture.
         images: some, level indices `[B, C, H, W]`.
 
     Raises:
         UsageError: the step is too small or too large.
     """
-    posterior, widths = model.posterior(images), torch.full((model.facts.code_size,), float(ONE))
+    posterior, maps = model.posterior(images), model.facts.maps
+    widths = torch.full((maps,), float(ONE))
     if isinstance(posterior, LearnedPosterior) and len(images):
-        widths = posterior.widths().log().mean(0).exp().cpu()
+        widths = posterior.widths().view(-1, maps).log().mean(0).exp().cpu()
     steps = check_step(step) * widths.double()
     if len(images):
-        steps[posterior.means.cpu().square().mean(0) <= steps.square() / 12] = LARGEST_STEP
+        means = posterior.means.cpu().view(-1, maps)
+        steps[means.square().mean(0) <= steps.square() / 12] = LARGEST_STEP
     steps = (torch.round(steps / NETWORK_STEP) * NETWORK_STEP).clamp(_smallest_step(model), LARGEST_STEP)
     return _with_steps(model, steps.long().tolist())
 
@@ -72,7 +75,7 @@ def with_written_steps(model: FrozenModel, steps: Sequence[int]) -> FrozenModel:
     """
     smallest = _smallest_step(model)
     fine = all(smallest <= step <= LARGEST_STEP and step % NETWORK_STEP == 0 for step in steps)
-    if len(steps) != model.facts.code_size or not fine:
+    if len(steps) != model.facts.maps or not fine:
         raise ArchiveError("the steps of the codes in the header of the archive do not fit its model")
     return _with_steps(model, steps)
 
@@ -84,7 +87,8 @@ def _smallest_step(model: FrozenModel) -> int:
 
 
 def _with_steps(model: FrozenModel, steps: Sequence[int]) -> FrozenModel:
-    return replace(model, grid=Cells(model.facts.reach, tuple(steps)))
+    every = tuple(steps) * (model.facts.code_size // model.facts.maps)
+    return replace(model, grid=Cells(model.facts.reach, every))
 
 
 class LossyCoders(FrozenCoders):

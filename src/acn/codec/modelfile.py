@@ -26,8 +26,9 @@ from acn.exact.frequencies import of_logits
 from acn.exact.tables import ONE
 
 MAGIC = b"ACNM"
-# Of models with an unconditional prior that was fitted, with their own prior alone, and without codes.
-VERSIONS = FITTED_VERSION, OWN_VERSION, CODELESS_VERSION = 1, 2, 3
+# Of models with an unconditional prior that was fitted, with their own prior alone, and without codes; and of those of
+# the second kind whose code is a picture, or whose logistic emission is decoded in waves.
+VERSIONS = FITTED_VERSION, OWN_VERSION, CODELESS_VERSION, NEXT_OWN_VERSION = 1, 2, 3, 4
 _START = struct.Struct("<4sHI")  # magic, version, length of the facts
 _TENSOR = struct.Struct("<BIH")  # shift, largest magnitude, slope
 LARGEST_NUMBER = 2**17
@@ -96,7 +97,10 @@ def identity(data: bytes) -> str:
 def _version(facts: Facts) -> int:
     if not facts.settings.has_codes:
         return CODELESS_VERSION
-    return FITTED_VERSION if facts.settings.conditional else OWN_VERSION
+    if facts.settings.conditional:
+        return FITTED_VERSION
+    in_waves = facts.settings.decoder.emission == "logistic" and facts.skew is not None
+    return NEXT_OWN_VERSION if in_waves or "code" in facts.settings.stated else OWN_VERSION
 
 
 def _tree(facts: Facts) -> dict[str, Any]:
@@ -131,7 +135,9 @@ def _facts(data: bytes) -> tuple[Facts, bytes]:
             mixture = {"components": int(tree["components"]), "covariance": tree["covariance"]}
             facts = replace(facts, with_prior=bool(tree["with_prior"]), **mixture)
         elif settings.has_codes:
-            facts = replace(facts, per_unit=int(tree["per_unit"]))
+            decoder = settings.decoder
+            early = version == OWN_VERSION and (decoder.kind, decoder.emission) == ("local", "logistic")
+            facts = replace(facts, per_unit=int(tree["per_unit"]), raster=early)
         if version != _version(facts):
             raise ValueError(f"expected version {_version(facts)}, found {version}")
     except (ValueError, KeyError, TypeError, OverflowError, ValidationError, RecursionError) as error:

@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from acn.codec.bitsback import Mode
-from acn.codec.centred import CentredWaves
 from acn.codec.frozen import SCALE, FrozenModel
 from acn.codec.integers import exact
 from acn.codec.lanes import LaneReader, LaneWriter, Words, groups, lanes_for
 from acn.codec.parallel import one_thread
-from acn.codec.waves import Wave, waves_of
+from acn.codec.waves import Wave, generate_in_waves, waves_of
 from acn.logistic import LogisticMixture
 from acn.networks.centred import CentredDecoder
 
@@ -65,18 +64,16 @@ def _push(model: FrozenModel, images: Tensor, writer: LaneWriter) -> None:
 
 @torch.inference_mode()
 def _pop(model: FrozenModel, count: int, reader: LaneReader, progress: Progress) -> Tensor:
-    shape, network = model.facts.shape, cast(CentredDecoder, model.network.decoder)
-    images = torch.zeros(count, shape.channels, shape.height, shape.width, dtype=torch.uint8)
+    network, codes = cast(CentredDecoder, model.network.decoder), model.network_codes(torch.zeros(count, 0))
+    share = count / (model.facts.shape.height * model.facts.shape.width)
     with exact(), one_thread():
-        generation = CentredWaves(network, count)
-        for rows, columns in _waves(model):
-            generation.begin((rows * shape.width + columns).to(model.device))
-            for channel in range(shape.channels):
-                levels = _popped(network, generation.numbers(channel), reader)
-                images[:, channel, rows, columns] = levels.view(count, -1).to("cpu", torch.uint8)
-                generation.put(channel, levels)
-            progress(count * len(rows) / (shape.height * shape.width))
-    return images
+        return generate_in_waves(
+            network,
+            codes,
+            _waves(model),
+            lambda numbers: _popped(network, numbers, reader),
+            lambda pixels: progress(pixels * share),
+        ).cpu()
 
 
 def _popped(network: CentredDecoder, numbers: Tensor, reader: LaneReader) -> Tensor:

@@ -8,15 +8,17 @@ Letters: B batch, C channels, F features, P pixels of a wave, O numbers per subp
 """
 
 from functools import lru_cache
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
+from acn.codec.centred import CentredWaves
 from acn.codec.facts import Facts
-from acn.codec.integers import IntegerCell, IntegerConv
+from acn.codec.integers import IntegerCell, IntegerConv, said_by
 from acn.codec.stack import Integers
 from acn.distributions import Draw, Progress
+from acn.networks.centred import CentredDecoder
 from acn.networks.decoder import Decoder
 from acn.networks.geometry import Window
 from acn.networks.local import PointBlock, WindowBlock
@@ -47,8 +49,24 @@ def coding_order(numbers: Tensor, waves: list[Wave] | None) -> Integers:
     return torch.cat(parts).numpy()
 
 
+class Waves(Protocol):
+    """A local decoder that is asked for the subpixels of one wave of pixels after the other; B P = n.
+
+    `begin` must be called for every wave, then `numbers` and `put` for each channel in turn.
+    """
+
+    def begin(self, wave: Wave) -> None:
+        """Go on to the pixels of a wave; all that they see must be known."""
+
+    def numbers(self, channel: int) -> Tensor:
+        """Numbers `[n, O]` of the emission of a channel of the wave, image after image."""
+
+    def put(self, channel: int, levels: Tensor) -> None:
+        """Write the level indices `[n]` of the channel that was asked for last."""
+
+
 class WaveGeneration:
-    """A local decoder in exact integers that is asked for the subpixels of one wave after the other.
+    """A local decoder of levels in exact integers; see `Waves`.
 
     A wave is a matrix with a row for each pixel of each image, so that a layer takes a few operations of the library:
     with few images side by side, what each operation costs to begin with is most of the time.
@@ -82,12 +100,14 @@ class WaveGeneration:
         ]
         self.head, each = _cell(network.head), network.emission.size
         self.output = [_cell(network.output, slice(each * c, each * (c + 1))) for c in range(shape.channels)]
+        self._places: Tensor  # of the wave, [P], in `seen`
+        self._base: Tensor  # what the waves before and the code say of its pixels: gates' inputs [B P, 2F]
 
-    def base(self, wave: Wave) -> Tensor:
-        """What the waves before and the code say of the pixels of a wave: gates' inputs `[B P, 2F]`."""
-        sums = None
+    def begin(self, wave: Wave) -> None:
+        """See `Waves`."""
+        self._places, sums = self._place(*wave), None
         if self.taps is not None:
-            places = self._place(*wave)[:, None] + self.taps
+            places = self._places[:, None] + self.taps
             shown = self.seen.index_select(1, places.flatten()).view(self.count * len(places), -1)
             for cell, size in self.windows:
                 sums = cell(sums, shown[:, :size])
@@ -97,28 +117,24 @@ class WaveGeneration:
             sums = self.paint(sums, seen.flatten(0, 1))
         if sums is None:
             sums = torch.zeros_like(self.condition).repeat_interleave(len(wave[0]), 0)
-        return self._conditioned(sums, self.condition)
+        self._base = said_by(self.condition, sums)
 
-    def numbers(self, wave: Wave, base: Tensor, channel: int) -> Tensor:
-        """Numbers `[B P, O]` of the emission for a channel of the pixels of a wave, of which `base` was found."""
+    def numbers(self, channel: int) -> Tensor:
+        """See `Waves`."""
+        base = self._base
         if self.own is not None:
-            pixels = self.seen.index_select(1, self._place(*wave)).flatten(0, 1)
+            pixels = self.seen.index_select(1, self._places).flatten(0, 1)
             base = self.own(base, pixels)
         features = self.mix(None, self.gate(base))
         for row, condition, mix in self.points:
-            features = mix(features, self.gate(self._conditioned(row(None, features), condition)))
+            features = mix(features, self.gate(said_by(condition, row(None, features))))
         hidden = torch.relu_(self.head(None, torch.relu_(features)))
         return self.output[channel](None, hidden)
 
-    def put(self, wave: Wave, channel: int, levels: Tensor) -> None:
-        """Write the level indices `[B P]` of a channel."""
+    def put(self, channel: int, levels: Tensor) -> None:
+        """See `Waves`."""
         scaled = self.network.scale(levels, self.seen).view(self.count, -1)
-        self.seen[:, self._place(*wave), channel] = scaled
-
-    def _conditioned(self, sums: Tensor, condition: Tensor) -> Tensor:
-        """`sums` `[B P, 2F]`, to which is added in place what the codes say, `[B, 2F]`."""
-        sums.view(self.count, -1, sums.shape[1]).add_(condition[:, None])
-        return sums
+        self.seen[:, self._places, channel] = scaled
 
     def _place(self, rows: Tensor, columns: Tensor) -> Tensor:
         return (self.top + rows) * self.width + self.left + columns
@@ -127,6 +143,11 @@ class WaveGeneration:
         """Places `[taps]` that a window shows, from the place of a pixel."""
         down = torch.arange(window.rows) - (window.rows - 1 + window.gap)
         return (down[:, None] * self.width + torch.arange(window.columns) - window.left).flatten()
+
+
+def begun(network: Decoder, codes: Tensor) -> Waves:
+    """Begin to generate an image for each of the codes `[B, D]`, as networks read them."""
+    return CentredWaves(network, codes) if isinstance(network, CentredDecoder) else WaveGeneration(network, codes)
 
 
 def _cell(layer: nn.Module, outputs: slice = slice(None)) -> IntegerCell:
@@ -142,14 +163,14 @@ def generate_in_waves(
     progress: Progress,
 ) -> Tensor:
     """Images, uint8 `[B, C, H, W]`; for the rest see `acn.networks.decoder.generate`."""
-    shape, generation = network.shape, WaveGeneration(network, codes)
+    shape, generation = network.shape, begun(network, codes)
     images = torch.zeros(len(codes), shape.channels, shape.height, shape.width, dtype=torch.uint8, device=codes.device)
     for rows, columns in waves:
         wave = rows.to(codes.device), columns.to(codes.device)
-        base = generation.base(wave)
+        generation.begin(wave)
         for channel in range(shape.channels):
-            levels = draw(generation.numbers(wave, base, channel))
+            levels = draw(generation.numbers(channel))
             images[:, channel, wave[0], wave[1]] = levels.view(len(codes), -1).to(torch.uint8)
-            generation.put(wave, channel, levels)
+            generation.put(channel, levels)
         progress(len(rows))
     return images

@@ -24,6 +24,8 @@ Shared = TypeVar("Shared")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 Progress = Callable[[float], None]
+# Subpixels for which to start a process, which takes seconds.
+WORTH = 2**20
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,10 @@ class Job(Generic[Task]):
     progress: Progress
 
 
-def cores() -> int:
-    """How many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores_for(subpixels: int) -> int:
+    """How many processes so many subpixels are worth: at most one for each processor core that this one may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, subpixels // WORTH))
 
 
 def in_order(

@@ -18,7 +18,8 @@ def read_npy(path: Path) -> dict[str, Images]:
     """Read an array [N, H, W] or [N, H, W, 1 or 3] as training images, under the palette of all bytes.
 
     Raises:
-        DataError: no such array, a damaged one, or values that are not whole numbers 0 ... 255.
+        DataError: no such array, a damaged one, or values that are not whole numbers 0 ... 255; or one [H, W, 3],
+            which NumPy's users save for a single image in colour.
     """
     try:
         values: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -27,6 +28,11 @@ def read_npy(path: Path) -> dict[str, Images]:
             f"expected one array of numbers (.npy), found a file that holds none, or is truncated or damaged: {path} "
             f"({error}); make or download it again"
         ) from error
+    if len(values.shape) == 3 and values.shape[2] == 3:  # images 3 pixels wide are said to be grey by [N, H, 3, 1]
+        raise DataError(
+            f"{path}: expected images as [N, H, W] or [N, H, W, 1 or 3], found {list(values.shape)}, which looks like "
+            "one image in colour; save array[None] for that, or array[..., None] for grey images 3 pixels wide"
+        )
     shape = pixel_shape(values.shape, str(path))
     if values.dtype == np.uint8 and values.flags.c_contiguous:
         return {"train": Images(values.reshape(shape), ALL_BYTES)}

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -25,10 +26,10 @@ class PixelScale:
         """Leave whole numbers 0 ... 255 as they are if `levels` is None; else divide the range of `rows` evenly.
 
         Raises:
-            ValueError: all numbers are the same, or `levels` is not in 2 ... 256.
+            ValueError: all numbers are the same, or `levels` is no whole number in 2 ... 256.
         """
-        if levels is not None and not 2 <= levels <= 256:
-            raise ValueError(f"levels must be in 2 ... 256, or None to find out, found {levels!r}")
+        if levels is not None and not (is_whole(levels) and 2 <= levels <= 256):
+            raise ValueError(f"levels must be a whole number in 2 ... 256, or None to find out, found {levels!r}")
         low, high = float(rows.min()), float(rows.max())
         if low == high:
             raise ValueError(f"every number of X is {low:g}: there is nothing to learn from it")
@@ -49,6 +50,11 @@ class PixelScale:
         return pixels if (self.low, self.step) == (0, 1) else self.low + self.step * pixels.astype(np.float64)
 
 
+def is_whole(value: object) -> bool:
+    """Whether a number that was given is whole by its type, one of NumPy's or of Python's."""
+    return isinstance(value, Integral)
+
+
 def with_channels(shape: tuple[int, ...]) -> tuple[int, ...]:
     """(H, W, 1) for (H, W), other shapes as they are."""
     return (*shape, 1) if len(shape) == 2 else tuple(shape)
@@ -64,7 +70,8 @@ def image_shape(given: tuple[int, ...] | None, features: int) -> tuple[int, int,
     if given is None:
         return (side, side, 1) if side * side == features else (1, features, 1)
     shape = with_channels(given)
-    if len(shape) != 3 or shape[2] not in (1, 3) or math.prod(shape) != features:
+    whole = all(map(is_whole, shape))
+    if len(shape) != 3 or not whole or shape[2] not in (1, 3) or math.prod(shape) != features:
         raise ValueError(
             f"images must be (H, W), (H, W, 1) or (H, W, 3) with H W C = {features} numbers each, found {given}"
         )

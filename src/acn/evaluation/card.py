@@ -2,7 +2,7 @@
 
 import json
 
-from acn.evaluation.figures import GRAVES, papers_images
+from acn.evaluation.figures import PLACES, published
 from acn.evaluation.table import Cells, cost_cells, notes, probe_cells
 from acn.families import code_size
 from acn.record import Evaluation
@@ -75,8 +75,8 @@ def _use(name: str, run: Run) -> str:
 def _figures(evaluation: Evaluation) -> str:
     probes = probe_cells(evaluation)
     parts = [_table(cost_cells(evaluation)), *([] if probes is None else [_table(probes)])]
-    if papers_images(evaluation):
-        parts.append(f"Paper: {GRAVES} (arXiv 1804.02476), Tables 1 to 3.")
+    for source in {figure.source for figure in published(evaluation).values()}:
+        parts.append(f"Paper: {source} ({PLACES[source]}).")
     parts += notes(evaluation)
     return "Of the test split.\n\n" + "\n\n".join(parts)
 

@@ -1,9 +1,11 @@
 """What images cost under a trained model: codes, reconstruction, and the KL to priors given other images' codes.
 
+Several processes share what takes long: each computes some of the batches that one would, and all get everything.
+
 Letters: N images, D code size, K neighbours, P pairs. All costs are in nats per image.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +15,7 @@ from acn.data import Images, read_ahead, slices
 from acn.distributions import Posterior, concatenate
 from acn.models import Model, device_of
 from acn.models.neighbours import NeighbourPrior
+from acn.ranks import ONE, Ranks
 
 if TYPE_CHECKING:
     from acn.data import ImageFiles
@@ -21,7 +24,7 @@ Progress = Callable[[int], None]
 
 
 @torch.inference_mode()
-def posteriors(model: Model, images: "Images | ImageFiles", progress: Progress) -> Posterior:
+def posteriors(model: Model, images: "Images | ImageFiles", progress: Progress, ranks: Ranks = ONE) -> Posterior:
     """q(z given x) of all images in order, float32 `[N, D]` on the CPU.
 
     `progress` is called with how many more are done.
@@ -31,28 +34,36 @@ def posteriors(model: Model, images: "Images | ImageFiles", progress: Progress) 
     Raises:
         DataError: a file is damaged or not of the size of the others, or has pixel values that are not in the palette.
     """
-    parts, device = [], device_of(model)
-    for batch in read_ahead(images.batch, slices(len(images), images.shape, device)):
-        parts.append(model.posterior(batch.to(device)).map(Tensor.cpu))
-        progress(len(batch))
-    return concatenate(parts)
+    device = device_of(model)
+
+    def encoded(pieces: Sequence[range]) -> Iterator[Posterior]:
+        for batch in read_ahead(images.batch, pieces):
+            yield model.posterior(batch.to(device)).map(Tensor.cpu)
+            progress(len(batch) * ranks.count)
+
+    return concatenate(ranks.gathered([*slices(len(images), images.shape, device)], encoded))
 
 
-def encode(model: Model, images: "Images | ImageFiles", progress: Progress) -> Tensor:
+def encode(model: Model, images: "Images | ImageFiles", progress: Progress, ranks: Ranks = ONE) -> Tensor:
     """Codes c(x) of all images in order, `[N, D]` float32 on the CPU: the means of `posteriors`."""
-    return posteriors(model, images, progress).mean
+    return posteriors(model, images, progress, ranks).mean
 
 
 @torch.inference_mode()
-def reconstruction(model: Model, images: Images, posterior: Posterior, seed: int, progress: Progress) -> Tensor:
+def reconstruction(
+    model: Model, images: Images, posterior: Posterior, seed: int, progress: Progress, ranks: Ranks = ONE
+) -> Tensor:
     """-log r(x given z) of every image, float64 `[N]`, one z drawn from each posterior by a generator with `seed`."""
     z = posterior.sample(torch.Generator().manual_seed(seed))
-    costs, device = [], device_of(model)
-    for rows in slices(len(images), images.shape, device):
-        likelihood = model.likelihood(z[rows.start : rows.stop].to(device))
-        costs.append(-likelihood.log_prob(images.batch(rows).to(device)).double().cpu())
-        progress(len(rows))
-    return torch.cat(costs)
+    device = device_of(model)
+
+    def paid(pieces: Sequence[range]) -> Iterator[Tensor]:
+        for rows in pieces:
+            likelihood = model.likelihood(z[rows.start : rows.stop].to(device))
+            yield -likelihood.log_prob(images.batch(rows).to(device)).double().cpu()
+            progress(len(rows) * ranks.count)
+
+    return torch.cat(ranks.gathered([*slices(len(images), images.shape, device)], paid))
 
 
 @torch.inference_mode()

@@ -23,7 +23,8 @@ from acn.memory import greedy_tour, improve_tour, nearest
 from acn.models import Model
 from acn.models.neighbours import SEARCH_NODES, NeighbourPrior, neighbour_prior
 from acn.networks.autoregressive import Autoregressive
-from acn.progress import Stage
+from acn.progress import Stage, unwatched
+from acn.ranks import ONE, Ranks
 from acn.record import Evaluation
 from acn.runs import (
     CODES,
@@ -46,7 +47,12 @@ CHOOSING = 2000
 
 
 def evaluate(
-    run: Run, collection: Collection, device: torch.device, stage: Stage, sampling: Sampling | None = None
+    run: Run,
+    collection: Collection,
+    device: torch.device,
+    stage: Stage,
+    sampling: Sampling | None = None,
+    ranks: Ranks = ONE,
 ) -> Evaluation:
     """Compute all figures of a run, and write them and the picture of its codes to its folder.
 
@@ -56,6 +62,7 @@ def evaluate(
         device: where the networks run.
         stage: called with a name and a length when a stage begins; what it returns hears of the progress.
         sampling: how the negative log-likelihood is sampled; None leaves it out.
+        ranks: of which the others `assist`.
 
     Returns:
         Every figure that the model has (see `acn.evaluation.figures`).
@@ -73,13 +80,10 @@ def evaluate(
     if sampling is not None:
         check_sampled(model)
     seed = run.config.training.seed
-    found = {
-        name: posteriors(model, split, stage(f"codes of {name}", len(split)))
-        for name, split in collection.splits.items()
-    }
+    found = _codes(model, collection, stage, ranks)
     test = collection.test
     priors = _priors(run, model, found, stage) if model.code_size else None
-    values = costs(model, priors, test, found["test"], seed, stage)
+    values = costs(model, priors, test, found["test"], seed, stage, ranks)
     importance = None
     if sampling is not None and priors is not None:
         prior = priors.of(model)[priors.chosen]
@@ -115,6 +119,21 @@ def evaluate(
     return evaluation
 
 
+def assist(run: Run, collection: Collection, device: torch.device, ranks: Ranks) -> None:
+    """Take this rank's share of the passes of `evaluate`, which rank 0 calls meanwhile with the same arguments."""
+    model = load_model(run).to(device)
+    found = _codes(model, collection, unwatched, ranks)
+    seed = run.config.training.seed
+    reconstruction(model, collection.test, found["test"], seed, unwatched("reconstruction", 0), ranks)
+
+
+def _codes(model: Model, collection: Collection, stage: Stage, ranks: Ranks) -> dict[str, Posterior]:
+    return {
+        name: posteriors(model, split, stage(f"codes of {name}", len(split)), ranks)
+        for name, split in collection.splits.items()
+    }
+
+
 def fit_priors(run: Run, model: Model, collection: Collection) -> None:
     """Fit the mixture prior of a trained run and keep it, for sampling and coding without a full evaluation.
 
@@ -148,7 +167,13 @@ def _kept(run: Run, train: Posterior) -> Autoregressive | None:
 
 
 def costs(
-    model: Model, priors: StoredPriors | None, images: Images, posterior: Posterior, seed: int, stage: Stage
+    model: Model,
+    priors: StoredPriors | None,
+    images: Images,
+    posterior: Posterior,
+    seed: int,
+    stage: Stage,
+    ranks: Ranks = ONE,
 ) -> Values:
     """Every cost of images that the model has, in nats per image: the figures by key (see `acn.evaluation.figures`).
 
@@ -159,9 +184,10 @@ def costs(
         posterior: of each, `[N, D]`.
         seed: of all draws.
         stage: see `evaluate`.
+        ranks: see `evaluate`.
     """
     values = mean_and_error(
-        "reconstruction", reconstruction(model, images, posterior, seed, stage("reconstruction", len(images)))
+        "reconstruction", reconstruction(model, images, posterior, seed, stage("reconstruction", len(images)), ranks)
     )
     if priors is not None:
         unconditional, kls = _unconditional(model, priors, posterior, seed, stage)

@@ -4,7 +4,9 @@ Tables, reports, cards and the pages of `acn reproduce` are made from `FIGURES`,
 here and the code that computes it, in `acn.evaluation.evaluate` or `acn.evaluation.probe`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from acn.data.published.static_mnist import STATIC_MNIST
@@ -13,7 +15,8 @@ from acn.record import Evaluation
 # Costs are in nats per image, accuracies in percent; the spread of the codes has the unit of the codes.
 Unit = Literal["nats", "%", "code"]
 Section = Literal["reconstruction", "kl", "total", "order", "probe", "codes"]
-GRAVES = "Graves, Menick and van den Oord 2018"
+GRAVES, CHEN = "Graves, Menick and van den Oord 2018", "Chen et al. 2017"
+PLACES = {GRAVES: "arXiv 1804.02476, Tables 1 to 3", CHEN: "arXiv 1611.02731, section 4.1"}
 BITS_DIGITS = 4
 NOTHING = "–"
 UNCONDITIONAL = "kl_unconditional_"  # begins the keys of KLs to priors that know no neighbour
@@ -23,8 +26,7 @@ UNCONDITIONAL = "kl_unconditional_"  # begins the keys of KLs to priors that kno
 class Published:
     """A figure of the literature, test split; `at_most`: an upper bound of it. `digits`: decimals that are printed.
 
-    Those here are of binarized MNIST, as Graves, Menick and van den Oord 2018 (arXiv 1804.02476) print them, in Tables
-    1 to 3.
+    Those here are of binarized MNIST.
     """
 
     value: float
@@ -41,8 +43,7 @@ class Figure:
     """What an evaluation may report.
 
     `key`: its name in `evaluation.json`. `text`: its row in a table. `section`: rows between two lines of a table.
-    `digits`: decimals that are shown. `paper`: the same for the ACN of the paper. `short`: its heading as a column,
-    where that is not `text`. `optional`: a table has no row for it where it is absent; others have a dash.
+    `digits`: decimals that are shown. `short`: its heading as a column, where that is not `text`.
     """
 
     key: str
@@ -50,9 +51,7 @@ class Figure:
     section: Section
     unit: Unit = "nats"
     digits: int = 2
-    paper: Published | None = None
     short: str = ""
-    optional: bool = False
 
     @property
     def heading(self) -> str:
@@ -67,28 +66,48 @@ class Figure:
 FIGURES: dict[str, Figure] = {
     figure.key: figure
     for figure in (
-        Figure("reconstruction", "reconstruction", "reconstruction", paper=Published(70.3)),
-        Figure("kl_k1", "KL, nearest neighbour (K = 1)", "kl", paper=Published(2.6), short="KL, K = 1"),
-        Figure("kl_k5", "KL, K = 5", "kl", paper=Published(3.5)),
-        Figure("kl_k10", "KL, K = 10", "kl", paper=Published(4.1)),
-        Figure("kl_tour_greedy", "KL, greedy tour", "kl", paper=Published(3.6)),
+        Figure("reconstruction", "reconstruction", "reconstruction"),
+        Figure("kl_k1", "KL, nearest neighbour (K = 1)", "kl", short="KL, K = 1"),
+        Figure("kl_k5", "KL, K = 5", "kl"),
+        Figure("kl_k10", "KL, K = 10", "kl"),
+        Figure("kl_tour_greedy", "KL, greedy tour", "kl"),
         Figure("kl_tour_improved", "KL, improved tour", "kl"),
-        Figure("kl_unconditional_mixture", "KL, unconditional: Gaussian mixture", "kl", paper=Published(10.6)),
-        Figure("kl_unconditional_own", "KL, unconditional: the model's own", "kl", optional=True),
+        Figure("kl_unconditional_mixture", "KL, unconditional: Gaussian mixture", "kl"),
+        Figure("kl_unconditional_own", "KL, unconditional: the model's own", "kl"),
         Figure("kl_unconditional_associative", "KL, unconditional: associative", "kl"),
-        Figure("kl_unconditional_autoregressive", "KL, unconditional: autoregressive", "kl", optional=True),
-        Figure("list", "list: order kept", "total", paper=Published(80.9), short="list"),
-        Figure("nll", "negative log-likelihood, sampled (see below)", "total", short="NLL", optional=True),
+        Figure("kl_unconditional_autoregressive", "KL, unconditional: autoregressive", "kl"),
+        Figure("list", "list: order kept", "total", short="list"),
+        Figure("nll", "negative log-likelihood, sampled (see below)", "total", short="NLL"),
         Figure("set", "set: order forgotten", "total", short="set"),
-        Figure("tour", "tour: order forgotten", "total", paper=Published(73.9, at_most=True), short="tour"),
+        Figure("tour", "tour: order forgotten", "total", short="tour"),
         Figure("tour_restored", "tour, order restored", "total"),
         Figure("order_nats", "log(N!)/N, the order", "order"),
-        Figure("codes", "codes", "probe", unit="%", paper=Published(98.5)),
-        Figure("pixels", "pixels", "probe", unit="%", paper=Published(89.4)),
-        Figure("pca", "PCA of the same size", "probe", unit="%", paper=Published(82.8)),
+        Figure("codes", "codes", "probe", unit="%"),
+        Figure("pixels", "pixels", "probe", unit="%"),
+        Figure("pca", "PCA of the same size", "probe", unit="%"),
         Figure("random_encoder", "untrained encoder", "probe", unit="%"),
         Figure("code_std", "spread of codes", "codes", unit="code"),
     )
+}
+
+_graves = Published
+_chen = partial(Published, source=CHEN)
+# By family: what its own paper prints of static MNIST.
+PUBLISHED: dict[str, Mapping[str, Published]] = {
+    "acn": {
+        "reconstruction": _graves(70.3),
+        "kl_k1": _graves(2.6),
+        "kl_k5": _graves(3.5),
+        "kl_k10": _graves(4.1),
+        "kl_tour_greedy": _graves(3.6),
+        "kl_unconditional_mixture": _graves(10.6),
+        "list": _graves(80.9),
+        "tour": _graves(73.9, at_most=True),
+        "codes": _graves(98.5),
+        "pixels": _graves(89.4),
+        "pca": _graves(82.8),
+    },
+    "vlae": {"kl_unconditional_own": _chen(13.3), "nll": _chen(79.03, digits=2)},
 }
 
 # Other models, and what they pay with the order kept, in nats per image (Table 1).
@@ -122,9 +141,11 @@ def unconditional_kl(evaluation: Evaluation) -> float | None:
     )
 
 
-def papers_images(evaluation: Evaluation) -> bool:
-    """Whether published figures may stand beside these: they are of the same test split, that of static MNIST."""
-    return bool(evaluation.data["fingerprint"] == STATIC_MNIST)
+def published(evaluation: Evaluation) -> Mapping[str, Published]:
+    """Figures by key that may stand beside these: the same family's, of the same test split, that of static MNIST."""
+    if evaluation.data["fingerprint"] != STATIC_MNIST:
+        return {}
+    return PUBLISHED.get(evaluation.config["model"]["name"], {})
 
 
 def decimal(value: float | None, digits: int) -> str:

@@ -12,7 +12,7 @@ from acn.evaluation.figures import (
     Figure,
     decimal,
     figures,
-    papers_images,
+    published,
     unconditional_kl,
 )
 from acn.record import Evaluation
@@ -23,20 +23,21 @@ UNUSED = 0.1  # nats: a code that takes less is unused
 
 
 def cost_rows(evaluation: Evaluation) -> list[Figure]:
-    """Rows of the table of costs: all costs but for optional ones that are absent."""
-    return [figure for figure in figures("nats") if not figure.optional or figure.of(evaluation) is not None]
+    """Rows of the table of costs: what was measured, and what the family's paper has beside it."""
+    rows = published(evaluation)
+    return [figure for figure in figures("nats") if figure.key in rows or figure.of(evaluation) is not None]
 
 
 def cost_cells(evaluation: Evaluation) -> Cells:
     """Texts of the table of costs, its head first: nats per image, bits per dimension, and the paper's where they
     apply.
     """
-    paper = papers_images(evaluation)
+    paper = published(evaluation)
     rows = [["cost", "nats / image", "bits / dim", *(["paper, nats"] if paper else [])]]
     for figure in cost_rows(evaluation):
         nats, bits = figure.of(evaluation), evaluation.bits.get(figure.key)
         cells = [figure.text, decimal(nats, figure.digits), decimal(bits, BITS_DIGITS)]
-        rows.append([*cells, *([str(figure.paper or NOTHING)] if paper else [])])
+        rows.append([*cells, *([str(paper.get(figure.key, NOTHING))] if paper else [])])
     return rows
 
 
@@ -63,7 +64,7 @@ def prior_note(evaluation: Evaluation) -> str | None:
 def definitions_note(evaluation: Evaluation) -> str | None:
     """Say what an ACN's list and tour are by the paper's definitions, where the paper's figures stand beside them."""
     values = evaluation.values
-    if not papers_images(evaluation) or not {"kl_unconditional_mixture", "kl_tour_greedy"} <= values.keys():
+    if not published(evaluation) or not {"kl_unconditional_mixture", "kl_tour_greedy"} <= values.keys():
         return None
     paid, mixture, greedy = (values[key] for key in ("reconstruction", "kl_unconditional_mixture", "kl_tour_greedy"))
     return (
@@ -112,11 +113,13 @@ def probe_cells(evaluation: Evaluation) -> Cells | None:
     """Texts of the table of linear classifiers, its head first; None where the images have no labels or no codes."""
     if "codes" not in evaluation.probes:
         return None
-    paper = papers_images(evaluation)
+    probes = figures("%")
+    found = published(evaluation)
+    paper = found if any(figure.key in found for figure in probes) else {}
     rows = [["features", "accuracy %", *(["paper %"] if paper else [])]]
-    for figure in figures("%"):
+    for figure in probes:
         accuracy = decimal(figure.of(evaluation), figure.digits)
-        rows.append([figure.text, accuracy, *([str(figure.paper or NOTHING)] if paper else [])])
+        rows.append([figure.text, accuracy, *([str(paper.get(figure.key, NOTHING))] if paper else [])])
     return rows
 
 

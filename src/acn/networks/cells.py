@@ -46,7 +46,8 @@ class CellLayer(nn.Module):
     def around_at(self, padded: Tensor, row: int, column: int) -> Tensor:
         """What the neighbours add at a cell, `[outputs, B]`; `padded` `[H + 1, W + 2, inputs, B]` has zeros around."""
         near = torch.cat([padded[1 + row + up, 1 + column + right] for up, right in NEIGHBOURS])
-        return torch.mm(self.around.weight, near)
+        added: Tensor = self.around(near.T)
+        return added.T
 
 
 class CellMADE(nn.Module):
@@ -91,9 +92,7 @@ class CellMADE(nn.Module):
         """Choose B codes `[B, D]` one number after the other; see `MADE.unroll`. All of it takes about one pass."""
         maps, height, width = self.grid
         layers = self._layers()
-        known = [
-            layer.own.weight.new_zeros(height + 1, width + 2, layer.own.weight.shape[1], count) for layer in layers
-        ]
+        known = [layer.own.weight.new_zeros(height + 1, width + 2, layer.own.inputs, count) for layer in layers]
         for row in range(height):
             for column in range(width):
                 first = (row * width + column) * maps

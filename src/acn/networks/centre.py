@@ -178,8 +178,9 @@ def shown(pixels: Tensor, cells: Tensor) -> Tensor:
     """What `pixels` `[B, n, C]` are at `cells` `[B or 1, h, w, T]`: `[B, T C, h, w]`, taps first, channels fastest."""
     if len(cells) == 1:
         return pixels[:, cells[0]].flatten(3).movedim(-1, 1)
-    images = torch.arange(len(pixels), device=pixels.device)[:, None, None, None]
-    return pixels[images, cells].flatten(3).movedim(-1, 1)
+    first = torch.arange(0, pixels[:, :, 0].numel(), pixels.shape[1], device=pixels.device)
+    rows = pixels.flatten(0, 1).index_select(0, (cells + first[:, None, None, None]).flatten())
+    return rows.view(*cells.shape[:3], cells.shape[3] * pixels.shape[2]).movedim(-1, 1)
 
 
 def _full_precision(device: torch.device) -> AbstractContextManager[object]:

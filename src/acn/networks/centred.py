@@ -196,13 +196,13 @@ class CentredDecoder(Decoder):
         """
         arithmetic, channels = self.arithmetic, self.shape.channels
         relative = arithmetic.difference(window.unflatten(1, (-1, channels)), base[:, None]).flatten(1, 2)
-        return arithmetic.asinh(torch.cat([relative, near, base], dim=1))
+        return arithmetic.asinh(_beside(relative, near, base))
 
     def _emitted(self, features: Tensor, errors: Tensor, centre: Tensor) -> Tensor:
         """Numbers `[B, C, h, w, P]`."""
         own, found = self.arithmetic.asinh(errors), []
         for channel, head in enumerate(self.heads):
-            numbers = head(torch.cat([features, own[:, :channel].to(features.dtype)], dim=1))
+            numbers = head(_beside(features, own[:, :channel].to(features.dtype)))
             found.append(torch.cat([numbers, centre[:, channel : channel + 1]], dim=1))
         return torch.stack(found, dim=1).movedim(2, -1)
 
@@ -269,3 +269,8 @@ class CentredGeneration(Generation):
         for point, base, mix in self.points:
             features = mix(mix.base(features), self.gate(point(base, features)))
         return features
+
+
+def _beside(*parts: Tensor) -> Tensor:
+    """Numbers `[B, I, h, w]` of a pixel beside one another, in memory too: layers of 1x1 multiply them fastest so."""
+    return torch.cat([part.movedim(1, -1) for part in parts], dim=-1).movedim(-1, 1)

@@ -10,9 +10,9 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from acn.config import ImageShape, SpatialSettings
+from acn.networks.arithmetic import FLOATS, Floats
 from acn.networks.cells import Grid
 from acn.networks.residual import ResidualBlock
 
@@ -25,25 +25,28 @@ class SpatialEncoder(nn.Module):
         shape: of the images.
         maps: M.
         numbers: such as 2, means and widths.
+        arithmetic: of everything besides sums of products.
     """
 
-    def __init__(self, settings: SpatialSettings, shape: ImageShape, maps: int, numbers: int) -> None:
+    def __init__(
+        self, settings: SpatialSettings, shape: ImageShape, maps: int, numbers: int, arithmetic: Floats = FLOATS
+    ) -> None:
         super().__init__()
-        self.levels, self.numbers = shape.levels, numbers
+        self.levels, self.numbers, self.arithmetic = shape.levels, numbers, arithmetic
         filters = settings.filters
         layers: list[nn.Module] = [nn.Conv2d(shape.channels, filters[0], 3, 1, 1)]
         for number, (wide, blocks) in enumerate(zip(filters, settings.blocks, strict=True)):
             if number:
                 layers.append(nn.Conv2d(filters[number - 1], wide, 3, 2, 1))
-            layers += [ResidualBlock(wide, wide, 1) for _ in range(blocks)]
+            layers += [ResidualBlock(wide, wide, 1, arithmetic) for _ in range(blocks)]
         self.features = nn.Sequential(*layers)
         self.code = nn.Conv2d(filters[-1], numbers * maps, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Numbers `[B, numbers x D]` of level indices `images` `[B, C, H, W]`: the first of each, the second, ..."""
-        scaled = images.to(self.code.weight.dtype) * (2 / (self.levels - 1)) - 1
+        scaled = self.arithmetic.scale(images, self.levels, self.code.weight)
         features = self.features(scaled.contiguous(memory_format=torch.channels_last))
-        cells: Tensor = self.code(functional.elu(features)).unflatten(1, (self.numbers, -1))
+        cells: Tensor = self.code(self.arithmetic.elu(features)).unflatten(1, (self.numbers, -1))
         return cells.permute(0, 1, 3, 4, 2).flatten(1)
 
 
@@ -54,17 +57,18 @@ class SpatialRenderer(nn.Module):
         settings: of the encoder that it mirrors.
         grid: of the codes.
         features: of each pixel.
+        arithmetic: of everything besides sums of products.
     """
 
-    def __init__(self, settings: SpatialSettings, grid: Grid, features: int) -> None:
+    def __init__(self, settings: SpatialSettings, grid: Grid, features: int, arithmetic: Floats = FLOATS) -> None:
         super().__init__()
-        self.grid = grid
+        self.grid, self.arithmetic = grid, arithmetic
         filters, blocks = settings.filters[::-1], settings.blocks[::-1]
         self.read = nn.Conv2d(grid[0], filters[0], 1)
-        layers: list[nn.Module] = [ResidualBlock(filters[0], filters[0], 1) for _ in range(blocks[0])]
+        layers: list[nn.Module] = [ResidualBlock(filters[0], filters[0], 1, arithmetic) for _ in range(blocks[0])]
         for (coarse, fine), count in zip(pairwise(filters), blocks[1:], strict=True):
             layers += [nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(coarse, fine, 3, 1, 1)]
-            layers += [ResidualBlock(fine, fine, 1) for _ in range(count)]
+            layers += [ResidualBlock(fine, fine, 1, arithmetic) for _ in range(count)]
         self.layers = nn.Sequential(*layers)
         self.output = nn.Conv2d(filters[-1], features, 3, 1, 1)
 
@@ -72,5 +76,5 @@ class SpatialRenderer(nn.Module):
         """Features `[B, features, H, W]` of codes `[B, D]`."""
         maps, height, width = self.grid
         cells = codes.view(len(codes), height, width, maps).permute(0, 3, 1, 2)
-        picture: Tensor = self.output(functional.elu(self.layers(self.read(cells))))
+        picture: Tensor = self.output(self.arithmetic.elu(self.layers(self.read(cells))))
         return picture

@@ -39,7 +39,10 @@ class WindowConv(nn.Module):
 
     def convolve(self, padded: Tensor) -> Tensor:
         """Map `[B, inputs, H + rows - 1, W + columns - 1]` to `[B, outputs, H, W]`."""
-        return functional.conv2d(padded, self.weight(), self.conv.bias)
+        weight, rows = self.weight(), padded.movedim(1, -1)
+        if weight.shape[2:] == (1, 1) and rows.is_contiguous():  # a product of matrices, as it lies in memory
+            return functional.linear(rows, weight[:, :, 0, 0], self.conv.bias).movedim(-1, 1)
+        return functional.conv2d(padded, weight, self.conv.bias)
 
     def cell(self, outputs: slice = slice(None)) -> "Cell":
         """The layer at one place; `outputs` picks some of them."""

@@ -5,6 +5,8 @@ Plain Python: commands look here before they import anything heavy.
 
 from pathlib import Path
 
+from acn.hub import PREFIX, download
+
 FOLDER = Path(__file__).parent
 
 
@@ -14,6 +16,14 @@ def names() -> list[str]:
 
 
 def located(path: Path) -> Path:
-    """Return `path`, or, where no run lies there and it is the name of a model of the package, that model's folder."""
+    """Return the folder that a run's name stands for: `path` itself, unless no run lies there and it is another name.
+
+    Those are the name of a model of the package, and `hub:OWNER/NAME`, which is downloaded, or was before.
+
+    Raises:
+        MissingExtraError, RunError: see `acn.hub.download`.
+    """
+    if str(path).startswith(PREFIX):
+        return download(path)
     own = (path / "config.json").is_file() or str(path) not in names()
     return path if own else FOLDER / path

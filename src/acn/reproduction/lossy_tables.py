@@ -1,6 +1,7 @@
 """Tables of Chen et al. 2017, measured here and, on their images, beside their figures. Numbers are of these pages."""
 
-from acn.reproduction.chen import ABLATION, CHEN, LIKELIHOODS
+from acn.evaluation.figures import CHEN
+from acn.reproduction.chen import ABLATION, LIKELIHOODS
 from acn.reproduction.documents import Cell, Column, Document, Row, columns
 from acn.reproduction.plan import VARIANTS
 from acn.reproduction.summary import PageInputs

@@ -2,7 +2,7 @@
 
 import math
 
-from acn.evaluation.figures import BITS_DIGITS, FIGURES, GRAVES, LIKELIHOODS, Published, figures
+from acn.evaluation.figures import BITS_DIGITS, GRAVES, LIKELIHOODS, PUBLISHED, Published, figures
 from acn.reproduction.documents import Cell, Column, Document, Row, columns
 from acn.reproduction.plan import VARIANTS
 from acn.reproduction.summary import PageInputs, accuracy, bits, figure, over_seeds
@@ -39,7 +39,7 @@ def table2(inputs: PageInputs) -> Document:
         cells: dict[str, Cell] = {
             "nats": over_seeds(results, figure(cost.key)),
             "bits": over_seeds(results, bits(cost.key)),
-            THE_PAPERS.key: cost.paper if inputs.papers else None,
+            THE_PAPERS.key: PUBLISHED["acn"].get(cost.key) if inputs.papers else None,
         }
         if cells["nats"] is not None:
             rows.append(Row(cost.text, cells))
@@ -59,9 +59,10 @@ def table2(inputs: PageInputs) -> Document:
 def table3(inputs: PageInputs) -> Document:
     """How much a linear classifier reads from codes and from other features."""
     untrained = [probe for probe in figures("%") if probe.key != "codes"]
-    untrained.sort(key=lambda probe: probe.paper.value if probe.paper else math.inf)  # as in the paper
-    features = [(probe.text, "acn", probe.key, probe.paper) for probe in untrained]
-    of_codes = ACCURACIES | {"acn": FIGURES["codes"].paper}
+    papers = PUBLISHED["acn"]
+    untrained.sort(key=lambda probe: papers[probe.key].value if probe.key in papers else math.inf)  # as in the paper
+    features = [(probe.text, "acn", probe.key, papers.get(probe.key)) for probe in untrained]
+    of_codes = ACCURACIES | {"acn": papers["codes"]}
     features += [(text, variant, "codes", of_codes[variant]) for variant, text in CODES.items()]
     rows = []
     for text, variant, key, paper in features:
@@ -83,7 +84,7 @@ def table3(inputs: PageInputs) -> Document:
 
 def _published_likelihoods() -> list[Row]:
     rows = [Row(text, {"list": cell}, _source(cell)) for text, cell in LIKELIHOODS]
-    own = {key: FIGURES[key].paper for key in TOTALS if key in FIGURES}
+    own = {key: PUBLISHED["acn"].get(key) for key in TOTALS}
     return [*rows, Row("ACN", own, f"published: {GRAVES}")]
 
 

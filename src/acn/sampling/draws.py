@@ -5,16 +5,18 @@ Images are level indices, `[..., C, H, W]`; from one generator state the same im
 Letters: B images, S samples or steps, D code size.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from acn.distributions import GaussianPrior
+from acn.emissions import uniforms
 from acn.errors import UsageError
 from acn.families import PriorName
 from acn.models import Model, device_of
+from acn.ranks import ONE, Ranks
 from acn.runs import Run, StoredPriors, load_priors
 
 # Images that are generated side by side: enough to fill the machine, few enough for its memory.
@@ -33,24 +35,39 @@ class Sampler:
     generator: torch.Generator
     temperature: float = 1.0
     progress: Callable[[float], None] = lambda _: None
+    ranks: Ranks = ONE
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
-        """Draw one image `[B, C, H, W]` from the likelihood of each code `[B, D]`."""
+        """Draw one image `[B, C, H, W]` from the likelihood of each code `[B, D]`.
+
+        Several processes take turns, `TOGETHER` images each; the generator of each draws the numbers of all.
+        """
         shape = self.model.shape
         pixels = shape.height * shape.width
         device = device_of(self.model)
-        drawn: list[Tensor] = []
-        for part in torch.split(codes, TOGETHER):
-            share = len(part) / pixels
 
-            def advance(count: int, share: float = share) -> None:
+        def draw(part: Tensor) -> Tensor:
+            share = len(part) / pixels * self.ranks.count
+
+            def advance(count: int) -> None:
                 self.progress(count * share)
 
             likelihood = self.model.likelihood(part.to(device))
-            images = likelihood.sample(self.generator, temperature=self.temperature, progress=advance)
-            drawn.append(images.cpu())
-        return torch.cat(drawn)
+            return likelihood.sample(self.generator, temperature=self.temperature, progress=advance).cpu()
+
+        parts = torch.split(codes, TOGETHER)
+        own = self.ranks.part(len(parts))
+
+        def turns(_: Sequence[Tensor]) -> Iterator[Tensor]:
+            for number, part in enumerate(parts):
+                if number in own:
+                    yield draw(part)
+                else:
+                    for _subpixel in range(shape.dimensions):
+                        uniforms(len(part), self.generator)
+
+        return torch.cat(self.ranks.gathered(parts, turns))
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:

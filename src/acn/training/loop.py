@@ -16,11 +16,12 @@ from acn.config import Config
 from acn.data import Collection, Images, batches, epoch_order, located, read_ahead, slices, spread
 from acn.models import device_of
 from acn.provenance import provenance
+from acn.ranks import ONE, Ranks
 from acn.runs import Run, create_run, held, read_position
+from acn.training.compiling import begin_step, compile_networks, compiles
 from acn.training.fresh import fresh_state
 from acn.training.metrics import Metrics
 from acn.training.pixels import draw_places, estimated_cost
-from acn.training.ranks import ONE, Ranks
 from acn.training.state import TrainingState, save_state
 from acn.training.step import autocast, rates, training_step
 
@@ -104,6 +105,7 @@ def train(
 
     Raises:
         TrainingError: the loss, its gradient or a code is not finite; the last checkpoint is intact.
+        UsageError: the networks are to be compiled, and there is no compiler.
         DataError: an image cannot be read.
         RunError: the run's folder was removed, or holds another run by now.
         StorageError: a checkpoint could not be written; the one before is intact.
@@ -112,6 +114,9 @@ def train(
     device = device_of(state.model)
     saved = clock = time.monotonic()
     ending: Ending = "finished"
+    compiled = compiles(config, device)
+    if compiled:
+        compile_networks(state.model, device)
     visits, reading = _visits(state, config, len(images)), partial(_read, images, device, ranks)
     with closing(read_ahead(reading, visits)) as batches_ahead:
         for batch in batches_ahead:
@@ -121,6 +126,8 @@ def train(
             if state.position == 0:
                 state.memory.start_pass()
             now = rates(config, state.step, progress)
+            if compiled and device.type == "cuda":
+                begin_step()
             report = training_step(state, config, batch, now, precision, ranks)
             _advance(state, len(batch[0]), len(images))
             _refresh(state, config, images, precision, ranks)

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable
 
+from acn.config import described
 from acn.files import storage_error, write_text_atomically
 from acn.runs import EVENTS, METRICS, Run, check_there, read_metrics
 from acn.training.state import TrainingState
@@ -11,6 +12,8 @@ from acn.training.step import Rates, StepReport, read
 
 Row = dict[str, float]
 LOG_STEPS = 20
+# Of a row: what TensorBoard shows beside the settings.
+COMPARED = ("total", "reconstruction", "kl")
 
 
 class Metrics:
@@ -38,6 +41,8 @@ class Metrics:
             kept = [row for row in read_metrics(run) if row["step"] <= step]
             write_text_atomically(self.path, "".join(json.dumps(row) + "\n" for row in kept))
         self._events = SummaryWriter(str(run.path / EVENTS), purge_step=step)
+        if not step:
+            self._write_settings()
 
     def record(self, state: TrainingState, report: StepReport, now: Rates, images: int, seconds: float) -> None:
         """Take in the figures of one step that visited `images` images in `seconds`; read them when a row is complete.
@@ -77,6 +82,14 @@ class Metrics:
         """Write out the events. Steps short of a full row wait in `state.pending` for the next sitting."""
         self.watch(state, None)
         self._events.close()
+
+    def _write_settings(self) -> None:
+        """Let TensorBoard's page HPARAMS compare runs by their settings and by what an image costs."""
+        from tensorboardX.summary import hparams
+
+        settings = {path: _plain(value) for path, value, _ in described(self.run.config) if value is not None}
+        for summary in hparams(settings, dict.fromkeys(COMPARED, 0.0)):
+            self._events.file_writer.add_summary(summary)
 
     def _row(self, state: TrainingState, now: Rates) -> Row:
         self.check(state)
@@ -138,6 +151,13 @@ def _mean(values: list[float]) -> float:
 def _known_mean(values: list[float]) -> float:
     """The mean of those that are numbers."""
     return _mean([value for value in values if not math.isnan(value)])
+
+
+def _plain(value: object) -> float | str:
+    """A setting as TensorBoard takes it."""
+    if isinstance(value, str | int | float):
+        return value
+    return json.dumps(value)
 
 
 def _finite(value: float) -> float | None:

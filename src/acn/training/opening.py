@@ -11,10 +11,10 @@ import torch
 from acn.config import Config
 from acn.data import Collection
 from acn.errors import RunError
+from acn.ranks import Ranks
 from acn.runs import CONFIG, Run, check_images, check_trained_here, held, open_run
 from acn.training.fresh import fresh_state
 from acn.training.loop import begin
-from acn.training.ranks import Ranks
 from acn.training.state import TrainingState, restore_state, save_state
 
 # The precision is settled on the machine that begins the run, and images may move.

@@ -7,19 +7,20 @@ from torch import Tensor, nn
 
 from acn.config import TrainingSettings
 from acn.models import Model
+from acn.training.soap import Soap
 
 Group = dict[str, Any]
 
 
-class MuonAndAdam:
-    """Muon (Jordan et al. 2024) for the matrices of convolutions, Adam for all other weights.
+class MatricesAndAdam:
+    """Muon (Jordan et al. 2024) or SOAP for the matrices of convolutions, Adam for all other weights.
 
-    Muon takes steps of equal size in all directions of a matrix. A convolution's matrix is `[outputs, inputs x taps]`;
-    depthwise layers, and those with one input or output, have none.
+    Muon takes steps of equal size in all directions of a matrix; for SOAP see `acn.training.soap`. A convolution's
+    matrix is `[outputs, inputs x taps]`; depthwise layers, and those with one input or output, have none.
 
     Args:
         groups: parameters, and the `rate` that multiplies the learning rate.
-        settings: learning rates, and Adam's momentum; Muon's is 0.95, as PyTorch has it.
+        settings: learning rates, and Adam's momentum; that of the others is 0.95.
     """
 
     def __init__(self, groups: list[Group], settings: TrainingSettings) -> None:
@@ -27,12 +28,17 @@ class MuonAndAdam:
         self.matrices = {parameter: _view(parameter) for parameter in everything if _has_matrix(parameter)}
         rest = [{**group, "params": [p for p in group["params"] if p not in self.matrices]} for group in groups]
         self.adam = _adam(rest, settings)
-        views = [{"params": list(self.matrices.values()), "rate": settings.matrix_rate}]
-        self.muon = torch.optim.Muon(views, settings.learning_rate, weight_decay=0.0)
-        self.param_groups = [*self.muon.param_groups, *self.adam.param_groups]
+        views, rate = list(self.matrices.values()), settings.learning_rate
+        self.other: torch.optim.Optimizer
+        if settings.optimizer == "soap":
+            self.other = Soap([{"params": views, "rate": 1.0}], rate)
+        else:
+            muon = [{"params": views, "rate": settings.matrix_rate}]
+            self.other = torch.optim.Muon(muon, rate, weight_decay=0.0)
+        self.param_groups = [*self.other.param_groups, *self.adam.param_groups]
         # The dictionaries that both keep, by the model's own parameters.
         self.state: dict[Tensor, dict[str, Any]] = {
-            parameter: self.muon.state[self.matrices[parameter]]
+            parameter: self.other.state[self.matrices[parameter]]
             if parameter in self.matrices
             else self.adam.state[parameter]
             for parameter in everything
@@ -47,24 +53,27 @@ class MuonAndAdam:
         """Take a step by the gradients of all parameters where `sound` `[]` is true; see `step_if`."""
         for parameter, view in self.matrices.items():
             view.grad = None if parameter.grad is None else _by_rows(parameter, parameter.grad).reshape(view.shape)
-        step_if(sound, self.muon)
+        step_if(sound, self.other)
         step_if(sound, self.adam)
 
 
-Optimizer = torch.optim.Optimizer | MuonAndAdam
+Optimizer = torch.optim.Optimizer | MatricesAndAdam
 
 
 @torch.no_grad()
 def step_if(sound: Tensor, optimizer: Optimizer) -> None:
     """Take a step where `sound` `[]` is true, else leave weights and moments as they are.
 
-    Nothing is read from the device. Fused Adam does so by itself; what another optimizer changed is put back.
+    Nothing is read from a GPU. Fused Adam does so by itself; what another optimizer changed there is put back.
     """
-    if isinstance(optimizer, MuonAndAdam):
+    if isinstance(optimizer, MatricesAndAdam):
         optimizer.step(sound)
     elif isinstance(optimizer, torch.optim.Adam):
         optimizer.found_inf = (~sound).float()  # type: ignore[attr-defined]
         optimizer.step()
+    elif sound.device.type == "cpu":
+        if sound:
+            optimizer.step()
     else:
         before = {tensor: tensor.clone() for tensor in _changing(optimizer)}
         optimizer.step()
@@ -101,10 +110,11 @@ def kept_shapes(model: Model, settings: TrainingSettings) -> dict[str, tuple[int
         small = tuple(min(size, 2) for size in parameter.shape)
         if small not in kept:
             kept[small] = _kept_dimensions(small, settings)
-        matrix = (parameter.shape[:1].numel(), parameter.shape[1:].numel())
+        rows, columns = (parameter.shape[:1].numel(), parameter.shape[1:].numel())
         for key, dimensions in kept[small].items():
-            known = {0: (), 2: matrix, parameter.ndim: tuple(parameter.shape)}
-            shapes[f"{name}.{key}"] = known[dimensions]
+            known = {0: (), 2: (rows, columns), parameter.ndim: tuple(parameter.shape)}
+            square = {"left": (rows, rows), "right": (columns, columns)}.get(key.removesuffix("_basis"))
+            shapes[f"{name}.{key}"] = square or known[dimensions]
     return shapes
 
 
@@ -117,8 +127,8 @@ def _kept_dimensions(shape: tuple[int, ...], settings: TrainingSettings) -> dict
 
 
 def _optimizer(groups: list[Group], settings: TrainingSettings) -> Optimizer:
-    if settings.optimizer == "muon":
-        return MuonAndAdam(groups, settings)
+    if settings.optimizer in ("muon", "soap"):
+        return MatricesAndAdam(groups, settings)
     if settings.optimizer == "rmsprop":
         return torch.optim.RMSprop(groups, settings.learning_rate, alpha=0.9, momentum=settings.momentum)
     if settings.optimizer == "adamax":

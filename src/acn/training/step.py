@@ -20,9 +20,9 @@ from acn.data.keyed import normals, philox_key, uniforms
 from acn.distributions import kl
 from acn.errors import TrainingError
 from acn.models import Model, device_of
+from acn.ranks import ONE, Ranks
 from acn.training.optimizers import step_if
 from acn.training.pixels import draw_places, estimated_cost
-from acn.training.ranks import ONE, Ranks
 from acn.training.state import TrainingState
 
 # Of the KL under soft free bits: from here a hundred steps lead back to 1.
@@ -142,40 +142,90 @@ def training_step(
         precision: `float32` or `bfloat16`.
         ranks: the processes that take the step together.
     """
+    state.optimizer.zero_grad(set_to_none=True)
+    draws = _draws(state, config, batch[0], ranks)
+    figures, kl_paid, search_seconds = find_gradient(state, config, batch, draws, now, precision, ranks)
+    _update(state, config, now)
+    _weigh(state, config, kl_paid)
+    return StepReport(state.step, figures, search_seconds)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """All that chance decides in a step, but for dropout: functions of (seed, step, row).
+
+    `posterior`: `[S, D]` from N(0, 1), for the codes of this rank's share. `neighbour`: in [0, 1), `[B]` for all images
+    of the batch where neighbours are unique, `[S]` where not, None for a model that asks for none. `places`: `[S, N]`,
+    the pixels that are paid for, None for all.
+    """
+
+    posterior: Tensor
+    neighbour: Tensor | None
+    places: Tensor | None
+
+
+def _draws(state: TrainingState, config: Config, rows: Tensor, ranks: Ranks) -> Draws:
+    """Draw for a step on the images of `rows` `[B]`; a graph cannot hold the keys, which are new at every step."""
+    seed, step, model = config.training.seed, state.step, state.model
+    own = rows[ranks.share(len(rows))]
+    asking = rows if state.memory.unique else own
+    return Draws(
+        normals(own, model.code_size, "posterior", seed, step),
+        uniforms(asking, 1, "neighbour", seed, step)[:, 0] if model.conditional else None,
+        draw_places(config, model.shape, own, step),
+    )
+
+
+def find_gradient(
+    state: TrainingState,
+    config: Config,
+    batch: tuple[Tensor, Tensor],
+    draws: Draws,
+    now: Rates,
+    precision: str,
+    ranks: Ranks = ONE,
+) -> tuple[Tensor, Tensor, float]:
+    """Do all of a step but the update of the weights, by what was drawn for it: see `training_step`.
+
+    Everything here is of the device, so that `torch.compile` captures it in one graph, there and back.
+
+    Returns:
+        The figures and the search's seconds of a `StepReport`, and between them the mean KL `[]` of the batch.
+    """
     rows, images = batch
     count, share = len(rows), ranks.share(len(rows))
-    own = rows[share]
-    seed, step, memory = config.training.seed, state.step, state.memory
+    step, memory = state.step, state.memory
     with autocast(images.device, precision):
         posterior = state.model.posterior(images)
     codes = ranks.gather(posterior.mean.detach(), count)
     update = memory.update(rows, codes, step, sound=state.sound)
-    begin = time.perf_counter()
+    begin = _clock()
     picked = None
-    if state.model.conditional:
-        # Where a neighbour is taken from those who ask later, every rank has to know all choices.
-        asking, mine = (rows, share) if memory.unique else (own, slice(None))
-        picked = memory.pick(asking, uniforms(asking, 1, "neighbour", seed, step)[:, 0])
+    # Where a neighbour is taken from those who ask later, every rank has to know all choices.
+    asking, mine = (rows, share) if memory.unique else (rows[share], slice(None))
+    if draws.neighbour is not None:
+        picked = memory.pick(asking, draws.neighbour)
     context = None if picked is None else memory.codes[picked[mine]]
-    search_seconds = time.perf_counter() - begin
-    state.optimizer.zero_grad(set_to_none=True)
-    z, log_q = posterior.draw(normals(own, codes.shape[1], "posterior", seed, step).to(codes.dtype))
+    search_seconds = _clock() - begin
+    z, log_q = posterior.draw(draws.posterior.to(codes.dtype))
     cost = kl(posterior, state.model.prior(context), z, log_q, nodes=config.training.kl_nodes)
     kl_paid = ranks.mean(cost, count)
     charged = now.kl_weight * _charged(kl_paid, state, config)
-    places = draw_places(config, state.model.shape, own, step)
-    with _dropout(state.model, seed, step, ranks.rank):
-        paid = _descend(state.model, images, z, charged, precision, places, ranks.divisor(count))
+    with _dropout(state.model, config.training.seed, step, ranks.rank):
+        paid = _descend(state.model, images, z, charged, precision, draws.places, ranks.divisor(count))
     ranks.add_gradients(state.model)
     reconstruction, kl_paid = ranks.mean(paid, count), kl_paid.detach()
     loss = reconstruction + charged.detach()
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.training.clip or math.inf)
     state.sound = update.sound & loss.isfinite() & norm.isfinite()
     memory.undo(update, picked, unless=state.sound)
-    _update(state, config, now)
-    _weigh(state, config, kl_paid)
     figures = (reconstruction, kl_paid, loss, norm, update.staleness, update.sound, _spread(codes))
-    return StepReport(step, torch.stack([figure.float() for figure in figures]), search_seconds)
+    return torch.stack([figure.float() for figure in figures]), kl_paid, search_seconds
+
+
+def _clock() -> float:
+    """Seconds; none in a graph, which knows no time."""
+    return 0.0 if torch.compiler.is_compiling() else time.perf_counter()
 
 
 def _spread(codes: Tensor) -> Tensor:
@@ -243,6 +293,6 @@ def _descend(
             paid = estimated_cost(likelihood, images[some], None if places is None else places[some])
         (paid.sum() / divisor).backward()
         reconstruction.append(paid.detach())
-    if z.requires_grad:  # else there is no encoder
-        torch.autograd.backward([z, charged], [gathered.grad, None])
+    if gathered.grad is not None and z.requires_grad:  # else there is no encoder
+        ((z * gathered.grad).sum() + charged).backward()
     return torch.cat(reconstruction)

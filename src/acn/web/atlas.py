@@ -1,21 +1,22 @@
-"""What the explorer shows: the images of one split, their codes, where these lie, and their neighbours.
+"""What the explorer shows: the images of one split or several, their codes, where these lie, and their neighbours.
 
 Letters: N images, D code size, P principal components, k neighbours.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from acn.components import Floats, PrincipalComponents
 from acn.data import Images, spread
+from acn.data.joined import Joined
 from acn.errors import RunError
 from acn.evaluation.clustering import CLUSTERS, Groups
 from acn.evaluation.costs import encode
-from acn.exports import label_texts
 from acn.memory import nearest, squared_distances
 from acn.models import Model
 from acn.runs import Run, load_priors
@@ -31,12 +32,11 @@ PIXEL_VALUES = 2**21
 
 @dataclass(frozen=True, eq=False)
 class Atlas:
-    """`codes` `[N, D]` of `images`, row i for image i. `title` and `split` say to people which images these are."""
+    """`codes` `[N, D]` of `images`, row i for image i. `title` says to people where these are from."""
 
     run: Run
     title: str
-    split: str
-    images: Images
+    images: Joined
     codes: Tensor
     principal: PrincipalComponents
     points: Floats
@@ -46,9 +46,18 @@ class Atlas:
         """Texts of the labels that occur, and for each image `[N]` which of them is its own; None without labels."""
         if self.images.labels is None:
             return None
-        known, first, groups = np.unique(self.images.labels, return_index=True, return_inverse=True)
-        texts = label_texts(self.images.take(first.astype(np.int64)))
-        return texts[: len(known)], groups.astype(np.uint32)
+        groups, texts = self.images.labels
+        return texts, groups.astype(np.uint32)
+
+    def splits(self) -> tuple[list[str], Groups]:
+        """Names of the splits, and for each image `[N]` which of them it is in."""
+        return list(self.images.splits), self.images.split_of.astype(np.uint32)
+
+    def called(self, text: str) -> NDArray[np.uint32]:
+        """Rows of the images whose file names contain `text`, in capitals or not; none where images have no files."""
+        sought = text.casefold()
+        found = [row for row, name in enumerate(self.images.files or ()) if sought in name.casefold()]
+        return np.array(found, dtype=np.uint32)
 
     def cluster_count(self) -> int:
         """As many clusters as there are labels, or ten where that says nothing."""
@@ -86,30 +95,30 @@ class Atlas:
 def open_atlas(
     run: Run,
     model: Model,
-    images: Images,
+    splits: Mapping[str, Images],
     *,
     title: str,
-    split: str,
     stored: bool,
     progress: Callable[[float], None],
 ) -> Atlas:
-    """Find the codes of `images` and place them.
+    """Find the codes of the images of `splits` and place them.
 
     Args:
         run: whose model it is.
         model: on the device that is to be used.
-        images: what to show.
+        splits: what to show, by name.
         title: names the source of the images.
-        split: names their split.
-        stored: these are the images that the run was trained on, so that codes kept by `acn evaluate` may serve.
+        stored: `train` holds the images that the run was trained on, so that codes kept by `acn evaluate` may serve.
         progress: is called with how many more images are encoded.
     """
-    codes = stored_codes(run, model, images) if stored else None
-    if codes is None:
-        codes = encode(model, images, progress)
+    parts = []
+    for name, images in splits.items():
+        kept = stored_codes(run, model, images) if stored and name == "train" else None
+        parts.append(encode(model, images, progress) if kept is None else kept)
+    codes = torch.cat(parts)
     principal = PrincipalComponents.of(codes.numpy())
     points = principal.project(codes.numpy())
-    return Atlas(run, title, split, images, codes, principal, points, fingerprint(codes.numpy()))
+    return Atlas(run, title, Joined(splits), codes, principal, points, fingerprint(codes.numpy()))
 
 
 def stored_codes(run: Run, model: Model, images: Images) -> Tensor | None:

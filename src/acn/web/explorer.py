@@ -1,11 +1,14 @@
 """The state behind the page: the atlas, what is worked out when first asked for, and the images that were dropped."""
 
+import csv
+import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from acn.errors import DataError
@@ -95,7 +98,8 @@ class Opened:
         return {
             "run": atlas.run.path.resolve().name,
             "title": atlas.title,
-            "split": atlas.split,
+            "splits": list(atlas.images.splits),
+            "files": atlas.images.files is not None,
             "count": len(atlas.images),
             "shape": atlas.run.shape.model_dump(),
             "code_size": atlas.codes.shape[1],
@@ -121,6 +125,28 @@ class Opened:
             "by_code": atlas.by_code(item.code, near, row),
             "done": landed.upload.done if landed else None,
         }
+
+    def table(self, rows: NDArray[np.uint32], clusters: Groups | None = None) -> str:
+        """CSV of the images at `rows` `[n]`: `index` in its split, `split`, `file_name` and `label` where images have
+        them, and the number of the cluster, from 1, if `clusters` `[N]` are given.
+        """
+        images, text = self.atlas.images, io.StringIO()
+        names, split_of = self.atlas.splits()
+        labels = self.atlas.names()
+        columns: dict[str, Callable[[int], object]] = {
+            "index": lambda row: images.index[row],
+            "split": lambda row: names[split_of[row]],
+        }
+        if (files := images.files) is not None:
+            columns["file_name"] = lambda row: files[row]
+        if labels is not None:
+            columns["label"] = lambda row: labels[0][labels[1][row]]
+        if clusters is not None:
+            columns["cluster"] = lambda row: clusters[row] + 1
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([value(row) for value in columns.values()] for row in rows.tolist())
+        return text.getvalue()
 
     def matrix(self, columns: tuple[int, int]) -> bytes:
         """Two principal components of all images, float32 `[2, N]` in native order."""

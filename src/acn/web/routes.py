@@ -2,7 +2,9 @@
 
     GET  /api/atlas                        lines of JSON: {"progress"} while images are encoded, then {"atlas"}
     GET  /api/points?x=0&y=1               float32 [2, N]: two principal components; ?map=umap: the UMAP layout
-    GET  /api/groups/NAME                  uint32 [N]: label or cluster of each image
+    GET  /api/groups/NAME                  uint32 [N]: label, cluster or split of each image
+    GET  /api/called?text=                 uint32 [n]: rows of the images whose file names contain a text
+    POST /api/table                        rows, uint32 [n]: a CSV table of these images; ?clusters=1
     GET  /api/image/FINGERPRINT/KEY.png    an image; KEY is its row, or the name that /api/land gave it
     GET  /api/item/KEY                     code, place and nearest codes
     GET  /api/item/KEY/pixels              nearest images by pixels
@@ -20,6 +22,8 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -60,6 +64,8 @@ def build_api(explorer: Explorer) -> Starlette:
             Route("/atlas", pages.atlas),
             Route("/points", pages.points),
             Route("/groups/{name}", pages.groups),
+            Route("/called", pages.called),
+            Route("/table", pages.table, methods=["POST"]),
             Route("/image/{fingerprint}/{key}.png", pages.image),
             Route(item, pages.item),
             Route(f"{item}/pixels", pages.pixels),
@@ -107,10 +113,25 @@ class Pages:
         name = request.path_params["name"]
         if name == "clusters":
             return _array((await opened.clusters.wait()).tobytes())
-        named = opened.atlas.names() if name == "labels" else None
+        find = {"labels": opened.atlas.names, "splits": opened.atlas.splits}.get(name)
+        named = find() if find else None
         if named is None:
-            raise HTTPException(404, "there are clusters, and labels where the images have some")
+            raise HTTPException(404, "there are clusters, splits, and labels where the images have some")
         return _array(named[1].tobytes())
+
+    async def called(self, request: Request) -> Response:
+        """Images by a part of their file names."""
+        opened = await self.explorer.opened.wait()
+        found = await run_in_threadpool(opened.atlas.called, request.query_params.get("text", ""))
+        return Response(found.tobytes(), media_type="application/octet-stream", headers=NEVER)
+
+    async def table(self, request: Request) -> Response:
+        """Say which images some rows are."""
+        opened = await self.explorer.opened.wait()
+        rows = _rows(await _body(request), len(opened.atlas.images))
+        clusters = await opened.clusters.wait() if request.query_params.get("clusters") == "1" else None
+        text = await run_in_threadpool(opened.table, rows, clusters)
+        return Response(text.encode(errors="surrogateescape"), media_type="text/csv", headers=NEVER)
 
     async def image(self, request: Request) -> Response:
         """One image."""
@@ -203,6 +224,13 @@ async def _body(request: Request) -> bytes:
     except TimeoutError as error:
         raise LateError(f"the file did not arrive within {BODY_SECONDS:.0f} seconds; try again") from error
     return b"".join(parts)
+
+
+def _rows(data: bytes, count: int) -> NDArray[np.uint32]:
+    rows = np.frombuffer(data[: len(data) // 4 * 4], np.uint32)
+    if len(data) % 4 or (rows >= count).any():
+        raise HTTPException(400, f"expected rows from 0 to {count - 1} as uint32")
+    return rows
 
 
 def _number(request: Request, name: str, default: int, least: int, most: int) -> int:

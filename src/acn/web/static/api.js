@@ -24,6 +24,8 @@ export const json = async (path, options) => (await ask(path, options)).json();
 
 export const array = async (path, Type) => new Type(await (await ask(path)).arrayBuffer());
 
+export const blob = async (path, options) => (await ask(path, options)).blob();
+
 // Calls `each` with every line of JSON as it arrives.
 export async function lines(path, each, signal) {
   const reader = (await ask(path, { signal })).body.pipeThrough(new TextDecoderStream()).getReader();

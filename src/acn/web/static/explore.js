@@ -1,7 +1,8 @@
 // The page: what is on the map, which image is picked, and images of the user's own.
-// The address keeps all of it (#item=12&x=0&y=1&colour=labels), so that a reload or a bookmark finds it again.
+// The address keeps it (#item=12&x=0&y=1&colour=labels&sought=cat), but for a lasso, so that a reload or a bookmark finds
+// it again.
 
-import { array, json, lines } from "./api.js";
+import { array, blob, json, lines } from "./api.js";
 import { palette } from "./colours.js";
 import { CodeMap } from "./map.js";
 import { Panel } from "./panel.js";
@@ -9,8 +10,9 @@ import { Panel } from "./panel.js";
 const byId = (id) => document.getElementById(id);
 const MOST_LEGEND = 60;
 const NUMBERS = new Set(["x", "y"]);
-const state = { item: null, layout: "pca", x: 0, y: 1, colour: null, only: null };
+const state = { item: null, layout: "pca", x: 0, y: 1, colour: null, only: null, sought: "" };
 let [atlas, early, groups, names, file, turn] = [null, null, null, null, null, 0];
+let chosen = null; // rows that a search or a lasso left, in order; null for all
 
 let noticed; // timer that hides the notice
 const map = begin();
@@ -30,6 +32,8 @@ function begin() {
       over: (row, at) => hover(row, at),
       out: () => hover(null),
       pick: (row) => pick(String(row)),
+      choose: (rows) => choose(within(rows), "in the lasso"),
+      drawn: () => byId("lasso").setAttribute("aria-pressed", "false"),
     });
   } catch (error) {
     byId("loading").hidden = true;
@@ -64,7 +68,7 @@ async function start() {
     byId("run").textContent = atlas.run;
     const { height, width, channels, levels } = atlas.shape;
     byId("about").textContent =
-      `${atlas.count.toLocaleString("en")} images of ${atlas.title}, ${atlas.split} split · ${height} × ${width}` +
+      `${atlas.count.toLocaleString("en")} images of ${atlas.title}, ${atlas.splits.length > 1 ? "all splits" : `${atlas.splits[0]} split`} · ${height} × ${width}` +
       `${channels === 3 ? " colour" : ""}, ${levels} levels · ${atlas.code_size} numbers each`;
     fill();
     read();
@@ -72,6 +76,7 @@ async function start() {
     byId("loading").hidden = true;
     performance.mark("drawn");
     document.documentElement.dataset.drawn = "yes";
+    if (state.sought) await search(state.sought);
     if (state.item) await pick(state.item);
     addEventListener("hashchange", follow);
   } catch (error) {
@@ -95,8 +100,10 @@ function fill() {
   for (const id of ["x", "y"])
     byId(id).append(...atlas.shares.map((share, at) => option(at, `PC ${at + 1} (${(100 * share).toFixed(0)} %)`)));
   if (atlas.labels) byId("colour").append(option("labels", "by label"));
-  byId("colour").append(option("clusters", "by cluster"), option("none", "none"));
-  byId("number").max = atlas.count - 1;
+  byId("colour").append(option("clusters", "by cluster"));
+  if (atlas.splits.length > 1) byId("colour").append(option("splits", "by split"));
+  byId("colour").append(option("none", "none"));
+  byId("sought").placeholder = atlas.files ? "file name or number" : "number";
   for (const part of document.querySelectorAll(".daydream")) part.hidden = !atlas.daydreams;
   state.colour = byId("colour").value;
 }
@@ -110,12 +117,14 @@ function read() {
     byId(id).value = state[id];
   }
   state.item = /^(\d{1,9}|drop-[0-9a-f]{16})$/.test(given.get("item") ?? "") ? given.get("item") : null;
+  state.sought = given.get("sought") ?? "";
   byId("axes").hidden = state.layout !== "pca";
 }
 
 function write() {
-  const { item, layout, x, y, colour } = state;
-  const parts = { ...(item ? { item } : {}), layout, ...(layout === "pca" ? { x, y } : {}), colour };
+  const { item, layout, x, y, colour, sought } = state;
+  const axes = layout === "pca" ? { x, y } : {};
+  const parts = { ...(item ? { item } : {}), layout, ...axes, colour, ...(sought ? { sought } : {}) };
   history.replaceState(null, "", `#${new URLSearchParams(parts)}`);
 }
 
@@ -124,6 +133,7 @@ async function follow() {
   const before = { ...state };
   read();
   if (["layout", "x", "y", "colour"].some((id) => state[id] !== before[id])) await draw();
+  if (state.sought !== before.sought) await (state.sought ? search(state.sought) : choose(null));
   if (state.item !== before.item) await (state.item ? pick(state.item) : unpick());
 }
 
@@ -142,7 +152,7 @@ async function draw({ moving = false } = {}) {
     ]);
     if (mine !== turn) return;
     groups = found;
-    names = !groups ? [] : state.colour === "labels" ? atlas.labels : clusterNames();
+    names = !groups ? [] : { labels: atlas.labels, splits: atlas.splits }[state.colour] ?? clusterNames();
     map.lay(points);
     map.mark({ path: [], rings: [], here: null });
     await map.paint(groups, palette(names.length), { moving });
@@ -179,11 +189,64 @@ async function isolate(group) {
   state.only = group;
   [...byId("legend").querySelectorAll("button")].forEach((button, at) => (button.ariaPressed = String(at === group)));
   byId("legend").classList.toggle("isolated", group !== null);
-  if (group === null) await map.only(null);
-  else {
-    const rows = [];
-    groups.forEach((own, row) => own === group && rows.push(row));
-    await map.only(rows);
+  await map.only(shownRows());
+}
+
+// Rows that are not hidden by the legend, a search or a lasso; null for all.
+function shownRows() {
+  const { only } = state;
+  if (only === null) return chosen;
+  if (chosen) return chosen.filter((row) => groups[row] === only);
+  const rows = [];
+  groups.forEach((own, row) => own === only && rows.push(row));
+  return rows;
+}
+
+function within(rows) {
+  const shown = shownRows();
+  const seen = shown && new Set(shown);
+  return rows.filter((row) => !seen || seen.has(row)).sort((one, other) => one - other);
+}
+
+// Shows these rows alone, `why` in a few words; null shows all again.
+async function choose(rows, why) {
+  if (rows && !rows.length) return;
+  chosen = rows;
+  byId("chosen").hidden = !rows;
+  if (rows) {
+    const count = rows.length === 1 ? "1 image" : `${rows.length.toLocaleString("en")} images`;
+    byId("chosen").firstElementChild.textContent = `${count} ${why}`;
+  } else state.sought = byId("sought").value = "";
+  write();
+  await map.only(shownRows());
+}
+
+async function search(text) {
+  byId("sought").value = text;
+  try {
+    if (/^\d+$/.test(text) && Number(text) < atlas.count) return await pick(String(Number(text)), { show: true });
+    if (!atlas.files) throw new Error(`there is no image ${text}; there are 0 to ${atlas.count - 1}`);
+    const rows = [...(await array(`/api/called?text=${encodeURIComponent(text)}`, Uint32Array))];
+    if (!rows.length) throw new Error(`no file name has “${text}” in it`);
+    state.sought = text;
+    await choose(rows, `with “${text}” in their names`);
+    return rows;
+  } catch (error) {
+    notice(error);
+  }
+}
+
+async function save() {
+  try {
+    const path = `/api/table?clusters=${Number(state.colour === "clusters")}`;
+    const rows = shownRows() ?? chosen;
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await blob(path, { method: "POST", body: Uint32Array.from(rows) }));
+    link.download = `${atlas.run}.csv`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  } catch (error) {
+    notice(error);
   }
 }
 
@@ -217,7 +280,6 @@ async function pick(key, { show = false } = {}) {
     state.item = key;
     place = item.place;
     panel.near = item.by_code.map(([row]) => row);
-    byId("number").value = key.startsWith("drop-") ? "" : key;
     write();
     map.mark({ path: [] });
     await mark();
@@ -286,8 +348,11 @@ function change(id, redraw = {}) {
 }
 
 function step(by) {
-  const row = state.item === null || state.item.startsWith("drop-") ? -by : Number(state.item);
-  if (row + by >= 0 && row + by < atlas.count) pick(String(row + by), { show: true });
+  const row = state.item === null || state.item.startsWith("drop-") ? null : Number(state.item);
+  const rows = shownRows();
+  let next = row === null ? 0 : row + by;
+  if (rows) next = by > 0 ? rows.find((other) => row === null || other > row) : rows.findLast((other) => other < row);
+  if (next >= 0 && next < atlas.count) pick(String(next), { show: true });
 }
 
 change("layout", { moving: true });
@@ -296,8 +361,17 @@ change("y", { moving: true });
 change("colour");
 byId("go").addEventListener("submit", (event) => {
   event.preventDefault();
-  if (byId("number").value !== "") pick(byId("number").value, { show: true });
+  const text = byId("sought").value.trim();
+  if (text) search(text).then((rows) => rows && pick(String(rows[0])));
+  else choose(null);
 });
+byId("lasso").addEventListener("click", () => {
+  const on = byId("lasso").ariaPressed !== "true";
+  byId("lasso").ariaPressed = String(on);
+  map.lasso(on);
+});
+byId("save").addEventListener("click", save);
+byId("clear").addEventListener("click", () => choose(null));
 byId("find").addEventListener("click", () => map.marks.here && map.show(map.marks.here));
 byId("close").addEventListener("click", unpick);
 byId("invert").addEventListener("click", () =>

@@ -26,13 +26,26 @@ export class CodeMap {
       pointOutlineWidth: 0,
       pointColorHover: ink(),
       spatialIndexUseWorker: false,
-      actionKeyMap: {},
+      actionKeyMap: { lasso: "shift" },
+      lassoInitiator: false,
+      lassoColor: ink(),
     });
     this.plot.subscribe("pointover", (row) => events.over(row, this.plot.getScreenPosition(row)));
     this.plot.subscribe("pointout", () => events.out());
-    this.plot.subscribe("select", ({ points }) => points.length && events.pick(points[0]));
+    let drawn = false; // a lasso, not a click
+    this.plot.subscribe("lassoStart", () => (drawn = true));
+    this.plot.subscribe("select", ({ points }) => {
+      if (drawn) events.choose(points);
+      else if (points.length) events.pick(points[0]);
+    });
+    this.plot.subscribe("lassoEnd", () => {
+      drawn = false;
+      this.plot.deselect({ preventEvent: true });
+      this.lasso(false);
+      events.drawn();
+    });
     this.plot.subscribe("drawing", () => this.place());
-    dark.addEventListener("change", () => this.plot.set({ backgroundColor: paper(), pointColorHover: ink() }));
+    dark.addEventListener("change", () => this.plot.set({ backgroundColor: paper(), pointColorHover: ink(), lassoColor: ink() }));
     canvas.addEventListener("keydown", (event) => this.key(event));
   }
 
@@ -62,6 +75,11 @@ export class CodeMap {
       ...(groups ? { zDataType: "categorical" } : {}),
     });
     this.place();
+  }
+
+  // Whether the next drag draws a lasso; otherwise it pans.
+  lasso(on) {
+    this.plot.set({ mouseMode: on ? "lasso" : "panZoom" });
   }
 
   only(rows) {

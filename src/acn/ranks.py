@@ -1,4 +1,4 @@
-"""One process or several: what a training asks of the others.
+"""One process or several: what a training, or a pass over many images, asks of the others.
 
 `torchrun` starts the processes; each has a *rank*, counted from 0. All hold the same weights and the same memory. Of
 every batch each computes its share, and what they find is added up, so that a step is that of one process but for
@@ -9,10 +9,10 @@ The methods of `Ranks` are those of one process alone: they return what they are
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -27,6 +27,9 @@ LAUNCHED = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 # How long a rank waits for the others: rank 0 may have a photo collection to fit to, or a slow disk to write on.
 PATIENCE = timedelta(minutes=30)
 CPU = torch.device("cpu")
+
+Fact = TypeVar("Fact")
+Piece = TypeVar("Piece")
 
 
 class Ranks:
@@ -67,9 +70,19 @@ class Ranks:
         """Return the `fact` of rank 0."""
         return fact
 
-    def told_by_all(self, fact: str) -> list[str]:
-        """Return the `fact` of every rank."""
+    def told_by_all(self, fact: Fact) -> list[Fact]:
+        """Return the `fact` of every rank, in the order of the ranks."""
         return [fact]
+
+    def part(self, count: int) -> range:
+        """Which of `count` pieces of work are this rank's: the same or one more than another's, or none."""
+        return range(count)
+
+    def gathered(self, pieces: Sequence[Piece], work: Callable[[Sequence[Piece]], Iterable[Fact]]) -> list[Fact]:
+        """Let every rank do its part of the `pieces`, and return what all found, in the order of the pieces."""
+        own = self.part(len(pieces))
+        found = self.told_by_all(list(work(pieces[own.start : own.stop])))
+        return [fact for part in found for fact in part]
 
     def place(self, device: torch.device) -> torch.device:
         """Return the device on which this rank computes, where the user asked for `device`.
@@ -98,12 +111,12 @@ class Several(Ranks):
 
     def share(self, images: int) -> slice:
         """See `Ranks`. A rank without an image of its own computes the first, which then counts for nothing."""
-        own = self._own(images)
+        own = self.part(images)
         return slice(own.start, own.stop) if own else slice(0, 1)
 
     def divisor(self, images: int) -> float:
         """See `Ranks`."""
-        return images if self._own(images) else float("inf")
+        return images if self.part(images) else float("inf")
 
     def mean(self, values: Tensor, images: int) -> Tensor:
         """See `Ranks`."""
@@ -112,7 +125,7 @@ class Several(Ranks):
 
     def gather(self, values: Tensor, images: int) -> Tensor:
         """See `Ranks`: a sum in which every row is one rank's, and zero for the others, so that nothing is rounded."""
-        own = self._own(images)
+        own = self.part(images)
         whole = values.new_zeros(images, *values.shape[1:])
         whole[own.start : own.stop] = values[: len(own)]
         return _sum(whole)
@@ -137,15 +150,15 @@ class Several(Ranks):
             dist.broadcast_object_list(facts, src=0, device=CPU)
         return facts[0]
 
-    def told_by_all(self, fact: str) -> list[str]:
-        """See `Ranks`; in the order of the ranks."""
-        facts = [""] * self.count
+    def told_by_all(self, fact: Fact) -> list[Fact]:
+        """See `Ranks`."""
+        facts = []
         with _talk():
             for rank in range(self.count):
-                one = [fact]
+                one = [fact if rank == self.rank else None]
                 dist.broadcast_object_list(one, src=rank, device=CPU)
-                facts[rank] = one[0]
-        return facts
+                facts.append(one[0])
+        return cast(list[Fact], facts)
 
     def place(self, device: torch.device) -> torch.device:
         """See `Ranks`: every process of a machine takes a GPU of its own."""
@@ -176,8 +189,9 @@ class Several(Ranks):
                 "or raise training.batch"
             )
 
-    def _own(self, images: int) -> range:
-        return range(images * self.rank // self.count, images * (self.rank + 1) // self.count)
+    def part(self, count: int) -> range:
+        """See `Ranks`."""
+        return range(count * self.rank // self.count, count * (self.rank + 1) // self.count)
 
 
 @contextmanager
@@ -247,8 +261,8 @@ def _talk() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise TrainingError(
-            "a process of this training was lost: it was killed, ran out of memory, or cannot be reached; the last "
-            "checkpoint is intact: start all of them again with acn train --resume"
+            "a process was lost: it was killed, ran out of memory, or cannot be reached; start all of them again; a "
+            "training goes on from its last checkpoint, with acn train --resume"
         ) from error
 
 
@@ -260,7 +274,7 @@ def _meet() -> Iterator[None]:
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise TrainingError(
-            f"the {os.environ['WORLD_SIZE']} processes that should train together did not meet at {place} ({reason}); "
+            f"the {os.environ['WORLD_SIZE']} processes that should work together did not meet at {place} ({reason}); "
             "start as many, and see that the machines reach that address"
         ) from error
 
