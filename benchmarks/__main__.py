@@ -21,7 +21,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Run a benchmark and print what it measured.")
     parser.add_argument("name", metavar="NAME", help=f"one of: {', '.join(names()) or 'none yet'}")
     parser.add_argument(
-        "--images", metavar="SPEC", help="of codecs: SOURCE or SOURCE:SPLIT; of pixels: SOURCE; of archive: how many"
+        "--images",
+        metavar="SPEC",
+        help="of codecs: SOURCE or SOURCE:SPLIT; of pixels: SOURCE; of photographs: a folder; of archive: how many",
     )
     parser.add_argument(
         "--model", metavar="RUN", help="of local, which needs it: a run of a model with a local decoder"
@@ -30,8 +32,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.name not in names():
         parser.error(f"there is no benchmark {arguments.name!r}; the benchmarks are {', '.join(names()) or 'none yet'}")
-    if arguments.images and arguments.name not in ("archive", "codecs", "pixels"):
-        parser.error(f"--images belongs to archive, codecs and pixels, not to {arguments.name}")
+    if arguments.images and arguments.name not in ("archive", "codecs", "photographs", "pixels"):
+        parser.error(f"--images belongs to archive, codecs, photographs and pixels, not to {arguments.name}")
     if (arguments.name == "local") != bool(arguments.model):
         parser.error("--model RUN belongs to local, which needs it, and to nothing else")
     options = {"images": arguments.images, "model": arguments.model}

@@ -41,6 +41,15 @@ def test_a_folder_of_photographs_needs_no_run(work: Path, monkeypatch: pytest.Mo
     assert acn("verify", "photos.acn", cwd=work).stdout == "photos.acn: all 13 images are intact\n"
     assert acn("decompress", "photos.acn", "again", cwd=work).returncode == 0
     assert pictures(work / "again") == pictures(work / "photos")
+    done = acn("extract", "photos.acn", "day 1/3.png", "day 1/clear.png", "some", cwd=work)
+    assert done.stdout.splitlines() == ["some/day 1/3.png", "some/day 1/clear.png"]
+    known = pictures(work / "photos")
+    assert pictures(work / "some") == {name: known[name] for name in ("day 1/3", "day 1/clear")}
+    said = refused(acn("extract", "photos.acn", "day 1/4.png", cwd=work), 2)
+    assert "no image called 'day 1/4.png' among its 13 files; did you mean 'day 1/" in said
+    assert "some/day 1/3.png exists already" in refused(
+        acn("extract", "photos.acn", "day 1/3.png", "some", cwd=work), 2
+    )
     assert read((work / "photos.acn").read_bytes()).header.model.bytes < 10_000
 
 
@@ -94,3 +103,21 @@ def test_photographs_have_many_levels() -> None:
     assert recipes.are_photos(shape)
     assert not recipes.are_photos(shape.model_copy(update={"levels": 16}))
     assert not recipes.are_photos(shape.model_copy(update={"width": 3}))
+
+
+def test_photographs_of_several_sizes(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    (tmp_path / "photos").mkdir()
+    for name, (height, width) in {"a.png": (12, 70), "b.png": (9, 8), "line.png": (1, 30), "c.jpg": (20, 21)}.items():
+        values = np.clip(random.normal(0, 9, (height, width, 3)).cumsum(1) + 128, 0, 255).astype(np.uint8)
+        Image.fromarray(values).save(tmp_path / "photos" / name)
+    done = acn("compress", "--train-minutes", "0.005", "photos", "photos.acn", "--workers", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Of JPEG files (c.jpg) an archive will be larger" in done.stderr
+    assert "as expected of JPEG: keep 1 file as they are" in done.stderr
+    assert "4 images of several sizes" in done.stdout
+    assert acn("decompress", "photos.acn", "again", "--workers", "2", cwd=tmp_path).returncode == 0
+    assert pictures(tmp_path / "again") == pictures(tmp_path / "photos")
+    assert "several sizes, which an .npz file cannot" in refused(
+        acn("decompress", "photos.acn", "a.npz", cwd=tmp_path), 1
+    )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Folder = Mapping[str, FolderImages]
 
 Split = TypeVar("Split")
+JPEGS_NAMED = 3
 LOSSY = (
     "LOSSY: the archive holds a short code of each image, not the image. What acn decompress restores is drawn anew, "
     "and only resembles the original: keep the originals if you need them."
@@ -121,6 +122,18 @@ def losses(splits: "Folder", reading: "Reading") -> list[str]:
     return lines
 
 
+def jpeg_files(splits: "Folder") -> list[str]:
+    """Say of JPEG files that an archive of their pixels will be larger than they are, by name."""
+    names = [name for images in splits.values() for name in images.jpegs]
+    if not names:
+        return []
+    some = ", ".join(names[:JPEGS_NAMED]) + (f" and {len(names) - JPEGS_NAMED:,} more" if names[JPEGS_NAMED:] else "")
+    return [
+        f"Of JPEG files ({some}) an archive will be larger than the files: it holds every pixel, and is for lossless "
+        "sources."
+    ]
+
+
 def _counts(counts: Mapping[str, int]) -> str:
     ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
     return ", ".join(f"{number:,} {what}" for what, number in ordered)
@@ -176,9 +189,16 @@ def lossy_outcome(data: bytes, model: "FrozenModel") -> Sequence[str]:
 
 def outcome(source: str, splits: "Splits", archive: int) -> Sequence[str]:
     """Say how many bytes the source had and the archive has, and what would make a larger one smaller."""
+    from acn.codec.folder import FolderImages
+
     size, what = _source_bytes(source, splits)
     lines = [f"source {size:,} bytes ({what}), archive {archive:,} bytes: {archive / max(1, size):.3f} of the source"]
-    if archive > size:
+    jpegs = sum(len(images.jpegs) for images in splits.values() if isinstance(images, FolderImages))
+    if archive > size and jpegs:
+        lines.append(
+            f"The archive is larger than its source, as expected of JPEG: keep {counted(jpegs, 'file')} as they are."
+        )
+    elif archive > size:
         lines.append(
             "The archive is larger than its source: more images, a model that several archives share (--no-embed), "
             "or longer training make it smaller."

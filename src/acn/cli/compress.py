@@ -7,7 +7,7 @@ import typer
 
 from acn.cli.devices import DeviceOption, find_device
 from acn.cli.drawing import RUN
-from acn.cli.options import minutes_option
+from acn.cli.options import WorkersOption, minutes_option
 from acn.cli.outputs import ForceOption, check_output
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def compress(
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop if files would be left out, or something in them would be dropped.")
     ] = False,
+    workers: WorkersOption = None,
     force: ForceOption = False,
     device: DeviceOption = "auto",
 ) -> None:
@@ -86,6 +87,7 @@ def compress(
     from acn.cli.archiving import (
         array_splits,
         folder_splits,
+        jpeg_files,
         losses,
         lossy_outcome,
         outcome,
@@ -95,7 +97,8 @@ def compress(
     from acn.cli.coding import OfRun, own_origin
     from acn.cli.info import describe
     from acn.cli.progress import stages
-    from acn.codec.archiver import compress_splits
+    from acn.codec.archiver import compress_splits, subpixels_of
+    from acn.codec.workers import cores_for
     from acn.errors import UsageError
     from acn.files import write_atomically
     from acn.runs import open_run
@@ -111,6 +114,8 @@ def compress(
     folder = found[0] if found else None
     if found:
         _say(errors, losses(*found), strict=strict)
+        for line in jpeg_files(found[0]) if not lossy else ():
+            errors.print(line, highlight=False, markup=False, soft_wrap=True)
     coded = lossy or mode == "tour"
     origin = (
         own_origin(source, split, folder, out, train_minutes, place, coded=coded, embed=embed)
@@ -132,7 +137,15 @@ def compress(
     frozen = origin.frozen(splits, modes, rounded=embed and not lossy).to(place)
     with stages(errors) as stage:
         data = compress_splits(
-            splits, frozen, modes=modes, batch=batch, embed=embed, verify=verify, step=widths, stage=stage
+            splits,
+            frozen,
+            modes=modes,
+            batch=batch,
+            embed=embed,
+            verify=verify,
+            step=widths,
+            workers=workers or cores_for(subpixels_of(splits)),
+            stage=stage,
         )
     write_atomically(out, lambda temporary: temporary.write_bytes(data))
     describe(Console(), out, data)

@@ -9,6 +9,7 @@ import typer
 from acn.cli.devices import DeviceOption, find_device
 from acn.cli.drawing import RUN
 from acn.cli.info import ArchiveArgument
+from acn.cli.options import WorkersOption
 from acn.cli.outputs import ForceOption, check_output
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def decompress(
         int | None,
         typer.Option(min=0, help="Of what is drawn from a lossy archive. [default: 0]", show_default=False),
     ] = None,
+    workers: WorkersOption = None,
     force: ForceOption = False,
     device: DeviceOption = "auto",
 ) -> None:
@@ -68,8 +70,8 @@ def decompress(
         lossy = archive.header.lossy is not None
         if seed is not None and not lossy:
             raise UsageError(f"{file} is lossless, so that nothing is drawn from it: leave out --seed")
-        frozen, notes = _model(archive, model, device), archive.notes()
-        blocks = _blocks(archive, frozen, notes, seed or 0, partial=partial)
+        frozen, notes = find_model(archive, model, device), archive.notes()
+        blocks = blocks_of(archive, frozen, notes, seed or 0, workers, partial=partial)
         if arrays:
             refuse_planes(archive, "an .npz file")
             one_extent(archive, frozen, "an .npz file")
@@ -85,7 +87,9 @@ def decompress(
         typer.echo(LOSSY, err=True)
 
 
-def verify(file: ArchiveArgument, model: ModelOption = None, device: DeviceOption = "auto") -> None:
+def verify(
+    file: ArchiveArgument, model: ModelOption = None, workers: WorkersOption = None, device: DeviceOption = "auto"
+) -> None:
     """Decode an archive and check every image against its digest, without writing anything."""
     from acn.cli.info import contents, naming
     from acn.codec.archive import read
@@ -99,13 +103,13 @@ def verify(file: ArchiveArgument, model: ModelOption = None, device: DeviceOptio
                 f"{file} is lossy: it does not hold its images, so that there is nothing to verify them against; "
                 "acn decompress notices whether their codes are damaged"
             )
-        frozen, notes = _model(archive, model, device), archive.notes()
-        for _ in _blocks(archive, frozen, notes, 0, partial=False):
+        frozen, notes = find_model(archive, model, device), archive.notes()
+        for _ in blocks_of(archive, frozen, notes, 0, workers, partial=False):
             pass
     typer.echo(f"{file}: all {sum(archive.images_by_split()):,} images are intact")
 
 
-def _model(archive: "Archive", run: Path | None, device: str) -> "FrozenModel":
+def find_model(archive: "Archive", run: Path | None, device: str) -> "FrozenModel":
     """The model of an archive, its own or that of `run`."""
     from acn.codec.archiver import model_of
     from acn.codec.store import wanted_model
@@ -116,23 +120,47 @@ def _model(archive: "Archive", run: Path | None, device: str) -> "FrozenModel":
     return model_of(archive, given).to(find_device(device))
 
 
-def _blocks(
-    archive: "Archive", frozen: "FrozenModel", notes: "Sequence[Notes]", seed: int, *, partial: bool
+def blocks_of(
+    archive: "Archive",
+    frozen: "FrozenModel",
+    notes: "Sequence[Notes]",
+    seed: int,
+    workers: int | None,
+    *,
+    partial: bool,
+    numbers: "Sequence[int] | None" = None,
 ) -> "Iterator[tuple[int, Bytes]]":
-    """Decode block by block: its number, and its pixel values; its planes are checked first, which is quick."""
+    """Decode block by block: its number, and its pixel values; planes are checked first, which is quick."""
     from rich.console import Console
 
+    from acn.cli.info import subpixels
     from acn.cli.progress import stages
-    from acn.codec.archiver import planes_of, restore
+    from acn.codec.archiver import planes_of, restore_each
+    from acn.codec.workers import cores_for
     from acn.errors import ArchiveError
 
+    wanted = range(len(archive.header.blocks)) if numbers is None else numbers
+
+    def intact(number: int) -> bool:
+        try:
+            planes_of(archive, notes, frozen, number)
+        except ArchiveError as error:
+            left_out(error)
+            return False
+        return True
+
+    def left_out(error: ArchiveError) -> None:
+        if not partial:
+            raise error
+        typer.echo(f"acn: left out: {error}", err=True)
+
     with stages(Console(stderr=True)) as stage:
-        advance = stage("decoding", sum(block.images for block in archive.header.blocks))
-        for number in range(len(archive.header.blocks)):
-            try:
-                planes_of(archive, notes, frozen, number)
-                yield number, restore(archive, frozen, number, advance, seed)
-            except ArchiveError as error:
-                if not partial:
-                    raise
-                typer.echo(f"acn: left out: {error}", err=True)
+        readable = [number for number in wanted if intact(number)]
+        advance = stage("decoding", sum(archive.header.blocks[number].images for number in readable))
+        processes = workers or cores_for(subpixels(archive.header, readable))
+        found = restore_each(archive, frozen, readable, advance, seed=seed, workers=processes)
+        for number, values in zip(readable, found, strict=True):
+            if isinstance(values, ArchiveError):
+                left_out(values)
+            else:
+                yield number, values

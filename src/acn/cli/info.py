@@ -1,6 +1,6 @@
 """`acn info`: what an archive holds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -72,7 +72,7 @@ def describe(console: "Console", file: Path, data: bytes) -> None:
 
     archive = read(data)
     header, images = archive.header, sum(archive.images_by_split())
-    payload, values = sum(block.bytes for block in header.blocks), _values(header)
+    payload, values = sum(block.bytes for block in header.blocks), subpixels(header)
     planes = sum(block.planes.bytes for block in header.blocks if block.planes is not None)
     details = header.details.bytes if header.details is not None else 0
     known = header.model.bytes + header.notes_bytes + payload + planes + details
@@ -109,7 +109,8 @@ def describe(console: "Console", file: Path, data: bytes) -> None:
         console.print(LOSSY, style="bold", highlight=False, markup=False, soft_wrap=True)
 
 
-def _values(header: "Header") -> int:
-    """Subpixels of all images."""
-    each = header.model.dimensions
-    return sum(each * block.images * (block.size.pixels if block.size is not None else 1) for block in header.blocks)
+def subpixels(header: "Header", numbers: "Iterable[int] | None" = None) -> int:
+    """Of all images, or of those in blocks `numbers`."""
+    each, blocks = header.model.dimensions, header.blocks
+    wanted = blocks if numbers is None else [blocks[number] for number in numbers]
+    return sum(each * block.images * (block.size.pixels if block.size is not None else 1) for block in wanted)

@@ -24,6 +24,7 @@ from acn.cli.encode import encode
 from acn.cli.evaluate import evaluate
 from acn.cli.explore import explore
 from acn.cli.export_projector import export_projector
+from acn.cli.extract import extract
 from acn.cli.freeze import freeze
 from acn.cli.info import info
 from acn.cli.interpolate import interpolate
@@ -72,6 +73,7 @@ SECTIONS: dict[str, dict[Callable[..., None], str]] = {
     "Archive": {
         compress: "Compress images without loss.",
         decompress: "Restore the images of an archive.",
+        extract: "Restore single images of an archive by name.",
         info: "Say what is in an archive.",
         verify: "Decode an archive and check every image.",
         freeze: "Round a model to exact integers.",

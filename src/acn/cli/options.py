@@ -38,6 +38,16 @@ SizeOption = Annotated[
         show_default=False,
     ),
 ]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Processes that work on blocks; the bytes are the same for any number. [default: the cores, fewer for few "
+        "pixels]",
+        show_default=False,
+    ),
+]
 FitOption = Annotated[
     Fit | None,
     typer.Option(

@@ -8,7 +8,7 @@ import json
 import re
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
@@ -62,7 +62,8 @@ class Archive:
     """An archive that was read, its digests not yet checked except the header's.
 
     `data` is all of it, bytes or a memory map; `starts` where each block begins. Of an archive of several sizes,
-    `found` are the pieces of each block, and `extents` the sizes of the images of each split, as they begin.
+    `found` are the pieces of each block, and `extents` the sizes of the images of each split, as they begin; `rows` of
+    a split says which of its rows these are, once that was asked for.
     """
 
     header: Header
@@ -70,6 +71,7 @@ class Archive:
     starts: tuple[int, ...]
     found: Sequence[Sequence[Piece]] | None = None
     extents: Sequence[Sequence[Extent]] = ()
+    rows: dict[int, Sequence[int]] = field(default_factory=dict)
 
     def model_bytes(self) -> bytes | None:
         """The embedded model, or None.
@@ -108,19 +110,21 @@ class Archive:
             return notes
 
     def layout(self, notes: Sequence[Notes]) -> list[Sequence[Piece]]:
-        """What each block holds of which rows of its split; `notes` are those of the archive.
+        """What each block holds of which rows of its split; see `pieces`."""
+        return [self.pieces(number, notes) for number in range(len(self.header.blocks))]
+
+    def pieces(self, number: int, notes: Sequence[Notes]) -> Sequence[Piece]:
+        """What a block holds of which rows of its split; `notes` are those of the archive.
 
         Raises:
             ArchiveError: the blocks and the notes contradict one another.
         """
-        blocks = self.header.blocks
         if self.found is None:
-            return [[Piece(row, 0) for row in self.rows_of(number)] for number in range(len(blocks))]
-        rows = [true_rows(extents, note) for extents, note in zip(self.extents, notes, strict=True)]
-        return [
-            [Piece(rows[block.split][row], top) for row, top in pieces]
-            for block, pieces in zip(blocks, self.found, strict=True)
-        ]
+            return [Piece(row, 0) for row in self.rows_of(number)]
+        split = self.header.blocks[number].split
+        if split not in self.rows:
+            self.rows[split] = true_rows(self.extents[split], notes[split])
+        return [Piece(self.rows[split][row], top) for row, top in self.found[number]]
 
     def payload(self, number: int) -> bytes:
         """Bytes of a block.

@@ -3,10 +3,8 @@
 Letters: N images of a block, C channels, H height, W width.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from types import ModuleType
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,24 +12,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acn.codec import bitsback, pixels
-from acn.codec.archive import BLOCK_SUBPIXELS, Archive, Payload, least_bytes, read, write
+from acn.codec.archive import BLOCK_SUBPIXELS, Archive, Payload, read, write
 from acn.codec.bitsback import Mode
+from acn.codec.blocks import Coding, Task, batch_of, coded, decoded, verified
 from acn.codec.cells import Cells
 from acn.codec.facts import Facts
 from acn.codec.folder import FolderImages
 from acn.codec.freezing import without_prior
 from acn.codec.frozen import FrozenModel
-from acn.codec.header import BLOCK_IMAGES
+from acn.codec.header import BLOCK_IMAGES, Header
 from acn.codec.layout import Extent, Piece, Portion, most_together, portions
 from acn.codec.limits import LARGEST_DIMENSIONS, Allowance, check_archive, demand, enough_memory, facts_of
-from acn.codec.lossy import drawn, quantized, with_step, with_written_steps
+from acn.codec.lossy import drawn, with_step, with_written_steps
 from acn.codec.modelfile import from_bytes, identity, to_bytes
 from acn.codec.notes import Notes, Traits
 from acn.codec.planes import Planes, pack_planes, unpack_planes
 from acn.codec.refusals import refuse_planes, refuse_rich, refuse_step, refuse_tour
 from acn.codec.stack import ExhaustedError
-from acn.codec.tours import find_tour
+from acn.codec.workers import Job, in_order
 from acn.data import ALL_BYTES, Images, as_pixels, spread, to_values
 from acn.errors import ArchiveError, DataError
 from acn.progress import Stage
@@ -112,6 +110,7 @@ def compress_splits(
     embed: bool = True,
     verify: bool = True,
     step: float | None = None,
+    workers: int = 1,
     stage: Stage = lambda _name, _length: lambda _count: None,
 ) -> bytes:
     """Compress the images of several splits.
@@ -124,6 +123,8 @@ def compress_splits(
         embed: put the model into the archive.
         verify: decode every block and compare.
         step: for a lossy archive, see `compress`.
+        workers: processes that code blocks, which makes no other bytes; those of a script need its main part to stand
+            below `if __name__ == "__main__"`.
         stage: called with a name and a length when a stage begins; what it returns is called with the progress.
 
     Raises:
@@ -146,11 +147,15 @@ def compress_splits(
     batch = (
         max((len(one.pieces) for one in plan), default=1) if sized else min(batch, demand(model.facts).largest_batch)
     )
-    candidates = [_Coder(model, mode, batch, embed).candidate(readable, plan, stage) for mode in modes]
+    workers = min(workers, len(plan)) if model.device.type == "cpu" else 1
+    coders = [_Coder(Coding(model, mode, batch), embed, workers) for mode in modes]
+    candidates = [coder.candidate(readable, plan, stage) for coder in coders]
     best = min(candidates, key=lambda candidate: candidate.bytes)
     if verify:
-        for block in best.blocks:
-            _verify(model, block, batch, stage(f"checking {list(splits)[block.split]}", block.images))
+        advance = stage("checking", sum(block.images for block in best.blocks))
+        jobs = (Job(block, block.images, advance) for block in best.blocks)
+        for _ in in_order(verified, (model, batch), jobs, workers):
+            pass
     notes = [(name, notes_of(images, sized=sized) if keep else Notes()) for name, images in readable.items()]
     facts = best.model, embed, model.facts.shape.channels if sized else model.facts.shape.dimensions
     steps = model.grid.steps[: model.facts.maps] if isinstance(model.grid, Cells) else None
@@ -164,7 +169,7 @@ def planes_of(archive: Archive, notes: Sequence[Notes], model: FrozenModel, numb
         ArchiveError: they are damaged; the sentence says which images are lost.
     """
     block = archive.header.blocks[number]
-    begun = [row for row, top in archive.layout(notes)[number] if not top]
+    begun = [row for row, top in archive.pieces(number, notes) if not top]
     traits = [notes[block.split].traits_of(row) for row in begun]
     shape = model.facts.shape if block.size is None else model.facts.sized(block.size.height, block.size.width).shape
     return unpack_planes(archive.planes(number), traits, shape)
@@ -233,6 +238,39 @@ def restore(
         return to_values(found, np.array(model.facts.palette, dtype=np.uint8))
 
 
+def restore_each(
+    archive: Archive,
+    model: FrozenModel,
+    numbers: Sequence[int],
+    progress: Callable[[float], None] = lambda _: None,
+    *,
+    seed: int = 0,
+    workers: int = 1,
+) -> Iterator[NDArray[np.uint8] | ArchiveError]:
+    """What `restore` returns of blocks `numbers`, in turn, or why it cannot; see `compress_splits` about workers."""
+    workers = min(workers, len(numbers)) if model.device.type == "cpu" else 1
+    blocks = archive.header.blocks
+    jobs = (Job((number, _excerpt(archive, number)), blocks[number].images, progress) for number in numbers)
+    return in_order(_restored, (archive.header, model, seed), jobs, workers)
+
+
+def _excerpt(archive: Archive, number: int) -> bytes:
+    """Bytes of a block, be they damaged or not."""
+    start = archive.starts[number]
+    return bytes(archive.data[start : start + archive.header.blocks[number].bytes])
+
+
+def _restored(
+    shared: tuple[Header, FrozenModel, int], task: tuple[int, bytes], progress: Callable[[float], None]
+) -> NDArray[np.uint8] | ArchiveError:
+    (header, model, seed), (number, data) = shared, task
+    starts = (0,) * len(header.blocks)  # as far as this block is concerned
+    try:
+        return restore(Archive(header, data, starts), model, number, progress, seed)
+    except ArchiveError as error:
+        return error
+
+
 def codes_of(archive: Archive, model: FrozenModel, number: int) -> Tensor:
     """Bytes of the codes' numbers, uint8 `[N, D, 2]`, of block `number` of a lossy archive; see `restore`.
 
@@ -250,7 +288,7 @@ def _decoded_of(archive: Archive, model: FrozenModel, number: int, progress: Cal
     block = Payload(facts.split, facts.images, facts.mode, data, facts.first, facts.pixels, size=facts.size)
     try:
         with enough_memory(name):
-            return _decoded(model, block, archive.header.batch, progress)
+            return decoded(model, block, archive.header.batch, progress)
     except ExhaustedError as error:
         raise ArchiveError(f"{name} does not decode to the images it was made of; get another copy") from error
 
@@ -268,77 +306,43 @@ class _Candidate:
 class _Coder:
     """Codes blocks in one mode."""
 
-    model: FrozenModel
-    mode: Mode
-    batch: int
+    coding: Coding
     embed: bool
+    workers: int
 
     def candidate(self, splits: Splits, plan: Sequence[Portion], stage: Stage) -> _Candidate:
         """Code all splits."""
+        model, mode = self.coding.model, self.coding.mode
         # An archive without its model refers to that of the run: the receiver has it with all its parts.
-        needed = without_prior(self.model) if self.embed and self.mode != "tour" else self.model
+        needed = without_prior(model) if self.embed and mode != "tour" else model
         data, blocks = to_bytes(needed), []
-        allowance = Allowance(len(data) if self.embed else 0, self.model.lossy_values)
-        for portion in plan:
-            name, images = list(splits.items())[portion.split]
-            advance, count = stage(f"{self.mode}: {name}", len(portion.pieces)), len(portion.pieces)
-            asked = facts_of(needed.facts, portion.size), count, _batch(self.batch, portion)
-            blocks.append(self._coded(images, portion, allowance.least(*asked), advance))
-            allowance.spend(*asked, len(blocks[-1].data))
+        allowance = Allowance(len(data) if self.embed else 0, model.lossy_values)
+        jobs = self._jobs(splits, plan, stage(mode, sum(len(portion.pieces) for portion in plan)))
+        for portion, block in zip(plan, in_order(coded, self.coding, jobs, self.workers), strict=True):
+            asked = facts_of(needed.facts, portion.size), block.images, batch_of(self.coding.batch, portion)
+            if len(block.data) < allowance.least(*asked):
+                task = Task(portion, _levels(_of(splits, portion), portion), allowance.least(*asked))
+                block = coded(self.coding, task, lambda _: None)
+            blocks.append(replace(block, planes=_planes(_of(splits, portion), portion)))
+            allowance.spend(*asked, len(block.data))
         payload = sum(len(block.data) + len(block.planes) for block in blocks)
         return _Candidate(blocks, data, payload + (len(data) if self.embed else 0))
 
-    def _coded(
-        self, images: Images | FolderImages, portion: Portion, least: int, progress: Callable[[float], None]
-    ) -> Payload:
-        levels, model, mode = _levels(images, portion), _sized(self.model, portion), self.mode
-        begun = [row for row, top in portion.pieces if not top]
-        planes = pack_planes(images.planes(begun)) if isinstance(images, FolderImages) else b""
-        if portion.size is not None and portion.size.rows < portion.size.height:
-            mode = "list"  # pieces of an image keep their order
-        order = find_tour(model, levels) if mode == "tour" else list(range(len(levels)))
-        levels = quantized(model, levels) if model.lossy else levels
-        least = max(least, least_bytes(len(levels) * model.facts.shape.dimensions))
-        batch = _batch(self.batch, portion)
-        words, first = _method(model).encode(model, levels, mode, batch, order, least, progress)
-        digest, data = _pixel_digest(_in_order(levels, mode, order)), words.astype("<u4").tobytes()
-        return Payload(portion.split, len(levels), mode, data, first, digest, planes, portion.size)
+    def _jobs(
+        self, splits: Splits, plan: Sequence[Portion], progress: Callable[[float], None]
+    ) -> "Iterator[Job[Task]]":
+        for portion in plan:
+            yield Job(Task(portion, _levels(_of(splits, portion), portion)), len(portion.pieces), progress)
 
 
-def _verify(model: FrozenModel, block: Payload, batch: int, progress: Callable[[float], None]) -> None:
-    try:
-        _decoded(model, block, batch, progress)
-    except ExhaustedError as error:
-        raise ArchiveError(
-            "verification failed and no archive was written: this is a bug in acn; please report it with the images"
-        ) from error
+def _of(splits: Splits, portion: Portion) -> Images | FolderImages:
+    return list(splits.values())[portion.split]
 
 
-def _decoded(model: FrozenModel, block: Payload, batch: int, progress: Callable[[float], None]) -> Tensor:
-    words, model, batch = (
-        np.frombuffer(block.data, dtype="<u4").astype(np.uint32),
-        _sized(model, block),
-        _batch(batch, block),
-    )
-    levels: Tensor = _method(model).decode(model, words, block.first, block.mode, block.images, batch, progress)
-    if _pixel_digest(levels) != block.pixels:
-        raise ExhaustedError
-    return levels
-
-
-def _method(model: FrozenModel) -> ModuleType:
-    """The module that codes the images of a model."""
-    return bitsback if model.facts.settings.has_codes else pixels
-
-
-def _in_order(levels: Tensor, mode: Mode, order: Sequence[int]) -> Tensor:
-    if mode == "set":
-        order = sorted(range(len(levels)), key=lambda row: levels[row].numpy().tobytes())
-    return levels[torch.tensor(order, dtype=torch.long)]
-
-
-def _pixel_digest(levels: Tensor) -> str:
-    return hashlib.sha256(levels.contiguous().numpy().tobytes()).hexdigest()
+def _planes(images: Images | FolderImages, portion: Portion) -> bytes:
+    """Of the images that begin in a block."""
+    begun = [row for row, top in portion.pieces if not top]
+    return pack_planes(images.planes(begun)) if isinstance(images, FolderImages) else b""
 
 
 def _some(splits: Iterable[Images | FolderImages]) -> Tensor:
@@ -360,6 +364,13 @@ def _plan(facts: Facts, splits: Splits) -> list[Portion]:
     for split, found in enumerate(extents):
         plan += portions(split, found, shape.channels, lambda extent: _side_by_side(facts, extent))
     return plan
+
+
+def subpixels_of(splits: Splits) -> int:
+    """Of all images."""
+    return sum(
+        images.shape.channels * height * width for images in splits.values() for height, width in _extents(images)
+    )
 
 
 def _side_by_side(facts: Facts, extent: Extent) -> int:
@@ -390,17 +401,6 @@ def _levels(images: Images | FolderImages, portion: Portion) -> Tensor:
             known, image = row, images.batch([row])[0]
         found.append(image[:, top : top + portion.size.rows].contiguous())
     return torch.stack(found)
-
-
-def _sized(model: FrozenModel, block: Portion | Payload) -> FrozenModel:
-    return model if block.size is None else model.sized(block.size.rows, block.size.width)
-
-
-def _batch(batch: int, block: Portion | Payload) -> int:
-    """Images of a block that are decoded side by side."""
-    if block.size is None:
-        return batch
-    return block.images if isinstance(block, Payload) else len(block.pieces)
 
 
 def _through(model: FrozenModel, images: Images | FolderImages, name: str) -> Images | FolderImages:

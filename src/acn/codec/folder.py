@@ -26,6 +26,8 @@ from acn.errors import DataError
 
 # What to do with images that a model does not know; true of lossy archives too, which keep no pixels.
 NOT_RESIZED = "nothing is resized for an archive: take a model of such images, or train one by --train-minutes"
+# As Pillow calls it, and JPEG files of several pictures.
+JPEG = ("JPEG", "MPO")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +35,8 @@ class FolderImages:
     """One split of a folder. Image i is frame `frames[i]` of the file `paths[sources[i]]`.
 
     `files`, `traits`, `labels`, `modified`: of each image, as `Notes` has them. `extents`: height and width of each;
-    `shape` has those of the first. `palette`: value of each level,
-    uint8 [L]. `dropped`: how many files say what besides that is not kept. `size`: bytes of the files.
+    `shape` has those of the first. `palette`: value of each level, uint8 [L]. `dropped`: how many files say what
+    besides that is not kept. `size`: bytes of the files. `jpegs`: names of those that are JPEG.
     """
 
     paths: Sequence[Path] = field(repr=False)
@@ -50,6 +52,7 @@ class FolderImages:
     dropped: Mapping[str, int]
     labels: Labels | None = None
     label_names: tuple[str, ...] | None = None
+    jpegs: tuple[str, ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -172,6 +175,7 @@ class Found:
     modified: int
     size: int
     dropped: tuple[str, ...]
+    jpeg: bool
 
 
 def survey(
@@ -204,7 +208,7 @@ def _looked_at(paths: Sequence[Path], files: Sequence[str]) -> Iterator[Found]:
         shared = [known.setdefault(one, one) for one in traits]
         size = paths[place].stat().st_size
         pairs = tuple(zip(frames, shared, strict=True))
-        return Found(pairs, int(original.modified or 0), size, original.dropped)
+        return Found(pairs, int(original.modified or 0), size, original.dropped, original.format in JPEG)
 
     yield from read_ahead(look, range(len(paths)))
 
@@ -258,6 +262,7 @@ def _split(
         dropped=dropped,
         labels=None if labels[0] is None else labels[0][np.array(sources, np.int64)],
         label_names=labels[1],
+        jpegs=tuple(name for original, name in zip(found, files, strict=True) if original.jpeg),
     )
 
 

@@ -5,7 +5,7 @@ Letters: N images of a block, H height, W width, C channels.
 
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -126,6 +126,43 @@ def write_folder(
     return lacking
 
 
+def restored_files(
+    archive: Archive, notes: Sequence[Notes], shape: tuple[int, int, int]
+) -> list[tuple[int, range, str, str]]:
+    """Split, rows of the frames, old name and name to write of each file; `shape` is `[H, W, C]` of the model.
+
+    Raises:
+        ArchiveError: a name would lead out of a folder.
+    """
+    names = restored_names(archive.header.splits, notes, archive.images_by_split(), shape)
+    found = []
+    for split, (column, note) in enumerate(zip(names, notes, strict=True)):
+        starts = [row for row in range(len(column)) if not note.traits_of(row).follows]
+        for first, end in zip(starts, [*starts[1:], len(column)], strict=True):
+            old = column[first] if note.files is None else note.files[first]
+            found.append((split, range(first, end), old, column[first]))
+    return found
+
+
+def chosen_files(
+    archive: Archive, notes: Sequence[Notes], blocks: Blocks, planes: PlanesOf, wanted: Mapping[tuple[int, int], str]
+) -> Iterator[tuple[str, Callable[[Path], None]]]:
+    """Name of each file, and what writes it, of which split and row of all frames are `wanted`, with the name.
+
+    Raises:
+        ArchiveError: a block is damaged.
+    """
+    names = [
+        [wanted.get((split, row), "") for row in range(count)] for split, count in enumerate(archive.images_by_split())
+    ]
+    restorer = _Restorer(Path(), names, notes)
+    for split, row, image in whole_images(archive, notes, blocks, planes):
+        if (split, row) in wanted:
+            written = restorer.taken(split, row, image)
+            if written is not None:
+                yield wanted[split, row], written
+
+
 @dataclass
 class _Restorer:
     """Puts the frames of a file together, and writes it when the last one is there."""
@@ -136,11 +173,18 @@ class _Restorer:
     waiting: dict[tuple[int, int], Frame] = field(default_factory=dict)
 
     def take(self, split: int, row: int, image: Frame) -> None:
-        """Take an image."""
+        """Take an image, and write its file if that is whole."""
+        write = self.taken(split, row, image)
+        if write is not None:
+            target = self.folder / self.names[split][row]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write(target)
+
+    def taken(self, split: int, row: int, image: Frame) -> Callable[[Path], None] | None:
+        """Take an image; return what writes its file if that is whole."""
         colours = np.ascontiguousarray(image.colours[..., : self.notes[split].traits_of(row).channels])
         self.waiting[split, row] = Frame(colours, image.alpha, image.low)
-        if not self._follows(split, row + 1):
-            self._write(split, row)
+        return None if self._follows(split, row + 1) else self._written(split, row)
 
     def lacking(self) -> list[str]:
         """Names of files that were not written because frames are missing."""
@@ -149,21 +193,24 @@ class _Restorer:
     def _follows(self, split: int, row: int) -> bool:
         return row < len(self.names[split]) and self.notes[split].traits_of(row).follows
 
-    def _write(self, split: int, last: int) -> None:
+    def _written(self, split: int, last: int) -> Callable[[Path], None] | None:
         first = last
         while self._follows(split, first):
             first -= 1
         if any((split, row) not in self.waiting for row in range(first, last + 1)):
-            return
-        note, target = self.notes[split], self.folder / self.names[split][first]
+            return None
+        note, suffix = self.notes[split], os.path.splitext(self.names[split][first])[1]
         traits = [note.traits_of(row) for row in range(first, last + 1)]
         frames = [
             _as_it_lay(self.waiting.pop((split, first + place)), one.orientation) for place, one in enumerate(traits)
         ]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(encoded(target.suffix, frames, traits))
-        if note.modified is not None:
-            os.utime(target, (note.modified[first],) * 2)
+
+        def write(target: Path) -> None:
+            target.write_bytes(encoded(suffix, frames, traits))
+            if note.modified is not None:
+                os.utime(target, (note.modified[first],) * 2)
+
+        return write
 
 
 def _as_it_lay(frame: Frame, orientation: int) -> Frame:

@@ -1,0 +1,110 @@
+"""Blocks by several processes, in order: whoever asks for results gets the same ones for any number of processes.
+
+Processes are started anew and not forked, since libraries that have threads do not outlive a fork. They end with their
+parent, whatever ends it.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from typing import Any, Generic, TypeVar
+
+import torch
+
+from acn.errors import ArchiveError
+
+Shared = TypeVar("Shared")
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+Progress = Callable[[float], None]
+# Subpixels for which to start a process, which takes seconds.
+WORTH = 2**20
+
+
+@dataclass(frozen=True)
+class Job(Generic[Task]):
+    """A task, how many images it is about, and who hears how many of them are done."""
+
+    task: Task
+    images: int
+    progress: Progress
+
+
+def cores_for(subpixels: int) -> int:
+    """How many processes so many subpixels are worth: at most one for each processor core that this one may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, subpixels // WORTH))
+
+
+def in_order(
+    work: Callable[[Shared, Task, Progress], Result], shared: Shared, jobs: Iterable[Job[Task]], workers: int
+) -> Iterator[Result]:
+    """Results of `work` for all `jobs`, by so many processes; by this one, if they are fewer than two.
+
+    Args:
+        work: a function of a module, of what all tasks share, a task, and what hears of progress.
+        shared: sent to each process once.
+        jobs: taken when a process will soon be free.
+        workers: how many processes.
+
+    Raises:
+        ArchiveError: a process was ended from outside; or whatever `work` raises.
+    """
+    if workers < 2:
+        yield from (work(shared, job.task, job.progress) for job in jobs)
+        return
+    others, context = set(multiprocessing.active_children()), multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, _begin, (work, shared))
+    waiting: deque[tuple[Job[Task], Future[Result]]] = deque()
+    try:
+        for job in jobs:
+            waiting.append((job, pool.submit(_done, job.task)))
+            if len(waiting) > workers:
+                yield _result(*waiting.popleft())
+        while waiting:
+            yield _result(*waiting.popleft())
+    except BrokenProcessPool as error:
+        raise ArchiveError(
+            "a process that worked on a block was ended, perhaps because memory ran out: use fewer --workers"
+        ) from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in set(multiprocessing.active_children()) - others:
+            child.terminate()
+
+
+def _result(job: Job[Task], future: "Future[Result]") -> Result:
+    result = future.result()
+    job.progress(job.images)
+    return result
+
+
+_work: Callable[[Any, Any, Progress], Any]
+_shared: Any
+
+
+def _begin(work: Callable[[Any, Any, Progress], Any], shared: Any) -> None:  # noqa: ANN401 - of any kind
+    """Make a process ready."""
+    global _work, _shared
+    _work, _shared = work, shared
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _done(task: Any) -> Any:  # noqa: ANN401 - of any kind
+    return _work(_shared, task, lambda _: None)

@@ -1,0 +1,69 @@
+"""Blocks by several processes: the same bytes, and an end to all of them."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from acn.codec import layout
+from acn.codec.archive import read
+from acn.codec.archiver import compress_splits, model_of, restore_each
+from acn.codec.workers import Job, in_order
+from acn.data import ALL_BYTES, Images
+from acn.errors import ArchiveError
+from tests.codec.models import tiny_pixelcnn
+
+Progress = Callable[[float], None]
+
+
+def quiet(_: float) -> None: ...
+
+
+def work(shared: int, task: int, _progress: Progress) -> int:
+    """Add, fail, or die."""
+    if task < 0:
+        raise ArchiveError("below zero")
+    if task > 1000:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return shared + task
+
+
+def jobs(*tasks: int) -> Any:  # noqa: ANN401 - jobs
+    return [Job(task, 1, quiet) for task in tasks]
+
+
+def test_any_number_of_processes_writes_and_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "BLOCK", 150)
+    model = tiny_pixelcnn((5, 4, 3, 256))
+    images = np.random.default_rng(0).integers(0, 256, (12, 5, 4, 3), np.uint8)
+    splits, heard = {"images": Images(images, ALL_BYTES)}, list[float]()
+    one = compress_splits(splits, model)
+    assert compress_splits(splits, model, workers=2, stage=lambda _name, _length: heard.append) == one
+    assert sum(heard) == 24
+    archive = read(bytearray(one[:-20]) + bytes(20))
+    assert len(archive.header.blocks) == 6
+    frozen = model_of(archive)
+    alone, together = (list(restore_each(archive, frozen, range(6), workers=workers)) for workers in (1, 2))
+    for some, others in zip(alone[:5], together[:5], strict=True):
+        np.testing.assert_array_equal(some, others)
+    assert str(alone[5]) == str(together[5])
+    assert str(alone[5]).startswith("block 6 of 6 (images 10 to 11 of images) is damaged")
+
+
+def test_errors_of_a_process_end_all_of_them() -> None:
+    found = in_order(work, 10, jobs(1, 2, -1, 3), 2)
+    assert [next(found), next(found)] == [11, 12]
+    with pytest.raises(ArchiveError, match="below zero"):
+        next(found)
+    for child in multiprocessing.active_children():
+        child.join(10)
+    assert not multiprocessing.active_children()
+
+
+def test_a_process_that_was_killed_is_said() -> None:
+    with pytest.raises(ArchiveError, match="use fewer --workers"):
+        list(in_order(work, 10, jobs(1, 2000, 3), 2))
