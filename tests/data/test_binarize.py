@@ -32,6 +32,7 @@ def test_bits_of_an_image_do_not_depend_on_its_batch() -> None:
     for row in (0, 7, len(train) - 1):
         assert torch.equal(train.batch([row])[0], everything[row])
     assert torch.equal(train.batch([3, 1]), everything[[3, 1]])
+    assert torch.equal(train.take(np.array([5, 3])).batch([1, 0]), everything[[3, 5]])
     assert torch.equal(collection(STATIC).train.batch(range(len(train))), everything)
 
 

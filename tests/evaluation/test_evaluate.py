@@ -2,12 +2,13 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
 from acn.config import Config
 from acn.data import Collection, open_collection
 from acn.distributions import UnitNormal, quadrature_kl
 from acn.evaluation.costs import encode, neighbour_kl, posteriors, reconstruction
-from acn.evaluation.evaluate import _neighbour_costs, totals
+from acn.evaluation.evaluate import _neighbour_costs, _tour_kl, totals
 from acn.memory import nearest
 from acn.models import ACN
 from acn.models.neighbours import neighbour_prior
@@ -105,3 +106,13 @@ def test_the_first_image_of_a_tour_pays_the_unconditional_kl(model: ACN, digits:
         for nats in (0.0, 100.0)
     )
     assert dear["kl_tour_greedy"] - cheap["kl_tour_greedy"] == pytest.approx(100 / 20)
+
+
+def test_the_first_image_of_a_tour_costs_its_unconditional_kl() -> None:
+    class Edges:
+        def kl(self, contexts: Tensor, targets: Tensor) -> Tensor:
+            return (10 * contexts + targets).double()
+
+    unconditional = torch.tensor([5.0, 6.0, 7.0])
+    mean = _tour_kl(Edges(), torch.tensor([2, 0, 1]), unconditional)  # type: ignore[arg-type]
+    assert mean == (7 + 20 + 1) / 3

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from acn.config import ACNSettings, ImageShape, TrainingSettings
 from acn.models import Model, build
-from acn.training.optimizers import MatricesAndAdam, build_optimizer
+from acn.training.optimizers import MatricesAndAdam, build_optimizer, step_if
 
 SETTINGS = TrainingSettings(optimizer="muon", learning_rate=1e-3, matrix_rate=20.0, prior_rate=0.25)
 
@@ -82,3 +82,16 @@ def test_gradients_are_forgotten(set_to_none: bool) -> None:
     backward(network, optimizer)
     optimizer.zero_grad(set_to_none)
     assert all(parameter.grad is None or not parameter.grad.any() for parameter in network.parameters())
+
+
+def test_rmsprop_averages_squares_with_a_decay_of_nine_tenths() -> None:
+    """From zero: after a first gradient g the average is g^2 / 10."""
+    network = model()
+    settings = TrainingSettings(optimizer="rmsprop", learning_rate=0.01, momentum=0.0, prior_rate=1.0)
+    optimizer = build_optimizer(network, settings)
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    for parameter in network.parameters():
+        parameter.grad = torch.full_like(parameter, 2.0)
+    step_if(torch.tensor(True), optimizer)
+    for parameter, was in zip(network.parameters(), before, strict=True):
+        torch.testing.assert_close(parameter.detach(), was - 0.01 / 0.1**0.5, rtol=1e-4, atol=1e-5)
