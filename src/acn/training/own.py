@@ -3,40 +3,31 @@
 Nothing is held out, and training does not stop early: what the archive costs is what these images cost. A step sees
 random pixels of some crops (`acn.training.crops`), whose windows are computed for whole crops, a few at a time.
 
-In the last part weights are rounded as they will be in the archive, and gradients, which are those at rounded weights,
-move what is rounded: so the others make up for what each loses. And from the beginning a weight pays for the bits that
-it takes: under the two-sided geometric distribution of its layer these grow with its magnitude.
-
-Letters: C channels, n pixels, I inputs.
+Letters: C channels, n pixels.
 """
 
 import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from acn.config import ModelSettings, TrainingSettings
+from acn.config import ModelSettings
 from acn.errors import TrainingError
-from acn.exact.steps import fractional_bits
 from acn.models import Model, build
-from acn.networks.centred import CentredBlock, CentredDecoder, Seen
-from acn.networks.windows import WindowConv
+from acn.networks.centred import CentredDecoder, Seen
 from acn.training.crops import ABOVE, LEFT, RIGHT, Crops, Group
 from acn.training.fresh import PIXELS
-from acn.training.optimizers import MatricesAndAdam
 from acn.units import nats_to_bits
 
-# Pixels of a step, and of the crops that it draws them from; numbers that are kept of all crops if they are few.
-STEP_PIXELS, SHUFFLED, KEPT = 2**10, 2**16, 2**26
+# Pixels of a step, and of the crops that it draws them from.
+STEP_PIXELS, SHUFFLED = 2**10, 2**16
 LEARNING_RATE, WARMUP = 3e-3, 100
+BETAS = (0.9, 0.99)
 DECAY = 0.998
-# From this share on weights are rounded, to steps of about 2^-PRECISION of their root mean square.
-ROUNDED_FROM, PRECISION = 0.75, 2
 
 Watch = Callable[[float, float, float], None]
 """Is called with the share done, the seconds left, and the latest bits per dimension."""
@@ -73,124 +64,57 @@ def train_own(
     decoder = cast(CentredDecoder, model.decoder)
     _fit_centre(decoder, crops, device)
     average = copy.deepcopy(model).requires_grad_(requires_grad=False)
-    optimizer = MatricesAndAdam([{"params": list(model.parameters())}], TrainingSettings(optimizer="soap"))
-    layers, values = _layers(model), crops.pixels * crops.shape.channels
-    step, sound = 0, torch.ones((), dtype=torch.bool, device=device)
-    steps: list[float] = []  # of the weights, once they are rounded
-    for pool in _pools(decoder, crops, generator, device):
-        total, taken = torch.zeros((), device=device), 0
-        for seen, levels in _batches(pool, generator):
+    optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE, BETAS)
+    step = 0
+    for chosen in _order(crops, generator):
+        total, steps = torch.zeros((), device=device), 0
+        for seen, levels in _steps(decoder, chosen, generator, device):
             share = min(1.0, (clock() - begin) / seconds)
             if share >= 1 and step:
-                _round(_layers(average), steps or _steps(average))
                 return average.eval()
-            if share >= ROUNDED_FROM and not steps:
-                model.load_state_dict(average.state_dict())
-                steps = _steps(average)
-            optimizer.zero_grad()
-            with _rounded(layers, steps):
-                loss = _loss(model, seen, levels)
-                loss.backward()
-            _pay(layers, values)
-            for group in optimizer.param_groups:
-                group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * share))
-            optimizer.step(sound)
+            loss = _loss(model, seen, levels)
+            optimizer.param_groups[0]["lr"] = (
+                LEARNING_RATE * min(1.0, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * share))
+            )
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
             step += 1
             with torch.no_grad():
                 weight = 1 - min(DECAY, step / (step + 9))
                 torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), weight)
-            total, taken = total + loss.detach(), taken + 1
-        mean = nats_to_bits(float(total) / taken)
+            total, steps = total + loss.detach(), steps + 1
+        mean = nats_to_bits(float(total) / steps)
         if not math.isfinite(mean):
             raise TrainingError(f"training stopped at step {step}: the loss is {mean}; run the command again")
         watch(share, max(0.0, seconds - (clock() - begin)), mean)
-    raise AssertionError("pools do not end")
+    raise AssertionError("the crops have no end")
 
 
-Pool = tuple[Tensor, Tensor, Tensor, Tensor]
-"""Of n pixels: inputs `[n, I]`, errors, centres and levels `[n, C]`."""
-
-
-def _pools(decoder: CentredDecoder, crops: Crops, generator: torch.Generator, device: torch.device) -> Iterator[Pool]:
-    """All pixels of some crops, which are others every time; of all crops again and again if they are few."""
-    numbers = cast(CentredBlock, decoder.blocks[0]).read.conv.in_channels
-    everything = [(group, torch.arange(len(group.levels))) for group in crops.groups]
-    if sum(group.levels[:, 0].numel() for group in crops.groups) * numbers <= KEPT:
-        pool = _pool(decoder, everything, device)
-        while True:
-            yield pool
-    places = torch.cat([torch.full((len(rows),), number) for number, (_, rows) in enumerate(everything)])
-    rows = torch.cat([rows for _, rows in everything])
-    count = max(1, SHUFFLED // (crops.shape.height * crops.shape.width))
+def _order(crops: Crops, generator: torch.Generator) -> Iterator[list[tuple[Group, Tensor]]]:
+    """Some crops at a time, without end: all of them, then all again. They are rows of groups."""
+    groups = torch.cat([torch.full((len(group.levels),), number) for number, group in enumerate(crops.groups)])
+    rows = torch.cat([torch.arange(len(group.levels)) for group in crops.groups])
+    count = max(1, min(len(rows), SHUFFLED // (crops.shape.height * crops.shape.width)))
     while True:
-        some = torch.randperm(len(rows), generator=generator)[:count]
-        chosen = [(crops.groups[number], rows[some][places[some] == number]) for number in places[some].unique()]
-        yield _pool(decoder, chosen, device)
+        for some in torch.randperm(len(rows), generator=generator).split(count):
+            yield [(crops.groups[number], rows[some][groups[some] == number]) for number in groups[some].unique()]
 
 
-@torch.no_grad()
-def _pool(decoder: CentredDecoder, chosen: list[tuple[Group, Tensor]], device: torch.device) -> Pool:
-    """All pixels that count of some crops, which are rows of groups."""
-    parts = []
+def _steps(
+    decoder: CentredDecoder, chosen: list[tuple[Group, Tensor]], generator: torch.Generator, device: torch.device
+) -> Iterator[tuple[Seen, Tensor]]:
+    """All pixels of some crops, a step's at a time: what the decoder sees of n of them, and their levels `[C, n]`."""
+    parts: list[list[Tensor]] = []
     for group, rows in chosen:
-        height, width = group.levels.shape[2:]
-        for some in rows.split(max(1, SHUFFLED // (height * width))):
-            levels, inside = group.levels[some].to(device), group.inside(some).flatten().to(device)
-            seen = decoder.sized(height, width).seen(levels)
+        levels, inside = group.levels[rows].to(device), group.inside(rows).flatten().to(device)
+        with torch.no_grad():
+            seen = decoder.sized(*levels.shape[2:]).seen(levels)
             parts.append([part.movedim(1, -1).flatten(0, 2)[inside] for part in (*seen, levels)])
-    inputs, errors, centres, levels = (torch.cat(each) for each in zip(*parts, strict=True))
-    return inputs, errors, centres, levels
-
-
-def _batches(pool: Pool, generator: torch.Generator) -> Iterator[tuple[Seen, Tensor]]:
-    """What the decoder sees of a step's pixels, in random order, and their levels `[C, n]`."""
-    for some in torch.randperm(len(pool[0]), generator=generator).to(pool[0].device).split(STEP_PIXELS):
-        *parts, own = (part.index_select(0, some) for part in pool)
-        yield Seen(*(part[None, None].movedim(-1, 1) for part in parts)), own.T
-
-
-def _layers(model: Model) -> list[Tensor]:
-    """Weights that an archive holds in steps of their own, layer by layer."""
-    return [layer.conv.weight for layer in model.decoder.modules() if isinstance(layer, WindowConv)]
-
-
-def _steps(model: Model) -> list[float]:
-    """To which the weights of each layer are rounded.
-
-    Raises:
-        TrainingError: a weight is not finite.
-    """
-    try:
-        return [2.0 ** -fractional_bits(weight.detach(), PRECISION) for weight in _layers(model)]
-    except ValueError as error:
-        raise TrainingError(f"training came to nothing: {error}; run the command again") from error
-
-
-@torch.no_grad()
-def _round(layers: list[Tensor], steps: list[float]) -> None:
-    for weight, step in zip(layers, steps, strict=True):
-        weight.copy_(torch.round(weight / step) * step)
-
-
-@contextmanager
-def _rounded(layers: list[Tensor], steps: list[float]) -> Iterator[None]:
-    """Round weights, so that gradients are those at rounded ones, then put them back; without `steps` do nothing."""
-    if not steps:
-        yield
-        return
-    before = [weight.detach().clone() for weight in layers]
-    _round(layers, steps)
-    yield
-    with torch.no_grad():
-        torch._foreach_copy_(layers, before)
-
-
-@torch.no_grad()
-def _pay(layers: list[Tensor], values: int) -> None:
-    """Add the gradient of what weights cost in the archive, in nats for each of its `values`: n log mean|w| a layer."""
-    for weight in layers:
-        price = 1 / (values * weight.abs().mean().clamp(min=1e-6))
-        cast(Tensor, weight.grad).add_(weight.sign() * price)
+    rows_of = [torch.cat(part) for part in zip(*parts, strict=True)]
+    for some in torch.randperm(len(rows_of[0]), generator=generator).to(device).split(STEP_PIXELS):
+        inputs, errors, centres, own = (part[some].T for part in rows_of)
+        yield Seen(*(part[None, :, None] for part in (inputs, errors, centres))), own
 
 
 def _fit_centre(decoder: CentredDecoder, crops: Crops, device: torch.device) -> None:
