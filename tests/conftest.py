@@ -18,6 +18,21 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+# What trains, draws or starts programs, and takes most of the time: left out by `scripts/test -m "not slow"`.
+SLOW = (
+    *("cli", "codec", "reproduction", "training", "web", "test_array_training.py", "test_documents.py"),
+    *("test_estimator.py", "test_hub.py", "test_trained.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests in `SLOW` folders and files."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).parts[0] in SLOW:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give every test a cache folder of its own."""

@@ -121,7 +121,7 @@ class MemorySettings(Settings):
     neighbours: int | Literal["all"] = setting(
         5, 'K, the nearest codes of which one is picked; "all" for K = N - 1', only=NEIGHBOURS
     )
-    unique: bool = setting(False, "every code serves as a neighbour at most once per pass", only=NEIGHBOURS)
+    unique: bool = setting(False, "every code serves as a neighbour at most once per epoch", only=NEIGHBOURS)
     refresh: int = setting(
         0,
         "stored codes, the longest unvisited first, that every step encodes afresh beside its batch",

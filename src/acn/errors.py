@@ -13,7 +13,7 @@
     ├── TrainingError           training cannot go on, for instance because the loss is not finite
     ├── StorageError            the disk refused: full, read-only, no permission
     ├── MissingExtraError       an optional library is not installed
-    ├── QueueFullError          (acn.web.studio) the explorer has too many jobs
+    ├── QueueFullError          (acn.web.worker) the explorer has too many jobs
     └── LateError               (acn.web.routes) a request took too long to arrive
 
 Every message is one sentence or two: what was expected, what was found, where, and what to do.

@@ -38,7 +38,7 @@ class Evaluation:
     `data`: describes the images (see `acn.data`). `n_train`, `n_test`: how many there are in these splits.
     `values`: figures by key, costs in nats per image; `KEY_standard_error` is the standard error of KEY.
     `bits`: the costs in bits per dimension. `probes`: accuracy in percent of a linear classifier, by its features.
-    `prior`: the unconditional prior that the run chose, which `list` pays; `mixture`: components and covariance of the
+    `prior`: the unconditional prior that the run chose, that of `list`; `mixture`: components and covariance of the
     fitted one. Both are None for a model without codes.
     `importance`: of the figure `nll`, where it was sampled: codes drawn for each image, number of images, and the
     negative ELBO of the same draws in nats per image.

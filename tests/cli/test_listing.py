@@ -41,7 +41,7 @@ def test_runs_are_listed_with_what_their_records_say(folder: Path) -> None:
             "run": row["run"],
             "model": "acn",
             "images": "digits",
-            "passes": 1.0,
+            "epochs": 1.0,
             "minutes": pytest.approx(record["training"]["seconds"] / 60, abs=0.01),
             "list": record["list"],
             "nll": None,

@@ -169,7 +169,7 @@ def test_a_published_model_is_evaluated_and_nothing_is_written_to_it(work: Path)
 @pytest.mark.parametrize("folder", ["run", "model", "model/README.md", "."])
 def test_a_model_is_published_into_a_new_folder_alone(work: Path, folder: str) -> None:
     before = {path: path.read_bytes() for path in work.rglob("*") if path.is_file()}
-    assert "is there already" in refused(command("publish", "run", folder, cwd=work), 2)
+    assert "exists already" in refused(command("publish", "run", folder, cwd=work), 2)
     assert {path: path.read_bytes() for path in work.rglob("*") if path.is_file()} == before
 
 

@@ -15,7 +15,7 @@ from acn.codec.bounds import Bound
 from acn.codec.facts import layers
 from acn.codec.freezing import freeze
 from acn.codec.frozen import FrozenModel
-from acn.codec.integers import INTEGERS, LIMIT, VERTICAL_LIMIT, IntegerConv, IntegerLayer
+from acn.codec.integers import FEW, INTEGERS, LIMIT, VERTICAL_LIMIT, IntegerConv, IntegerLayer, IntegerStaircase
 from acn.codec.latents import RAW_ONE, inverse_widths
 from acn.codec.loss import frozen_loss
 from acn.codec.modelfile import from_bytes, to_bytes
@@ -68,6 +68,24 @@ def test_functions_are_those_of_the_tables(far: list[int], near: int) -> None:
     a = x.float()
     assert INTEGERS.tanh(a).tolist() == reader.tanh(x.numpy()).tolist()
     assert INTEGERS.gate(a[None]).tolist() == reader.gate(x[None].numpy()).tolist()
+
+
+def test_a_gate_of_many_numbers_is_that_of_few() -> None:
+    many = whole((FEW // 24, 32), 2**14).float()
+    few = torch.cat([INTEGERS.gate(part) for part in many.split(11)])
+    assert torch.equal(INTEGERS.gate(many), few)
+    image = many[:, :, None, None].expand(-1, -1, 2, 1)
+    assert torch.equal(INTEGERS.gate(image[:3]), INTEGERS.gate(image)[:3])
+
+
+def test_rows_of_a_staircase_are_those_of_the_layer_in_either_type() -> None:
+    reach, weight, bias, x = (0, 2, 2, 3), whole((4, 4), 2**9), whole((4,), 2**9, 1), whole((5, 4), 2**9, 2)
+    layer = IntegerStaircase(weight * (torch.arange(4)[:, None] < torch.tensor(reach)), bias, 4, reach)
+    full = layer(x.double())
+    for dtype in (torch.float64, torch.float32, torch.float64):
+        layer.to(dtype)
+        found = [layer.rows(begin, end, x.T.to(dtype)) for begin, end in ((0, 1), (1, 3), (3, 4))]
+        assert torch.equal(torch.cat(found).T, full)
 
 
 def test_functions_are_near_the_real_ones() -> None:
@@ -131,7 +149,7 @@ def test_waves_are_the_full_pass(shape: tuple[int, int, int, int], changes: dict
         codes = model.network_codes(model.posterior(images).draw(torch.Generator().manual_seed(0))[0])
         with torch.inference_mode():
             full = decoder(images, codes)
-            generation, found = begun(decoder, codes), torch.zeros_like(full)
+            generation, found = begun(decoder, codes, waves), torch.zeros_like(full)
             for wave in waves:
                 generation.begin(wave)
                 for channel in range(shape[2]):

@@ -6,6 +6,7 @@ import torch
 
 from acn.config import DataSettings
 from acn.data.assembly import assemble
+from acn.data.binarize import Binarizer
 from acn.data.collection import Collection, Images
 from acn.data.palette import ALL_BYTES, Bytes
 from acn.errors import DataError, UsageError
@@ -57,6 +58,20 @@ def test_mean_over_visits_is_value_over_maximum() -> None:
     assert np.all(np.abs(mean - chance) <= 5 * deviation)
     assert mean[0, 0] == 0
     assert mean[-1, -1] == 1
+
+
+@pytest.mark.parametrize("word", [0, 2**64 - 1])
+def test_black_is_never_drawn_as_white_nor_white_as_black(word: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Constant:
+        def __init__(self, **_: object) -> None: ...
+
+        def random_raw(self, count: int) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+            return np.full(count, word, dtype=np.uint64)
+
+    monkeypatch.setattr(np.random, "Philox", Constant)
+    values = np.array([0, 255], dtype=np.uint8).reshape(1, 1, 2, 1)
+    drawn = Binarizer(ALL_BYTES, 0, "train", redraw=False).bits(values, np.array([0]))
+    assert drawn.ravel().tolist() == [0, 1]
 
 
 def test_seed_split_and_row_give_other_bits() -> None:

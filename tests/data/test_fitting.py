@@ -48,6 +48,12 @@ def test_photographs_are_fitted_as_pillow_does(how: Fit, size: tuple[int, int]) 
         np.testing.assert_array_equal(found, np.asarray(by_pillow))
 
 
+def test_padding_is_the_same_on_both_sides() -> None:
+    padded = Fitting(6, 6, "pad")(np.full((6, 2, 1), 255, np.uint8))[..., 0]
+    assert (padded == [0, 0, 255, 255, 0, 0]).all()
+    assert np.array_equal(Fitting(6, 6, "pad")(np.full((2, 6, 1), 255, np.uint8))[..., 0], padded.T)
+
+
 def test_crop_keeps_the_middle_and_pad_keeps_all() -> None:
     pixels = np.zeros((40, 80, 1), np.uint8)
     pixels[:, :20], pixels[:, 20:60], pixels[:, 60:] = 50, 100, 200

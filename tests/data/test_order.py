@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from acn.config import ImageShape
-from acn.data.order import batches, epoch_order, slices
+from acn.data.order import batches, epoch_order, slices, spread
 
 
 def test_an_epoch_visits_every_image_once() -> None:
@@ -29,6 +29,11 @@ def test_first_places_are_spread_evenly() -> None:
     counts = torch.bincount(first, minlength=10)
     assert counts.min() > 140
     assert counts.max() < 260
+
+
+def test_spread_rows_are_the_nearest_to_even_places() -> None:
+    assert spread(9, 4).tolist() == [0, 3, 5, 8]  # 0, 2 2/3, 5 1/3, 8
+    assert spread(3, 9).tolist() == [0, 1, 2]
 
 
 def test_batches_cover_the_order_with_the_last_one_partial() -> None:

@@ -65,6 +65,12 @@ def test_a_daydream_uses_the_prior_at_the_code_of_the_last_image(model: ACN, mon
         torch.testing.assert_close(context, model.posterior(chain[:, step]).mean, rtol=0, atol=1e-6)
 
 
+def test_a_daydream_draws_from_the_prior(model: ACN) -> None:
+    chain, again = sampler(model).daydream(images(2), 1), sampler(model)
+    codes = model.prior(again.encode(images(2))).sample(again.generator)
+    assert torch.equal(chain[:, 1], again.decode(codes))
+
+
 def test_interpolations_go_from_one_code_to_the_other(model: ACN) -> None:
     first, second = images(4)[:2], images(4)[2:]
     way = sampler(model, temperature=0).interpolate(first, second, 5)

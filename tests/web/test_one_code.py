@@ -17,8 +17,8 @@ from acn.data import Collection
 from acn.errors import DataError, UsageError
 from acn.runs import Run, load_model
 from acn.settings import Fit
-from acn.web.studio import Studio
 from acn.web.uploads import read_upload
+from acn.web.worker import ModelWorker
 from tests.web.conftest import make_run, write_images
 
 SIDEWAYS, MIRRORED = 6, 2
@@ -64,13 +64,13 @@ def code_of_source(run: Run, source: Path, out: Path) -> NDArray[np.float32]:
 
 
 def code_of_upload(run: Run, data: bytes) -> NDArray[np.float32]:
-    studio = Studio(load_model(run))
+    worker = ModelWorker(load_model(run))
     try:
         return asyncio.run(
-            studio.encode(read_upload(data, run.shape, run.palette, fit=run.config.data.fit).levels)
+            worker.encode(read_upload(data, run.shape, run.palette, fit=run.config.data.fit).levels)
         ).numpy()
     finally:
-        studio.close()
+        worker.close()
 
 
 KINDS = ["turned", "mirrored", "transparent", "turned and transparent", "grey and transparent", "palette", "grey"]

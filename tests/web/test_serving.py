@@ -26,7 +26,7 @@ from acn.web.explorer import Explorer
 from acn.web.guard import is_own
 from acn.web.routes import build_api
 from acn.web.server import address, listen
-from acn.web.studio import MOST_WAITING, QueueFullError, Studio
+from acn.web.worker import MOST_WAITING, ModelWorker, QueueFullError
 from tests.web.conftest import loads, make_run, served, write_images
 
 
@@ -157,44 +157,44 @@ def test_nothing_is_drawn_for_a_browser_that_has_gone(digits_run: tuple[Run, Col
             browser.sendall(f"GET /item/{row}/dream?steps=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         for browser in browsers:
             assert browser.recv(100).startswith(b"HTTP/1.1 200")
-        studio = explorer.opened.future.result().studio
-        wait_until(lambda: studio.waiting == 5)
+        worker = explorer.opened.future.result().worker
+        wait_until(lambda: worker.waiting == 5)
         for browser in browsers:
             browser.close()
-        wait_until(lambda: studio.waiting == 0)
+        wait_until(lambda: worker.waiting == 0)
         assert "images" in get(f"http://127.0.0.1:{port}/item/0/reconstructions")
 
 
 def test_a_drawing_ends_at_its_next_row_when_nobody_waits(digits_atlas: tuple[Atlas, ACN]) -> None:
     atlas, model = digits_atlas
-    studio = Studio(model)
+    worker = ModelWorker(model)
     levels = atlas.images.batch([0])[0]
 
     async def leave() -> float:
-        drawing = asyncio.create_task(studio.reconstruct(levels, 0, 20_000))
+        drawing = asyncio.create_task(worker.reconstruct(levels, 0, 20_000))
         await asyncio.sleep(0.1)
         drawing.cancel()
         begin = time.monotonic()
-        await studio.encode(levels)
+        await worker.encode(levels)
         return time.monotonic() - begin
 
     whole = time.monotonic()
-    asyncio.run(Studio(model).reconstruct(levels, 0, 256))
+    asyncio.run(ModelWorker(model).reconstruct(levels, 0, 256))
     whole = (time.monotonic() - whole) * 20_000 / 256
     assert asyncio.run(leave()) < whole / 4
-    studio.close()
+    worker.close()
 
 
 def test_too_many_drawings_are_refused(digits_atlas: tuple[Atlas, ACN]) -> None:
     atlas, model = digits_atlas
-    studio = Studio(model)
+    worker = ModelWorker(model)
     levels = atlas.images.batch([0])[0]
 
     async def crowd() -> list[torch.Tensor | BaseException]:
-        drawings = (studio.reconstruct(levels, seed, 1) for seed in range(MOST_WAITING + 3))
+        drawings = (worker.reconstruct(levels, seed, 1) for seed in range(MOST_WAITING + 3))
         return await asyncio.gather(*drawings, return_exceptions=True)
 
     answers = asyncio.run(crowd())
     assert sum(isinstance(answer, QueueFullError) for answer in answers) == 3
     assert sum(isinstance(answer, torch.Tensor) for answer in answers) == MOST_WAITING
-    studio.close()
+    worker.close()

@@ -164,7 +164,7 @@ def _training(recipe: str, config: "Config", prospect: "Prospect") -> str:
     if prospect.neighbours is not None:
         lowered = prospect.neighbours != config.memory.neighbours
         parts.append(f"K = {prospect.neighbours}" + (f" (lowered from {config.memory.neighbours})" if lowered else ""))
-    parts.append(counted(config.training.epochs, "pass", "passes"))
+    parts.append(counted(config.training.epochs, "epoch"))
     limit = config.training.max_minutes
     parts += [f"at most {limit:g} minutes"] if limit else []
     return (

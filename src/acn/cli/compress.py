@@ -47,11 +47,14 @@ def compress(
         str | None, typer.Option(metavar="NAME", help="Only this split of SOURCE.", show_default=False)
     ] = None,
     batch: Annotated[
-        int, typer.Option(min=1, max=4096, help="Images decoded side by side: more are faster, a few bytes dearer.")
+        int,
+        typer.Option(min=1, max=4096, help="Images decoded together: larger batches are faster but cost a few bytes."),
     ] = 256,
     lossy: Annotated[
         bool,
-        typer.Option("--lossy", help="Keep the code of each image alone: a few bytes, from which a like one is drawn."),
+        typer.Option(
+            "--lossy", help="Keep only the code of each image: a few bytes, from which a similar one is drawn."
+        ),
     ] = False,
     step: Annotated[
         float | None,
@@ -64,7 +67,7 @@ def compress(
     ] = None,
     train_minutes: Annotated[
         float | None,
-        minutes_option("Train a small model on SOURCE itself for M minutes; photographs take 2 to 5 by themselves"),
+        minutes_option("Train a small model on SOURCE itself for M minutes; the default for photographs is 2 to 5"),
     ] = None,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Decode everything before writing.")] = True,
     strict: Annotated[

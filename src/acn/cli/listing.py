@@ -19,7 +19,7 @@ def runs(
     ] = Path("runs"),
     format: FormatOption = "text",
 ) -> None:
-    """List the runs in a folder: model, images, passes, minutes and main figures."""
+    """List the runs in a folder: model, images, epochs, minutes and main figures."""
     from acn.evaluation.comparison import SUMMARY, find_runs, summary
     from acn.evaluation.figures import FIGURES
 

@@ -25,7 +25,7 @@ def publish(
     from acn.trained import load
 
     if folder.exists():
-        raise UsageError(f"{folder} is there already: name a new folder for the model")
+        raise UsageError(f"{folder} exists already: name a new folder for the model")
     model = load(run)
     check_trained_here(model.run)
 

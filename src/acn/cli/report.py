@@ -34,7 +34,7 @@ def report(
     force: ForceOption = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Write one HTML file with costs, curves, pictures, settings and provenance; pictures that lack are drawn first."""
+    """Write one HTML file with costs, curves, pictures, settings and provenance; missing pictures are drawn first."""
     from acn.evaluation.plots import plot_curves
     from acn.evaluation.report import html_report
     from acn.files import write_text_atomically

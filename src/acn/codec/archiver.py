@@ -125,7 +125,7 @@ def compress_splits(
         step: for a lossy archive, see `compress`.
         workers: processes that code blocks, which makes no other bytes; those of a script need its main part to stand
             below `if __name__ == "__main__"`.
-        stage: called with a name and a length when a stage begins; what it returns hears of the progress.
+        stage: called with a name and a length when a stage begins; what it returns is called with the progress.
 
     Raises:
         DataError: the images do not fit the model; or have transparency or 16 bits, and the archive is lossy or their
@@ -225,7 +225,7 @@ def restore(
         archive: that was read.
         model: as `model_of` returns it.
         number: of the block.
-        progress: hears how many more images are done.
+        progress: is called with how many more images are done.
         seed: of the draws that restore images from a lossy archive; no other one reads it.
 
     Raises:

@@ -2,7 +2,7 @@
 
 Encoding one batch: pop z from the posterior q(z given x), push the pixels under r(x given z), push z under its prior.
 Decoding is the same backwards. So the bits that z costs come back, and an image costs -log r + KL, as evaluated. The
-batches are encoded from last to first, and grow: the first z must be popped from bits that no image has paid for.
+batches are encoded from last to first, and grow: the first z must be popped from bits that no image has pushed.
 
     list   z under the mixture; images in their order
     set    as list, but which image comes next is popped from the stack as well, uniformly from those left
@@ -48,7 +48,7 @@ def encode(
         batch: images that are decoded side by side.
         order: in mode `tour`, the rows of the images along it; otherwise not read.
         least: bytes that the result must have.
-        progress: hears how many more images are done, and of a negative number when coding has to begin again.
+        progress: is called with how many more images are done, and with a negative number when coding begins again.
 
     Returns:
         The stack's words, and how many words it began with.

@@ -31,7 +31,7 @@ class Coders(Protocol):
 
 @dataclass(frozen=True)
 class FrozenCoders:
-    """Those of a model in exact integers; `progress` hears how many more images are done."""
+    """Those of a model in exact integers; `progress` is called with how many more images are done."""
 
     model: FrozenModel
     progress: Callable[[float], None]

@@ -4,7 +4,7 @@ Letters: B batch, D code size, C channels, H height, W width, V levels, K compon
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self, cast
 
@@ -140,10 +140,12 @@ class FrozenModel:
             numbers: of the codes on the grid, `[B, D]`.
         """
 
-        def slots(part: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-            levels = part[0].to(self.device)
-            numbers = self.network.decoder(levels, self.network_codes(part[1])).double() * SCALE
-            start, size = self.network.decoder.emission.intervals(numbers, levels)
+        decoder = self.network.decoder
+
+        def slots(part: tuple[Tensor, Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
+            levels, picture = part[0].to(self.device), part[2]
+            numbers = decoder(levels, self.network_codes(part[1]), picture).double() * SCALE
+            start, size = decoder.emission.intervals(numbers, levels)
             return start.cpu(), size.cpu()
 
         shape = self.facts.shape
@@ -152,10 +154,23 @@ class FrozenModel:
                 return slots_in_parts(cast(CentredDecoder, self.network.decoder), images, SCALE)
         widest = max(4 * self.facts.settings.decoder.filters, shape.channels * shape.levels)
         widest *= shape.height * shape.width
-        parts = list(zip(_parts(images, widest), _parts(numbers, widest), strict=True))
         with exact():
+            pictures = self._pictures(numbers, widest)
+            parts = list(zip(_parts(images, widest), _parts(numbers, widest), pictures, strict=True))
             starts, sizes = zip(*side_by_side(slots, parts, self.device, max(PASS_NUMBERS, widest)), strict=True)
         return torch.cat(starts), torch.cat(sizes)
+
+    def _pictures(self, numbers: Tensor, widest: int) -> Sequence[Tensor | None]:
+        """Pictures of codes, numbers `[B, D]`, in parts as `pixel_slots` has them, rendered in larger ones."""
+        decoder, features = self.network.decoder, demand(self.facts).features
+        if decoder.canvas is None:
+            return [None] * len(_parts(numbers, widest))
+
+        def rendered(part: Tensor) -> Tensor:
+            return cast(Tensor, decoder.picture(self.network_codes(part)))
+
+        pictures = side_by_side(rendered, _parts(numbers, features), self.device, max(PASS_NUMBERS, features))
+        return _parts(torch.cat(pictures), widest)
 
     @torch.inference_mode()
     def generate(
@@ -166,7 +181,7 @@ class FrozenModel:
         Args:
             numbers: of the codes on the grid, `[B, D]`.
             pop: from cumulative slots `[B, V + 1]` to levels `[B]`.
-            progress: hears how many more pixels are done.
+            progress: is called with how many more pixels are done.
         """
 
         device, slots = self.device, self.network.decoder.emission.slots  # which take time to be found

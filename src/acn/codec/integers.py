@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
+from typing import Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -37,6 +40,8 @@ from acn.networks.geometry import Window
 
 # Patches of a convolution are gathered a few places at a time, so that they stay in the processor's cache.
 PATCH_NUMBERS = 2**17
+# Below so many numbers NumPy is faster than PyTorch.
+FEW = 2**15
 # Outputs of layers are cut off at 1,024; those that go to the gates of the vertical stack, which end at 16, at 32.
 LIMIT = 2**10 * NETWORK_ONE
 VERTICAL_LIMIT = 2**5 * NETWORK_ONE
@@ -86,6 +91,8 @@ class Integers(Floats):
 
     def gate(self, features: Tensor) -> Tensor:
         """As in floating point: (2 sigmoid(a) - 1) sigmoid(b)."""
+        if features.is_cpu and features.numel() <= FEW:
+            return _gate_of_few(features)
         within = features.movedim(1, -1).clamp(-GATE_REACH, GATE_REACH - 1)
         index = within.add_(_halves(within.shape[-1], features.device)).int()
         signal, valve = _entries(_gates(features.device), index).chunk(2, dim=-1)
@@ -108,6 +115,19 @@ class Integers(Floats):
 INTEGERS = Integers()
 
 
+def _gate_of_few(features: Tensor) -> Tensor:
+    """As `Integers.gate`, by NumPy, whose operations take less time to begin with."""
+    last = features if features.ndim == 2 else features.movedim(1, -1)
+    index = last.numpy() + np.float32(GATE_REACH)
+    middle = index.shape[-1] // 2
+    signals, valves = _gate_arrays()
+    found = signals.take(index[..., :middle].astype(np.intp), mode="clip")
+    found *= valves.take(index[..., middle:].astype(np.intp), mode="clip")
+    found += np.float32(0.5)
+    gated = torch.from_numpy(np.floor(found, out=found))
+    return gated if features.ndim == 2 else gated.movedim(-1, 1)
+
+
 def _entries(table: Tensor, index: Tensor) -> Tensor:
     """`table[index]`, four times as fast, of an int32 index `[..., F]`; it should lie in memory as it is written."""
     return table.index_select(0, index.flatten()).view(index.shape)
@@ -125,6 +145,12 @@ def _gates(device: torch.device) -> Tensor:
     """2 sigmoid - 1, and after it sigmoid, float32, of 11 fractional bits each; products have 8 before the point."""
     sigmoid = gate_table().to(device, torch.float32)
     return torch.cat([(2 * sigmoid - 2**GATE_BITS) * 2.0 ** (NETWORK_BITS - 2 * GATE_BITS), sigmoid])
+
+
+@cache
+def _gate_arrays() -> list[NDArray[np.float32]]:
+    """The halves of `_gates`."""
+    return [half.numpy() for half in _gates(torch.device("cpu")).chunk(2)]
 
 
 @cache
@@ -301,13 +327,20 @@ class IntegerStaircase(IntegerLayer):
     def __init__(self, weight: Tensor, bias: Tensor, shift: int, reach: tuple[int, ...]) -> None:
         super().__init__(weight, bias, shift)
         self.inputs, self.reach = len(weight), reach
+        self._rows: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}  # rows that were asked for: weight and bias
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._rows = {}  # which are of another type or device now
+        moved: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return moved
 
     def rows(self, begin: int, end: int, inputs: Tensor) -> Tensor:
         """See `StaircaseLinear`."""
-        reach = self.reach[begin]
-        weight = self.weight[:reach, begin:end]
-        sums = torch.addmm(self.bias[begin:end, None], weight.T, inputs[:reach].to(weight.dtype))
-        return self.rounded(sums)
+        if (begin, end) not in self._rows:
+            weight = self.weight[: self.reach[begin], begin:end].T.contiguous()
+            self._rows[begin, end] = weight, self.bias[begin:end, None]
+        weight, bias = self._rows[begin, end]
+        return self.rounded(torch.addmm(bias, weight, inputs[: weight.shape[1]].to(weight.dtype)))
 
 
 def _parts(patches: Tensor, places: int) -> Iterator[Tensor]:

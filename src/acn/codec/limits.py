@@ -257,7 +257,7 @@ class Allowance:
 
 @contextmanager
 def enough_memory(what: str) -> Iterator[None]:
-    """Say in a sentence that the machine has not the memory that `what` takes.
+    """Say in a sentence that the machine does not have the memory that `what` needs.
 
     Raises:
         ArchiveError: an allocator refused.

@@ -66,11 +66,11 @@ def frozen_loss(
 def _pixels(frozen: FrozenModel, model: Model, levels: Tensor, numbers: Tensor, z: Tensor) -> tuple[float, float]:
     """Nats per image of pixels, in integers and in floating point, given codes as numbers of the grid and values."""
     _, sizes = frozen.pixel_slots(levels, numbers)
-    device, paid = device_of(model), list[Tensor]()
+    device, costs = device_of(model), list[Tensor]()
     for part, code in zip(levels.split(256), z.float().split(256), strict=True):
         log_prob = model.likelihood(code.to(device)).log_prob(part.to(device))
-        paid.append(-log_prob.double().cpu())
-    return float(nats(sizes).flatten(1).sum(1).mean()), float(torch.cat(paid).mean())
+        costs.append(-log_prob.double().cpu())
+    return float(nats(sizes).flatten(1).sum(1).mean()), float(torch.cat(costs).mean())
 
 
 def _exactly(tensor: Tensor) -> Tensor:

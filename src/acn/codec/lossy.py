@@ -140,7 +140,7 @@ def drawn(
         first: number of the first image within the archive, by which draws are keyed.
         batch: images that are drawn side by side.
         seed: tells the draws of one restoration from those of another.
-        progress: hears how many more images are done.
+        progress: is called with how many more images are done.
     """
     shape = model.facts.shape
     pixels, found = shape.height * shape.width, []

@@ -51,7 +51,7 @@ class MixturePrior:
         return of_logits(self.logits)
 
     def responsibilities(self, z: Tensor) -> Tensor:
-        """Cumulative slots `[B, K + 1]` of the component given the values `z` `[B, D]`: any will do, near ones pay."""
+        """Cumulative slots `[B, K + 1]` of the component given the values `z` `[B, D]`; of near ones few bits."""
         apart = z[:, None] - self.means
         products = torch.einsum("bkd,kde->bke", apart, self.factors) if self.full else apart * self.factors
         residuals = round_shift(products, BITS)

@@ -32,7 +32,7 @@ def side_by_side(
     On a CPU several are computed at a time, as many as its threads, or fewer if they hold many numbers.
     """
     most = max(1, NUMBERS_AT_ONCE // numbers)
-    if device.type != "cpu" or min(len(parts), most) < 2:
+    if device.type != "cpu" or min(len(parts), most, torch.get_num_threads()) < 2:
         return [work(part) for part in parts]
     work = torch.inference_mode()(work)  # which is a setting of each thread
     with (

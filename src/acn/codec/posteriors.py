@@ -87,8 +87,8 @@ class LearnedPosterior(GridPosterior):
         z = self.means + noise * self.widths()
         line = self.grid.at(0)
         numbers = torch.round(z / line.step).long().add(line.count // 2).clamp(0, line.count - 1)
-        paid = sum(nats(sizes) for _, sizes in self._rows().slots(numbers.flatten()))
-        return numbers.cpu(), torch.as_tensor(paid).view(numbers.shape).sum(-1).cpu()
+        cost = sum(nats(sizes) for _, sizes in self._rows().slots(numbers.flatten()))
+        return numbers.cpu(), torch.as_tensor(cost).view(numbers.shape).sum(-1).cpu()
 
     def _rows(self) -> Rows:
         means = self.means.clamp(-FARTHEST, FARTHEST).flatten().unsqueeze(-1)

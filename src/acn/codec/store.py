@@ -1,4 +1,4 @@
-"""Frozen models of runs: kept in the run's folder, and made as small as pays where an archive carries them."""
+"""Frozen models of runs: kept in the run's folder, and rounded so that an archive which carries them is shortest."""
 
 import math
 from collections.abc import Sequence

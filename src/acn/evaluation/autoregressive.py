@@ -48,7 +48,7 @@ def fit_autoregressive(
         train: q(z given x) of N images.
         valid: of V others.
         seed: of the weights, of the order and of the noise.
-        progress: hears how much more of `CHECKS` is done.
+        progress: is called with how much more of `CHECKS` is done.
     """
     generator = torch.Generator().manual_seed(seed)
     held_out = _samples(valid, torch.arange(CHECKED) * len(valid.mean) // CHECKED, generator)

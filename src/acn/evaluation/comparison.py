@@ -48,7 +48,7 @@ def summary(run: Run) -> Row:
     row: Row = {
         "model": run.config.model.name,
         "images": Path(str(run.provenance.get("source", ""))).stem,
-        "passes": reached.epoch + reached.position / run.provenance["images"]["train"],
+        "epochs": reached.epoch + reached.position / run.provenance["images"]["train"],
         "minutes": reached.seconds / 60,
     }
     return row | {key: FIGURES[key].of(evaluation) if evaluation else None for key in SUMMARY}

@@ -60,7 +60,7 @@ def evaluate(
         run: a trained run.
         collection: its images.
         device: where the networks run.
-        stage: called with a name and a length when a stage begins; what it returns hears of the progress.
+        stage: called with a name and a length when a stage begins; what it returns is called with the progress.
         sampling: how the negative log-likelihood is sampled; None leaves it out.
         ranks: of which the others `assist`.
 
@@ -198,7 +198,7 @@ def costs(
 
 
 def totals(values: Values, images: int, prior: str | None) -> Values:
-    """What a receiver pays in all, and how much of it is the order, in nats per image (docs/method.md).
+    """The total code length, and how much of it is the order, in nats per image (docs/method.md).
 
     `list` keeps the order; `set` forgets it, which any model may do; `tour` uses the order for its neighbours and
     forgets it too; `tour_restored` sends it again beside the tour. Models without neighbours have no tour, those
@@ -270,11 +270,11 @@ def _neighbour_costs(model: Model, posterior: Posterior, unconditional: Tensor, 
 
     improved = improve_tour(greedy, search_costs, unconditional, near)
     done(1)
-    paid = {name: _tour_kl(prior, tour, unconditional) for name, tour in (("greedy", greedy), ("improved", improved))}
-    return values | {"kl_tour_greedy": paid["greedy"], "kl_tour_improved": min(paid.values())}
+    kls = {name: _tour_kl(prior, tour, unconditional) for name, tour in (("greedy", greedy), ("improved", improved))}
+    return values | {"kl_tour_greedy": kls["greedy"], "kl_tour_improved": min(kls.values())}
 
 
 def _tour_kl(prior: NeighbourPrior, tour: Tensor, unconditional: Tensor) -> float:
-    """Mean KL along a tour; its first image has no neighbour and pays the unconditional KL."""
+    """Mean KL along a tour; its first image has no neighbour and costs the unconditional KL."""
     edges = prior.kl(tour[:-1], tour[1:])
     return (float(edges.sum()) + float(unconditional[tour[0]])) / len(tour)

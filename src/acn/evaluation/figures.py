@@ -110,7 +110,7 @@ PUBLISHED: dict[str, Mapping[str, Published]] = {
     "vlae": {"kl_unconditional_own": _chen(13.3), "nll": _chen(79.03, digits=2)},
 }
 
-# Other models, and what they pay with the order kept, in nats per image (Table 1).
+# Other models, and their `list` in nats per image (Table 1).
 LIKELIHOODS: tuple[tuple[str, Published], ...] = (
     ("Gated PixelCNN (the paper's own)", Published(81.6)),
     ("PixelCNN", Published(81.3, "Oord et al., 2016a")),

@@ -48,8 +48,8 @@ def evaluate_own(
     model = load_model(run).to(device)
     prior, own = model.prior().cpu(), "own" if model.code_size else None
     posterior = posteriors(model, test, stage("codes of test", len(test)))
-    paid = reconstruction(model, test, posterior, seed, stage("reconstruction", len(test)))
-    values = mean_and_error("reconstruction", paid)
+    costs = reconstruction(model, test, posterior, seed, stage("reconstruction", len(test)))
+    values = mean_and_error("reconstruction", costs)
     if own is not None:
         kl, error = expected_kl(prior, posterior, samples=UNCONDITIONAL_SAMPLES, seed=seed)
         values |= {f"{UNCONDITIONAL}{own}": mean(kl), f"{UNCONDITIONAL}{own}_standard_error": error}

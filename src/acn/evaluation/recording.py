@@ -47,7 +47,7 @@ def recorded(
         reached: where the run's training was when the networks were read, None where nobody knows.
         device: where the networks ran.
         seconds: how long it took.
-        prior: the unconditional one that `list` pays; None for a model without codes.
+        prior: the unconditional one of `list`; None for a model without codes.
         priors: those that were fitted.
         probes: accuracies of linear classifiers.
         importance: how the negative log-likelihood was sampled.

@@ -19,7 +19,7 @@ from acn.record import Evaluation
 from acn.units import nats_to_bits
 
 Cells = list[list[str]]
-UNUSED = 0.1  # nats: a code that takes less is unused
+UNUSED = 0.1  # nats: a code of a smaller KL is unused
 
 
 def cost_rows(evaluation: Evaluation) -> list[Figure]:
@@ -50,7 +50,7 @@ PRIORS = {
 
 
 def prior_note(evaluation: Evaluation) -> str | None:
-    """Say which unconditional prior `list` pays, and what it comes to under that of archives; None without codes."""
+    """Say which unconditional prior `list` uses, and what it comes to under that of archives; None without codes."""
     values, chosen = evaluation.values, evaluation.prior
     if chosen is None:
         return None
@@ -66,10 +66,10 @@ def definitions_note(evaluation: Evaluation) -> str | None:
     values = evaluation.values
     if not published(evaluation) or not {"kl_unconditional_mixture", "kl_tour_greedy"} <= values.keys():
         return None
-    paid, mixture, greedy = (values[key] for key in ("reconstruction", "kl_unconditional_mixture", "kl_tour_greedy"))
+    pixels, mixture, greedy = (values[key] for key in ("reconstruction", "kl_unconditional_mixture", "kl_tour_greedy"))
     return (
         f"The paper's list (there: unordered) has the mixture for its prior, its tour (ordered) is greedy: by these "
-        f"definitions {paid + mixture:.2f} and {paid + greedy:.2f}."
+        f"definitions {pixels + mixture:.2f} and {pixels + greedy:.2f}."
     )
 
 

@@ -71,17 +71,20 @@ class Decoder(nn.Module, ABC):
     def features(self, scaled: Tensor, given: list[Tensor]) -> Tensor:
         """Features `[B, F, H, W]` of the last block, of images `[B, C, H, W]` scaled to -1 ... 1."""
 
-    def forward(self, images: Tensor, codes: Tensor) -> Tensor:
-        """Numbers `[B, C, H, W, P]` of the emission, of levels `[B, C, H, W]` given codes `[B, D]`."""
-        return self.run(images, self.given(codes))
+    def forward(self, images: Tensor, codes: Tensor, picture: Tensor | None = None) -> Tensor:
+        """Numbers `[B, C, H, W, P]` of the emission, of levels `[B, C, H, W]` given codes `[B, D]`.
+
+        `picture` is that of the codes where it is known.
+        """
+        return self.run(images, self.given(codes, picture))
 
     def picture(self, codes: Tensor) -> Tensor | None:
         """The canvas of codes `[B, D]`, if there is one."""
         return None if self.canvas is None else self.canvas(codes)
 
-    def given(self, codes: Tensor) -> list[Tensor]:
-        """What the codes `[B, D]` add to the gates' inputs of each block: computed once per image."""
-        canvas = self.picture(codes)
+    def given(self, codes: Tensor, picture: Tensor | None = None) -> list[Tensor]:
+        """What the codes `[B, D]` add to the gates' inputs of each block: computed once per image; see `forward`."""
+        canvas = self.picture(codes) if picture is None else picture
         return [cast(Conditioned, block).given(codes, canvas) for block in self.blocks]
 
     def scale(self, levels: Tensor, like: Tensor) -> Tensor:

@@ -136,9 +136,8 @@ class MADE(nn.Module):
             count: B.
             context: `[B, C]`, of a network that has one.
         """
-        like = self.output.weight
         layers = [cast(StaircaseLinear, layer) for layer in (*self.hidden, self.output)]
-        units = [like.new_empty(layer.inputs, count) for layer in layers]
+        units = [layer.weight.new_empty(layer.inputs, count) for layer in layers]
         z = units[0]
         *said, last = (None if added is None else added.T for added in self._said(context))
         for place, (begin, end) in enumerate(pairwise((*self.ends, self.ends[-1]))):

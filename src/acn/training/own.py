@@ -39,7 +39,7 @@ DECAY = 0.998
 ROUNDED_FROM, PRECISION = 0.75, 2
 
 Watch = Callable[[float, float, float], None]
-"""Hears which share is done, how many seconds are left, and bits per dimension of late."""
+"""Is called with the share done, the seconds left, and the latest bits per dimension."""
 
 
 def train_own(

@@ -16,13 +16,13 @@ from acn.evaluation.clustering import Groups, clusters
 from acn.web.atlas import Atlas
 from acn.web.layout import UmapLayout, umap_is_installed, umap_layout
 from acn.web.lazy import Lazy
-from acn.web.studio import Studio
 from acn.web.uploads import MOST_BYTES, Landed, LandedImages
+from acn.web.worker import ModelWorker
 
 MOST_SECONDS = 20.0  # to wait for the end of the loading
 
 
-class EndedError(Exception):
+class _EndedError(Exception):
     """The explorer was ended while it was loading."""
 
 
@@ -38,10 +38,10 @@ class Progress:
         """Note that `count` more images are encoded.
 
         Raises:
-            EndedError: nobody waits for them any more.
+            _EndedError: nobody waits for them any more.
         """
         if self.ended:
-            raise EndedError
+            raise _EndedError
         self.done += count
 
 
@@ -64,7 +64,7 @@ class Opened:
     """An atlas and what works on it."""
 
     atlas: Atlas
-    studio: Studio
+    worker: ModelWorker
     landed: LandedImages = field(default_factory=LandedImages)
     clusters: Lazy[Groups] = field(init=False)
     umap: Lazy[UmapLayout] = field(init=False)
@@ -107,7 +107,7 @@ class Opened:
             "labels": named[0] if named else None,
             "clusters": min(atlas.cluster_count(), len(atlas.images)),
             "umap": umap_is_installed() and len(atlas.images) > 3,
-            "daydreams": self.studio.model.conditional,
+            "daydreams": self.worker.model.conditional,
             "most_bytes": MOST_BYTES,
             "fingerprint": atlas.fingerprint,
         }
@@ -166,7 +166,7 @@ class Explorer:
     def _open(self, load: Load) -> Opened:
         with torch.inference_mode():
             atlas, model = load(self.progress)
-        return Opened(atlas, Studio(model))
+        return Opened(atlas, ModelWorker(model))
 
     def close(self) -> None:
         """End what is being encoded or drawn, and wait for it: a thread inside PyTorch must not outlive the program."""
@@ -174,4 +174,4 @@ class Explorer:
         future = self.opened.future
         self.opened.settle(MOST_SECONDS)
         if future.done() and not future.exception():
-            future.result().studio.close()
+            future.result().worker.close()

@@ -35,8 +35,8 @@ from acn.components import COMPONENTS
 from acn.errors import AcnError
 from acn.web.explorer import Explorer, Item, MissingImageError, Opened
 from acn.web.pictures import data_url, png
-from acn.web.studio import QueueFullError
 from acn.web.uploads import MOST_BYTES, Landed, TooLargeError, read_upload
+from acn.web.worker import QueueFullError
 
 FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 NEVER = {"Cache-Control": "no-store"}
@@ -168,7 +168,7 @@ class Pages:
         seed, copies = _seed(request), _number(request, "copies", COPIES, 1, MOST_COPIES)
 
         async def lines() -> AsyncIterator[dict[str, Any]]:
-            drawn = await opened.studio.reconstruct(item.levels, seed, copies)
+            drawn = await opened.worker.reconstruct(item.levels, seed, copies)
             yield {"images": [data_url(levels, opened.atlas.run.palette) for levels in drawn]}
 
         return _lines(lines())
@@ -179,7 +179,7 @@ class Pages:
         seed, steps = _seed(request), _number(request, "steps", STEPS, 1, MOST_STEPS)
 
         async def lines() -> AsyncIterator[dict[str, Any]]:
-            async for levels, code in opened.studio.daydream(item.levels, seed, steps):
+            async for levels, code in opened.worker.daydream(item.levels, seed, steps):
                 place = opened.atlas.principal.project(code.numpy()[None])[0]
                 yield {"image": data_url(levels, opened.atlas.run.palette), "place": place.tolist()}
 
@@ -198,7 +198,7 @@ class Pages:
                 upload = await run_in_threadpool(
                     lambda: read_upload(data, run.shape, run.palette, fit=fit, invert=invert)
                 )
-        code = await opened.studio.encode(upload.levels)
+        code = await opened.worker.encode(upload.levels)
         key = "drop-" + hashlib.sha256(upload.levels.numpy().tobytes()).hexdigest()[:16]
         opened.landed.keep(key, Landed(upload, code))
         return JSONResponse({"key": key}, headers=NEVER)

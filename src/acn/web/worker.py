@@ -25,7 +25,7 @@ class _GoneError(Exception):
     """Nobody waits for the job any more."""
 
 
-class Studio:
+class ModelWorker:
     """Draws and encodes with `model`, whose thread is the only one to use it."""
 
     def __init__(self, model: Model) -> None:
@@ -33,7 +33,7 @@ class Studio:
         self.waiting = 0
         # A few images at a time are drawn faster by one thread than by several, by far when the page draws as well.
         self._worker = ThreadPoolExecutor(
-            1, thread_name_prefix="studio", initializer=torch.set_num_threads, initargs=(1,)
+            1, thread_name_prefix="worker", initializer=torch.set_num_threads, initargs=(1,)
         )
         self._closed = threading.Event()
 
