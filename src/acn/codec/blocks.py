@@ -81,7 +81,7 @@ def verified(shared: tuple[FrozenModel, int], block: Payload, progress: Progress
         decoded(shared[0], block, shared[1], progress)
     except ExhaustedError as error:
         raise ArchiveError(
-            "the archive did not decode to the images it was made of, so that none was written: an error of the program"
+            "verification failed and no archive was written: this is a bug in acn; please report it with the images"
         ) from error
 
 
