@@ -115,7 +115,7 @@ def test_every_truncation_is_refused() -> None:
 def test_other_files_are_no_archives() -> None:
     for other in (b"", b"\x89PNG\r\n\x1a\n" + bytes(100), b"hello, world\n" * 20, to_bytes(MODEL)):
         assert "expected an archive" in refusal(other)
-    assert "install a newer acn" in refusal(WHOLE[:8] + b"\x04" + WHOLE[9:])
+    assert "install a newer acn" in refusal(WHOLE[:8] + b"\x05" + WHOLE[9:])
     with pytest.raises(ArchiveError, match="expected a frozen model"):
         from_bytes(WHOLE)
     with pytest.raises(ArchiveError, match="install a newer acn"):

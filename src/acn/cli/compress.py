@@ -114,8 +114,6 @@ def compress(
     folder = found[0] if found else None
     if found:
         _say(errors, losses(*found), strict=strict)
-        for line in jpeg_files(found[0]) if not lossy else ():
-            errors.print(line, highlight=False, markup=False, soft_wrap=True)
     coded = lossy or mode == "tour"
     origin = (
         own_origin(source, split, folder, out, train_minutes, place, coded=coded, embed=embed)
@@ -133,6 +131,8 @@ def compress(
     modes: tuple[Mode, ...] = (mode,) if mode else ("list",) if order == "keep" else forgetting
     if modes == ("list",):
         refuse_names(splits)
+    for line in jpeg_files(folder) if folder and not lossy else ():
+        errors.print(line, highlight=False, markup=False, soft_wrap=True)
     # A lossy archive has nothing that would tell what a rougher model loses.
     frozen = origin.frozen(splits, modes, rounded=embed and not lossy).to(place)
     with stages(errors) as stage:

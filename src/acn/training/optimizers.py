@@ -64,16 +64,13 @@ Optimizer = torch.optim.Optimizer | MatricesAndAdam
 def step_if(sound: Tensor, optimizer: Optimizer) -> None:
     """Take a step where `sound` `[]` is true, else leave weights and moments as they are.
 
-    Nothing is read from a GPU. Fused Adam does so by itself; what another optimizer changed there is put back.
+    Nothing is read from the device. Fused Adam does so by itself; what another optimizer changed is put back.
     """
     if isinstance(optimizer, MatricesAndAdam):
         optimizer.step(sound)
     elif isinstance(optimizer, torch.optim.Adam):
         optimizer.found_inf = (~sound).float()  # type: ignore[attr-defined]
         optimizer.step()
-    elif sound.device.type == "cpu":
-        if sound:
-            optimizer.step()
     else:
         before = {tensor: tensor.clone() for tensor in _changing(optimizer)}
         optimizer.step()
