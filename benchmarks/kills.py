@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import random
-import signal
 import tempfile
 import time
 from collections.abc import Callable
@@ -68,8 +67,8 @@ def survive(kills: int, progress: Callable[[str], None], *settings: str) -> dict
     for kill in range(kills):
         words = folder / f"words-{kill}"
         processes = _start(config, killed, words)
-        time.sleep(generator.uniform(0.5 * starting, starting + 2 * lasting / kills))
-        os.kill(generator.choice(processes).pid or 0, signal.SIGKILL)
+        time.sleep(generator.uniform(0.5 * starting, starting + lasting / kills))
+        generator.choice(processes).kill()  # which may have ended by itself
         for process in processes:
             process.join(60)
         steps.append(_steps(killed))
