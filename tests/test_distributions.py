@@ -5,7 +5,6 @@ import torch
 from torch import Tensor
 
 from acn.distributions import (
-    Cost,
     DiagonalNormal,
     FactorizedMixture,
     PixelLikelihood,
@@ -183,10 +182,6 @@ def test_bernoulli_is_the_categorical_of_two_levels() -> None:
     bernoulli = PixelLikelihood(Bernoulli(), lambda _: logits.unsqueeze(-1), never).log_prob(images)
     two = torch.stack([torch.zeros_like(logits), logits], -1)
     torch.testing.assert_close(PixelLikelihood(Categorical(2), lambda _: two, never).log_prob(images), bernoulli)
-
-
-def test_total_is_the_sum_of_both_costs() -> None:
-    assert torch.equal(Cost(torch.tensor([1.0]), torch.tensor([2.0])).total, torch.tensor([3.0]))
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])

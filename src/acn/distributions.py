@@ -19,19 +19,6 @@ from acn.emissions import Emission, draw_levels
 LOG_2_PI = math.log(2 * math.pi)
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What one image costs under a model: `reconstruction` and `kl`, each with shape `[B]`, in nats."""
-
-    reconstruction: Tensor
-    kl: Tensor
-
-    @property
-    def total(self) -> Tensor:
-        """Reconstruction plus KL, `[B]`, in nats."""
-        return self.reconstruction + self.kl
-
-
 def widened(tensor: Tensor) -> Tensor:
     """Return `tensor` in float32 if it has fewer digits, else as it is."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

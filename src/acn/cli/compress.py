@@ -85,7 +85,6 @@ def compress(
     from rich.console import Console
 
     from acn.cli.archiving import (
-        array_splits,
         folder_splits,
         jpeg_files,
         losses,
@@ -122,13 +121,8 @@ def compress(
     )
     if lossy:
         refuse_without_codes(origin.settings)
-    any_size = not origin.settings.has_codes
-    if folder is None:
-        splits = array_splits(origin.shape, origin.palette, source, split, any_size=any_size)
-    else:
-        splits = _through(origin, folder, any_size=any_size)
-    forgetting: tuple[Mode, ...] = ("set", "tour") if origin.settings.conditional and not lossy else ("set",)
-    modes: tuple[Mode, ...] = (mode,) if mode else ("list",) if order == "keep" else forgetting
+    splits = _read(origin, folder, source, split)
+    modes = (mode,) if mode else _modes(origin, order, lossy=lossy)
     if modes == ("list",):
         refuse_names(splits)
     for line in jpeg_files(folder) if folder and not lossy else ():
@@ -196,7 +190,18 @@ def _needed(run: "Run", name: Path | None, out: Path) -> str:
     return f"The archive holds no model. Keep {kept_file(run)}, and restore the images by {needed}"
 
 
-def _through(origin: "Origin", folder: "dict[str, FolderImages]", *, any_size: bool) -> "Splits":
-    return {
-        name: images.through(origin.shape, origin.palette, name, any_size=any_size) for name, images in folder.items()
-    }
+def _read(origin: "Origin", folder: "dict[str, FolderImages] | None", source: str, split: str | None) -> "Splits":
+    """Images as the model knows them: those of a folder, None where the source is none."""
+    from acn.cli.archiving import array_splits
+
+    shape, palette, any_size = origin.shape, origin.palette, not origin.settings.has_codes
+    if folder is None:
+        return array_splits(shape, palette, source, split, any_size=any_size)
+    return {name: images.through(shape, palette, name, any_size=any_size) for name, images in folder.items()}
+
+
+def _modes(origin: "Origin", order: Literal["keep", "forget"], *, lossy: bool) -> "tuple[Mode, ...]":
+    """Modes of which the one with the smaller archive is taken."""
+    if order == "keep":
+        return ("list",)
+    return ("set", "tour") if origin.settings.conditional and not lossy else ("set",)

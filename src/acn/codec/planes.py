@@ -4,7 +4,7 @@ Letters: H height, W width, C colour channels of the image. Compressed by zlib, 
 """
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,8 +78,3 @@ def unpack_planes(packed: bytes, traits: Sequence[Traits], shape: ImageShape) ->
 
 
 DAMAGED = "the transparency and low bytes of a block do not fit its images; get another copy of the archive"
-
-
-def have_planes(traits: Iterable[Traits]) -> Iterator[bool]:
-    """Whether each image has planes besides its colours."""
-    return (one.alpha or one.deep for one in traits)

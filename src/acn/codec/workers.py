@@ -30,7 +30,7 @@ WORTH = 2**20
 
 @dataclass(frozen=True)
 class Job(Generic[Task]):
-    """A task, how many images it is about, and who hears how many of them are done."""
+    """A task, how many images it is about, and what is called with how many of them are done."""
 
     task: Task
     images: int
@@ -49,7 +49,7 @@ def in_order(
     """Results of `work` for all `jobs`, by so many processes; by this one, if they are fewer than two.
 
     Args:
-        work: a function of a module, of what all tasks share, a task, and what hears of progress.
+        work: a function of a module, of what all tasks share, a task, and what is called with the progress.
         shared: sent to each process once.
         jobs: taken when a process will soon be free.
         workers: how many processes.
