@@ -13,8 +13,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from acn.config import Config, ImageShape, override
-from acn.distributions import Draw
 from acn.emissions import draw_levels
+from acn.likelihood import Draw
 from acn.memory import nearly_nearest
 from acn.networks.decoder import Decoder, generate
 from acn.recipes import recipe

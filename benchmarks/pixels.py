@@ -13,7 +13,7 @@ import torch
 
 from acn.config import Config, DataSettings, override
 from acn.data import Collection, batches, epoch_order, open_collection, spread
-from acn.distributions import kl
+from acn.divergence import kl
 from acn.evaluation.costs import posteriors, reconstruction
 from acn.recipes import recipe
 from acn.training.state import TrainingState, new_state

@@ -27,6 +27,7 @@ FLOORS = (
     ("choice", "emissions"),
     ("logistic",),
     ("distributions", "components"),
+    ("divergence", "likelihood"),
     ("data", "networks", "memory"),
     ("models",),
     ("checks",),

@@ -15,7 +15,8 @@ from torch import Tensor
 import acn
 from acn.config import Config
 from acn.data import Collection, open_collection
-from acn.distributions import DiagonalNormal, GaussianPosterior, quadrature_kl
+from acn.distributions import DiagonalNormal, GaussianPosterior
+from acn.divergence import quadrature_kl
 from acn.errors import UsageError
 from acn.evaluation import autoregressive, mixture
 from acn.evaluation.costs import posteriors

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from acn.config import ACNSettings, Config, ImageShape, ModelSettings, override
-from acn.distributions import Posterior, kl
+from acn.distributions import Posterior
+from acn.divergence import kl
 from acn.models import ACN, Model, build
 from tests.training.conftest import TINY
 

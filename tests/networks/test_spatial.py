@@ -5,7 +5,7 @@ import torch
 from tests.models.tiny import image_shape
 
 from acn.config import ImageShape, SpatialSettings, VLAESettings, override
-from acn.distributions import kl
+from acn.divergence import kl
 from acn.errors import UsageError
 from acn.models import VLAE, build
 from acn.networks.spatial import SpatialEncoder, SpatialRenderer
