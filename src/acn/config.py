@@ -17,20 +17,22 @@ from pydantic.fields import FieldInfo
 from acn.errors import UsageError
 from acn.families import (
     FAMILIES,
-    LOCAL,
     ACNSettings,
-    DecoderSettings,
-    EncoderSettings,
     ExactSettings,
-    FlowSettings,
     ModelSettings,
     PixelCNNSettings,
     PixelVAESettings,
-    ResidualSettings,
-    SpatialSettings,
     VAESettings,
     VLAESettings,
     family_names,
+)
+from acn.network_settings import (
+    LOCAL,
+    DecoderSettings,
+    EncoderSettings,
+    FlowSettings,
+    ResidualSettings,
+    SpatialSettings,
 )
 from acn.settings import Fit, ImageShape, Only, Settings, Size, setting
 from acn.wording import complaint
