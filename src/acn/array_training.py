@@ -13,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from acn.choice import Options
-from acn.config import Config, DataSettings, override
+from acn.config import Config, DataSettings
 from acn.data import ALL_BYTES, Collection, Images, as_pixels, assemble, open_collection
 from acn.data.fitting import fitted, fitting_of
 from acn.devices import find_device
 from acn.evaluation.evaluate import fit_priors
 from acn.files import write_atomically
+from acn.parsing import override
 from acn.runs import CONFIG, Run, check_free, load_model
 from acn.trained import TrainedModel
 from acn.training.loop import begin, make_plan

@@ -209,7 +209,7 @@ class ResidualSettings(Settings):
 
     @property
     def depth(self) -> int:
-        """See `acn.families.Family`: of the encoder and of the renderer, in each a block for every halving and one between."""
+        """See `acn.families.Family`: in encoder and renderer, a block for every halving and one between."""
         return 4 * len(self.filters)
 
 
@@ -225,7 +225,7 @@ class SpatialSettings(Settings):
 
     @property
     def depth(self) -> int:
-        """See `acn.families.Family`: of the encoder and of the renderer, in each a layer for every size, and its blocks."""
+        """See `acn.families.Family`: in encoder and renderer, a layer for every size, and its blocks."""
         return 2 * (len(self.filters) + sum(self.blocks))
 
     @model_validator(mode="after")
