@@ -23,7 +23,8 @@ from acn.evaluation.costs import encode
 from acn.models import build
 from acn.parsing import override
 from acn.recipes import recipe
-from acn.runs import WEIGHTS, StoredPriors, create_run, save_priors
+from acn.run_models import StoredPriors, save_priors
+from acn.runs import WEIGHTS, create_run
 from acn.tensors import write_tensors
 
 POINTS = 60_000

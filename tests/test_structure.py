@@ -34,6 +34,7 @@ FLOORS = (
     ("models",),
     ("checks",),
     ("runs",),
+    ("run_models",),
     ("training", "evaluation", "sampling", "codec", "exports"),
     ("projector", "publishing"),
     ("trained",),

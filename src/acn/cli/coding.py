@@ -224,7 +224,7 @@ def _trained(
     from acn.evaluation.evaluate import fit_priors
     from acn.parsing import override
     from acn.recipes import recipe
-    from acn.runs import load_model
+    from acn.run_models import load_model
     from acn.training.opening import resume_or_begin
 
     folder = out.with_name(out.name + ".run")
