@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from acn.config import MemorySettings
 from acn.memory import nearest, nearly_nearest, proven_share
+from acn.memory.inverted import InvertedFile, find_centroids
 
 BATCH = 64
 NEIGHBOURS = 5
@@ -20,24 +22,26 @@ SIZES = (16, 128)
 REPEATS = 3
 # Inner dimensions of codes: those of a trained model do not fill their space.
 INNER = 16
-LISTS, PROBES = 1024, 16
-# Codes, their copy in the index, and what is computed on them.
-BYTES = 3
+PROBES = MemorySettings().probes
+# Bytes of a code in the inverted file beside its numbers: its row, and its place.
+FILED = 16
+# Codes, their copy in the file, and what is computed on them, in units of the codes.
+TAKEN = 2.2
 
 
 def run(progress: Callable[[str], None]) -> dict[str, object]:
     """Time a batch of 64 queries (K = 5, float32); milliseconds of processor time, the least of the repeats.
 
     `exact`: what a training step does. `proven`: with the proof that no other code is nearer; `proven_share` of the
-    queries need no second search. `ivf`: an inverted file of at most 1,024 lists of which 16 are searched, if FAISS is
-    installed; `recall` is the share of the K nearest that it finds, `build_seconds` how long it takes to make.
-    `growth`: the exponent by which a time grows from one number of rows to the next; 1 is linear. Sizes for which there
-    is no memory are left out.
+    queries need no second search. `ivf`: what a step does with `memory.search=ivf`, if FAISS is installed; `recall` is
+    the share of the K nearest that it finds, `update` what it costs to move the batch's codes, `build_seconds` how long
+    it takes to make. `growth`: the exponent by which a time grows from one number of rows to the next; 1 is linear.
+    Sizes for which there is no memory are left out.
     """
     results: list[dict[str, float]] = []
     for size in SIZES:
         for rows in ROWS:
-            if 4 * rows * size * BYTES > 0.9 * _available():
+            if 4 * rows * size * TAKEN > 0.9 * _available():
                 progress(f"N = {rows:,}, D = {size}: there is no memory for it")
                 continue
             results.append(_measure(rows, size))
@@ -73,26 +77,18 @@ def _measure(rows: int, size: int) -> dict[str, float]:
 
 
 def _ivf(codes: Tensor, own: Tensor, expected: Tensor) -> dict[str, float]:
-    import faiss
-
-    faiss.omp_set_num_threads(torch.get_num_threads())
-    rows, size = codes.shape
-    lists = min(LISTS, int(4 * math.sqrt(rows)))
     begin = time.process_time()
-    index = faiss.index_factory(size, f"IVF{lists},Flat")
-    sample = torch.randint(rows, (min(rows, 40 * lists),), generator=torch.Generator().manual_seed(0))
-    index.train(codes[sample].numpy())
-    index.add(codes.numpy())
+    file = InvertedFile(codes, find_centroids(codes), PROBES)
     built = time.process_time() - begin
-    index.nprobe = PROBES
-    milliseconds, (_, found) = _timed(lambda: index.search(codes[own].numpy(), NEIGHBOURS + 1))
-    right = (torch.from_numpy(found)[:, :, None] == expected[:, None]).any(1).double().mean()
+    milliseconds, found = _timed(lambda: file.nearest(codes[own], codes, NEIGHBOURS, exclude=own))
+    update, _ = _timed(lambda: file.update(own.unique(), codes[own.unique()]))
     return {
         "ivf_milliseconds": milliseconds,
-        "recall": float(right),
+        "recall": float((found[:, :, None] == expected[:, None]).any(2).double().mean()),
+        "update_milliseconds": update,
         "build_seconds": built,
-        "lists": lists,
-        "ivf_bytes_of_a_code": 4 * size + 8,
+        "lists": len(file.centroids),
+        "ivf_bytes_of_a_code": 4 * codes.shape[1] + FILED,
     }
 
 

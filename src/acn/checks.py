@@ -40,6 +40,7 @@ class StepFigures(BaseModel):
     gradient_norm: float | None
     spread: float | None = None
     search_seconds: float
+    recall: float | None = None
     images: int = Field(ge=1)
     seconds: float = Field(gt=0)
 

@@ -62,6 +62,7 @@ NEIGHBOURS = Only(
 CODES = Only("model.has_codes", True, "models that have codes")
 PRIOR = Only("model.trains_prior", True, "models whose prior has weights")
 MUON = Only("training.optimizer", "muon", "training.optimizer=muon")
+IVF = Only("memory.search", "ivf", "memory.search=ivf")
 FITTED = Only("data.fitted", True, "data.size")
 
 
@@ -114,11 +115,26 @@ class MemorySettings(Settings):
         only=NEIGHBOURS,
         ge=0,
     )
+    search: Literal["auto", "exact", "ivf"] = setting(
+        "auto",
+        "how the nearest are found: exact, or ivf, which looks into some lists of an inverted file (needs acn[faiss]) "
+        "and misses a few; auto takes ivf on CPUs with FAISS for 1,000,000 codes and more",
+        only=NEIGHBOURS,
+    )
+    probes: int = setting(32, "lists that ivf looks into, of up to 1,024", only=IVF, ge=1)
+    rebuild: int = setting(1000, "steps after which ivf makes its lists anew", only=IVF, ge=1)
 
     @model_validator(mode="after")
     def _neighbours_are_positive(self) -> Self:
         if self.neighbours != "all" and self.neighbours < 1:
             raise ValueError(f'neighbours must be at least 1, or "all", found {self.neighbours}')
+        return self
+
+    @model_validator(mode="after")
+    def _ivf_searches_all_codes(self) -> Self:
+        if self.search == "ivf" and (self.unique or self.neighbours == "all"):
+            other = "unique=true" if self.unique else "neighbours=all"
+            raise ValueError(f"search=ivf does not go with {other}; set memory.search=exact")
         return self
 
 

@@ -1,5 +1,6 @@
 """Several processes take the steps of one."""
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -37,6 +38,8 @@ VARIANTS = {
     "free bits": (*KINDS["vae"], "training.free_nats=0.05"),
     "soft free bits": (*KINDS["vae"], "training.free_nats=50", "training.soft_free_bits=true"),
 }
+if importlib.util.find_spec("faiss"):  # of the extra faiss
+    VARIANTS["inverted file"] = ("memory.search=ivf", "memory.rebuild=2", "memory.probes=3")
 STEADY = ("training.optimizer=adam", "training.schedule=constant", "training.warmup=0")
 
 

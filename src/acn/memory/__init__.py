@@ -1,7 +1,8 @@
-"""The associative memory: codes keyed by dataset index, exact neighbour search, and tours through the codes."""
+"""The associative memory: codes keyed by dataset index, neighbour search, and tours through the codes."""
 
 from acn.memory.associative import AssociativeMemory, check_neighbours
 from acn.memory.improve import improve_tour
+from acn.memory.inverted import lists_for, settled
 from acn.memory.search import nearest, nearly_nearest, proven_share, squared_distances
 from acn.memory.tours import EdgeCosts, greedy_tour, tour_cost
 
@@ -11,9 +12,11 @@ __all__ = [
     "check_neighbours",
     "greedy_tour",
     "improve_tour",
+    "lists_for",
     "nearest",
     "nearly_nearest",
     "proven_share",
+    "settled",
     "squared_distances",
     "tour_cost",
 ]

@@ -5,6 +5,7 @@
 Letters: N rows, codes of size D, B images of a batch, K neighbours.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from acn.config import MemorySettings
 from acn.errors import RunError, UsageError
+from acn.memory.inverted import InvertedFile, check_installed, find_centroids
 from acn.memory.search import nearest, nearly_nearest, squared_distances
 
 _STATE = ("codes", "used", "asked", "visited")
@@ -35,10 +37,11 @@ class Update:
 
 
 def check_neighbours(settings: MemorySettings, rows: int) -> None:
-    """See that a memory of so many codes has the neighbours that the settings ask for.
+    """See that a memory of so many codes has the neighbours that the settings ask for, and can find them.
 
     Raises:
         UsageError: K is larger than N - 1.
+        MissingExtraError: FAISS is to find them, and is not installed.
     """
     wanted = 1 if settings.neighbours == "all" else settings.neighbours
     if wanted > rows - 1:
@@ -46,6 +49,8 @@ def check_neighbours(settings: MemorySettings, rows: int) -> None:
             f"K = {wanted} neighbours were asked of a memory of {rows} codes; at most N - 1 = {max(rows - 1, 0)} "
             "exist: lower memory.neighbours or give more images"
         )
+    if settings.search == "ivf":
+        check_installed()
 
 
 class AssociativeMemory:
@@ -56,6 +61,8 @@ class AssociativeMemory:
     [1, section 3]: a pass begins with `start_pass`, every image may ask once in it, and when all have asked, the
     neighbours are a permutation of the rows. A pass may end early; the next `start_pass` forgets it.
 
+    With `settings.search` "ivf" the neighbours are those that an inverted file finds, which `sort_codes` makes.
+
     Attributes:
         codes: `[N, D]` float32, at first drawn from N(0, I).
         used: `[N]` true for rows that served as a neighbour in this pass (unique mode).
@@ -65,12 +72,13 @@ class AssociativeMemory:
     Args:
         rows: N, the number of images.
         code_size: D.
-        settings: K, `unique`.
+        settings: K, `unique`, and how neighbours are sought; "auto" means exactly.
         seed: of the first codes.
         device: where the codes live.
 
     Raises:
         UsageError: K is larger than N - 1.
+        MissingExtraError: FAISS is not installed.
     """
 
     def __init__(
@@ -79,6 +87,8 @@ class AssociativeMemory:
         check_neighbours(settings, rows)
         self.neighbours = rows - 1 if settings.neighbours == "all" else settings.neighbours
         self.unique = settings.unique
+        self._settings = settings
+        self._file: InvertedFile | None = None
         generator = torch.Generator().manual_seed(seed)
         self.codes = torch.randn(rows, code_size, generator=generator).to(device)
         self.used = torch.zeros(rows, dtype=torch.bool, device=device)
@@ -101,21 +111,41 @@ class AssociativeMemory:
         moved = squared_distances(stored, fresh).sqrt().where(known, 0.0)
         self.codes[rows] = torch.where(sound, fresh, stored)
         self.visited[rows] = torch.where(sound, step, visited)
+        if self._file is not None:
+            self._file.update(rows, self.codes[rows])
         return Update(sound, moved.sum() / known.sum(), rows, stored, visited)
 
     def undo(self, update: Update, picked: Tensor | None, *, unless: Tensor) -> None:
-        """Unless `unless` `[]` is true, go back to before `update`, and before its rows `picked` their neighbours."""
+        """Unless `unless` `[]` is true, go back to before `update`, and before its rows `picked` their neighbours.
+
+        An inverted file stays as it is: nothing is found with it any more that could be saved.
+        """
         rows = update.rows
         self.codes[rows] = torch.where(unless, self.codes[rows], update.codes)
         self.visited[rows] = torch.where(unless, self.visited[rows], update.visited)
         if self.unique and picked is not None:
             self.asked[rows] = self.used[picked] = unless.expand(len(rows))
 
+    def sort_codes(self, step: int) -> float:
+        """Make the inverted file anew, if there is to be one and it is time at `step`.
+
+        Returns:
+            The share of the K nearest, of a sample, that the file found until now, or finds if it is the first; NaN
+            where none was made.
+        """
+        if self._settings.search != "ivf" or (self._file is not None and step % self._settings.rebuild):
+            return math.nan
+        recall = math.nan if self._file is None else self._file.recall(self.codes, self.neighbours)
+        self._file = None  # before there is another: it takes more memory than the codes
+        self._file = InvertedFile(self.codes, find_centroids(self.codes), self._settings.probes)
+        return self._file.recall(self.codes, self.neighbours) if math.isnan(recall) else recall
+
     def pick(self, rows: Tensor, uniforms: Tensor) -> Tensor:
         """Return `[B]` int64: for each of `rows` `[B]` one of the K nearest other rows, drawn uniformly.
 
         `uniforms` `[B]`, float64 in [0, 1), says which: the number of a row decides for that row alone. The nearest are
-        those of `nearly_nearest`, and nothing is read from the device.
+        those of `nearly_nearest`, and nothing is read from the device; or those of the inverted file, which is on the
+        host.
 
         In unique mode the K nearest are taken among the rows not used in this pass (all that are left, where fewer
         are), one image of the batch after the other, by the host.
@@ -128,7 +158,8 @@ class AssociativeMemory:
         drawn = (uniforms * self.neighbours).long()
         if self.neighbours == len(self) - 1:
             return drawn + (drawn >= rows).long()
-        near = nearly_nearest(self.codes[rows], self.codes, self.neighbours, exclude=rows)
+        search = nearly_nearest if self._file is None else self._file.nearest
+        near = search(self.codes[rows], self.codes, self.neighbours, exclude=rows)
         return near.gather(1, drawn[:, None])[:, 0]
 
     def start_pass(self) -> None:
@@ -142,13 +173,14 @@ class AssociativeMemory:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return copies of all that a restart needs."""
-        return {name: getattr(self, name).clone() for name in _STATE}
+        file = {} if self._file is None else {"centroids": self._file.centroids, "places": self._file.places()}
+        return {name: getattr(self, name).clone() for name in _STATE} | file
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state_dict` returned.
 
         Raises:
-            RunError: the state belongs to a memory of another shape.
+            RunError: the state belongs to a memory of another shape, or its inverted file has codes in no list.
         """
         for name in _STATE:
             own, found = getattr(self, name), state.get(name)
@@ -157,6 +189,9 @@ class AssociativeMemory:
                 raise RunError(f"the stored memory holds {shape} under {name!r}, expected shape {list(own.shape)}")
         for name in _STATE:
             getattr(self, name).copy_(state[name])
+        self._file = None
+        if "centroids" in state:
+            self._file = InvertedFile(self.codes, state["centroids"], self._settings.probes, state["places"])
 
     def _pick_unique(self, rows: Tensor, uniforms: Tensor) -> Tensor:
         self._check_asking(rows)

@@ -20,7 +20,7 @@ from torch import Tensor
 from acn.errors import TrainingError, UsageError
 
 # Candidates beyond k: the gap to the last of them is what the proof lives on.
-_MARGIN = 8
+MARGIN = 8
 # Approximate distances held at once (float32): few enough to stay in a CPU's cache; a GPU wants large launches.
 _CPU_ENTRIES = 2**20
 _GPU_ENTRIES = 2**25
@@ -139,17 +139,26 @@ class _Ranked(NamedTuple):
 
 
 def _ranked(queries: Tensor, codes: Tensor, k: int, exclude: Tensor | None, blocked: Tensor | None) -> _Ranked:
-    approximate, rows, longest = _candidates(queries, codes, k + 1 + _MARGIN, blocked)
+    approximate, rows, longest = _candidates(queries, codes, k + 1 + MARGIN, blocked)
     last = approximate.amax(1).double()
     if approximate.shape[1] == len(codes):
         last.fill_(torch.inf)  # no code is outside
-    rows, order = rows.sort(1)
-    distances = _candidate_distances(queries, codes, rows)
-    distances = distances.masked_fill(approximate.gather(1, order) == torch.inf, torch.inf)  # blocked
+    outside = approximate == torch.inf  # blocked
     if exclude is not None:
-        distances = distances.masked_fill(rows == exclude[:, None], torch.inf)
+        outside |= rows == exclude[:, None]
+    distances, rows = ordered(queries, codes, rows, outside)
+    return _Ranked(rows[:, :k], distances[:, k - 1], last, longest)
+
+
+def ordered(queries: Tensor, codes: Tensor, rows: Tensor, outside: Tensor) -> tuple[Tensor, Tensor]:
+    """Sort `rows` `[B, n]` of codes by exact (squared distance, row); return both `[B, n]`.
+
+    Those that are `outside` `[B, n]` come last, at an infinite distance.
+    """
+    rows, order = rows.sort(1)
+    distances = _candidate_distances(queries, codes, rows).masked_fill(outside.gather(1, order), torch.inf)
     distances, order = distances.sort(dim=1, stable=True)
-    return _Ranked(rows.gather(1, order)[:, :k], distances[:, k - 1], last, longest)
+    return distances, rows.gather(1, order)
 
 
 def _candidates(queries: Tensor, codes: Tensor, count: int, blocked: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

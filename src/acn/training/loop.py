@@ -14,6 +14,7 @@ from torch import Tensor
 
 from acn.config import Config
 from acn.data import Collection, Images, batches, epoch_order, located, read_ahead, slices, spread
+from acn.memory import settled
 from acn.models import device_of
 from acn.provenance import provenance
 from acn.ranks import ONE, Ranks
@@ -68,15 +69,18 @@ def begin(path: Path, config: Config, collection: Collection, device: torch.devi
         BusyError: another process is at it.
         StorageError: the folder cannot be written.
     """
+    # What is left to the machine is settled now and recorded, so that a resumed run computes as this one does.
+    if config.model.conditional:
+        memory = settled(config.memory, len(collection.train), device)
+        config = config.model_copy(update={"memory": memory})
     state = fresh_state(config, collection.train, device)
-    # Settled now and recorded, so that a resumed run computes as this one does.
     precision = choose_precision(config, state, collection.train)
     training = config.training.model_copy(update={"precision": precision})
-    settled = config.model_copy(update={"training": training})
+    config = config.model_copy(update={"training": training})
     made = provenance(str(device))
     where = located(config.data.source)
     with held(path):
-        run = create_run(path, settled, collection.shape, provenance=collection.provenance, made=made, where=where)
+        run = create_run(path, config, collection.shape, provenance=collection.provenance, made=made, where=where)
         save_state(run, state)
     return run, state
 

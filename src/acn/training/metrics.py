@@ -22,7 +22,8 @@ class Metrics:
     Keys of a row: `step`, `epoch`, `images` (visited so far), `seconds`, `reconstruction`, `kl`, `total` (nats per
     image), `code_std` (mean over dimensions of the standard deviation of the memory's codes, or of a batch's where the
     memory keeps none), `staleness`, `gradient_norm`, `learning_rate`, `kl_weight`, `images_per_second`, `search_share`
-    (of the step time); with soft free bits also `gamma`, the weight of the KL that they have come to.
+    (of the step time); with soft free bits also `gamma`, the weight of the KL that they have come to; where an inverted
+    file was made anew also `recall`, the share of the K nearest that it found until then.
 
     Args:
         run: where the rows go. Rows of an earlier sitting that lie beyond `step` are dropped: their steps will be taken
@@ -72,6 +73,7 @@ class Metrics:
                     "gradient_norm": found.gradient_norm,
                     "spread": found.spread,
                     "search_seconds": report.search_seconds,
+                    "recall": report.recall,
                     "images": images,
                     "seconds": seconds,
                 }
@@ -97,7 +99,7 @@ class Metrics:
         seconds = sum(steps["seconds"])
         state.pending.clear()
         reconstruction, kl = _mean(steps["reconstruction"]), _mean(steps["kl"])
-        kept = state.memory.codes
+        kept, recall = state.memory.codes, _known_mean(steps["recall"])
         return {
             "step": state.step,
             "epoch": state.epoch + state.position / len(state.memory.codes),
@@ -114,6 +116,7 @@ class Metrics:
             **({"gamma": float(state.free_weight)} if self.run.config.training.soft_free_bits else {}),
             "images_per_second": sum(steps["images"]) / seconds,
             "search_share": sum(steps["search_seconds"]) / seconds,
+            **({} if math.isnan(recall) else {"recall": recall}),
         }
 
     def _write(self, row: Row) -> None:

@@ -17,8 +17,8 @@ from acn.training.fresh import fresh_state
 from acn.training.loop import begin
 from acn.training.state import TrainingState, restore_state, save_state
 
-# The precision is settled on the machine that begins the run, and images may move.
-MAY_DIFFER = ("training.precision", "data.source")
+# Precision and search are settled on the machine that begins the run, and images may move.
+MAY_DIFFER = ("training.precision", "memory.search", "data.source")
 REMEDY = "move it away, or choose another folder"
 
 

@@ -34,11 +34,13 @@ class StepReport:
     """What a step leaves to be read later: its `figures` `[7]` on the device, in the order of `StepFigures`.
 
     `step`: its number. `search_seconds`: how long the neighbour search took, on a GPU only until it was under way.
+    `recall`: see `acn.memory.AssociativeMemory.sort_codes`.
     """
 
     step: int
     figures: Tensor
     search_seconds: float
+    recall: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -142,12 +144,15 @@ def training_step(
         precision: `float32` or `bfloat16`.
         ranks: the processes that take the step together.
     """
+    begin = _clock()
+    recall = state.memory.sort_codes(state.step)
+    sorting_seconds = _clock() - begin
     state.optimizer.zero_grad(set_to_none=True)
     draws = _draws(state, config, batch[0], ranks)
     figures, kl_paid, search_seconds = find_gradient(state, config, batch, draws, now, precision, ranks)
     _update(state, config, now)
     _weigh(state, config, kl_paid)
-    return StepReport(state.step, figures, search_seconds)
+    return StepReport(state.step, figures, sorting_seconds + search_seconds, recall)
 
 
 @dataclass(frozen=True)
