@@ -13,7 +13,7 @@ from torch import Tensor
 
 from acn.config import MemorySettings
 from acn.memory import nearest, nearly_nearest, proven_share
-from acn.memory.inverted import InvertedFile, find_centroids
+from acn.memory.inverted import InvertedFile, find_centroids, lists_for, sample
 
 BATCH = 64
 NEIGHBOURS = 5
@@ -78,9 +78,9 @@ def _measure(rows: int, size: int) -> dict[str, float]:
 
 def _ivf(codes: Tensor, own: Tensor, expected: Tensor) -> dict[str, float]:
     begin = time.process_time()
-    file = InvertedFile(codes, find_centroids(codes), PROBES)
+    file = InvertedFile(codes, find_centroids(codes[sample(len(codes))], lists_for(len(codes))), PROBES)
     built = time.process_time() - begin
-    milliseconds, found = _timed(lambda: file.nearest(codes[own], codes, NEIGHBOURS, exclude=own))
+    milliseconds, (_, found) = _timed(lambda: file.ranked(codes[own], codes, NEIGHBOURS, exclude=own))
     update, _ = _timed(lambda: file.update(own.unique(), codes[own.unique()]))
     return {
         "ivf_milliseconds": milliseconds,
