@@ -14,7 +14,7 @@ from acn.components import COMPONENTS, PrincipalComponents
 from acn.data import ALL_BYTES, Images, spread
 from acn.evaluation import plots
 from acn.exports import EncodedSplit, write_parquet
-from acn.runs import load_priors
+from acn.run_models import load_priors
 from acn.web.early import early_view
 
 

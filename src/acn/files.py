@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from acn.errors import StorageError
 
@@ -34,7 +35,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     # Root could rename a file over /dev/full, or over the link /dev/stdout.
     if path.parent.resolve() == DEVICES or (path.exists() and not path.is_file() and not path.is_dir()):
         raise StorageError(f"{path} is a device or a pipe, which no file may replace; choose another name")
-    with _refusals(path):
+    with refusals(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix stays: some writers choose their format by it.
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{TEMPORARY}{path.stem[:64]}-", suffix=path.suffix)
@@ -58,7 +59,7 @@ def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None
     Raises:
         StorageError: the disk is full, read-only or refuses access.
     """
-    with _refusals(path):
+    with refusals(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{TEMPORARY}{path.name[:64]}-"))
         try:
@@ -98,8 +99,35 @@ def storage_error(error: OSError, path: Path) -> StorageError:
     return StorageError(f"{path} could not be written ({error.strerror or error}); {remedy} and try again")
 
 
+def nameless_file(beside: Path) -> IO[bytes]:
+    """Open a file without a name and without a buffer, on the disk of `beside`; it is gone when closed or killed.
+
+    Raises:
+        StorageError: the disk is read-only or refuses access.
+    """
+    folder = next(place for place in beside.absolute().parents if place.is_dir())
+    with refusals(beside):
+        return tempfile.TemporaryFile(buffering=0, dir=folder, prefix=TEMPORARY)
+
+
+def write_all(file: IO[bytes], data: bytes) -> None:
+    """Write to a file without a buffer, which may take a part at a time.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+
+
 @contextmanager
-def _refusals(path: Path) -> Iterator[None]:
+def refusals(path: Path) -> Iterator[None]:
+    """Put a refusal of the disk to write `path` into a sentence.
+
+    Raises:
+        StorageError: in place of an OSError.
+    """
     try:
         yield
     except OSError as error:

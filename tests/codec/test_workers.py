@@ -64,6 +64,21 @@ def test_errors_of_a_process_end_all_of_them() -> None:
     assert not multiprocessing.active_children()
 
 
+def deaf(_shared: int, _task: int, _progress: Progress) -> bool:
+    """Whether Ctrl-C waits."""
+    return not hasattr(signal, "pthread_sigmask") or signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_who_stops_early_ends_all_of_them_and_ctrl_c_none() -> None:
+    found = in_order(deaf, 10, jobs(1, 2, 3, 4), 2)
+    assert next(found)
+    assert not deaf(0, 0, quiet)
+    found.close()
+    for child in multiprocessing.active_children():
+        child.join(10)
+    assert not multiprocessing.active_children()
+
+
 def test_a_process_that_was_killed_is_said() -> None:
     with pytest.raises(ArchiveError, match="use fewer --workers"):
         list(in_order(work, 10, jobs(1, 2000, 3), 2))

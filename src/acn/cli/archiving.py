@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 from acn.wording import counted
 
 if TYPE_CHECKING:
+    from mmap import mmap
+
     from acn.codec.archiver import Splits
     from acn.codec.folder import FolderImages
     from acn.codec.frozen import FrozenModel
@@ -172,7 +174,7 @@ def refuse_without_codes(settings: "ModelSettings") -> None:
         raise UsageError(f"a lossy archive needs codes, which a {settings.label} does not have; use another run")
 
 
-def lossy_outcome(data: bytes, model: "FrozenModel") -> Sequence[str]:
+def lossy_outcome(data: "bytes | mmap", model: "FrozenModel") -> Sequence[str]:
     """Say what the codes of a lossy archive cost, beside their bytes, and what it means; nothing of any other."""
     from acn.codec.archive import read
     from acn.codec.archiver import model_of

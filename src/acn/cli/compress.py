@@ -94,12 +94,11 @@ def compress(
         refuse_without_codes,
     )
     from acn.cli.coding import OfRun, own_origin
-    from acn.cli.info import describe
+    from acn.cli.info import contents, describe
     from acn.cli.progress import stages
-    from acn.codec.archiver import compress_splits, subpixels_of
+    from acn.codec.archiver import compress_into, subpixels_of
     from acn.codec.workers import cores_for
     from acn.errors import UsageError
-    from acn.files import write_atomically
     from acn.runs import open_run
 
     place, errors, widths = find_device(device), Console(stderr=True), _step(step, mode, lossy=lossy)
@@ -130,7 +129,8 @@ def compress(
     # A lossy archive has nothing that would tell what a rougher model loses.
     frozen = origin.frozen(splits, modes, rounded=embed and not lossy).to(place)
     with stages(errors) as stage:
-        data = compress_splits(
+        compress_into(
+            out,
             splits,
             frozen,
             modes=modes,
@@ -141,7 +141,7 @@ def compress(
             workers=workers or cores_for(subpixels_of(splits)),
             stage=stage,
         )
-    write_atomically(out, lambda temporary: temporary.write_bytes(data))
+    data = contents(out)
     describe(Console(), out, data)
     if not embed and opened is not None:
         errors.print(_needed(opened, model, out), highlight=False, soft_wrap=True)

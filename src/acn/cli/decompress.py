@@ -1,6 +1,7 @@
 """`acn decompress` and `acn verify`: images out of an archive."""
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from acn.cli.options import WorkersOption
 from acn.cli.outputs import ForceOption, check_output
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     from acn.codec.archive import Archive
     from acn.codec.frozen import FrozenModel
@@ -71,17 +72,17 @@ def decompress(
         if seed is not None and not lossy:
             raise UsageError(f"{file} is lossless, so that nothing is drawn from it: leave out --seed")
         frozen, notes = find_model(archive, model, device), archive.notes()
-        blocks = blocks_of(archive, frozen, notes, seed or 0, workers, partial=partial)
-        if arrays:
-            refuse_planes(archive, "an .npz file")
-            one_extent(archive, frozen, "an .npz file")
-            write_npz(out, archive, notes, blocks)
-        else:
-            lacking = write_folder(
-                out, archive, notes, blocks, lambda number: planes_of(archive, notes, frozen, number)
-            )
-            for name in lacking:
-                typer.echo(f"acn: left out: {name}, of which parts are lost", err=True)
+        with closing(blocks_of(archive, frozen, notes, seed or 0, workers, partial=partial)) as blocks:
+            if arrays:
+                refuse_planes(archive, "an .npz file")
+                one_extent(archive, frozen, "an .npz file")
+                write_npz(out, archive, notes, blocks)
+            else:
+                lacking = write_folder(
+                    out, archive, notes, blocks, lambda number: planes_of(archive, notes, frozen, number)
+                )
+                for name in lacking:
+                    typer.echo(f"acn: left out: {name}, of which parts are lost", err=True)
     typer.echo(out)
     if lossy:
         typer.echo(LOSSY, err=True)
@@ -104,8 +105,9 @@ def verify(
                 "acn decompress notices whether their codes are damaged"
             )
         frozen, notes = find_model(archive, model, device), archive.notes()
-        for _ in blocks_of(archive, frozen, notes, 0, workers, partial=False):
-            pass
+        with closing(blocks_of(archive, frozen, notes, 0, workers, partial=False)) as blocks:
+            for _ in blocks:
+                pass
     typer.echo(f"{file}: all {sum(archive.images_by_split()):,} images are intact")
 
 
@@ -129,7 +131,7 @@ def blocks_of(
     *,
     partial: bool,
     numbers: "Sequence[int] | None" = None,
-) -> "Iterator[tuple[int, Bytes]]":
+) -> "Generator[tuple[int, Bytes], None, None]":
     """Decode block by block: its number, and its pixel values; planes are checked first, which is quick."""
     from rich.console import Console
 
@@ -158,9 +160,9 @@ def blocks_of(
         readable = [number for number in wanted if intact(number)]
         advance = stage("decoding", sum(archive.header.blocks[number].images for number in readable))
         processes = workers or cores_for(subpixels(archive.header, readable))
-        found = restore_each(archive, frozen, readable, advance, seed=seed, workers=processes)
-        for number, values in zip(readable, found, strict=True):
-            if isinstance(values, ArchiveError):
-                left_out(values)
-            else:
-                yield number, values
+        with closing(restore_each(archive, frozen, readable, advance, seed=seed, workers=processes)) as found:
+            for number, values in zip(readable, found, strict=True):
+                if isinstance(values, ArchiveError):
+                    left_out(values)
+                else:
+                    yield number, values

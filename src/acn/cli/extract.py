@@ -1,5 +1,7 @@
 """`acn extract`: single images out of an archive; only the blocks that hold them are decoded."""
 
+from contextlib import closing
+from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,13 +64,13 @@ def extract(
             for number, block in enumerate(archive.header.blocks)
             if any((block.split, row) in wanted for row, _ in layout[number])
         ]
-        blocks = blocks_of(archive, frozen, notes, 0, workers, partial=False, numbers=numbers)
-        found = chosen_files(archive, notes, blocks, lambda number: planes_of(archive, notes, frozen, number), wanted)
-        for name, written in found:
-            target = out / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(target, written)
-            typer.echo(target)
+        with closing(blocks_of(archive, frozen, notes, 0, workers, partial=False, numbers=numbers)) as blocks:
+            planes = partial(planes_of, archive, notes, frozen)
+            for name, written in chosen_files(archive, notes, blocks, planes, wanted):
+                target = out / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(target, written)
+                typer.echo(target)
 
 
 def _wanted(

@@ -1,7 +1,10 @@
 """`acn info`: what an archive holds."""
 
+import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,8 +40,8 @@ def naming(file: Path) -> Iterator[None]:
         raise ArchiveError(f"{file}: {error}") from error
 
 
-def contents(file: Path) -> bytes:
-    """Read an archive's bytes.
+def contents(file: Path) -> bytes | mmap:
+    """An archive's bytes, which stay on the disk until they are asked for where that is possible.
 
     Raises:
         ArchiveError: it cannot be read.
@@ -47,7 +50,11 @@ def contents(file: Path) -> bytes:
     from acn.runs import CONFIG
 
     try:
-        return file.read_bytes()
+        with file.open("rb") as stream:
+            status = os.fstat(stream.fileno())
+            if stat.S_ISREG(status.st_mode) and status.st_size:
+                return mmap(stream.fileno(), 0, access=ACCESS_READ)
+            return stream.read()
     except IsADirectoryError as error:
         if (file / CONFIG).exists():
             known = "the folder of a run, not an archive; acn evaluate and acn report describe runs"
@@ -58,7 +65,7 @@ def contents(file: Path) -> bytes:
         raise ArchiveError(f"the archive {file} could not be read: {error.strerror}") from error
 
 
-def describe(console: "Console", file: Path, data: bytes) -> None:
+def describe(console: "Console", file: Path, data: bytes | mmap) -> None:
     """Print a table of the parts of an archive.
 
     Raises:

@@ -31,7 +31,8 @@ def neighbours(
     from acn.data import spread
     from acn.evaluation.costs import encode
     from acn.memory import nearest
-    from acn.runs import load_model, open_run
+    from acn.run_models import load_model
+    from acn.runs import open_run
     from acn.sampling.pictures import grid, to_pictures
 
     path = picture_path(run, "neighbours.png", out, source, force=force)

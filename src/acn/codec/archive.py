@@ -1,11 +1,9 @@
-"""The container: header, model, names and labels, blocks, each with its digest (FORMAT.md, "Archive").
+"""The container: header, model, names and labels, blocks, each with its digest (FORMAT.md, "Archive"). Reading it.
 
 Reading trusts no length: what the file's own size cannot justify is refused before it is allocated or looped over.
 """
 
 import hashlib
-import json
-import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,27 +13,22 @@ from pydantic import ValidationError
 
 from acn.codec.bitsback import Mode
 from acn.codec.header import (
-    LARGEST_SPLITS,
-    NAME,
     BlockFacts,
     Header,
-    LossyFacts,
-    ModelFacts,
     SizeFacts,
-    Stretch,
 )
 from acn.codec.layout import CONTRADICTION, Extent, Piece, found_pieces, true_rows
 from acn.codec.limits import enough_memory
 from acn.codec.notes import Notes as Notes
-from acn.codec.notes import pack_details, pack_notes, unpack_notes, with_details
-from acn.errors import ArchiveError, DataError
+from acn.codec.notes import unpack_notes, with_details
+from acn.errors import ArchiveError
 from acn.wording import complaint
 
 MAGIC = b"\x89ACN\r\n\x1a\n"
 # The second version has details of files, the third is lossy, the fourth of several sizes; any other archive is of the
 # first one, which earlier programs read.
 VERSIONS = PLAIN_VERSION, DETAILED_VERSION, LOSSY_VERSION, SIZED_VERSION = 1, 2, 3, 4
-_START = struct.Struct("<8sHI")  # magic, version, length of the header
+START = struct.Struct("<8sHI")  # magic, version, length of the header
 DIGEST = 32
 BLOCK_SUBPIXELS = 2**26
 # A block of fewer bytes than this for its subpixels is padded when it is written, and refused when it is read.
@@ -55,6 +48,11 @@ class Payload:
     pixels: str
     planes: bytes = b""
     size: SizeFacts | None = None
+
+
+def payload_of(facts: BlockFacts, data: bytes) -> Payload:
+    """A block without its planes, of its facts and bytes."""
+    return Payload(facts.split, facts.images, facts.mode, data, facts.first, facts.pixels, size=facts.size)
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ class Archive:
         """
         facts, start = self.header.blocks[number], self.starts[number]
         found = bytes(self.data[start : start + facts.bytes])
-        if _digest(found) != facts.digest:
+        if digest_of(found) != facts.digest:
             raise ArchiveError(f"{self.name_of(number)} is damaged; get another copy of the archive")
         return found
 
@@ -175,77 +173,12 @@ class Archive:
         """Number of images of each split."""
         if self.found is not None:
             return list(map(len, self.extents))
-        counts = [0] * len(self.header.splits)
-        for block in self.header.blocks:
-            counts[block.split] += block.images
-        return counts
+        return images_of(self.header.blocks, len(self.header.splits))
 
     @property
     def _after_header(self) -> int:
-        length: int = _START.unpack_from(self.data)[2]
-        return _START.size + length + DIGEST
-
-
-def write(
-    program: str,
-    batch: int,
-    splits: Sequence[tuple[str, Notes]],
-    model: tuple[bytes, bool, int],
-    blocks: list[Payload],
-    steps: Sequence[int] | None = None,
-) -> bytes:
-    """Put an archive together.
-
-    Args:
-        program: that writes it.
-        batch: images that are decoded side by side.
-        splits: name and notes of each.
-        model: its bytes, whether to embed them, and the subpixels of an image, or in an archive of several sizes of a
-            pixel.
-        blocks: in the order of the images.
-        steps: of the codes of a lossy archive, with 12 fractional bits; None for one that keeps the images.
-
-    Raises:
-        DataError: names and labels are longer than archives keep, or splits more.
-    """
-    model_bytes, embed, dimensions = model
-    for name, _ in splits:
-        if not re.fullmatch(NAME, name):
-            raise DataError(f"expected splits whose names have 1 to 100 visible characters, found {name[:100]!r}")
-    if len(splits) > LARGEST_SPLITS or len({name for name, _ in splits}) != len(splits):
-        raise DataError(f"expected at most {LARGEST_SPLITS} splits, each with a name of its own, found {len(splits)}")
-    counts = _images(blocks, len(splits))
-    worth = min(sum(counts), sum(len(block.data) for block in blocks))
-    notes = pack_notes([notes for _, notes in splits], worth)
-    details = pack_details([notes for _, notes in splits], counts, worth)
-    header = Header(
-        program=program,
-        batch=batch,
-        splits=[name for name, _ in splits],
-        model=ModelFacts(identity=_digest(model_bytes), bytes=len(model_bytes) if embed else 0, dimensions=dimensions),
-        notes_bytes=len(notes),
-        notes_digest=_digest(notes),
-        details=_stretch(details),
-        lossy=None if steps is None else LossyFacts(steps=list(steps)),
-        blocks=[
-            BlockFacts(
-                split=block.split,
-                images=block.images,
-                mode=block.mode,
-                bytes=len(block.data),
-                first=block.first,
-                digest=_digest(block.data),
-                pixels=block.pixels,
-                planes=_stretch(block.planes),
-                size=block.size,
-            )
-            for block in blocks
-        ],
-    )
-    text = json.dumps(header.model_dump(exclude_none=True), separators=(",", ":"), sort_keys=True).encode()
-    begin = _START.pack(MAGIC, _version(header), len(text)) + text
-    parts = [begin, hashlib.sha256(begin).digest(), model_bytes if embed else b"", notes, details]
-    return b"".join([*parts, *(part for block in blocks for part in (block.data, block.planes))])
+        length: int = START.unpack_from(self.data)[2]
+        return START.size + length + DIGEST
 
 
 def read(data: Any) -> Archive:  # noqa: ANN401 - bytes or a memory map
@@ -255,24 +188,24 @@ def read(data: Any) -> Archive:  # noqa: ANN401 - bytes or a memory map
         ArchiveError: not an archive, of a later version, cut short, or damaged.
     """
     size = len(data)
-    if size < _START.size or bytes(data[:8]) != MAGIC:
+    if size < START.size or bytes(data[:8]) != MAGIC:
         raise ArchiveError("expected an archive of acn, found something else (or its first bytes are damaged)")
-    _, version, length = _START.unpack_from(data)
+    _, version, length = START.unpack_from(data)
     if version not in VERSIONS:
         known = f"{VERSIONS[0]} to {VERSIONS[-1]}"
         raise ArchiveError(f"the archive is of format {version}, this program reads {known}: install a newer acn")
-    after = _START.size + length + DIGEST
+    after = START.size + length + DIGEST
     if length > LARGEST_HEADER or after > size:
         raise ArchiveError(f"the archive is cut short: its header would end at byte {after}, the file has {size}")
-    begin = bytes(data[: _START.size + length])
-    if hashlib.sha256(begin).digest() != bytes(data[_START.size + length : after]):
+    begin = bytes(data[: START.size + length])
+    if hashlib.sha256(begin).digest() != bytes(data[START.size + length : after]):
         raise ArchiveError("the header of the archive is damaged; get another copy")
     try:
-        header = Header.model_validate_json(begin[_START.size :])
+        header = Header.model_validate_json(begin[START.size :])
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         raise ArchiveError(f"the header of the archive is not valid: {complaint(first['msg'])}") from error
-    if version != _version(header):
+    if version != version_of(header):
         raise ArchiveError(f"the header of the archive contradicts its version {version}")
     starts = _starts(header, after, size)
     if version != SIZED_VERSION:
@@ -310,14 +243,15 @@ def _starts(header: Header, after: int, size: int) -> tuple[int, ...]:
     return tuple(starts)
 
 
-def _images(blocks: Sequence[Payload], splits: int) -> list[int]:
+def images_of(blocks: Sequence[BlockFacts], splits: int) -> list[int]:
     """Number of images of each split."""
     if any(block.size is not None for block in blocks):
         return list(map(len, found_pieces(blocks, splits)[1]))
     return [sum(block.images for block in blocks if block.split == split) for split in range(splits)]
 
 
-def _version(header: Header) -> int:
+def version_of(header: Header) -> int:
+    """Of the format, by what the archive holds."""
     if any(block.size is not None for block in header.blocks):
         return SIZED_VERSION
     if header.lossy is not None:
@@ -325,14 +259,11 @@ def _version(header: Header) -> int:
     return PLAIN_VERSION if header.details is None else DETAILED_VERSION
 
 
-def _stretch(data: bytes) -> Stretch | None:
-    return Stretch(bytes=len(data), digest=_digest(data)) if data else None
-
-
-def _digest(data: bytes) -> str:
+def digest_of(data: bytes) -> str:
+    """SHA-256 in hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 
 def _check(data: bytes, digest: str, what: str) -> None:
-    if _digest(data) != digest:
+    if digest_of(data) != digest:
         raise ArchiveError(f"{what} is damaged; get another copy of the archive")

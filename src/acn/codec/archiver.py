@@ -3,16 +3,19 @@
 Letters: N images of a block, C channels, H height, W width.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import io
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from pathlib import Path
+from typing import IO, Any, Protocol, TypedDict, Unpack
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acn.codec.archive import BLOCK_SUBPIXELS, Archive, Payload, read, write
+from acn.codec.archive import BLOCK_SUBPIXELS, Archive, payload_of, read
 from acn.codec.bitsback import Mode
 from acn.codec.blocks import Coding, Task, batch_of, coded, decoded, verified
 from acn.codec.cells import Cells
@@ -30,8 +33,10 @@ from acn.codec.planes import Planes, pack_planes, unpack_planes
 from acn.codec.refusals import refuse_planes, refuse_rich, refuse_step, refuse_tour
 from acn.codec.stack import ExhaustedError
 from acn.codec.workers import Job, in_order
+from acn.codec.writing import Spool, write
 from acn.data import ALL_BYTES, Images, as_pixels, spread, to_values
 from acn.errors import ArchiveError, DataError
+from acn.files import write_atomically
 from acn.progress import Stage
 from acn.version import __version__
 
@@ -101,7 +106,67 @@ def decompress(data: bytes, model: FrozenModel | Freezable | None = None, *, see
     return values[..., 0] if channels == 1 else values
 
 
-def compress_splits(
+class Options(TypedDict, total=False):
+    """How splits are compressed.
+
+    `modes`: the one that makes the shortest archive is taken; names and labels are kept if `list` is the only one, as
+    it is by default. `batch`: images that are decoded side by side, fewer if they are large: more are faster, but never
+    other pixels. `embed`: put the model into the archive, as by default. `verify`: decode every block and compare, as
+    by default. `step`: for a lossy archive, see `compress`. `workers`: processes that code blocks, which makes no other
+    bytes; those of a script need its main part to stand below `if __name__ == "__main__"`. `stage`: called with a name
+    and a length when a stage begins; what it returns is called with the progress.
+    """
+
+    modes: Sequence[Mode]
+    batch: int
+    embed: bool
+    verify: bool
+    step: float | None
+    workers: int
+    stage: Stage
+
+
+def compress_splits(splits: Splits, model: FrozenModel, **options: Unpack[Options]) -> bytes:
+    """Compress the images of several splits.
+
+    Args:
+        splits: images by the name of their split; those of a folder with all that is in their files.
+        model: in exact integers.
+        options: see `Options`.
+
+    Raises:
+        DataError: the images do not fit the model; or have transparency or 16 bits, and the archive is lossy or their
+            order is forgotten.
+        UsageError: the model has no prior network, and the mode `tour` needs it; or a step cannot be.
+        ArchiveError: a block did not decode to what it was made of, which would be an error of the program.
+    """
+    stream = io.BytesIO()
+    with _written(None, splits, model, **options) as finish:
+        finish(stream)
+    return stream.getvalue()
+
+
+def compress_into(path: Path, splits: Splits, model: FrozenModel, **options: Unpack[Options]) -> None:
+    """Compress the images of several splits into the file `path`, which appears whole or not at all.
+
+    It may be larger than memory, of which a few blocks are held; meanwhile it takes twice its bytes on the disk. For
+    the rest see `compress_splits`.
+
+    Raises:
+        StorageError: the disk refused; and what `compress_splits` raises.
+    """
+    with _written(path, splits, model, **options) as finish:
+
+        def write_to(temporary: Path) -> None:
+            with temporary.open("wb") as stream:
+                finish(stream)
+
+        write_atomically(path, write_to)
+
+
+@contextmanager
+def _written(
+    beside: Path | None,
     splits: Splits,
     model: FrozenModel,
     *,
@@ -112,27 +177,8 @@ def compress_splits(
     step: float | None = None,
     workers: int = 1,
     stage: Stage = lambda _name, _length: lambda _count: None,
-) -> bytes:
-    """Compress the images of several splits.
-
-    Args:
-        splits: images by the name of their split; those of a folder with all that is in their files.
-        model: in exact integers.
-        modes: the one that makes the shortest archive is taken. Names and labels are kept if `list` is the only one.
-        batch: images that are decoded side by side, fewer if they are large: more are faster, but never other pixels.
-        embed: put the model into the archive.
-        verify: decode every block and compare.
-        step: for a lossy archive, see `compress`.
-        workers: processes that code blocks, which makes no other bytes; those of a script need its main part to stand
-            below `if __name__ == "__main__"`.
-        stage: called with a name and a length when a stage begins; what it returns is called with the progress.
-
-    Raises:
-        DataError: the images do not fit the model; or have transparency or 16 bits, and the archive is lossy or their
-            order is forgotten.
-        UsageError: the model has no prior network, and the mode `tour` needs it; or a step cannot be.
-        ArchiveError: a block did not decode to what it was made of, which would be an error of the program.
-    """
+) -> Iterator[Callable[[IO[bytes]], None]]:
+    """Code all blocks, and yield what writes the archive of them; see `compress_splits`, and `Spool` of `beside`."""
     if "tour" in modes:
         refuse_tour(model, step)
     if step is not None:
@@ -149,17 +195,24 @@ def compress_splits(
     )
     workers = min(workers, len(plan)) if model.device.type == "cpu" else 1
     coders = [_Coder(Coding(model, mode, batch), embed, workers) for mode in modes]
-    candidates = [coder.candidate(readable, plan, stage) for coder in coders]
-    best = min(candidates, key=lambda candidate: candidate.bytes)
-    if verify:
-        advance = stage("checking", sum(block.images for block in best.blocks))
-        jobs = (Job(block, block.images, advance) for block in best.blocks)
-        for _ in in_order(verified, (model, batch), jobs, workers):
+    with ExitStack() as spools:
+        candidates = [coder.candidate(readable, plan, stage, spools.enter_context(Spool(beside))) for coder in coders]
+        best = min(candidates, key=lambda candidate: candidate.bytes)
+        if verify:
+            _check(best.blocks, (model, batch), workers, stage)
+        notes = [(name, notes_of(images, sized=sized) if keep else Notes()) for name, images in readable.items()]
+        facts = best.model, embed, model.facts.shape.channels if sized else model.facts.shape.dimensions
+        steps = model.grid.steps[: model.facts.maps] if isinstance(model.grid, Cells) else None
+        yield lambda stream: write(stream, f"acn {__version__}", batch, notes, facts, best.blocks, steps)
+
+
+def _check(blocks: Spool, shared: tuple[FrozenModel, int], workers: int, stage: Stage) -> None:
+    """Decode all blocks; `shared`: see `verified`."""
+    advance = stage("checking", sum(block.images for block in blocks.facts))
+    jobs = (Job(blocks.payload(number), block.images, advance) for number, block in enumerate(blocks.facts))
+    with closing(in_order(verified, shared, jobs, workers)) as checked:
+        for _ in checked:
             pass
-    notes = [(name, notes_of(images, sized=sized) if keep else Notes()) for name, images in readable.items()]
-    facts = best.model, embed, model.facts.shape.channels if sized else model.facts.shape.dimensions
-    steps = model.grid.steps[: model.facts.maps] if isinstance(model.grid, Cells) else None
-    return write(f"acn {__version__}", batch, notes, facts, best.blocks, steps)
 
 
 def planes_of(archive: Archive, notes: Sequence[Notes], model: FrozenModel, number: int) -> list[Planes]:
@@ -246,8 +299,8 @@ def restore_each(
     *,
     seed: int = 0,
     workers: int = 1,
-) -> Iterator[NDArray[np.uint8] | ArchiveError]:
-    """What `restore` returns of blocks `numbers`, in turn, or why it cannot; see `compress_splits` about workers."""
+) -> Generator[NDArray[np.uint8] | ArchiveError, None, None]:
+    """What `restore` returns of blocks `numbers`, in turn, or why it cannot; see `in_order` about workers."""
     workers = min(workers, len(numbers)) if model.device.type == "cpu" else 1
     blocks = archive.header.blocks
     jobs = (Job((number, _excerpt(archive, number)), blocks[number].images, progress) for number in numbers)
@@ -284,8 +337,7 @@ def _decoded_of(archive: Archive, model: FrozenModel, number: int, progress: Cal
     facts, name = archive.header.blocks[number], archive.name_of(number)
     if facts.mode == "tour" and not model.facts.with_prior:
         raise ArchiveError(f"{name} is a tour, for which its model lacks a part; get another copy")
-    data = archive.payload(number)
-    block = Payload(facts.split, facts.images, facts.mode, data, facts.first, facts.pixels, size=facts.size)
+    block = payload_of(facts, archive.payload(number))
     try:
         with enough_memory(name):
             return decoded(model, block, archive.header.batch, progress)
@@ -297,7 +349,7 @@ def _decoded_of(archive: Archive, model: FrozenModel, number: int, progress: Cal
 class _Candidate:
     """All blocks in one mode, the bytes of the model that decodes them, and the bytes of the archive they make."""
 
-    blocks: list[Payload]
+    blocks: Spool
     model: bytes
     bytes: int
 
@@ -310,23 +362,23 @@ class _Coder:
     embed: bool
     workers: int
 
-    def candidate(self, splits: Splits, plan: Sequence[Portion], stage: Stage) -> _Candidate:
-        """Code all splits."""
+    def candidate(self, splits: Splits, plan: Sequence[Portion], stage: Stage, blocks: Spool) -> _Candidate:
+        """Code all splits; their blocks are added to `blocks`."""
         model, mode = self.coding.model, self.coding.mode
         # An archive without its model refers to that of the run: the receiver has it with all its parts.
         needed = without_prior(model) if self.embed and mode != "tour" else model
-        data, blocks = to_bytes(needed), []
+        data = to_bytes(needed)
         allowance = Allowance(len(data) if self.embed else 0, model.lossy_values)
         jobs = self._jobs(splits, plan, stage(mode, sum(len(portion.pieces) for portion in plan)))
-        for portion, block in zip(plan, in_order(coded, self.coding, jobs, self.workers), strict=True):
-            asked = facts_of(needed.facts, portion.size), block.images, batch_of(self.coding.batch, portion)
-            if len(block.data) < allowance.least(*asked):
-                task = Task(portion, _levels(_of(splits, portion), portion), allowance.least(*asked))
-                block = coded(self.coding, task, lambda _: None)
-            blocks.append(replace(block, planes=_planes(_of(splits, portion), portion)))
-            allowance.spend(*asked, len(block.data))
-        payload = sum(len(block.data) + len(block.planes) for block in blocks)
-        return _Candidate(blocks, data, payload + (len(data) if self.embed else 0))
+        with closing(in_order(coded, self.coding, jobs, self.workers)) as found:
+            for portion, block in zip(plan, found, strict=True):
+                asked = facts_of(needed.facts, portion.size), block.images, batch_of(self.coding.batch, portion)
+                if len(block.data) < allowance.least(*asked):
+                    task = Task(portion, _levels(_of(splits, portion), portion), allowance.least(*asked))
+                    block = coded(self.coding, task, lambda _: None)
+                blocks.add(replace(block, planes=_planes(_of(splits, portion), portion)))
+                allowance.spend(*asked, len(block.data))
+        return _Candidate(blocks, data, blocks.bytes + (len(data) if self.embed else 0))
 
     def _jobs(
         self, splits: Splits, plan: Sequence[Portion], progress: Callable[[float], None]

@@ -4,11 +4,14 @@ Letters: N images of a block, H height, W width, C channels.
 """
 
 import os
+import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +22,7 @@ from acn.codec.naming import folded, restored_names
 from acn.codec.notes import Notes
 from acn.codec.planes import NO_PLANES, Planes
 from acn.data.originals import Frame, as_stored
-from acn.files import write_atomically, write_folder_atomically
+from acn.files import nameless_file, write_all, write_atomically, write_folder_atomically
 
 Blocks = Iterable[tuple[int, NDArray[np.uint8]]]
 """Numbers of blocks, and the pixel values `[N, H, W, C]` of their images or pieces, in the order of the archive."""
@@ -64,11 +67,16 @@ def write_npz(path: Path, archive: Archive, notes: Sequence[Notes], blocks: Bloc
     keys = [""] if len(names) == 1 else [f"{name}_" for name in names]
 
     def write(temporary: Path) -> None:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:
-            for split, rows, values in _by_split(archive, notes, blocks):
-                pixels = values[..., 0] if values.shape[-1] == 1 else values
-                _member(file, f"{keys[split]}images", pixels)
-                note = notes[split]
+        with ExitStack() as files:
+            kept: dict[int, _Rows] = {}
+            for split, row, image in whole_images(archive, notes, blocks):
+                if split not in kept:
+                    kept[split] = _Rows(files.enter_context(nameless_file(path)), image.colours.shape)
+                kept[split].add(row, image.colours)
+            file = files.enter_context(zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED))
+            for split, images in sorted(kept.items()):
+                images.write(file, f"{keys[split]}images")
+                note, rows = notes[split], images.rows
                 if note.labels is not None:
                     labels = np.asarray(note.labels, dtype=np.int64)[rows]
                     named = np.asarray(note.label_names)[labels] if note.label_names is not None else labels
@@ -77,6 +85,29 @@ def write_npz(path: Path, archive: Archive, notes: Sequence[Notes], blocks: Bloc
                     _member(file, f"{keys[split]}files", np.asarray(_different_names(note, note.files))[rows])
 
     write_atomically(path, write)
+
+
+@dataclass
+class _Rows:
+    """Images of a split, `shape` `[H, W, C]` each, which wait in `file` until their number is known."""
+
+    file: IO[bytes]
+    shape: tuple[int, ...]
+    rows: list[int] = field(default_factory=list)
+
+    def add(self, row: int, image: NDArray[np.uint8]) -> None:
+        """Add the next image."""
+        self.rows.append(row)
+        write_all(self.file, np.ascontiguousarray(image).tobytes())
+
+    def write(self, file: zipfile.ZipFile, name: str) -> None:
+        """Write all of them as an array `[N, H, W, C]`, without C if that is 1."""
+        shape = (len(self.rows), *self.shape[: 2 if self.shape[2] == 1 else 3])
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        self.file.seek(0)
+        with file.open(f"{name}.npy", "w", force_zip64=True) as stream:
+            np.lib.format.write_array_header_1_0(stream, header)
+            shutil.copyfileobj(self.file, stream)
 
 
 def _different_names(note: Notes, files: Sequence[str]) -> list[str]:
@@ -229,18 +260,6 @@ def _folds(folder: Path) -> bool:
         return (folder / "CASE").exists()
     finally:
         probe.unlink()
-
-
-def _by_split(
-    archive: Archive, notes: Sequence[Notes], blocks: Blocks
-) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.uint8]]]:
-    """All images of a split at once; a split without images is left out."""
-    found: dict[int, dict[int, NDArray[np.uint8]]] = {}
-    for split, row, image in whole_images(archive, notes, blocks):
-        found.setdefault(split, {})[row] = image.colours
-    for split in sorted(found):
-        rows = sorted(found[split])
-        yield split, np.array(rows), np.stack([found[split].pop(row) for row in rows])
 
 
 def _member(file: zipfile.ZipFile, name: str, array: NDArray[np.generic]) -> None:

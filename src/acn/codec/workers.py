@@ -1,17 +1,20 @@
 """Blocks by several processes, in order: whoever asks for results gets the same ones for any number of processes.
 
 Processes are started anew and not forked, since libraries that have threads do not outlive a fork. They end with their
-parent, whatever ends it.
+parent, whatever ends it. What they are sent and send back goes through pipes, already pickled: PyTorch would put
+tensors into shared memory, of which containers may have little.
 """
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any, Generic, TypeVar
@@ -45,8 +48,10 @@ def cores_for(subpixels: int) -> int:
 
 def in_order(
     work: Callable[[Shared, Task, Progress], Result], shared: Shared, jobs: Iterable[Job[Task]], workers: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Results of `work` for all `jobs`, by so many processes; by this one, if they are fewer than two.
+
+    Whoever may stop before the last one has to close the generator, or the processes go on with what they have begun.
 
     Args:
         work: a function of a module, of what all tasks share, a task, and what is called with the progress.
@@ -61,11 +66,12 @@ def in_order(
         yield from (work(shared, job.task, job.progress) for job in jobs)
         return
     others, context = set(multiprocessing.active_children()), multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _begin, (work, shared))
-    waiting: deque[tuple[Job[Task], Future[Result]]] = deque()
+    pool = ProcessPoolExecutor(workers, context, _begin, (pickle.dumps((work, shared)),))
+    waiting: deque[tuple[Job[Task], Future[bytes]]] = deque()
     try:
         for job in jobs:
-            waiting.append((job, pool.submit(_done, job.task)))
+            with _interrupts_wait():  # or a process that is not ready would answer with a traceback
+                waiting.append((job, pool.submit(_done, pickle.dumps(job.task))))
             if len(waiting) > workers:
                 yield _result(*waiting.popleft())
         while waiting:
@@ -80,8 +86,21 @@ def in_order(
             child.terminate()
 
 
-def _result(job: Job[Task], future: "Future[Result]") -> Result:
-    result = future.result()
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Hear Ctrl-C afterwards; processes that are started meanwhile do not hear it: their parent ends them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _result(job: Job[Any], future: "Future[bytes]") -> Any:  # noqa: ANN401 - of any kind
+    result = pickle.loads(future.result())  # noqa: S301 - of our own process
     job.progress(job.images)
     return result
 
@@ -90,10 +109,10 @@ _work: Callable[[Any, Any, Progress], Any]
 _shared: Any
 
 
-def _begin(work: Callable[[Any, Any, Progress], Any], shared: Any) -> None:  # noqa: ANN401 - of any kind
+def _begin(work_and_shared: bytes) -> None:
     """Make a process ready."""
     global _work, _shared
-    _work, _shared = work, shared
+    _work, _shared = pickle.loads(work_and_shared)  # noqa: S301 - of the parent
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -106,5 +125,5 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _done(task: Any) -> Any:  # noqa: ANN401 - of any kind
-    return _work(_shared, task, lambda _: None)
+def _done(task: bytes) -> bytes:
+    return pickle.dumps(_work(_shared, pickle.loads(task), lambda _: None))  # noqa: S301 - of the parent

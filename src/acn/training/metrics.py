@@ -4,8 +4,8 @@ import json
 import math
 from collections.abc import Callable
 
-from acn.config import described
 from acn.files import storage_error, write_text_atomically
+from acn.parsing import described
 from acn.runs import EVENTS, METRICS, Run, check_there, read_metrics
 from acn.training.state import TrainingState
 from acn.training.step import Rates, StepReport, read

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from acn.config import Config
 from acn.data import slices
 from acn.data.keyed import normals, philox_key, uniforms
-from acn.distributions import kl
+from acn.divergence import kl
 from acn.errors import TrainingError
 from acn.models import Model, device_of
 from acn.ranks import ONE, Ranks
