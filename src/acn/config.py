@@ -123,6 +123,11 @@ class MemorySettings(Settings):
     )
     probes: int = setting(32, "lists that ivf looks into, of up to 1,024", only=IVF, ge=1)
     rebuild: int = setting(1000, "steps after which ivf makes its lists anew", only=IVF, ge=1)
+    sharded: bool = setting(
+        False,
+        "of several processes every one keeps a part of the codes, in place of all of them",
+        only=NEIGHBOURS,
+    )
 
     @model_validator(mode="after")
     def _neighbours_are_positive(self) -> Self:
@@ -131,10 +136,12 @@ class MemorySettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _ivf_searches_all_codes(self) -> Self:
+    def _the_search_can_do_it(self) -> Self:
         if self.search == "ivf" and (self.unique or self.neighbours == "all"):
             other = "unique=true" if self.unique else "neighbours=all"
             raise ValueError(f"search=ivf does not go with {other}; set memory.search=exact")
+        if self.sharded and self.unique:
+            raise ValueError("sharded=true does not go with unique=true; set memory.sharded=false")
         return self
 
 

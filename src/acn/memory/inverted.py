@@ -18,7 +18,7 @@ from torch import Tensor
 
 from acn.config import MemorySettings
 from acn.errors import MissingExtraError, RunError
-from acn.memory.search import MARGIN, nearly_nearest, ordered
+from acn.memory.search import MARGIN, ordered
 
 # Codes from which `memory.search=auto` takes it: there, in 128 dimensions, the exact search is a quarter of a step of
 # the recipe mnist-cpu; with a tenth of them it is a twentieth at most.
@@ -26,8 +26,6 @@ WORTHWHILE = 1_000_000
 MOST_LISTS = 1024
 # Of each list, codes from which the centroids are found, and how often they are moved.
 SAMPLED, ROUNDS = 40, 10
-# Queries whose neighbours are also sought exactly, to say how many were found.
-COMPARED = 64
 # Codes that are sorted in at once.
 _CHUNK = 2**16
 # In a code's place, the list stands above these bits.
@@ -64,20 +62,24 @@ def _installed() -> bool:
     return importlib.util.find_spec("faiss") is not None
 
 
-def find_centroids(codes: Tensor) -> Tensor:
-    """Return centroids `[L, D]` of codes `[N, D]`, by k-means of a sample: the same for the same codes, everywhere."""
+def sample(rows: int) -> Tensor:
+    """Return the rows, of so many, in whose codes the centroids are sought."""
+    wanted = SAMPLED * lists_for(rows)
+    if rows <= wanted:
+        return torch.arange(rows)
+    return torch.randint(rows, (wanted,), generator=torch.Generator().manual_seed(0))
+
+
+def find_centroids(codes: Tensor, count: int) -> Tensor:
+    """Return so many centroids `[L, D]` of a sample of codes, by k-means: the same for the same codes, everywhere."""
     import faiss
 
-    count = lists_for(len(codes))
-    sample = torch.arange(len(codes))
-    if len(codes) > SAMPLED * count:
-        sample = torch.randint(len(codes), (SAMPLED * count,), generator=torch.Generator().manual_seed(0))
     # One thread: several add up in other orders.
     faiss.omp_set_num_threads(1)
     means = faiss.Kmeans(
-        codes.shape[1], count, niter=ROUNDS, seed=0, min_points_per_centroid=1, max_points_per_centroid=len(sample)
+        codes.shape[1], count, niter=ROUNDS, seed=0, min_points_per_centroid=1, max_points_per_centroid=len(codes)
     )
-    means.train(_array(codes[sample.to(codes.device)]))
+    means.train(_array(codes))
     return torch.from_numpy(means.centroids.copy())
 
 
@@ -116,25 +118,15 @@ class InvertedFile:
         """Take in the codes `[B, D]` that were written to the distinct `rows` `[B]`."""
         self._index.update_vectors(rows.cpu().numpy(), _array(codes))
 
-    def nearest(self, queries: Tensor, codes: Tensor, k: int, *, exclude: Tensor) -> Tensor:
-        """Return `[B, k]` rows of `codes` `[N, D]`, nearest first: of each query's lists, what `nearly_nearest` does.
+    def ranked(self, queries: Tensor, codes: Tensor, k: int, *, exclude: Tensor) -> tuple[Tensor, Tensor]:
+        """Return distances and rows `[B, k]` of `codes` `[N, D]`: of each query's lists, what `nearly_ranked` does.
 
-        A query whose lists hold too few codes is answered by all of them.
+        Where the lists hold too few codes, there are infinite distances at the end, whose rows mean nothing.
         """
         rows = torch.from_numpy(self._index.search(_array(queries), k + 1 + MARGIN)[1]).to(codes.device)
         outside = (rows < 0) | (rows == exclude[:, None])
         distances, rows = ordered(queries, codes, rows.clamp(min=0), outside)
-        few = (distances[:, k - 1] == torch.inf).nonzero()[:, 0]
-        if len(few):
-            rows[few, :k] = nearly_nearest(queries[few], codes, k, exclude=exclude[few])
-        return rows[:, :k]
-
-    def recall(self, codes: Tensor, k: int) -> float:
-        """Share of the k nearest that are found, of codes evenly spaced among the N."""
-        rows = torch.linspace(0, len(codes) - 1, min(COMPARED, len(codes)), device=codes.device).long()
-        found = self.nearest(codes[rows], codes, k, exclude=rows)
-        right = nearly_nearest(codes[rows], codes, k, exclude=rows)
-        return float((found[:, :, None] == right[:, None]).any(2).double().mean())
+        return distances[:, :k], rows[:, :k]
 
     def places(self) -> Tensor:
         """Return the place `[N]` of each code: its list, and where in the list it is."""

@@ -78,9 +78,17 @@ def nearly_nearest(queries: Tensor, codes: Tensor, k: int, *, exclude: Tensor) -
     Returns:
         `[B, k]` int64 rows of `codes`, nearest first.
     """
+    return nearly_ranked(queries, codes, k, exclude=exclude)[1]
+
+
+def nearly_ranked(queries: Tensor, codes: Tensor, k: int, *, exclude: Tensor) -> tuple[Tensor, Tensor]:
+    """Return squared distances `[B, k]`, in float64, and what `nearly_nearest` does.
+
+    k is at most N. At an infinite distance, last, is the row that is excluded, if there are no more others.
+    """
     with torch.autocast(codes.device.type, enabled=False):
-        found = [_ranked(queries[part], codes, k, exclude[part], None).rows for part in _parts(queries)]
-    return torch.cat(found)
+        found = [_ranked(queries[part], codes, k, exclude[part], None) for part in _parts(queries)]
+    return torch.cat([part.distances for part in found]), torch.cat([part.rows for part in found])
 
 
 def proven_share(queries: Tensor, codes: Tensor, k: int, *, exclude: Tensor | None = None) -> float:
@@ -118,7 +126,8 @@ class _Found(NamedTuple):
 
 
 def _search(queries: Tensor, codes: Tensor, k: int, exclude: Tensor | None, blocked: Tensor | None) -> _Found:
-    rows, bound, last, longest = _ranked(queries, codes, k, exclude, blocked)
+    distances, rows, last, longest = _ranked(queries, codes, k, exclude, blocked)
+    bound = distances[:, k - 1]
     norms = queries.double().square().sum(1)  # [B]
     delta = _rounding(norms, longest, codes.shape[1], _epsilon())
     finite = (longest < torch.inf) & queries.isfinite().all()
@@ -126,14 +135,14 @@ def _search(queries: Tensor, codes: Tensor, k: int, exclude: Tensor | None, bloc
 
 
 class _Ranked(NamedTuple):
-    """The k nearest of the candidates, `rows` and `bound` as in `_Found`.
+    """The k nearest of the candidates, nearest first: squared `distances` and `rows`, both `[B, k]`.
 
     No code that was no candidate has an approximate value |c|^2 - 2 q.c below `last` `[B]`; `longest` `[]` is the
     largest |c| of all codes.
     """
 
+    distances: Tensor
     rows: Tensor
-    bound: Tensor
     last: Tensor
     longest: Tensor
 
@@ -147,7 +156,7 @@ def _ranked(queries: Tensor, codes: Tensor, k: int, exclude: Tensor | None, bloc
     if exclude is not None:
         outside |= rows == exclude[:, None]
     distances, rows = ordered(queries, codes, rows, outside)
-    return _Ranked(rows[:, :k], distances[:, k - 1], last, longest)
+    return _Ranked(distances[:, :k], rows[:, :k], last, longest)
 
 
 def ordered(queries: Tensor, codes: Tensor, rows: Tensor, outside: Tensor) -> tuple[Tensor, Tensor]:

@@ -116,7 +116,7 @@ def train(
     """
     config, plan = run.config, make_plan(run.config, len(images))
     device = device_of(state.model)
-    saved = clock = time.monotonic()
+    saved, clock = state.seconds, time.monotonic()
     ending: Ending = "finished"
     compiled = compiles(config, device)
     if compiled:
@@ -140,17 +140,16 @@ def train(
             metrics.record(state, report, now, len(batch[0]), clock - begun)
             if config.memory.unique:  # its passes are counted by the host, which must not begin one after a bad step
                 metrics.check(state)
-            if ranks.leads and clock - saved > config.training.checkpoint_seconds:
+            if state.seconds - saved > config.training.checkpoint_seconds:
                 metrics.check(state)
-                save_state(run, state)
-                saved = clock
+                _save(run, state, ranks)
+                saved = state.seconds
             if asked:
                 ending = "interrupted"
                 break
     metrics.check(state)
     metrics.flush(state)
-    if ranks.leads:
-        save_state(run, state)
+    _save(run, state, ranks)
     return ending
 
 
@@ -215,6 +214,14 @@ def _advance(state: TrainingState, visited: int, images: int) -> None:
     state.position += visited
     if state.position >= images:
         state.epoch, state.position = state.epoch + 1, 0
+
+
+def _save(run: Run, state: TrainingState, ranks: Ranks) -> None:
+    """Let rank 0 write a checkpoint, of what it has and the others hand over."""
+    if ranks.leads:
+        save_state(run, state)
+    else:
+        state.memory.hand_over()
 
 
 @torch.no_grad()

@@ -160,7 +160,7 @@ class Draws:
     """All that chance decides in a step, but for dropout: functions of (seed, step, row).
 
     `posterior`: `[S, D]` from N(0, 1), for the codes of this rank's share. `neighbour`: in [0, 1), `[B]` for all images
-    of the batch where neighbours are unique, `[S]` where not, None for a model that asks for none. `places`: `[S, N]`,
+    of the batch where ranks pick together, `[S]` where not, None for a model that asks for none. `places`: `[S, N]`,
     the pixels that are paid for, None for all.
     """
 
@@ -173,7 +173,7 @@ def _draws(state: TrainingState, config: Config, rows: Tensor, ranks: Ranks) -> 
     """Draw for a step on the images of `rows` `[B]`; a graph cannot hold the keys, which are new at every step."""
     seed, step, model = config.training.seed, state.step, state.model
     own = rows[ranks.share(len(rows))]
-    asking = rows if state.memory.unique else own
+    asking = rows if state.memory.together else own
     return Draws(
         normals(own, model.code_size, "posterior", seed, step),
         uniforms(asking, 1, "neighbour", seed, step)[:, 0] if model.conditional else None,
@@ -206,11 +206,10 @@ def find_gradient(
     update = memory.update(rows, codes, step, sound=state.sound)
     begin = _clock()
     picked = None
-    # Where a neighbour is taken from those who ask later, every rank has to know all choices.
-    asking, mine = (rows, share) if memory.unique else (rows[share], slice(None))
+    asking, mine = (rows, share) if memory.together else (rows[share], slice(None))
     if draws.neighbour is not None:
         picked = memory.pick(asking, draws.neighbour)
-    context = None if picked is None else memory.codes[picked[mine]]
+    context = None if picked is None else memory.codes_of(picked)[mine]
     search_seconds = _clock() - begin
     z, log_q = posterior.draw(draws.posterior.to(codes.dtype))
     cost = kl(posterior, state.model.prior(context), z, log_q, nodes=config.training.kl_nodes)
