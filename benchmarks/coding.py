@@ -12,7 +12,7 @@ from torch import Tensor
 from acn.codec import bitsback
 from acn.codec.frozen import FrozenModel
 from acn.codec.store import frozen_model
-from acn.runs import load_model
+from acn.run_models import load_model
 from benchmarks._shipped import RUN, levels_of, shipped
 from benchmarks._timing import DEVICE
 

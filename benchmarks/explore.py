@@ -16,14 +16,15 @@ from playwright.sync_api import Browser, Page
 from sklearn.datasets import load_digits
 from tests.web.chromium import chromium, find_chromium
 
-from acn.config import override
 from acn.data import open_collection
 from acn.distributions import GaussianPrior
 from acn.errors import UsageError
 from acn.evaluation.costs import encode
 from acn.models import build
+from acn.parsing import override
 from acn.recipes import recipe
-from acn.runs import WEIGHTS, StoredPriors, create_run, save_priors
+from acn.run_models import StoredPriors, save_priors
+from acn.runs import WEIGHTS, create_run
 from acn.tensors import write_tensors
 
 POINTS = 60_000

@@ -12,11 +12,12 @@ from typing import cast
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from acn.config import Config, ImageShape, override
-from acn.distributions import Draw
+from acn.config import Config, ImageShape
 from acn.emissions import draw_levels
+from acn.likelihood import Draw
 from acn.memory import nearly_nearest
 from acn.networks.decoder import Decoder, generate
+from acn.parsing import override
 from acn.recipes import recipe
 from acn.training.compiling import compile_networks, compiles
 from acn.training.state import new_state

@@ -12,9 +12,10 @@ from pathlib import Path
 import torch
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # torch does not export its type
 
-from acn.config import Config, override
+from acn.config import Config
 from acn.data import open_collection
 from acn.errors import AcnError
+from acn.parsing import override
 from acn.ranks import joined
 from acn.recipes import recipe
 from acn.runs import CHECKPOINT

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import torch
 
-from acn.config import Config, DataSettings, override
+from acn.config import Config, DataSettings
 from acn.data import Collection, batches, epoch_order, open_collection, spread
-from acn.distributions import kl
+from acn.divergence import kl
 from acn.evaluation.costs import posteriors, reconstruction
+from acn.parsing import override
 from acn.recipes import recipe
 from acn.training.state import TrainingState, new_state
 from acn.training.step import rates, read, training_step

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from acn.config import ImageShape, override
+from acn.config import ImageShape
 from acn.data import Images, batches, epoch_order, read_ahead
 from acn.data.palette import Bytes
+from acn.parsing import override
 from acn.recipes import recipe
 from acn.training.state import new_state
 from acn.training.step import rates, training_step

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from acn.config import Config, ImageShape, override
+from acn.config import Config, ImageShape
+from acn.parsing import override
 from acn.recipes import recipe
 from acn.training.compiling import compile_networks, compiles
 from acn.training.state import TrainingState, new_state

@@ -34,7 +34,8 @@ from acn.evaluation import mixture
 from acn.evaluation.costs import posteriors, reconstruction
 from acn.evaluation.unconditional import expected_kl
 from acn.models.unconditional import unconditional_priors
-from acn.runs import load_priors, open_images
+from acn.run_models import load_priors
+from acn.runs import open_images
 from acn.training.step import training_step
 
 TINY = {

@@ -1,8 +1,9 @@
 import pytest
 
-from acn.config import ACNSettings, Config, ImageShape, VLAESettings, override, validated
+from acn.config import ACNSettings, Config, ImageShape, VLAESettings
 from acn.errors import UsageError
 from acn.models import build
+from acn.parsing import override, validated
 from acn.recipes import RECIPES, default_recipe, recipe
 
 

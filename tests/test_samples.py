@@ -16,9 +16,9 @@ import acn.codec.loss
 import acn.codec.store  # now, so that it does not import what a test puts in the place of `frozen_loss`
 from acn.cli.coding import SAMPLE, sample_of
 from acn.cli.freeze import freeze
-from acn.config import override
 from acn.data import Images, open_collection, spread
 from acn.data.palette import ALL_BYTES
+from acn.parsing import override
 from acn.recipes import recipe
 from acn.training import loop
 from acn.training.state import TrainingState, new_state

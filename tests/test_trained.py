@@ -13,7 +13,7 @@ from acn.distributions import DiagonalNormal, GaussianPrior
 from acn.errors import DataError, RunError, UsageError
 from acn.evaluation.evaluate import evaluate
 from acn.models import device_of
-from acn.runs import StoredPriors, save_priors
+from acn.run_models import StoredPriors, save_priors
 from acn.training.state import save_state
 from tests.training.conftest import Bench
 

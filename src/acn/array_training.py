@@ -13,13 +13,15 @@ import torch
 from numpy.typing import NDArray
 
 from acn.choice import Options
-from acn.config import Config, DataSettings, override
+from acn.config import Config, DataSettings
 from acn.data import ALL_BYTES, Collection, Images, as_pixels, assemble, open_collection
 from acn.data.fitting import fitted, fitting_of
 from acn.devices import find_device
 from acn.evaluation.evaluate import fit_priors
 from acn.files import write_atomically
-from acn.runs import CONFIG, Run, check_free, load_model
+from acn.parsing import override
+from acn.run_models import load_model
+from acn.runs import CONFIG, Run, check_free
 from acn.trained import TrainedModel
 from acn.training.loop import begin, make_plan
 from acn.training.loop import train as train_to_the_end
@@ -121,7 +123,7 @@ def images_kept(path: Path, config: Config, collection: Collection) -> Iterator[
 
 
 def setting_text(value: object) -> str:
-    """Write a setting as `acn.config.override` reads it; NumPy's numbers, which a search may bring, are numbers."""
+    """Write a setting as `acn.parsing.override` reads it; NumPy's numbers, which a search may bring, are numbers."""
     return value if isinstance(value, str) else json.dumps(value, default=lambda array: array.tolist())
 
 

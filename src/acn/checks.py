@@ -12,12 +12,13 @@ from typing import Annotated, Any, get_args
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from acn.config import STEPS, Config, ImageShape, ModelSettings, shorten, stored
+from acn.config import STEPS, Config, ImageShape, ModelSettings
 from acn.distributions import GaussianPrior
 from acn.errors import RunError, UsageError
 from acn.families import PriorName
 from acn.models import Model, build
 from acn.networks.autoregressive import Autoregressive, sized
+from acn.parsing import shorten, stored
 from acn.tensors import Layout, check_layouts, layout
 from acn.wording import complaint
 
@@ -39,6 +40,7 @@ class StepFigures(BaseModel):
     gradient_norm: float | None
     spread: float | None = None
     search_seconds: float
+    recall: float | None = None
     images: int = Field(ge=1)
     seconds: float = Field(gt=0)
 

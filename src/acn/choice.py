@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from acn.config import Config, DataSettings, override, read_config
+from acn.config import Config, DataSettings
 from acn.errors import UsageError
+from acn.parsing import override, read_config
 from acn.recipes import default_recipe
 from acn.recipes import recipe as by_name
 

@@ -1,20 +1,16 @@
-"""Distributions that the parts of a model return. Everything here is in nats; natural logarithms throughout.
+"""Distributions of codes: priors and posteriors. Everything here is in nats; natural logarithms throughout.
 
-Letters: B batch, D code size, M mixture components, C channels, H height, W width, V levels.
+Letters: D code size, M mixture components, K Gaussians.
 """
 
-import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, Self, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
-
-from acn.emissions import Emission, draw_levels
 
 LOG_2_PI = math.log(2 * math.pi)
 
@@ -285,112 +281,7 @@ def concatenate(batches: Sequence[Batch]) -> Batch:
     return type(batches[0])(**fields[0] | rows)
 
 
-def kl(posterior: Posterior, prior: Prior, z: Tensor, log_q: Tensor | None = None, *, nodes: int = 64) -> Tensor:
-    """KL(posterior to prior) `[...]`, as exactly as the pair allows.
-
-    Of Gaussians in closed form to a standard normal, and by quadrature to a factorized mixture; else estimated, without
-    bias, by `z`.
-
-    Args:
-        posterior: of B images.
-        prior: whose leading dimensions broadcast with those of the posterior.
-        z: one sample of each posterior, `[..., D]`.
-        log_q: its log density `[...]`, where `Posterior.draw` has told it, and gradients go through it.
-        nodes: of the quadrature.
-    """
-    if isinstance(posterior, GaussianPosterior):
-        if isinstance(prior, StandardNormal):
-            squares = posterior.mean.square() + posterior.variance
-            return 0.5 * (squares + LOG_2_PI).sum(-1) - posterior.entropy()
-        if isinstance(prior, FactorizedMixture):
-            return quadrature_kl(posterior, prior, nodes)
-    return (posterior.log_prob(z) if log_q is None else log_q) - prior.log_prob(z)
-
-
-def quadrature_kl(posterior: GaussianPosterior, prior: FactorizedMixture, nodes: int = 64) -> Tensor:
-    """KL(posterior to prior) `[...]` by Gauss-Hermite quadrature of its D one-dimensional integrals.
-
-    Args:
-        posterior: of B images.
-        prior: mixture whose leading dimensions broadcast with those of the mean.
-        nodes: quadrature nodes; the integral is exact where log p is a polynomial of degree below 2 x nodes.
-    """
-    offsets, weights = _hermite(nodes, posterior.mean.dtype, posterior.mean.device)
-    z = posterior.at(offsets.view(-1, *(1,) * posterior.mean.ndim))  # [nodes, ..., D]
-    return -posterior.entropy() - torch.einsum("n...,n->...", prior.log_prob(z), weights)
-
-
-Draw = Callable[[Tensor], Tensor]
-Progress = Callable[[int], None]
-
-
-@dataclass(frozen=True)
-class PixelLikelihood:
-    """Distribution over images: pixels in raster order, the channels of a pixel one after the other.
-
-    `emission` makes a distribution over levels of the P numbers that a network gives for a subpixel. `numbers` maps
-    images `[B, C, H, W]` (level indices) to those numbers `[B, C, H, W, P]`, where a subpixel's depend on earlier
-    subpixels alone. `generate` makes images by asking, for one subpixel after the other, a function from its numbers
-    `[B, P]` to its levels `[B]`; its second argument is told how many more pixels are done. `numbers_at`, where pixels
-    can be had one by one, maps images and places `[B, N]` (row x W + column) to the numbers `[B, C, N, P]` there.
-    """
-
-    emission: Emission
-    numbers: Callable[[Tensor], Tensor]
-    generate: Callable[[Draw, Progress], Tensor]
-    numbers_at: Callable[[Tensor, Tensor], Tensor] | None = None
-
-    def log_prob(self, images: Tensor) -> Tensor:
-        """Log probability `[B]` of `images` `[B, C, H, W]`, integers 0 ... V - 1."""
-        return self.log_prob_per_subpixel(images).flatten(1).sum(-1)
-
-    def log_prob_per_subpixel(self, images: Tensor) -> Tensor:
-        """Log probability `[B, C, H, W]` of every subpixel given those before it."""
-        return self.emission.log_prob(widened(self.numbers(images)), images)
-
-    def log_prob_at(self, images: Tensor, places: Tensor) -> Tensor:
-        """Log probability `[B, N]` of the pixels at `places` `[B, N]`, all their channels, given those before them.
-
-        Raises:
-            ValueError: pixels cannot be had one by one.
-        """
-        if self.numbers_at is None:
-            raise ValueError("these pixels cannot be had one by one: more than a window of the image is behind each")
-        levels = images.flatten(2).gather(2, places[:, None].expand(-1, images.shape[1], -1))
-        return self.emission.log_prob(widened(self.numbers_at(images, places)), levels).sum(1)
-
-    def sample(
-        self, generator: torch.Generator, *, temperature: float = 1.0, progress: Progress = lambda _: None
-    ) -> Tensor:
-        """Draw images `[B, C, H, W]` (uint8).
-
-        Args:
-            generator: source of the uniform numbers, one per subpixel of each image.
-            temperature: of the emission; 0 takes the mode of every subpixel.
-            progress: is told how many more pixels are done.
-        """
-        return self.generate(lambda numbers: draw_levels(self.emission, numbers, generator, temperature), progress)
-
-
 def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
     # Drawn where the generator lives, so that a seed gives the same draw whatever device computes with it.
     source = like.device if generator is None else generator.device
     return torch.randn(like.shape, generator=generator, device=source, dtype=like.dtype).to(like.device)
-
-
-def _hermite(nodes: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Offsets and weights with sum(weights x f(offsets)) = E[f(e)], e standard normal."""
-    points, weights = _gauss_hermite(nodes)
-    return torch.tensor(points, dtype=dtype, device=device), torch.tensor(weights, dtype=dtype, device=device)
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _gauss_hermite(nodes: int) -> tuple[list[float], list[float]]:
-    return _gauss_hermite_once(nodes)
-
-
-@functools.lru_cache(maxsize=16)
-def _gauss_hermite_once(nodes: int) -> tuple[list[float], list[float]]:
-    # Plain numbers: a tensor made inside inference mode and kept could not be used in training afterwards.
-    points, weights = np.polynomial.hermite.hermgauss(nodes)
-    return (points * math.sqrt(2)).tolist(), (weights / math.sqrt(math.pi)).tolist()

@@ -22,7 +22,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from acn.array_training import images_kept, learn, setting_text
-from acn.config import SEEDS, Config, override
+from acn.config import SEEDS, Config
 from acn.data import ALL_BYTES, Collection, Images, assemble
 from acn.data.fitting import Fitting, fitted, fitting_of
 from acn.data.scale import PixelScale, image_shape, is_whole, with_channels
@@ -32,6 +32,7 @@ from acn.errors import UsageError
 from acn.families import FAMILIES
 from acn.files import storage_error
 from acn.memory import nearest, squared_distances
+from acn.parsing import override
 from acn.recipes import recipe as recipe_settings
 from acn.recipes import with_used_code
 from acn.runs import CONFIG

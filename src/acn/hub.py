@@ -9,7 +9,7 @@ from typing import Any
 from acn.errors import MissingExtraError, RunError
 
 PREFIX = "hub:"
-# What `acn.runs.save_model` and `acn publish` write; a repository may hold more.
+# What `acn.run_models.save_model` and `acn publish` write; a repository may hold more.
 FILES = ["config.json", "*.safetensors", "*.acnm", "README.md"]
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from acn.codec.modelfile import identity
 from acn.codec.store import frozen_model, kept_file, named
 from acn.evaluation.card import model_card
-from acn.runs import CARD, Run, integer_files, is_model_alone, read_figures
+from acn.run_models import integer_files
+from acn.runs import CARD, Run, is_model_alone, read_figures
 
 
 def complete(run: Run, folder: Path, name: str, licence: str | None = None) -> None:

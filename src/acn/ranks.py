@@ -59,6 +59,18 @@ class Ranks:
         """Return the rows `[images, ...]` of the whole batch, in its order, of which `values` are this rank's."""
         return values
 
+    def total(self, values: Tensor) -> Tensor:
+        """Return the sum of the `values` of all ranks."""
+        return values
+
+    def stacked(self, values: Tensor) -> Tensor:
+        """Return the `values` of every rank, `[count, ...]`."""
+        return values[None]
+
+    def assembled(self, rows: Tensor, count: int) -> Tensor:
+        """Return on rank 0 all of `count` rows, on the CPU, of which each rank has its `part`; on others its own."""
+        return rows
+
     def add_gradients(self, model: nn.Module) -> None:
         """Give every rank the sum of the gradients of all."""
 
@@ -129,6 +141,32 @@ class Several(Ranks):
         whole = values.new_zeros(images, *values.shape[1:])
         whole[own.start : own.stop] = values[: len(own)]
         return _sum(whole)
+
+    def total(self, values: Tensor) -> Tensor:
+        """See `Ranks`."""
+        return _sum(values.clone())
+
+    def stacked(self, values: Tensor) -> Tensor:
+        """See `Ranks`: a sum too, as in `gather`."""
+        whole = values.new_zeros(self.count, *values.shape)
+        whole[self.rank] = values
+        return _sum(whole)
+
+    def assembled(self, rows: Tensor, count: int) -> Tensor:
+        """See `Ranks`."""
+        own = rows.cpu().contiguous()
+        with _talk():
+            if not self.leads:
+                dist.send(own, 0)
+                return own
+            whole = own.new_empty(count, *own.shape[1:])
+            for rank in range(self.count):
+                part = whole[count * rank // self.count : count * (rank + 1) // self.count]
+                if rank:
+                    dist.recv(part, rank)
+                else:
+                    part.copy_(own)
+        return whole
 
     @torch.no_grad()
     def add_gradients(self, model: nn.Module) -> None:

@@ -24,7 +24,8 @@ from acn.evaluation.unconditional import expected_kl
 from acn.hub import PREFIX, download, hub_name, upload
 from acn.memory import nearest
 from acn.models import Model, device_of
-from acn.runs import Run, StoredPriors, load_model, open_images, open_run, save_model
+from acn.run_models import StoredPriors, load_model, save_model
+from acn.runs import Run, open_images, open_run
 from acn.sampling.draws import Sampler, draw_codes, priors_of
 from acn.settings import Fit
 

@@ -14,7 +14,8 @@ from acn.cli.duplicates import duplicates
 from acn.cli.encode import write_codes
 from acn.cli.similar import parted, similar
 from acn.errors import DataError, UsageError
-from acn.runs import load_model, open_run
+from acn.run_models import load_model
+from acn.runs import open_run
 from tests.cli.command import SMALL, acn, refused
 from tests.web.conftest import make_run
 

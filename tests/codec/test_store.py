@@ -13,7 +13,8 @@ from acn.codec.store import frozen_model, kept_file, kept_model, named, wanted_m
 from acn.data import Collection
 from acn.distributions import GaussianPrior
 from acn.errors import ArchiveError
-from acn.runs import FROZEN, PRIOR, Run, StoredPriors, save_priors
+from acn.run_models import StoredPriors, save_priors
+from acn.runs import FROZEN, PRIOR, Run
 from acn.training.state import TrainingState, save_state
 from tests.training.conftest import Bench, acn_of
 

@@ -11,12 +11,13 @@ from PIL import ExifTags, Image, ImageOps
 from sklearn.datasets import load_sample_images
 from tests.data.test_folder import grey, put
 
-from acn.config import Config, DataSettings, ImageShape, override
+from acn.config import Config, DataSettings, ImageShape
 from acn.data import ALL_BYTES, inspect, open_collection, open_files, open_source
 from acn.data.fitting import Fitting, fit_all, fitted, size_that_serves
 from acn.data.hub import read_hub
 from acn.data.palette import nearest_values
 from acn.errors import DataError, UsageError
+from acn.parsing import override
 from acn.settings import Fit
 
 FITS: list[Fit] = ["crop", "pad", "stretch"]

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from acn.config import Config
 from acn.data import Collection, open_collection
-from acn.distributions import UnitNormal, quadrature_kl
+from acn.distributions import UnitNormal
+from acn.divergence import quadrature_kl
 from acn.evaluation.costs import encode, neighbour_kl, posteriors, reconstruction
 from acn.evaluation.evaluate import _neighbour_costs, _tour_kl, totals
 from acn.memory import nearest

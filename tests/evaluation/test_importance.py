@@ -13,18 +13,11 @@ from torch import Tensor
 from acn.config import Config
 from acn.data import Collection, Images, open_collection, order, spread
 from acn.data.keyed import normals
-from acn.distributions import (
-    DiagonalNormal,
-    GaussianPosterior,
-    GaussianPrior,
-    PixelLikelihood,
-    Posterior,
-    Prior,
-    StandardNormal,
-)
+from acn.distributions import DiagonalNormal, GaussianPosterior, GaussianPrior, Posterior, Prior, StandardNormal
 from acn.errors import UsageError
 from acn.evaluation.costs import posteriors
 from acn.evaluation.importance import STREAMS, Likelihood, Sampling, _log_weights, check_sampled, sampled_likelihood
+from acn.likelihood import PixelLikelihood
 from acn.models import Model
 from acn.models.unconditional import unconditional_priors
 from acn.networks.iaf import FlowPosterior

@@ -15,7 +15,8 @@ from torch import Tensor
 import acn
 from acn.config import Config
 from acn.data import Collection, open_collection
-from acn.distributions import DiagonalNormal, GaussianPosterior, quadrature_kl
+from acn.distributions import DiagonalNormal, GaussianPosterior
+from acn.divergence import quadrature_kl
 from acn.errors import UsageError
 from acn.evaluation import autoregressive, mixture
 from acn.evaluation.costs import posteriors
@@ -28,7 +29,8 @@ from acn.evaluation.unconditional import expected_kl
 from acn.models import ACN, VAE, Model, PixelVAE
 from acn.progress import Advance
 from acn.record import Evaluation
-from acn.runs import Run, StoredPriors, load_model, load_priors, read_figures, save_priors
+from acn.run_models import StoredPriors, load_model, load_priors, save_priors
+from acn.runs import Run, read_figures
 from acn.training.state import save_state
 from tests.evaluation.test_table import printed
 from tests.models.tiny import KINDS, kl_of

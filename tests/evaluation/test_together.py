@@ -15,7 +15,8 @@ from acn.data import Collection, order
 from acn.errors import DataError
 from acn.progress import unwatched
 from acn.ranks import ONE, Ranks, Several
-from acn.runs import EVALUATION, Run, load_model, open_run
+from acn.run_models import load_model
+from acn.runs import EVALUATION, Run, open_run
 from acn.sampling import draws
 from acn.training.state import save_state
 from tests.models.tiny import KINDS

@@ -5,9 +5,11 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from acn.config import ACNSettings, Config, ImageShape, ModelSettings, override
-from acn.distributions import Posterior, kl
+from acn.config import ACNSettings, Config, ImageShape, ModelSettings
+from acn.distributions import Posterior
+from acn.divergence import kl
 from acn.models import ACN, Model, build
+from acn.parsing import override
 from tests.training.conftest import TINY
 
 Shaken = TypeVar("Shaken", bound=Model)

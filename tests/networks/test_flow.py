@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from acn.distributions import StandardNormal, UnitNormal, kl
+from acn.distributions import StandardNormal, UnitNormal
+from acn.divergence import kl
 from acn.networks.flow import LARGEST_LOG_SCALE, FlowPrior, FlowStep
 from acn.networks.made import MADE
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from acn.distributions import DiagonalNormal, StandardNormal, UnitNormal, concatenate, kl
+from acn.distributions import DiagonalNormal, StandardNormal, UnitNormal, concatenate
+from acn.divergence import kl
 from acn.evaluation.unconditional import expected_kl
 from acn.networks.iaf import FlowPosterior, GatedStep, InverseFlow
 from acn.networks.made import MADE

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from acn.config import DecoderSettings, ImageShape
-from acn.distributions import PixelLikelihood
+from acn.likelihood import PixelLikelihood
 from acn.networks.decoder import generate
 from acn.networks.pixelcnn import CachedPixelCNN, GatedPixelCNN
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from acn.config import DecoderSettings, ImageShape
-from acn.distributions import PixelLikelihood
+from acn.likelihood import PixelLikelihood
 from acn.networks.arithmetic import FLOATS
 from acn.networks.canvas import Canvas
 from acn.networks.gated import GatedBlock

@@ -4,11 +4,12 @@ import pytest
 import torch
 from tests.models.tiny import image_shape
 
-from acn.config import ImageShape, SpatialSettings, VLAESettings, override
-from acn.distributions import kl
+from acn.config import ImageShape, SpatialSettings, VLAESettings
+from acn.divergence import kl
 from acn.errors import UsageError
 from acn.models import VLAE, build
 from acn.networks.spatial import SpatialEncoder, SpatialRenderer
+from acn.parsing import override
 from acn.recipes import recipe
 
 SETTINGS = SpatialSettings(filters=(3, 4, 5), blocks=(1, 0, 2))

@@ -2,8 +2,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from acn.config import Config, override
+from acn.config import Config
 from acn.evaluation import evaluate, mixture
+from acn.parsing import override
 from acn.recipes import RECIPES, recipe
 from acn.reproduction.studies import STUDIES
 from tests.training.conftest import TINY, tiny_settings

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from acn.config import ImageShape, override
+from acn.config import ImageShape
 from acn.data import Collection, Images
+from acn.parsing import override
 from acn.record import Evaluation
 from acn.reproduction.documents import markdown, plain
 from acn.reproduction.parts import PARTS, document_of

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from acn.config import ImageShape, override
+from acn.config import ImageShape
 from acn.data import Collection, Images
 from acn.data.published.static_mnist import STATIC_MNIST
+from acn.parsing import override
 from acn.record import Evaluation
 from acn.reproduction.documents import markdown, plain
 from acn.reproduction.parts import PARTS, document_of

@@ -7,7 +7,7 @@ from acn.errors import UsageError
 from acn.families import PriorName
 from acn.models import ACN
 from acn.networks.autoregressive import Autoregressive, ConditionalMixtures
-from acn.runs import StoredPriors
+from acn.run_models import StoredPriors
 from acn.sampling.draws import Sampler, draw_codes
 from tests.models.tiny import image_shape, tiny_acn
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from acn.config import Config, described, override
+from acn.config import Config
 from acn.data import Collection, open_collection
 from acn.models import ACN
+from acn.parsing import described, override
 from acn.recipes import recipe
 from acn.runs import Run, create_run
 from acn.training.loop import Ending, train

@@ -13,8 +13,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from acn.data import epoch_order
-from acn.distributions import PixelLikelihood, Posterior, Prior, kl
+from acn.distributions import Posterior, Prior
+from acn.divergence import kl
 from acn.errors import TrainingError
+from acn.likelihood import PixelLikelihood
 from acn.models import Model
 from acn.training import step as step_module
 from acn.training.loop import train

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from acn.config import override
 from acn.data import ALL_BYTES, Images
+from acn.parsing import override
 from acn.recipes import recipe
 from acn.training.fresh import fresh_state
 

@@ -20,7 +20,8 @@ from acn.data import Collection
 from acn.distributions import GaussianPrior
 from acn.errors import AcnError, RunError
 from acn.networks.autoregressive import Autoregressive, ConditionalMixtures
-from acn.runs import Run, StoredPriors, load_model, load_priors, open_run, save_priors
+from acn.run_models import StoredPriors, load_model, load_priors, save_priors
+from acn.runs import Run, open_run
 from acn.tensors import read_tensors, write_tensors
 from acn.training.state import restore_state
 from tests.training.conftest import Bench

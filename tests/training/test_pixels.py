@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from acn.config import ImageShape, override
+from acn.config import ImageShape
 from acn.errors import UsageError
 from acn.models import Model
+from acn.parsing import override
 from acn.training.pixels import draw_places, estimated_cost
 from acn.training.state import new_state
 from acn.training.step import rates, read, training_step

@@ -105,6 +105,21 @@ def test_the_log_of_a_resumed_run_is_that_of_an_uninterrupted_one(bench: Bench, 
     assert all(0 < first < second for first, second in seconds)
 
 
+def test_an_inverted_file_resumes_too(bench: Bench) -> None:
+    """Lists are made anew in steps 0, 5, 10 ...: between them, they are those of the checkpoint."""
+    pytest.importorskip("faiss", reason="the inverted file needs the extra faiss")
+    settings = ("memory.search=ivf", "memory.probes=2", "memory.rebuild=5", "memory.refresh=7")
+    whole, state = bench.begin("whole", *settings)
+    bench.train(whole, state)
+    parts, state = bench.begin("parts", *settings)
+    for until in (1, 3, 10, 19, None):
+        bench.train(parts, state, until=until)
+        state = bench.restore(parts)
+    assert_same(whole, parts)
+    assert log(parts) == log(whole)
+    assert 0.2 < log(whole)[0]["recall"] < 1
+
+
 def test_dynamic_binarization_resumes_too(bench: Bench) -> None:
     from acn.data import open_collection
 

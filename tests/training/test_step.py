@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from acn.config import override
 from acn.data import epoch_order
 from acn.errors import UsageError
 from acn.memory import AssociativeMemory
-from acn.runs import load_model
+from acn.parsing import override
+from acn.run_models import load_model
 from acn.training.loop import choose_precision, make_plan
 from acn.training.state import new_state, save_state
 from acn.training.step import _charged, _descend, _weigh, rates, read, training_step

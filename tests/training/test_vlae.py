@@ -12,7 +12,7 @@ from acn.errors import UsageError
 from acn.evaluation.evaluate import evaluate
 from acn.evaluation.importance import Sampling
 from acn.models import exact_model
-from acn.runs import load_model
+from acn.run_models import load_model
 from tests.training.conftest import Bench
 
 VARIANTS = {

@@ -12,13 +12,14 @@ import uvicorn
 from numpy.typing import NDArray
 from starlette.types import ASGIApp
 
-from acn.config import override
 from acn.data import Collection, open_collection
 from acn.distributions import GaussianPrior
 from acn.evaluation.costs import encode
 from acn.models import Model, build
+from acn.parsing import override
 from acn.recipes import recipe
-from acn.runs import WEIGHTS, Run, StoredPriors, create_run, load_model, save_priors
+from acn.run_models import StoredPriors, load_model, save_priors
+from acn.runs import WEIGHTS, Run, create_run
 from acn.tensors import write_tensors
 from acn.web.atlas import Atlas, open_atlas
 from acn.web.explorer import Load, Progress

@@ -6,7 +6,8 @@ import torch
 from acn.data import Collection
 from acn.evaluation.costs import encode
 from acn.models import Model
-from acn.runs import Run, StoredPriors, load_priors, save_priors
+from acn.run_models import StoredPriors, load_priors, save_priors
+from acn.runs import Run
 from acn.web.atlas import Atlas, open_atlas, stored_codes
 from tests.web.conftest import make_run, opened, write_images
 

@@ -15,7 +15,8 @@ from acn.cli.decompress import decompress
 from acn.cli.encode import write_codes
 from acn.data import Collection
 from acn.errors import DataError, UsageError
-from acn.runs import Run, load_model
+from acn.run_models import load_model
+from acn.runs import Run
 from acn.settings import Fit
 from acn.web.uploads import read_upload
 from acn.web.worker import ModelWorker

@@ -65,7 +65,8 @@ def cluster(
     from acn.cli.progress import stages
     from acn.evaluation.clustering import CLUSTERS, agreement, find_clusters
     from acn.files import write_folder_atomically
-    from acn.runs import load_model, open_run
+    from acn.run_models import load_model
+    from acn.runs import open_run
 
     folder = out or folder_for(run) / "clusters"
     _check_folder(folder, source, force=force or out is None)

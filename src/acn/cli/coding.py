@@ -221,10 +221,10 @@ def _trained(
 ) -> "Run":
     """Train the recipe `archive` on a collection, or go on where an interrupted command left off."""
     from acn.cli.train import fewer_neighbours, train_on
-    from acn.config import override
     from acn.evaluation.evaluate import fit_priors
+    from acn.parsing import override
     from acn.recipes import recipe
-    from acn.runs import load_model
+    from acn.run_models import load_model
     from acn.training.opening import resume_or_begin
 
     folder = out.with_name(out.name + ".run")

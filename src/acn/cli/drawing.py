@@ -145,7 +145,7 @@ def sampler(
     from acn.cli.devices import find_device
     from acn.cli.progress import stages
     from acn.ranks import ONE
-    from acn.runs import load_model
+    from acn.run_models import load_model
     from acn.sampling.draws import Sampler
 
     ranks = ranks or ONE

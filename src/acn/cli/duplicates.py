@@ -93,7 +93,8 @@ def _coded(
     path: Path, source: str | None, stage: "Stage", fit: "Fit | None", device: str, *, skip_damaged: bool
 ) -> "tuple[Listed, Tensor]":
     from acn.cli.coded import codes_of, images_in
-    from acn.runs import load_model, open_run
+    from acn.run_models import load_model
+    from acn.runs import open_run
 
     run = open_run(path)
     model = load_model(run).with_codes("the search by code").to(find_device(device))

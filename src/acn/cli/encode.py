@@ -38,7 +38,8 @@ def encode(
     from rich.console import Console
 
     from acn.cli.progress import stages
-    from acn.runs import load_model, open_run
+    from acn.run_models import load_model
+    from acn.runs import open_run
 
     with together() as ranks:
         check_suffix(out, ".npz", ".parquet")

@@ -110,7 +110,8 @@ def evaluate_and_show(
     from acn.evaluation.table import code_note, cost_table, importance_note, probe_table
     from acn.files import write_atomically
     from acn.ranks import ONE
-    from acn.runs import CODES, EVALUATION, for_writing
+    from acn.run_models import for_writing
+    from acn.runs import CODES, EVALUATION
 
     ranks = ranks or ONE
     ranks.told("the run is saved, if this process trained it")

@@ -69,7 +69,8 @@ def _loader(
     def load(progress: "Progress") -> "tuple[Atlas, Model]":
         from acn.cli.drawing import say, splits_of
         from acn.errors import UsageError
-        from acn.runs import load_model, open_images, open_run
+        from acn.run_models import load_model
+        from acn.runs import open_images, open_run
         from acn.web.atlas import open_atlas
 
         run = open_run(path)

@@ -29,7 +29,8 @@ def export_projector(
     from acn.exports import EncodedSplit
     from acn.projector import FILES
     from acn.projector import export_projector as export
-    from acn.runs import load_model, open_run
+    from acn.run_models import load_model
+    from acn.runs import open_run
 
     for path in [out / name for name in FILES] if out is not None else []:
         check_output(path, force=force, sources=[source], run=run)

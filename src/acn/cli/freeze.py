@@ -22,7 +22,8 @@ def freeze(
     from acn.codec.modelfile import identity, to_bytes
     from acn.codec.store import frozen_model, kept_file
     from acn.data import spread
-    from acn.runs import load_model, load_priors, open_run
+    from acn.run_models import load_model, load_priors
+    from acn.runs import open_run
 
     opened, place = open_run(run), find_device(device)
     frozen = frozen_model(opened)

@@ -27,7 +27,8 @@ def neighbours(
     from acn.cli.progress import stages
     from acn.data import spread
     from acn.evaluation.costs import encode
-    from acn.runs import load_model, open_run
+    from acn.run_models import load_model
+    from acn.runs import open_run
     from acn.sampling.neighbours import MOST_IMAGES, beside_nearest
     from acn.sampling.pictures import grid, to_pictures
 

@@ -272,8 +272,9 @@ def _trainers(
 
 
 def _collection(console: "Console", reading: tuple[str, ...]) -> "Collection":
-    from acn.config import Config, override
+    from acn.config import Config
     from acn.data import open_collection
+    from acn.parsing import override
 
     with console.status("Reading images"):
         return open_collection(override(Config(), reading).data)

@@ -15,7 +15,7 @@ def settings(
     from rich.markup import escape
     from rich.table import Table
 
-    from acn.config import described, override
+    from acn.parsing import described, override
     from acn.recipes import recipe as by_name
 
     check_family(former)

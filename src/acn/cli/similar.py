@@ -53,7 +53,8 @@ def similar(
     from acn.cli.coded import codes_of, images_in
     from acn.cli.progress import stages
     from acn.memory import nearest, squared_distances
-    from acn.runs import load_model, open_run
+    from acn.run_models import load_model
+    from acn.runs import open_run
 
     queries, source = parted(places)
     if out is not None:

@@ -56,8 +56,8 @@ def freeze(
     Args:
         model: trained, in floating point.
         palette: the value of each level.
-        prior: the mixture, and the codes of the training images, as `acn.runs.load_priors` returns them; None for a
-            model without codes.
+        prior: the mixture, and the codes of the training images, as `acn.run_models.load_priors` returns them; None for
+            a model without codes.
         with_prior: keep the prior network, which the mode `tour` needs.
         precision: weights are rounded to steps of about 2^-precision of their root mean square.
         narrowest: width of the posteriors of the training images where they are learned, None if nobody knows.

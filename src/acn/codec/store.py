@@ -16,7 +16,8 @@ from acn.codec.modelfile import from_bytes, identity, to_bytes
 from acn.errors import ArchiveError
 from acn.files import write_atomically
 from acn.models import ExactModel, exact_model
-from acn.runs import FROZEN, PRIOR, Run, StoredPriors, integer_files, load_model, load_priors
+from acn.run_models import StoredPriors, integer_files, load_model, load_priors
+from acn.runs import FROZEN, PRIOR, Run
 
 EMBEDDED_PRECISIONS = (2, 3, 4, 5, 6)
 SHOWN = 16  # hexadecimal digits of an identity

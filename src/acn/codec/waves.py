@@ -19,7 +19,7 @@ from acn.codec.facts import Facts
 from acn.codec.integers import IntegerCell, IntegerConv
 from acn.codec.stack import Integers
 from acn.config import ImageShape
-from acn.distributions import Draw, Progress
+from acn.likelihood import Draw, Progress
 from acn.networks.centred import CentredDecoder
 from acn.networks.decoder import Decoder
 from acn.networks.geometry import Window

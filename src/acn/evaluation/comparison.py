@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from acn.config import described
 from acn.errors import RunError
 from acn.evaluation.figures import FIGURES
+from acn.parsing import described
 from acn.record import Evaluation
 from acn.runs import CHECKPOINT, CONFIG, EVALUATION, Run, open_run, read_figures, read_position
 

@@ -26,17 +26,8 @@ from acn.networks.autoregressive import Autoregressive
 from acn.progress import Stage, unwatched
 from acn.ranks import ONE, Ranks
 from acn.record import Evaluation
-from acn.runs import (
-    CODES,
-    Run,
-    StoredPriors,
-    check_images,
-    load_model,
-    load_priors,
-    position_reached,
-    save_priors,
-    write_figures,
-)
+from acn.run_models import StoredPriors, load_model, load_priors, save_priors
+from acn.runs import CODES, Run, check_images, position_reached, write_figures
 from acn.units import order_nats
 
 NEIGHBOURS = (1, 5, 10)

@@ -18,7 +18,8 @@ from acn.evaluation.recording import likelihood, mean, mean_and_error, recorded
 from acn.evaluation.unconditional import expected_kl
 from acn.progress import Stage
 from acn.record import Evaluation
-from acn.runs import LIKELIHOOD, Run, check_images, load_model, position_reached, write_figures
+from acn.run_models import load_model
+from acn.runs import LIKELIHOOD, Run, check_images, position_reached, write_figures
 
 
 def evaluate_own(

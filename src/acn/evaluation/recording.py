@@ -17,7 +17,8 @@ from acn.models import Model
 from acn.progress import Stage
 from acn.provenance import provenance
 from acn.record import Evaluation
-from acn.runs import Run, StoredPriors
+from acn.run_models import StoredPriors
+from acn.runs import Run
 from acn.units import bits_per_dimension
 
 Values = dict[str, float]

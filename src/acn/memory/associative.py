@@ -5,17 +5,30 @@
 Letters: N rows, codes of size D, B images of a batch, K neighbours.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from acn.config import MemorySettings
 from acn.errors import RunError, UsageError
-from acn.memory.search import nearest, nearly_nearest, squared_distances
+from acn.memory.inverted import InvertedFile, check_installed, find_centroids, lists_for, sample
+from acn.memory.search import nearest, nearly_ranked, squared_distances
 
 _STATE = ("codes", "used", "asked", "visited")
+# Codes whose neighbours are also sought exactly, to say how many an inverted file found.
+COMPARED = 64
+
+
+class Search(Protocol):
+    """How a memory is searched: `nearly_ranked`, or `InvertedFile.ranked`."""
+
+    def __call__(self, queries: Tensor, codes: Tensor, k: int, *, exclude: Tensor) -> tuple[Tensor, Tensor]:
+        """Return squared distances and rows of `codes` `[N, D]`, both `[B, k]`, nearest first."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -24,7 +37,7 @@ class Update:
 
     `sound`: `[]` bool, whether it wrote. `staleness`: `[]`, mean Euclidean distance between stored and fresh code over
     the rows that had been written before, NaN where there is none. `rows` `[B]`, with the `codes` `[B, D]` and steps
-    `visited` `[B]` that were stored there before.
+    `visited` `[B]` that were stored there before; `written` `[B, D]`, the codes that are there now.
     """
 
     sound: Tensor
@@ -32,13 +45,15 @@ class Update:
     rows: Tensor
     codes: Tensor
     visited: Tensor
+    written: Tensor
 
 
 def check_neighbours(settings: MemorySettings, rows: int) -> None:
-    """See that a memory of so many codes has the neighbours that the settings ask for.
+    """See that a memory of so many codes has the neighbours that the settings ask for, and can find them.
 
     Raises:
         UsageError: K is larger than N - 1.
+        MissingExtraError: FAISS is to find them, and is not installed.
     """
     wanted = 1 if settings.neighbours == "all" else settings.neighbours
     if wanted > rows - 1:
@@ -46,6 +61,8 @@ def check_neighbours(settings: MemorySettings, rows: int) -> None:
             f"K = {wanted} neighbours were asked of a memory of {rows} codes; at most N - 1 = {max(rows - 1, 0)} "
             "exist: lower memory.neighbours or give more images"
         )
+    if settings.search == "ivf":
+        check_installed()
 
 
 class AssociativeMemory:
@@ -56,6 +73,8 @@ class AssociativeMemory:
     [1, section 3]: a pass begins with `start_pass`, every image may ask once in it, and when all have asked, the
     neighbours are a permutation of the rows. A pass may end early; the next `start_pass` forgets it.
 
+    With `settings.search` "ivf" the neighbours are those that an inverted file finds, which `sort_codes` makes.
+
     Attributes:
         codes: `[N, D]` float32, at first drawn from N(0, I).
         used: `[N]` true for rows that served as a neighbour in this pass (unique mode).
@@ -65,12 +84,13 @@ class AssociativeMemory:
     Args:
         rows: N, the number of images.
         code_size: D.
-        settings: K, `unique`.
+        settings: K, `unique`, and how neighbours are sought; "auto" means exactly.
         seed: of the first codes.
         device: where the codes live.
 
     Raises:
         UsageError: K is larger than N - 1.
+        MissingExtraError: FAISS is not installed.
     """
 
     def __init__(
@@ -79,6 +99,8 @@ class AssociativeMemory:
         check_neighbours(settings, rows)
         self.neighbours = rows - 1 if settings.neighbours == "all" else settings.neighbours
         self.unique = settings.unique
+        self._settings = settings
+        self._file: InvertedFile | None = None
         generator = torch.Generator().manual_seed(seed)
         self.codes = torch.randn(rows, code_size, generator=generator).to(device)
         self.used = torch.zeros(rows, dtype=torch.bool, device=device)
@@ -86,7 +108,16 @@ class AssociativeMemory:
         self.visited = torch.full((rows,), -1, dtype=torch.long, device=device)
 
     def __len__(self) -> int:
-        return len(self.codes)
+        return len(self.visited)
+
+    @property
+    def together(self) -> bool:
+        """Whether all ranks have to `pick` for the same rows: where an image takes a neighbour from those after it."""
+        return self.unique
+
+    def codes_of(self, rows: Tensor) -> Tensor:
+        """Return the codes `[B, D]` of `rows` `[B]`."""
+        return self.codes[rows]
 
     def update(self, rows: Tensor, codes: Tensor, step: int, *, sound: Tensor) -> Update:
         """Write fresh `codes` `[B, D]` into the distinct `rows` `[B]` at `step`, and read nothing from the device.
@@ -94,28 +125,45 @@ class AssociativeMemory:
         Where `sound` `[]` is false, or a code is not finite or too long for its square to be, nothing is written. A
         memory that keeps no codes looks at them all the same.
         """
-        fresh, stored, visited = codes.detach().to(self.codes), self.codes[rows], self.visited[rows]
+        fresh, stored, visited = codes.detach().to(self.codes), self.codes_of(rows), self.visited[rows]
         sound = sound & fresh.square().sum(1).isfinite().all()
         fresh = fresh[:, : self.codes.shape[1]]
         known = visited >= 0
         moved = squared_distances(stored, fresh).sqrt().where(known, 0.0)
-        self.codes[rows] = torch.where(sound, fresh, stored)
+        written = torch.where(sound, fresh, stored)
+        self._write(rows, written)
         self.visited[rows] = torch.where(sound, step, visited)
-        return Update(sound, moved.sum() / known.sum(), rows, stored, visited)
+        return Update(sound, moved.sum() / known.sum(), rows, stored, visited, written)
 
     def undo(self, update: Update, picked: Tensor | None, *, unless: Tensor) -> None:
         """Unless `unless` `[]` is true, go back to before `update`, and before its rows `picked` their neighbours."""
         rows = update.rows
-        self.codes[rows] = torch.where(unless, self.codes[rows], update.codes)
+        self._write(rows, torch.where(unless, update.written, update.codes))
         self.visited[rows] = torch.where(unless, self.visited[rows], update.visited)
         if self.unique and picked is not None:
             self.asked[rows] = self.used[picked] = unless.expand(len(rows))
+
+    def sort_codes(self, step: int) -> float:
+        """Make the inverted file anew, if there is to be one and it is time at `step`.
+
+        Returns:
+            The share of the K nearest, of a sample, that the file found until now, or finds if it is the first; NaN
+            where none was made.
+        """
+        if self._settings.search != "ivf" or (self._file is not None and step % self._settings.rebuild):
+            return math.nan
+        recall = math.nan if self._file is None else self._recall(self._file)
+        self._file = None  # before there is another: it takes more memory than the codes
+        centroids = find_centroids(self.codes_of(sample(len(self)).to(self.codes.device)), lists_for(len(self)))
+        self._file = InvertedFile(self.codes, centroids, self._settings.probes)
+        return self._recall(self._file) if math.isnan(recall) else recall
 
     def pick(self, rows: Tensor, uniforms: Tensor) -> Tensor:
         """Return `[B]` int64: for each of `rows` `[B]` one of the K nearest other rows, drawn uniformly.
 
         `uniforms` `[B]`, float64 in [0, 1), says which: the number of a row decides for that row alone. The nearest are
-        those of `nearly_nearest`, and nothing is read from the device.
+        those of `nearly_nearest`, and nothing is read from the device; or those of the inverted file, which is on the
+        host.
 
         In unique mode the K nearest are taken among the rows not used in this pass (all that are left, where fewer
         are), one image of the batch after the other, by the host.
@@ -128,8 +176,7 @@ class AssociativeMemory:
         drawn = (uniforms * self.neighbours).long()
         if self.neighbours == len(self) - 1:
             return drawn + (drawn >= rows).long()
-        near = nearly_nearest(self.codes[rows], self.codes, self.neighbours, exclude=rows)
-        return near.gather(1, drawn[:, None])[:, 0]
+        return self._near(rows, self._file).gather(1, drawn[:, None])[:, 0]
 
     def start_pass(self) -> None:
         """Begin a pass through the data: every row may serve and ask again."""
@@ -140,15 +187,20 @@ class AssociativeMemory:
         """Return the `count` rows (or all, if fewer) that were written longest ago, oldest first, lower rows first."""
         return self.visited.argsort(stable=True)[:count]
 
+    def spread(self) -> float:
+        """Mean over dimensions of the standard deviation of the codes, NaN where there are none to look at."""
+        return float(self.codes.std(0).mean()) if self.codes.shape[1] else math.nan
+
     def state_dict(self) -> dict[str, Tensor]:
         """Return copies of all that a restart needs."""
-        return {name: getattr(self, name).clone() for name in _STATE}
+        file = {} if self._file is None else {"centroids": self._file.centroids, "places": self._file.places()}
+        return {name: getattr(self, name).clone() for name in _STATE} | file
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state_dict` returned.
 
         Raises:
-            RunError: the state belongs to a memory of another shape.
+            RunError: the state belongs to a memory of another shape, or its inverted file has codes in no list.
         """
         for name in _STATE:
             own, found = getattr(self, name), state.get(name)
@@ -157,6 +209,39 @@ class AssociativeMemory:
                 raise RunError(f"the stored memory holds {shape} under {name!r}, expected shape {list(own.shape)}")
         for name in _STATE:
             getattr(self, name).copy_(state[name])
+        self._file = None
+        if "centroids" in state:
+            self._file = InvertedFile(self.codes, state["centroids"], self._settings.probes, state["places"])
+
+    def hand_over(self) -> None:
+        """Do, on other ranks than 0, what is theirs to do when rank 0 asks for the `state_dict`."""
+
+    def _write(self, rows: Tensor, codes: Tensor) -> None:
+        """Store `codes` `[B, D]` in the distinct `rows` `[B]`."""
+        self.codes[rows] = codes
+        if self._file is not None:
+            self._file.update(rows, codes)
+
+    def _near(self, rows: Tensor, file: InvertedFile | None) -> Tensor:
+        """Return the K nearest others `[B, K]` of `rows` `[B]`, those that `file` finds if there is one.
+
+        A row whose lists hold too few codes is answered by all of them.
+        """
+        distances, near = self._ranked(rows, nearly_ranked if file is None else file.ranked)
+        few = (distances[:, -1] == torch.inf).nonzero()[:, 0] if file is not None else rows[:0]
+        if len(few):
+            near[few] = self._near(rows[few], None)
+        return near
+
+    def _ranked(self, rows: Tensor, search: Search) -> tuple[Tensor, Tensor]:
+        """Return distances and rows `[B, K]` that `search` finds for `rows` `[B]`."""
+        return search(self.codes[rows], self.codes, self.neighbours, exclude=rows)
+
+    def _recall(self, file: InvertedFile) -> float:
+        """Share of the K nearest that `file` finds, of rows evenly spaced among the N."""
+        rows = torch.linspace(0, len(self) - 1, min(COMPARED, len(self)), device=self.codes.device).long()
+        found, right = self._near(rows, file), self._near(rows, None)
+        return float((found[:, :, None] == right[:, None]).any(2).double().mean())
 
     def _pick_unique(self, rows: Tensor, uniforms: Tensor) -> Tensor:
         self._check_asking(rows)

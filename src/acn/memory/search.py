@@ -20,7 +20,7 @@ from torch import Tensor
 from acn.errors import TrainingError, UsageError
 
 # Candidates beyond k: the gap to the last of them is what the proof lives on.
-_MARGIN = 8
+MARGIN = 8
 # Approximate distances held at once (float32): few enough to stay in a CPU's cache; a GPU wants large launches.
 _CPU_ENTRIES = 2**20
 _GPU_ENTRIES = 2**25
@@ -78,9 +78,17 @@ def nearly_nearest(queries: Tensor, codes: Tensor, k: int, *, exclude: Tensor) -
     Returns:
         `[B, k]` int64 rows of `codes`, nearest first.
     """
+    return nearly_ranked(queries, codes, k, exclude=exclude)[1]
+
+
+def nearly_ranked(queries: Tensor, codes: Tensor, k: int, *, exclude: Tensor) -> tuple[Tensor, Tensor]:
+    """Return squared distances `[B, k]`, in float64, and what `nearly_nearest` does.
+
+    k is at most N. At an infinite distance, last, is the row that is excluded, if there are no more others.
+    """
     with torch.autocast(codes.device.type, enabled=False):
-        found = [_ranked(queries[part], codes, k, exclude[part], None).rows for part in _parts(queries)]
-    return torch.cat(found)
+        found = [_ranked(queries[part], codes, k, exclude[part], None) for part in _parts(queries)]
+    return torch.cat([part.distances for part in found]), torch.cat([part.rows for part in found])
 
 
 def proven_share(queries: Tensor, codes: Tensor, k: int, *, exclude: Tensor | None = None) -> float:
@@ -118,7 +126,8 @@ class _Found(NamedTuple):
 
 
 def _search(queries: Tensor, codes: Tensor, k: int, exclude: Tensor | None, blocked: Tensor | None) -> _Found:
-    rows, bound, last, longest = _ranked(queries, codes, k, exclude, blocked)
+    distances, rows, last, longest = _ranked(queries, codes, k, exclude, blocked)
+    bound = distances[:, k - 1]
     norms = queries.double().square().sum(1)  # [B]
     delta = _rounding(norms, longest, codes.shape[1], _epsilon())
     finite = (longest < torch.inf) & queries.isfinite().all()
@@ -126,30 +135,39 @@ def _search(queries: Tensor, codes: Tensor, k: int, exclude: Tensor | None, bloc
 
 
 class _Ranked(NamedTuple):
-    """The k nearest of the candidates, `rows` and `bound` as in `_Found`.
+    """The k nearest of the candidates, nearest first: squared `distances` and `rows`, both `[B, k]`.
 
     No code that was no candidate has an approximate value |c|^2 - 2 q.c below `last` `[B]`; `longest` `[]` is the
     largest |c| of all codes.
     """
 
+    distances: Tensor
     rows: Tensor
-    bound: Tensor
     last: Tensor
     longest: Tensor
 
 
 def _ranked(queries: Tensor, codes: Tensor, k: int, exclude: Tensor | None, blocked: Tensor | None) -> _Ranked:
-    approximate, rows, longest = _candidates(queries, codes, k + 1 + _MARGIN, blocked)
+    approximate, rows, longest = _candidates(queries, codes, k + 1 + MARGIN, blocked)
     last = approximate.amax(1).double()
     if approximate.shape[1] == len(codes):
         last.fill_(torch.inf)  # no code is outside
-    rows, order = rows.sort(1)
-    distances = _candidate_distances(queries, codes, rows)
-    distances = distances.masked_fill(approximate.gather(1, order) == torch.inf, torch.inf)  # blocked
+    outside = approximate == torch.inf  # blocked
     if exclude is not None:
-        distances = distances.masked_fill(rows == exclude[:, None], torch.inf)
+        outside |= rows == exclude[:, None]
+    distances, rows = ordered(queries, codes, rows, outside)
+    return _Ranked(distances[:, :k], rows[:, :k], last, longest)
+
+
+def ordered(queries: Tensor, codes: Tensor, rows: Tensor, outside: Tensor) -> tuple[Tensor, Tensor]:
+    """Sort `rows` `[B, n]` of codes by exact (squared distance, row); return both `[B, n]`.
+
+    Those that are `outside` `[B, n]` come last, at an infinite distance.
+    """
+    rows, order = rows.sort(1)
+    distances = _candidate_distances(queries, codes, rows).masked_fill(outside.gather(1, order), torch.inf)
     distances, order = distances.sort(dim=1, stable=True)
-    return _Ranked(rows.gather(1, order)[:, :k], distances[:, k - 1], last, longest)
+    return distances, rows.gather(1, order)
 
 
 def _candidates(queries: Tensor, codes: Tensor, count: int, blocked: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

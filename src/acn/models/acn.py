@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from acn.config import ACNSettings, ImageShape
-from acn.distributions import FactorizedMixture, PixelLikelihood, Posterior, widened
+from acn.distributions import FactorizedMixture, Posterior, widened
 from acn.errors import UsageError
+from acn.likelihood import PixelLikelihood
 from acn.models.model import Model
 from acn.models.parts import autoregressive, decoder_of, posterior_of, posterior_size
 from acn.networks.arithmetic import FLOATS, Floats

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from acn.config import ImageShape, ModelSettings
-from acn.distributions import PixelLikelihood, Posterior, Prior
+from acn.distributions import Posterior, Prior
 from acn.errors import UsageError
 from acn.families import code_size
+from acn.likelihood import PixelLikelihood
 from acn.networks.centred import CentredDecoder
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from acn.distributions import FactorizedMixture, GaussianPosterior, Posterior, concatenate, quadrature_kl
+from acn.distributions import FactorizedMixture, GaussianPosterior, Posterior, concatenate
+from acn.divergence import quadrature_kl
 from acn.models.model import Model, device_of
 
 # 64 nodes leave an error far below what a table prints; a test holds them against a slow integral.

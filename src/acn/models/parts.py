@@ -6,7 +6,8 @@ Letters: B batch, D code size.
 from torch import Tensor, nn
 
 from acn.config import ACNSettings, DecoderSettings, ImageShape, PixelVAESettings
-from acn.distributions import DiagonalNormal, GaussianPosterior, PixelLikelihood, UnitNormal
+from acn.distributions import DiagonalNormal, GaussianPosterior, UnitNormal
+from acn.likelihood import PixelLikelihood
 from acn.networks.arithmetic import FLOATS, Floats
 from acn.networks.centred import CentredDecoder
 from acn.networks.decoder import Decoder, generate

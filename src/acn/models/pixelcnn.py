@@ -3,7 +3,8 @@
 from torch import Tensor
 
 from acn.config import ImageShape, PixelCNNSettings
-from acn.distributions import PixelLikelihood, Posterior, StandardNormal, UnitNormal
+from acn.distributions import Posterior, StandardNormal, UnitNormal
+from acn.likelihood import PixelLikelihood
 from acn.models.model import Model
 from acn.models.parts import autoregressive, decoder_of
 from acn.networks.arithmetic import FLOATS, Floats

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from acn.config import ImageShape, PixelVAESettings
-from acn.distributions import GaussianPrior, PixelLikelihood, Posterior, widened
+from acn.distributions import GaussianPrior, Posterior, widened
+from acn.likelihood import PixelLikelihood
 from acn.models.model import Model
 from acn.models.parts import autoregressive, decoder_of, posterior_of, posterior_size
 from acn.networks.decoder import Decoder

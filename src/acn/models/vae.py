@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from acn.config import ImageShape, VAESettings
-from acn.distributions import Draw, PixelLikelihood, Posterior, Progress, StandardNormal, widened
+from acn.distributions import Posterior, StandardNormal, widened
+from acn.likelihood import Draw, PixelLikelihood, Progress
 from acn.models.model import Model
 from acn.models.parts import posterior_of
 from acn.networks.encoder import Encoder

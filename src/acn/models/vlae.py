@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from acn.config import ImageShape, VLAESettings
-from acn.distributions import PixelLikelihood, Posterior, Prior, StandardNormal, widened
+from acn.distributions import Posterior, Prior, StandardNormal, widened
+from acn.likelihood import PixelLikelihood
 from acn.models.model import Model
 from acn.models.parts import autoregressive, decoder_of, learned, posterior_of
 from acn.networks.arithmetic import FLOATS, Floats

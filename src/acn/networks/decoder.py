@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from acn.config import DecoderSettings, ImageShape
-from acn.distributions import Draw, Progress
 from acn.emissions import Emission, emission_of
+from acn.likelihood import Draw, Progress
 from acn.logistic import LogisticMixture
 from acn.networks.arithmetic import FLOATS, Floats
 from acn.networks.canvas import Canvas

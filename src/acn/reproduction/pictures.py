@@ -17,7 +17,7 @@ from acn.reproduction.documents import Document
 from acn.reproduction.plan import VARIANTS
 from acn.reproduction.summary import PageInputs
 from acn.reproduction.trainings import Result
-from acn.runs import load_model, load_priors
+from acn.run_models import load_model, load_priors
 from acn.sampling.draws import Sampler, draw_codes
 from acn.sampling.neighbours import MOST_IMAGES, beside_nearest
 from acn.sampling.pictures import grid, save_picture, to_pictures

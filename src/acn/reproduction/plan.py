@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from acn.config import Config, DecoderSettings, override
+from acn.config import Config, DecoderSettings
 from acn.data import Collection
 from acn.errors import UsageError
 from acn.evaluation.importance import Sampling
+from acn.parsing import override
 from acn.recipes import recipe
 from acn.reproduction.studies import STUDIES, Base, Scale, Study
 

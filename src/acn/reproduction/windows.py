@@ -19,7 +19,8 @@ from acn.evaluation.plots import PALETTE
 from acn.files import write_atomically, write_text_atomically
 from acn.progress import Stage
 from acn.record import Evaluation
-from acn.runs import Run, load_model
+from acn.run_models import load_model
+from acn.runs import Run
 from acn.sampling.draws import Sampler
 from acn.sampling.pictures import Bytes, grid, to_pictures
 from acn.units import nats_to_bits

@@ -17,7 +17,8 @@ from acn.errors import UsageError
 from acn.families import PriorName
 from acn.models import Model, device_of
 from acn.ranks import ONE, Ranks
-from acn.runs import Run, StoredPriors, load_priors
+from acn.run_models import StoredPriors, load_priors
+from acn.runs import Run
 
 # Images that are generated side by side: enough to fill the machine, few enough for its memory.
 TOGETHER = 256
@@ -111,7 +112,7 @@ class Sampler:
 
 
 def priors_of(run: Run, model: Model) -> StoredPriors:
-    """Return what `acn.runs.load_priors` returns, or for a model without codes priors of no dimensions.
+    """Return what `acn.run_models.load_priors` returns, or for a model without codes priors of no dimensions.
 
     Raises:
         RunError: the run was not evaluated yet, or the file is damaged.

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from acn.config import Config
 from acn.data import Collection, Images, batches, epoch_order, located, read_ahead, slices, spread
+from acn.memory import settled
 from acn.models import device_of
 from acn.provenance import provenance
 from acn.ranks import ONE, Ranks
@@ -68,15 +69,18 @@ def begin(path: Path, config: Config, collection: Collection, device: torch.devi
         BusyError: another process is at it.
         StorageError: the folder cannot be written.
     """
+    # What is left to the machine is settled now and recorded, so that a resumed run computes as this one does.
+    if config.model.conditional:
+        memory = settled(config.memory, len(collection.train), device)
+        config = config.model_copy(update={"memory": memory})
     state = fresh_state(config, collection.train, device)
-    # Settled now and recorded, so that a resumed run computes as this one does.
     precision = choose_precision(config, state, collection.train)
     training = config.training.model_copy(update={"precision": precision})
-    settled = config.model_copy(update={"training": training})
+    config = config.model_copy(update={"training": training})
     made = provenance(str(device))
     where = located(config.data.source)
     with held(path):
-        run = create_run(path, settled, collection.shape, provenance=collection.provenance, made=made, where=where)
+        run = create_run(path, config, collection.shape, provenance=collection.provenance, made=made, where=where)
         save_state(run, state)
     return run, state
 
@@ -112,7 +116,7 @@ def train(
     """
     config, plan = run.config, make_plan(run.config, len(images))
     device = device_of(state.model)
-    saved = clock = time.monotonic()
+    saved, clock = state.seconds, time.monotonic()
     ending: Ending = "finished"
     compiled = compiles(config, device)
     if compiled:
@@ -136,17 +140,16 @@ def train(
             metrics.record(state, report, now, len(batch[0]), clock - begun)
             if config.memory.unique:  # its passes are counted by the host, which must not begin one after a bad step
                 metrics.check(state)
-            if ranks.leads and clock - saved > config.training.checkpoint_seconds:
+            if state.seconds - saved > config.training.checkpoint_seconds:
                 metrics.check(state)
-                save_state(run, state)
-                saved = clock
+                _save(run, state, ranks)
+                saved = state.seconds
             if asked:
                 ending = "interrupted"
                 break
     metrics.check(state)
     metrics.flush(state)
-    if ranks.leads:
-        save_state(run, state)
+    _save(run, state, ranks)
     return ending
 
 
@@ -211,6 +214,14 @@ def _advance(state: TrainingState, visited: int, images: int) -> None:
     state.position += visited
     if state.position >= images:
         state.epoch, state.position = state.epoch + 1, 0
+
+
+def _save(run: Run, state: TrainingState, ranks: Ranks) -> None:
+    """Let rank 0 write a checkpoint, of what it has and the others hand over."""
+    if ranks.leads:
+        save_state(run, state)
+    else:
+        state.memory.hand_over()
 
 
 @torch.no_grad()

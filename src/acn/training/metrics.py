@@ -4,8 +4,8 @@ import json
 import math
 from collections.abc import Callable
 
-from acn.config import described
 from acn.files import storage_error, write_text_atomically
+from acn.parsing import described
 from acn.runs import EVENTS, METRICS, Run, check_there, read_metrics
 from acn.training.state import TrainingState
 from acn.training.step import Rates, StepReport, read
@@ -21,8 +21,10 @@ class Metrics:
 
     Keys of a row: `step`, `epoch`, `images` (visited so far), `seconds`, `reconstruction`, `kl`, `total` (nats per
     image), `code_std` (mean over dimensions of the standard deviation of the memory's codes, or of a batch's where the
-    memory keeps none), `staleness`, `gradient_norm`, `learning_rate`, `kl_weight`, `images_per_second`, `search_share`
-    (of the step time); with soft free bits also `gamma`, the weight of the KL that they have come to.
+    memory keeps none, or every rank a part), `staleness`, `gradient_norm`, `learning_rate`, `kl_weight`,
+    `images_per_second`, `search_share` (of the step time); with soft free bits also `gamma`, the weight of the KL that
+    they have come to; where an inverted file was made anew also `recall`, the share of the K nearest that it found
+    until then.
 
     Args:
         run: where the rows go. Rows of an earlier sitting that lie beyond `step` are dropped: their steps will be taken
@@ -72,6 +74,7 @@ class Metrics:
                     "gradient_norm": found.gradient_norm,
                     "spread": found.spread,
                     "search_seconds": report.search_seconds,
+                    "recall": report.recall,
                     "images": images,
                     "seconds": seconds,
                 }
@@ -97,16 +100,16 @@ class Metrics:
         seconds = sum(steps["seconds"])
         state.pending.clear()
         reconstruction, kl = _mean(steps["reconstruction"]), _mean(steps["kl"])
-        kept = state.memory.codes
+        spread, recall = state.memory.spread(), _known_mean(steps["recall"])
         return {
             "step": state.step,
-            "epoch": state.epoch + state.position / len(state.memory.codes),
-            "images": state.epoch * len(state.memory.codes) + state.position,
+            "epoch": state.epoch + state.position / len(state.memory),
+            "images": state.epoch * len(state.memory) + state.position,
             "seconds": round(state.seconds, 2),
             "reconstruction": reconstruction,
             "kl": kl,
             "total": reconstruction + kl,
-            "code_std": float(kept.std(0).mean()) if kept.shape[1] else _known_mean(steps["spread"]),
+            "code_std": _known_mean(steps["spread"]) if math.isnan(spread) else spread,
             "staleness": _known_mean(steps["staleness"]),
             "gradient_norm": _mean(steps["gradient_norm"]),
             "learning_rate": now.learning_rate,
@@ -114,6 +117,7 @@ class Metrics:
             **({"gamma": float(state.free_weight)} if self.run.config.training.soft_free_bits else {}),
             "images_per_second": sum(steps["images"]) / seconds,
             "search_share": sum(steps["search_seconds"]) / seconds,
+            **({} if math.isnan(recall) else {"recall": recall}),
         }
 
     def _write(self, row: Row) -> None:

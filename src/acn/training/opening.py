@@ -11,14 +11,15 @@ import torch
 from acn.config import Config
 from acn.data import Collection
 from acn.errors import RunError
+from acn.memory import ShardedMemory
 from acn.ranks import Ranks
 from acn.runs import CONFIG, Run, check_images, check_trained_here, held, open_run
 from acn.training.fresh import fresh_state
 from acn.training.loop import begin
 from acn.training.state import TrainingState, restore_state, save_state
 
-# The precision is settled on the machine that begins the run, and images may move.
-MAY_DIFFER = ("training.precision", "data.source")
+# Precision and search are settled on the machine that begins the run, and images may move.
+MAY_DIFFER = ("training.precision", "memory.search", "data.source")
 REMEDY = "move it away, or choose another folder"
 
 
@@ -59,6 +60,7 @@ def open_together(
     if ranks.leads:
         run, state = opened()
         ranks.told(str(run.path.resolve()))
+        share_out(run.config, state, ranks)
         return run, state
     folder = Path(ranks.told(""))
     if not folder.is_dir():
@@ -68,7 +70,15 @@ def open_together(
         )
     run = open_run(folder)
     check_images(run, collection)
-    return run, restore_state(run, len(collection.train), device)
+    state = restore_state(run, len(collection.train), device)
+    share_out(run.config, state, ranks)
+    return run, state
+
+
+def share_out(config: Config, state: TrainingState, ranks: Ranks) -> None:
+    """Keep on every rank its part of the memory's codes alone, if the settings say so."""
+    if config.memory.sharded and config.model.conditional and ranks.count > 1:
+        state.memory = ShardedMemory(state.memory, ranks)
 
 
 def check_same(run: Run, config: Config, collection: Collection, remedy: str = REMEDY) -> None:

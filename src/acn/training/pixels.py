@@ -11,9 +11,9 @@ from torch import Tensor
 
 from acn.config import Config, ImageShape
 from acn.data.keyed import uniforms
-from acn.distributions import PixelLikelihood
 from acn.errors import UsageError
-from acn.families import LOCAL
+from acn.likelihood import PixelLikelihood
+from acn.network_settings import LOCAL
 
 
 def check_pixels(config: Config) -> None:

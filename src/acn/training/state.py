@@ -13,7 +13,7 @@ from torch import Tensor
 from acn.checks import position_of, skeleton, weights_of
 from acn.config import Config, ImageShape, MemorySettings
 from acn.errors import RunError, UsageError
-from acn.memory import AssociativeMemory
+from acn.memory import AssociativeMemory, lists_for
 from acn.models import Model, build, weights_in
 from acn.runs import Run, check_there
 from acn.tensors import Layout, check_layouts, read_facts, read_layouts, read_tensors, write_tensors
@@ -152,6 +152,9 @@ def _expected(run: Run, images: int, found: dict[str, Layout], *, begun: bool) -
     if run.config.training.soft_free_bits or "free_weight" in found:
         optional["free_weight"] = (kind, ())
     size = _kept_size(model)
+    if begun and run.config.memory.search == "ivf" and model.conditional:
+        optional["memory.centroids"] = (kind, (lists_for(images), size))
+        optional["memory.places"] = ("int64", (images,))
     if found.get("memory.codes") == (kind, (images, model.code_size)):
         size = model.code_size  # earlier versions kept the codes of all models
     return {

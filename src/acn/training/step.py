@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from acn.config import Config
 from acn.data import slices
 from acn.data.keyed import normals, philox_key, uniforms
-from acn.distributions import kl
+from acn.divergence import kl
 from acn.errors import TrainingError
 from acn.models import Model, device_of
 from acn.ranks import ONE, Ranks
@@ -34,11 +34,13 @@ class StepReport:
     """What a step leaves to be read later: its `figures` `[7]` on the device, in the order of `StepFigures`.
 
     `step`: its number. `search_seconds`: how long the neighbour search took, on a GPU only until it was under way.
+    `recall`: see `acn.memory.AssociativeMemory.sort_codes`.
     """
 
     step: int
     figures: Tensor
     search_seconds: float
+    recall: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -142,12 +144,15 @@ def training_step(
         precision: `float32` or `bfloat16`.
         ranks: the processes that take the step together.
     """
+    begin = _clock()
+    recall = state.memory.sort_codes(state.step)
+    sorting_seconds = _clock() - begin
     state.optimizer.zero_grad(set_to_none=True)
     draws = _draws(state, config, batch[0], ranks)
     figures, kl_paid, search_seconds = find_gradient(state, config, batch, draws, now, precision, ranks)
     _update(state, config, now)
     _weigh(state, config, kl_paid)
-    return StepReport(state.step, figures, search_seconds)
+    return StepReport(state.step, figures, sorting_seconds + search_seconds, recall)
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,7 @@ class Draws:
     """All that chance decides in a step, but for dropout: functions of (seed, step, row).
 
     `posterior`: `[S, D]` from N(0, 1), for the codes of this rank's share. `neighbour`: in [0, 1), `[B]` for all images
-    of the batch where neighbours are unique, `[S]` where not, None for a model that asks for none. `places`: `[S, N]`,
+    of the batch where ranks pick together, `[S]` where not, None for a model that asks for none. `places`: `[S, N]`,
     the pixels that are paid for, None for all.
     """
 
@@ -168,7 +173,7 @@ def _draws(state: TrainingState, config: Config, rows: Tensor, ranks: Ranks) -> 
     """Draw for a step on the images of `rows` `[B]`; a graph cannot hold the keys, which are new at every step."""
     seed, step, model = config.training.seed, state.step, state.model
     own = rows[ranks.share(len(rows))]
-    asking = rows if state.memory.unique else own
+    asking = rows if state.memory.together else own
     return Draws(
         normals(own, model.code_size, "posterior", seed, step),
         uniforms(asking, 1, "neighbour", seed, step)[:, 0] if model.conditional else None,
@@ -201,11 +206,10 @@ def find_gradient(
     update = memory.update(rows, codes, step, sound=state.sound)
     begin = _clock()
     picked = None
-    # Where a neighbour is taken from those who ask later, every rank has to know all choices.
-    asking, mine = (rows, share) if memory.unique else (rows[share], slice(None))
+    asking, mine = (rows, share) if memory.together else (rows[share], slice(None))
     if draws.neighbour is not None:
         picked = memory.pick(asking, draws.neighbour)
-    context = None if picked is None else memory.codes[picked[mine]]
+    context = None if picked is None else memory.codes_of(picked)[mine]
     search_seconds = _clock() - begin
     z, log_q = posterior.draw(draws.posterior.to(codes.dtype))
     cost = kl(posterior, state.model.prior(context), z, log_q, nodes=config.training.kl_nodes)

@@ -19,7 +19,8 @@ from acn.evaluation.clustering import CLUSTERS, Groups
 from acn.evaluation.costs import encode
 from acn.memory import nearest, squared_distances
 from acn.models import Model
-from acn.runs import Run, load_priors
+from acn.run_models import load_priors
+from acn.runs import Run
 from acn.web.layout import fingerprint
 
 Found = list[tuple[int, float]]

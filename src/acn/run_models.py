@@ -1,0 +1,140 @@
+"""The model of a run folder: its weights, its unconditional priors and its integers, written and read back."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from torch import Tensor
+
+from acn.checks import (
+    AUTOREGRESSIVE,
+    check_autoregressive,
+    check_mixture,
+    check_prior_layouts,
+    chosen_prior,
+    skeleton,
+    weights_of,
+)
+from acn.distributions import GaussianPrior, Prior
+from acn.errors import RunError, UsageError
+from acn.families import PriorName, code_size
+from acn.files import write_atomically
+from acn.models import Model, build
+from acn.models.unconditional import unconditional_priors
+from acn.networks.autoregressive import Autoregressive
+from acn.runs import CONFIG, FROZEN, PRIOR, WEIGHTS, Run, is_model_alone, write_settings
+from acn.tensors import read_layouts, read_tensors, write_tensors
+
+
+@dataclass(frozen=True)
+class StoredPriors:
+    """What the unconditional priors of a run are made of.
+
+    `mixture`: fitted to the training codes. `codes`: of the training images, `[N, D]`. `chosen`: the name of *the*
+    unconditional prior of the run, the one that costs its validation images least. `autoregressive`: fitted to the
+    training codes too; None for codes of very many numbers, and in files from before there was one.
+    """
+
+    mixture: GaussianPrior
+    codes: Tensor
+    chosen: PriorName = "mixture"
+    autoregressive: Autoregressive | None = None
+
+    def of(self, model: Model) -> dict[PriorName, Prior]:
+        """Every unconditional prior of the run's `model`, on the CPU."""
+        return unconditional_priors(model, self.mixture, self.codes, self.autoregressive)
+
+
+def load_model(run: Run) -> Model:
+    """Return the model with the Polyak-averaged weights of the run's last checkpoint, ready for evaluation.
+
+    Of a folder that `save_model` wrote, which has no checkpoint, they are the weights in `model.safetensors`.
+
+    Raises:
+        RunError: there are no weights, or they are damaged or of another shape.
+    """
+    file, prefix = (run.path / WEIGHTS, "") if is_model_alone(run) else (run.checkpoint, "average.")
+    expected = weights_of(skeleton(run.config.model, run.shape, file, read_layouts(file)))
+    tensors, _ = read_tensors(file, prefix=prefix, expected=expected)
+    model = build(run.config.model, run.shape)
+    model.load_state_dict(tensors)
+    return model.eval().requires_grad_(False)
+
+
+@contextmanager
+def for_writing(run: Run) -> Iterator[Run]:
+    """The run itself; of a model without its training, a copy that is removed when the block ends.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    if not is_model_alone(run):
+        yield run
+        return
+    with TemporaryDirectory(prefix="acn-") as folder:
+        for name in (CONFIG, WEIGHTS, PRIOR):
+            if (run.path / name).exists():
+                write_atomically(Path(folder) / name, partial(shutil.copyfile, run.path / name))
+        yield replace(run, path=Path(folder))
+
+
+def integer_files(run: Run) -> list[Path]:
+    """Files of the models in exact integers that lie in the folder of a run, of present and of earlier weights."""
+    return [file for file in (run.path / FROZEN, *run.path.glob("frozen-*.acnm")) if file.exists()]
+
+
+def save_model(run: Run, model: Model, priors: StoredPriors) -> None:
+    """Write what using a model takes, and nothing of its training, to the folder of `run`.
+
+    The names are those of the hubs: `config.json` and `model.safetensors`, beside `prior.safetensors`.
+
+    Raises:
+        UsageError: the folder holds a training, whose settings would be overwritten.
+        StorageError: the disk refused.
+    """
+    if run.checkpoint.exists():
+        raise UsageError(f"{run.path} holds a training: choose another folder for the model alone")
+    write_settings(replace(run, where=None))
+    for file in integer_files(run):  # made of other weights
+        file.unlink()
+    write_tensors(run.path / WEIGHTS, model.state_dict(), {})
+    save_priors(run, priors)
+
+
+def save_priors(run: Run, priors: StoredPriors) -> None:
+    """Keep what the unconditional priors of a run are made of.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    fitted = {} if priors.autoregressive is None else priors.autoregressive.tensors()
+    more = {f"{AUTOREGRESSIVE}{name}": tensor for name, tensor in fitted.items()}
+    tensors = {"codes": priors.codes, **priors.mixture.tensors(), **more}
+    write_tensors(run.path / PRIOR, tensors, {"chosen": priors.chosen})
+
+
+def load_priors(run: Run) -> StoredPriors:
+    """Return what `save_priors` kept.
+
+    Raises:
+        RunError: the run was not evaluated yet, or the file is damaged.
+    """
+    file = run.path / PRIOR
+    if not file.exists():
+        raise RunError(f"{run.path} has no unconditional prior yet: fit it with acn evaluate {run.path}")
+    check_prior_layouts(file, read_layouts(file), code_size(run.config.model))
+    tensors, facts = read_tensors(file)
+    mixture = GaussianPrior.from_tensors(tensors)
+    check_mixture(file, mixture)
+    fitted = {
+        name.removeprefix(AUTOREGRESSIVE): tensor for name, tensor in tensors.items() if name.startswith(AUTOREGRESSIVE)
+    }
+    autoregressive = Autoregressive.from_tensors(fitted) if fitted else None
+    if autoregressive is not None:
+        check_autoregressive(file, autoregressive)
+    chosen = chosen_prior(file, facts, autoregressive)
+    return StoredPriors(mixture, tensors["codes"], chosen, autoregressive)
