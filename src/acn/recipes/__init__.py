@@ -12,6 +12,7 @@ from acn.recipes.chen import (
     vlae_cifar10_cpu,
     vlae_mnist,
     vlae_mnist_cpu,
+    vlae_mnist_fast,
     vlae_mnist_small,
     vlae_omniglot,
 )
@@ -62,6 +63,7 @@ RECIPES: dict[str, Callable[[], Config]] = {
     "vlae-mnist-small": vlae_mnist_small,
     "vlae-mnist": vlae_mnist,
     "vlae-mnist-cpu": vlae_mnist_cpu,
+    "vlae-mnist-fast": vlae_mnist_fast,
     "vlae-omniglot": vlae_omniglot,
     "vlae-caltech": vlae_caltech,
     "vlae-cifar10": vlae_cifar10,

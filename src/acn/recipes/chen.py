@@ -75,6 +75,13 @@ def vlae_mnist_cpu() -> Config:
     )
 
 
+def vlae_mnist_fast() -> Config:
+    """`vlae-mnist-cpu` with a half of its features and blocks: about the same costs, and archives at more speed."""
+    base, residual = vlae_mnist_cpu(), ResidualSettings(filters=(8, 16, 32))
+    decoder = DecoderSettings(kind="local", window="9x4", filters=32, blocks=2, head=32, canvas=8)
+    return base.model_copy(update={"model": VLAESettings(encoder=residual, decoder=decoder)})
+
+
 def vlae_mnist_small() -> Config:
     """Binarized MNIST by a small VLAE in some four minutes: the scale `cpu` of `acn reproduce vlae`.
 
