@@ -31,6 +31,7 @@ def mean_kl(prior: Autoregressive, posterior: Posterior) -> float:
     return float(expected_kl(prior.cpu(), posterior, samples=4, seed=9)[0].mean())
 
 
+@pytest.mark.slow
 def test_codes_on_curves_cost_less_than_under_a_mixture(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mixture, "SIZES", (1, 2, 5, 10, 20))
     monkeypatch.setattr(mixture, "LEAST_DRAWS", 3000)

@@ -100,6 +100,7 @@ def evidence(known: Setting, points: int, width: float = 10.0, tolerance: float 
     return torch.stack(found) @ weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code_size", "points"), [(1, 1001), (2, 101)])
 @pytest.mark.parametrize("kind", CODED)
 def test_the_mean_weight_is_the_evidence(kind: str, code_size: int, points: int) -> None:
@@ -201,6 +202,7 @@ def test_one_sample_is_the_elbo_of_its_draw(kind: str) -> None:
     torch.testing.assert_close(found.nll, expected, atol=1e-9, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CODED)
 def test_more_samples_lower_the_estimate(kind: str) -> None:
     """Of the same draws: the mean over groups of K, which falls by Jensen's inequality; and by ever new ones."""
@@ -254,6 +256,7 @@ def assert_same_draws(kind: str, found: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(found, expected, atol=1e-12 if kind == "iaf" else 0, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CODED)
 def test_the_size_of_a_pass_does_not_matter(kind: str, digits: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not to the bit in the draws; sums in float64 may round otherwise in a batch of another size."""

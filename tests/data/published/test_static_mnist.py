@@ -193,6 +193,7 @@ def test_a_dataset_that_lacks_says_how_to_get_it(
         open_splits(entry.file_name)
 
 
+@pytest.mark.slow
 def test_the_published_text_is_the_archive_that_the_figures_are_of(
     tmp_path: Path, data_folder: Path, stage: Stage
 ) -> None:
