@@ -15,7 +15,7 @@ from acn.data import ALL_BYTES, Images, spread
 from acn.evaluation import plots
 from acn.exports import EncodedSplit, write_parquet
 from acn.run_models import load_priors
-from acn.web.early import early_view
+from acn.web.layout import early_view
 
 
 def codes(count: int = 200, size: int = 9) -> NDArray[np.float32]:

@@ -303,6 +303,7 @@ def test_ctrl_c_leaves_no_file(work: Path, tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
+    assert errors.endswith("acn: interrupted\n")
     assert not list(tmp_path.iterdir())
 
 

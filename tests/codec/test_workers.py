@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,14 @@ from acn.errors import ArchiveError
 from tests.codec.models import tiny_pixelcnn
 
 Progress = Callable[[float], None]
+
+
+def end_of_processes() -> None:
+    """See that soon no process is left; who else waits for one may know of its end first."""
+    until = time.monotonic() + 20
+    while multiprocessing.active_children():
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def quiet(_: float) -> None: ...
@@ -59,9 +68,7 @@ def test_errors_of_a_process_end_all_of_them() -> None:
     assert [next(found), next(found)] == [11, 12]
     with pytest.raises(ArchiveError, match="below zero"):
         next(found)
-    for child in multiprocessing.active_children():
-        child.join(10)
-    assert not multiprocessing.active_children()
+    end_of_processes()
 
 
 def deaf(_shared: int, _task: int, _progress: Progress) -> bool:
@@ -74,9 +81,7 @@ def test_who_stops_early_ends_all_of_them_and_ctrl_c_none() -> None:
     assert next(found)
     assert not deaf(0, 0, quiet)
     found.close()
-    for child in multiprocessing.active_children():
-        child.join(10)
-    assert not multiprocessing.active_children()
+    end_of_processes()
 
 
 def test_a_process_that_was_killed_is_said() -> None:

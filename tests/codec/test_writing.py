@@ -1,6 +1,5 @@
 """Archives that are written while they are made: the same bytes as in memory, and nothing left behind."""
 
-import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from acn.data import ALL_BYTES, Images
 from acn.errors import StorageError
 from tests.cli.test_compress import little_room
 from tests.codec.models import random_images, tiny, tiny_pixelcnn
+from tests.codec.test_workers import end_of_processes
 
 PHOTOS = tiny_pixelcnn((5, 4, 3, 256))
 SPLITS = {
@@ -53,9 +53,7 @@ def test_a_full_disk_ends_everything_and_leaves_nothing(workers: int, tmp_path: 
     size = len(compress_splits(SPLITS, PHOTOS))
     with little_room(size // 4), pytest.raises(StorageError, match=r"photos.acn could not be written \(File too large"):
         compress_into(tmp_path / "photos.acn", SPLITS, PHOTOS, workers=workers)
-    for child in multiprocessing.active_children():
-        child.join(10)
-    assert not multiprocessing.active_children()
+    end_of_processes()
     assert not list(tmp_path.iterdir())
 
 

@@ -8,8 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from acn.data import storage
-from acn.data.npz import read_npz
-from acn.data.npz_keys import Keys, find_keys
+from acn.data.npz import Keys, find_keys, read_npz
 from acn.data.palette import Bytes
 from acn.errors import DataError, StorageError
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from acn.config import DataSettings
-from acn.data import assemble, open_collection, open_splits, provenance
+from acn.data import assemble, assembly, open_collection, open_splits
 from acn.data.collection import Images
 from acn.data.palette import ALL_BYTES, Bytes, to_values
 from acn.errors import AcnError, DataError, UsageError
@@ -117,7 +117,7 @@ def test_provenance_is_json_and_complete() -> None:
 
 @pytest.mark.parametrize("whole_bytes", [1 << 20, 0])
 def test_fingerprint_notices_changed_pixels(monkeypatch: pytest.MonkeyPatch, whole_bytes: int) -> None:
-    monkeypatch.setattr(provenance, "WHOLE_BYTES", whole_bytes)
+    monkeypatch.setattr(assembly, "WHOLE_BYTES", whole_bytes)
     pixels = random_images(40)
     before, again = (assemble("x", given(train=pixels), DataSettings()).provenance["fingerprint"] for _ in range(2))
     assert before == again
@@ -128,15 +128,15 @@ def test_fingerprint_notices_changed_pixels(monkeypatch: pytest.MonkeyPatch, who
 
 
 def test_fingerprint_of_a_large_collection_reads_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provenance, "WHOLE_BYTES", 0)
-    monkeypatch.setattr(provenance, "SAMPLED_IMAGES", 3)
+    monkeypatch.setattr(assembly, "WHOLE_BYTES", 0)
+    monkeypatch.setattr(assembly, "SAMPLED_IMAGES", 3)
     pixels = random_images(9)
     splits = given(train=pixels)
-    before = provenance.fingerprint_pixels(splits)
+    before = assembly.fingerprint_pixels(splits)
     pixels[1] ^= 1
-    assert provenance.fingerprint_pixels(splits) == before
+    assert assembly.fingerprint_pixels(splits) == before
     pixels[4] ^= 1
-    assert provenance.fingerprint_pixels(splits) != before
+    assert assembly.fingerprint_pixels(splits) != before
 
 
 def test_binarizing_bits_is_a_usage_error(tmp_path: Path) -> None:

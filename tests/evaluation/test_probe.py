@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from acn.evaluation.probe import linear_probe, pca_features
+from acn.evaluation.probe import accuracies, linear_probe, pca_features
 
 Arrays = tuple[NDArray[np.float32], NDArray[np.int64]]
 
@@ -19,6 +19,16 @@ def problem(count: int, seed: int) -> Arrays:
 
 def test_separable_classes_are_found() -> None:
     assert linear_probe(*problem(500, 0), *problem(300, 1), seed=0) == 100
+
+
+def test_of_many_classes_the_right_one_is_sought_among_five() -> None:
+    classes = np.arange(600) % 12  # in pairs that lie on one place, far from the others
+    features = np.eye(6, dtype=np.float32)[classes // 2]
+    found = accuracies(features, classes, features, classes, seed=0)
+    assert found[1] == pytest.approx(50, abs=1)
+    assert found[5] == 100
+    few = classes % 10
+    assert set(accuracies(features, few, features, few, seed=0)) == {1}
 
 
 def test_random_labels_are_read_at_chance() -> None:

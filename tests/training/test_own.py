@@ -2,14 +2,21 @@
 
 import itertools
 import math
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
 
+from acn.codec.facts import layers
+from acn.codec.freezing import freeze
+from acn.codec.layers import matrix_of
 from acn.config import ImageShape
 from acn.data import ALL_BYTES, Images
 from acn.errors import TrainingError
+from acn.models import build, exact_model
+from acn.networks.centred import CentredDecoder
+from acn.networks.windows import WindowConv
 from acn.recipes import own_minutes, own_of
 from acn.training import own
 from acn.training.crops import crops_of
@@ -50,6 +57,51 @@ def test_a_seed_says_everything(photos: Images) -> None:
     first, again, other = (trained(photos, 12, seed=seed)[1] for seed in (1, 1, 2))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_weights_end_on_the_steps_of_the_archive(photos: Images) -> None:
+    ticks = itertools.count()
+    settings = own_of(photos.shape, len(photos))
+    found = train_own(crops_of(photos), settings, 40, CPU, clock=lambda: next(ticks))
+    model = exact_model(found, "a test")
+    frozen = freeze(model, ALL_BYTES, None, precision=6)  # finer ones say nothing more
+    of_images = {path: layer for path, layer in layers(model).items() if isinstance(layer, WindowConv)}
+    assert len(of_images) == 4 + 2 * 3
+    for path, layer in of_images.items():
+        kept = frozen.tensors[f"{path}.weight"]
+        assert torch.equal(kept.numbers * 2.0**-kept.shift, matrix_of(layer).double())
+        assert kept.numbers.abs().max() < 2 ** (own.PRECISION + 4)
+
+
+def test_gradients_are_those_at_rounded_weights() -> None:
+    weight = torch.nn.Parameter(torch.tensor([[0.3, -1.2], [2.6, 0.0]])[:, :, None, None])
+    before = weight.detach().clone()
+    with own._rounded([weight], [0.5]):
+        assert weight.flatten().tolist() == [0.5, -1.0, 2.5, 0.0]
+        weight.square().sum().backward()
+    assert torch.equal(weight, before)
+    assert weight.grad is not None
+    assert weight.grad.flatten().tolist() == [1.0, -2.0, 5.0, 0.0]
+
+
+def test_few_images_are_seen_once_and_many_by_parts(photos: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Either way a step has pixels of several images, with what the decoder sees of them."""
+    decoder = cast(CentredDecoder, build(own_of(photos.shape, len(photos)), photos.shape).decoder)
+    levels, crops = photos.batch(range(len(photos))), crops_of(photos)
+    with torch.no_grad():
+        inputs = decoder.seen(levels).inputs.movedim(1, -1).flatten(0, 2)
+    first, again = itertools.islice(own._pools(decoder, crops, torch.Generator(), CPU), 2)
+    assert first is again
+    torch.testing.assert_close(first[0], inputs)
+    assert torch.equal(first[3], levels.movedim(1, -1).flatten(0, 2))
+    monkeypatch.setattr(own, "KEPT", 0)
+    monkeypatch.setattr(own, "SHUFFLED", 5 * 120)
+    first, again = itertools.islice(own._pools(decoder, crops, torch.Generator().manual_seed(0), CPU), 2)
+    assert len(first[0]) == len(again[0]) == 5 * 120
+    assert not torch.equal(first[3], again[3])
+    [(seen, own_levels)] = itertools.islice(own._steps(first, torch.Generator().manual_seed(0)), 1)
+    assert seen.inputs.shape == (1, inputs.shape[1], 1, 600)
+    assert own_levels.shape == (3, 600)
 
 
 def test_a_loss_that_is_not_finite_stops(photos: Images, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from acn.runs import Run
 from acn.sampling.draws import Sampler
 from acn.sampling.pictures import to_pictures
 from acn.web.atlas import Atlas
-from acn.web.early import PRIOR, early_view
+from acn.web.layout import PRIOR, early_view
 from acn.web.lazy import Lazy
 from acn.web.server import Api, front
 from acn.web.uploads import MOST_BYTES

@@ -103,6 +103,9 @@ class Sections(TyperGroup):
         """Run the command."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt as error:  # of which typer says nothing
+            typer.echo("acn: interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from error
         except Misunderstood as error:
             if _follows():
                 raise typer.Exit(error.exit_code) from error

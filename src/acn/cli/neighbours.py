@@ -9,9 +9,6 @@ from acn.cli.drawing import OutOption, RunArgument, SourceArgument, deliver, ima
 from acn.cli.options import FitOption
 from acn.cli.outputs import ForceOption
 
-# Of a split, evenly spaced, among which neighbours are sought: pixels of more would fill the memory.
-MOST_IMAGES = 20_000
-
 
 def neighbours(
     run: RunArgument,
@@ -30,9 +27,9 @@ def neighbours(
     from acn.cli.progress import stages
     from acn.data import spread
     from acn.evaluation.costs import encode
-    from acn.memory import nearest
     from acn.run_models import load_model
     from acn.runs import open_run
+    from acn.sampling.neighbours import MOST_IMAGES, beside_nearest
     from acn.sampling.pictures import grid, to_pictures
 
     path = picture_path(run, "neighbours.png", out, source, force=force)
@@ -43,11 +40,7 @@ def neighbours(
     with stages(Console(stderr=True)) as stage:
         codes = encode(model, images, stage("codes", len(images)))
     rows = torch.from_numpy(spread(len(images), count))
-    levels = images.batch(range(len(images)))
-    pixels = levels.flatten(1).float()
-    found = [nearest(space[rows], space, min(near, len(images) - 1), exclude=rows) for space in (codes, pixels)]
-    shown = torch.stack([torch.cat([rows[:, None], each], dim=1) for each in found], dim=1).flatten(0, 1)
-    pictures = to_pictures(levels[shown], opened.palette)
+    pictures = to_pictures(beside_nearest(codes, images.batch(range(len(images))), rows, near), opened.palette)
     deliver(
         path,
         grid(pictures, first_column=True),

@@ -32,7 +32,8 @@ def reproduce(
         str,
         typer.Argument(
             metavar="PART",
-            help="table1 ... table3, figure2 ... figure6, decoders, ablations (or one, as ablation-prior); "
+            help="table1 ... table7, figure2 ... figure16, classes-cifar10, classes-imagenet32, colour for those of "
+            "images in colour; decoders, ablations (or one, as ablation-prior); "
             "vlae-table1 ... vlae-table5, vlae-ablation, vlae-figure1 ... vlae-figure4, vlae for these; or all.",
             show_default=False,
         ),

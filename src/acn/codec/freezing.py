@@ -19,6 +19,7 @@ from acn.codec.latents import FINEST, GRIDS, LARGEST_REACH
 from acn.codec.layers import bias_of, matrix_of, packed
 from acn.distributions import GaussianPrior
 from acn.errors import RunError
+from acn.exact.steps import fractional_bits
 from acn.exact.tables import NETWORK_BITS
 from acn.models import ExactModel, Model, exact_model
 from acn.networks.centre import Fitted
@@ -135,15 +136,23 @@ def _rounded_layers(model: ExactModel, precision: int, fewer: Mapping[str, int])
     tensors: dict[str, Quantized] = {}
     for path, layer in layers(model).items():
         matrix = packed(layer, matrix_of(layer).detach().cpu())
-        size = float(matrix.double().square().mean().sqrt()) if matrix.numel() else 0.0
-        if not math.isfinite(size):
-            raise RunError("the model's weights are not finite: the run has diverged; train again")
-        shift = precision - fewer.get(path, 0) - round(math.log2(size or 1))
+        try:
+            shift = fractional_bits(matrix, precision - fewer.get(path, 0))
+        except ValueError as error:
+            raise RunError("the model's weights are not finite: the run has diverged; train again") from error
         if isinstance(layer, Fitted):
             shift = FITTED_SHIFT
-        tensors[f"{path}.weight"] = quantize(matrix, min(LARGEST_SHIFT, max(0, shift)))
+        weight = quantize(matrix, min(LARGEST_SHIFT, max(0, shift)))
+        tensors[f"{path}.weight"] = weight if precision == PRECISION else _coarsest(weight)
         tensors[f"{path}.bias"] = quantize(bias_of(layer), NETWORK_BITS)
     return tensors
+
+
+def _coarsest(weights: Quantized) -> Quantized:
+    """The same weights in the largest steps that hold them all: those of a training that rounded them."""
+    while weights.shift and bool(weights.numbers.any()) and not bool((weights.numbers % 2).any()):
+        weights = Quantized(weights.numbers // 2, weights.shift - 1)
+    return weights
 
 
 def _rounded_mixture(mixture: GaussianPrior) -> dict[str, Quantized]:

@@ -16,6 +16,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from multiprocessing.connection import wait
 from typing import Any, Generic, TypeVar
 
@@ -55,7 +56,7 @@ def in_order(
 
     Args:
         work: a function of a module, of what all tasks share, a task, and what is called with the progress.
-        shared: sent to each process once.
+        shared: by all tasks.
         jobs: taken when a process will soon be free.
         workers: how many processes.
 
@@ -66,12 +67,13 @@ def in_order(
         yield from (work(shared, job.task, job.progress) for job in jobs)
         return
     others, context = set(multiprocessing.active_children()), multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _begin, (pickle.dumps((work, shared)),))
+    pool, common = ProcessPoolExecutor(workers, context, _begin), pickle.dumps((work, shared))
     waiting: deque[tuple[Job[Task], Future[bytes]]] = deque()
     try:
         for job in jobs:
+            task = pickle.dumps(job.task)
             with _interrupts_wait():  # or a process that is not ready would answer with a traceback
-                waiting.append((job, pool.submit(_done, pickle.dumps(job.task))))
+                waiting.append((job, pool.submit(_done, common, task)))
             if len(waiting) > workers:
                 yield _result(*waiting.popleft())
         while waiting:
@@ -105,14 +107,8 @@ def _result(job: Job[Any], future: "Future[bytes]") -> Any:  # noqa: ANN401 - of
     return result
 
 
-_work: Callable[[Any, Any, Progress], Any]
-_shared: Any
-
-
-def _begin(work_and_shared: bytes) -> None:
+def _begin() -> None:
     """Make a process ready."""
-    global _work, _shared
-    _work, _shared = pickle.loads(work_and_shared)  # noqa: S301 - of the parent
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -125,5 +121,13 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _done(task: bytes) -> bytes:
-    return pickle.dumps(_work(_shared, pickle.loads(task), lambda _: None))  # noqa: S301 - of the parent
+def _done(common: bytes, task: bytes) -> bytes:
+    work, shared = _loaded(common)
+    return pickle.dumps(work(shared, pickle.loads(task), lambda _: None))  # noqa: S301 - of the parent
+
+
+@lru_cache(maxsize=1)
+def _loaded(common: bytes) -> tuple[Callable[[Any, Any, Progress], Any], Any]:
+    """The work, and what all tasks share. Sent with every task: a process that is started has to be waited for."""
+    found: tuple[Callable[[Any, Any, Progress], Any], Any] = pickle.loads(common)  # noqa: S301 - of the parent
+    return found

@@ -1,7 +1,12 @@
-"""From the splits that a source brings to a collection: one shape, one palette, three splits, perhaps binarized."""
+"""From the splits that a source brings to a collection: one shape, one palette, three splits, perhaps binarized.
 
+A collection says where it came from, as JSON, with a fingerprint that changes when the pixels do.
+"""
+
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +16,14 @@ from acn.data.binarize import Binarizer
 from acn.data.collection import Collection, Images
 from acn.data.fitting import size_that_serves
 from acn.data.palette import find_palette
-from acn.data.provenance import describe, fingerprint_pixels
 from acn.data.reading import NOTHING, Reading
 from acn.data.splits import complete_splits
 from acn.errors import DataError, UsageError
+
+# Collections up to this many bytes are hashed whole; of larger ones only some images, so that opening them stays quick.
+WHOLE_BYTES = 256 << 20
+SAMPLED_IMAGES = 1000
+CHUNK_BYTES = 16 << 20
 
 
 def assemble(name: str, given: Mapping[str, Images], settings: DataSettings, reading: Reading = NOTHING) -> Collection:
@@ -82,3 +91,36 @@ def binarized(splits: dict[str, Images], settings: DataSettings) -> dict[str, Im
         return replace(images, palette=ends, binarizer=Binarizer(palette, settings.seed, split, redraw))
 
     return {split: drawn(split, images) for split, images in splits.items()}
+
+
+def describe(
+    splits: Mapping[str, Images], settings: DataSettings, *, given: Mapping[str, Images], fingerprint: str
+) -> dict[str, Any]:
+    """Provenance of a collection: plain JSON. `given`: the splits that the source itself brought."""
+    palette = splits["train"].palette
+    return {
+        "source": settings.source,
+        "images": {name: len(images) for name, images in splits.items()},
+        "carved": [name for name in splits if name not in given],
+        "palette": [int(value) for value in palette],
+        "binarize": settings.binarize,
+        "seed": settings.seed,
+        "fingerprint": fingerprint,
+    }
+
+
+def fingerprint_pixels(splits: Mapping[str, Images]) -> str:
+    """SHA-256 (hexadecimal) over the original pixel values of all splits in order, however they are stored.
+
+    Above `WHOLE_BYTES` in total, only the shapes and `SAMPLED_IMAGES` evenly spread images of each split are read.
+    """
+    whole = sum(len(images) * images.pixels[0].size for images in splits.values()) <= WHOLE_BYTES
+    digest = hashlib.sha256()
+    for name, images in splits.items():
+        digest.update(f"{name} {[len(images), *images.pixels.shape[1:]]};".encode())
+        count = len(images) if whole else min(len(images), SAMPLED_IMAGES)
+        rows = np.linspace(0, len(images) - 1, count).round().astype(np.int64)
+        step = max(1, CHUNK_BYTES // images.pixels[0].size)
+        for start in range(0, count, step):
+            digest.update(images.values(rows[start : start + step]).tobytes())
+    return digest.hexdigest()

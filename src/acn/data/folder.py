@@ -11,11 +11,10 @@ from acn.data.fitting import fitting_of
 from acn.data.labels import Labels, encode_names
 from acn.data.listing import Listing, list_images
 from acn.data.palette import ALL_BYTES, Bytes
-from acn.data.pictures import Pictures
+from acn.data.pictures import Pictures, Unread
 from acn.data.reading import Reading
-from acn.data.split_names import find_splits
+from acn.data.splits import find_splits
 from acn.data.undecoded import ImageFiles
-from acn.data.unread import Unread
 from acn.errors import DataError
 
 

@@ -13,9 +13,8 @@ from acn.data.decoded import Rows, decode_splits
 from acn.data.fitting import fitting_of
 from acn.data.labels import Labels
 from acn.data.palette import ALL_BYTES
-from acn.data.pictures import Pictures
-from acn.data.split_names import find_splits
-from acn.data.unread import Unread
+from acn.data.pictures import Pictures, Unread
+from acn.data.splits import find_splits
 from acn.errors import DataError, MissingExtraError
 
 

@@ -17,10 +17,9 @@ from acn.data.formats import DamagedImageError
 from acn.data.labels import Labels
 from acn.data.originals import conversions, pixels_of_original, read_original
 from acn.data.palette import Bytes
-from acn.data.pictures import Pictures, each, source_of
+from acn.data.pictures import Pictures, Unread, each, source_of
 from acn.data.storage import chunk_rows
 from acn.data.undecoded import ImageFiles
-from acn.data.unread import Unread
 from acn.errors import DataError
 
 DIGEST_BYTES = 16

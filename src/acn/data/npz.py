@@ -4,7 +4,7 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -15,12 +15,22 @@ from numpy.typing import NDArray
 from acn.data.arrays import as_bytes, as_pixels, pixel_shape
 from acn.data.collection import Images
 from acn.data.labels import Labels, as_labels, encode_names
-from acn.data.npz_keys import Keys, find_keys
 from acn.data.palette import ALL_BYTES, Bytes
+from acn.data.splits import NAMES
 from acn.data.storage import chunk_rows, gather
 from acn.errors import DataError
 
+# Names of images and labels where there are no splits.
+UNSPLIT = (("images", "labels"), ("x", "y"), ("data", "target"), ("arr_0", "arr_1"))
 LOCAL_HEADER = 30  # bytes before the member's name in a zip file; the last four are the lengths of name and extra field
+
+
+class Keys(NamedTuple):
+    """Names of the arrays of a split; labels, and names of files, may be absent."""
+
+    images: str
+    labels: str | None
+    files: str | None = None
 
 
 class Header(NamedTuple):
@@ -156,3 +166,46 @@ def _labels(
     if raw and all(values.dtype.kind in "US" and values.ndim == 1 for values in raw.values()):
         return encode_names({split: [str(name) for name in values.astype(str)] for split, values in raw.items()})
     return None, {split: as_labels(values, f"{path}, {keys[split].labels}") for split, values in raw.items()}
+
+
+def find_keys(names: Iterable[str], where: str) -> dict[str, Keys]:
+    """Find each split's arrays by name, in any case: `train_images`, `x_train`, one of `UNSPLIT`, or one of any name.
+
+    Raises:
+        DataError: no training images are among `names`, or a split comes twice; `where` names the archive.
+    """
+    known: dict[str, str] = {}
+    for name in names:
+        if (other := known.setdefault(name.casefold(), name)) != name:
+            raise DataError(f"{where}: the arrays {other} and {name} differ in case alone; rename one of them")
+    found: dict[str, Keys] = {}
+    for split, prefixes in NAMES.items():
+        named = [(f"{prefix}_images", f"{prefix}_labels", f"{prefix}_files") for prefix in prefixes]
+        named += [(f"x_{prefix}", f"y_{prefix}", f"{prefix}_files") for prefix in prefixes]
+        present = [
+            Keys(known[images], known.get(labels), known.get(files))
+            for images, labels, files in named
+            if images in known
+        ]
+        if len(present) > 1:
+            raise DataError(
+                f"{where}: {present[0].images} and {present[1].images} are both the {split} split; remove one"
+            )
+        if present:
+            found[split] = present[0]
+    found = found or _unsplit(known)
+    if "train" not in found:
+        raise DataError(
+            f"{where}: expected an array train_images, x_train, images, x, data or arr_0, or one array only, "
+            f"found {', '.join(sorted(known.values())) or 'no arrays'}; rename the training images to train_images"
+        )
+    return found
+
+
+def _unsplit(known: dict[str, str]) -> dict[str, Keys]:
+    for images, labels in UNSPLIT:
+        if images in known:
+            return {"train": Keys(known[images], known.get(labels), known.get("files"))}
+    if len(known) == 1:
+        return {"train": Keys(next(iter(known.values())), None)}
+    return {}

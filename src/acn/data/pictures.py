@@ -5,7 +5,7 @@ Letters: N files, H height, W width, C channels (1 or 3).
 
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -20,8 +20,10 @@ from acn.data.ahead import reading_threads
 from acn.data.arrays import to_channels
 from acn.data.fitting import Fitting, size_that_serves
 from acn.data.formats import DamagedImageError, opened
+from acn.data.labels import Labels
 from acn.data.originals import conversions, orientation_of, pixels_of_original, read_original
 from acn.data.palette import Bytes
+from acn.data.reading import NOTHING, Reading
 from acn.data.storage import chunk_rows, gather
 from acn.errors import DataError
 from acn.wording import listed
@@ -57,6 +59,20 @@ class Pictures:
     def take(self, rows: Sequence[int]) -> "Pictures":
         """Return those at `rows`."""
         return replace(self, names=[self.names[row] for row in rows], fetch=lambda index: self.fetch(rows[index]))
+
+
+@dataclass(frozen=True, eq=False)
+class Unread:
+    """The image files of a source by split, before any of them is read.
+
+    `name`: a short one. `pictures`: by split. `labels`: int64 [n] of the splits that have them, texts by class.
+    """
+
+    name: str
+    pictures: Mapping[str, Pictures]
+    labels: Mapping[str, Labels]
+    label_names: tuple[str, ...] = ()
+    reading: Reading = NOTHING
 
 
 def join(parts: Sequence[Pictures]) -> Pictures:

@@ -20,12 +20,12 @@ from acn.data.npy import read_npy
 from acn.data.npz import read_npz
 from acn.data.order import spread
 from acn.data.palette import ALL_BYTES, Bytes
+from acn.data.pictures import Unread
 from acn.data.published.table import BY_ARCHIVE
 from acn.data.reading import Reading
 from acn.data.standard_input import NAME as STANDARD_INPUT
 from acn.data.standard_input import standard_input
 from acn.data.undecoded import ImageFiles
-from acn.data.unread import Unread
 from acn.errors import DataError, MissingExtraError
 
 # Images by which the unconditional prior's size is chosen where nothing is held out.

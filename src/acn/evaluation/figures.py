@@ -12,8 +12,8 @@ from typing import Literal
 from acn.data.published.static_mnist import STATIC_MNIST
 from acn.record import Evaluation
 
-# Costs are in nats per image, accuracies in percent; the spread of the codes has the unit of the codes.
-Unit = Literal["nats", "%", "code"]
+# Costs are in nats per image, accuracies in percent, "top5" of five guesses; the spread of the codes has their unit.
+Unit = Literal["nats", "%", "top5", "code"]
 Section = Literal["reconstruction", "kl", "total", "order", "probe", "codes"]
 GRAVES, CHEN = "Graves, Menick and van den Oord 2018", "Chen et al. 2017"
 PLACES = {GRAVES: "arXiv 1804.02476, Tables 1 to 3", CHEN: "arXiv 1611.02731, section 4.1"}
@@ -60,9 +60,11 @@ class Figure:
 
     def of(self, evaluation: Evaluation) -> float | None:
         """Look the figure up; None where it is absent."""
-        return (evaluation.probes if self.unit == "%" else evaluation.values).get(self.key)
+        return (evaluation.probes if self.unit in ("%", "top5") else evaluation.values).get(self.key)
 
 
+# Keys of accuracies among the first five classes end so; the rest is that of the accuracy.
+TOP5 = "_top5"
 FIGURES: dict[str, Figure] = {
     figure.key: figure
     for figure in (
@@ -86,6 +88,10 @@ FIGURES: dict[str, Figure] = {
         Figure("pixels", "pixels", "probe", unit="%"),
         Figure("pca", "PCA of the same size", "probe", unit="%"),
         Figure("random_encoder", "untrained encoder", "probe", unit="%"),
+        Figure(f"codes{TOP5}", "codes, top 5", "probe", unit="top5"),
+        Figure(f"pixels{TOP5}", "pixels, top 5", "probe", unit="top5"),
+        Figure(f"pca{TOP5}", "PCA of the same size, top 5", "probe", unit="top5"),
+        Figure(f"random_encoder{TOP5}", "untrained encoder, top 5", "probe", unit="top5"),
         Figure("code_std", "spread of codes", "codes", unit="code"),
     )
 }
@@ -146,6 +152,11 @@ def published(evaluation: Evaluation) -> Mapping[str, Published]:
     if evaluation.data["fingerprint"] != STATIC_MNIST:
         return {}
     return PUBLISHED.get(evaluation.config["model"]["name"], {})
+
+
+def top5(probe: Figure, evaluation: Evaluation) -> float | None:
+    """How often the right class is among the first five by the features of `probe`; None where that is absent."""
+    return evaluation.probes.get(f"{probe.key}{TOP5}")
 
 
 def decimal(value: float | None, digits: int) -> str:

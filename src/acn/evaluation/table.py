@@ -13,6 +13,7 @@ from acn.evaluation.figures import (
     decimal,
     figures,
     published,
+    top5,
     unconditional_kl,
 )
 from acn.record import Evaluation
@@ -116,10 +117,12 @@ def probe_cells(evaluation: Evaluation) -> Cells | None:
     probes = figures("%")
     found = published(evaluation)
     paper = found if any(figure.key in found for figure in probes) else {}
-    rows = [["features", "accuracy %", *(["paper %"] if paper else [])]]
+    many = any(top5(figure, evaluation) is not None for figure in probes)
+    rows = [["features", "accuracy %", *(["top 5 %"] if many else []), *(["paper %"] if paper else [])]]
     for figure in probes:
-        accuracy = decimal(figure.of(evaluation), figure.digits)
-        rows.append([figure.text, accuracy, *([str(paper.get(figure.key, NOTHING))] if paper else [])])
+        accuracy = [figure.of(evaluation), *([top5(figure, evaluation)] if many else [])]
+        measured = [decimal(value, figure.digits) for value in accuracy]
+        rows.append([figure.text, *measured, *([str(paper.get(figure.key, NOTHING))] if paper else [])])
     return rows
 
 

@@ -6,15 +6,16 @@ from functools import partial
 
 from acn.errors import UsageError
 from acn.evaluation.importance import Sampling
-from acn.reproduction import ablations, lossy_pictures, lossy_tables, pictures, tables
+from acn.reproduction import ablations, colour_tables, lossy_pictures, lossy_tables, pictures, tables
 from acn.reproduction.bars import figure2
 from acn.reproduction.chen import ABLATION
 from acn.reproduction.documents import Document
-from acn.reproduction.plan import VARIANTS, WINDOWS, Training
+from acn.reproduction.plan import COLOUR, VARIANTS, WINDOWS, Training
 from acn.reproduction.studies import STUDIES, Scale
 from acn.reproduction.summary import Found, PageInputs
 
 VARIED, VLAE = "ablation-", "vlae-"
+MORE_ROWS, MORE_CHAINS = 20, 16
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,9 @@ PARTS: dict[str, Part] = {
     "table3": Part(("vae", "pixelvae", "acn"), tables.table3),
     "figure2": Part(("acn", "k20", "k100", "k1000", "pixelvae", "vae", "pixelcnn"), figure2),
     "figure3": Part(("acn",), pictures.figure3, single=True),
-    "figure4": Part(("acn",), pictures.figure4, single=True),
-    "figure5": Part(("acn", "pixelcnn"), pictures.figure5, single=True),
-    "figure6": Part(("acn",), pictures.figure6, single=True),
+    "figure4": Part(("acn",), partial(pictures.reconstructions, "figure4"), single=True),
+    "figure5": Part(("acn", "pixelcnn"), partial(pictures.samples, "figure5"), single=True),
+    "figure6": Part(("acn",), partial(pictures.daydreams, "figure6"), single=True),
     **{
         name: Part(tuple(comparison.rows), partial(ablations.compare, name), least=2)
         for name, comparison in ablations.COMPARISONS.items()
@@ -68,6 +69,27 @@ PARTS: dict[str, Part] = {
     f"{VARIED}tour": Part(("acn",), ablations.tour),
     f"{VARIED}unconditional": Part(("acn",), ablations.unconditional),
 }
+# Images in colour; where the paper shows more of the same, so do these pages.
+_CIFAR10, _IMAGENET, _CELEBA = ((f"acn-{images}", f"acn-{images}-alone") for images in COLOUR)
+_IN_COLOUR = {
+    "table4": Part(_CIFAR10, partial(colour_tables.likelihoods, "table4")),
+    "table5": Part(_CIFAR10[:1], partial(colour_tables.costs, "table5")),
+    "table6": Part(_IMAGENET, partial(colour_tables.likelihoods, "table6")),
+    "table7": Part(_IMAGENET[:1], partial(colour_tables.costs, "table7")),
+    "classes-cifar10": Part(_CIFAR10[:1], partial(colour_tables.classes, "classes-cifar10")),
+    "classes-imagenet32": Part(_IMAGENET[:1], partial(colour_tables.classes, "classes-imagenet32")),
+    "figure7": Part(_CIFAR10[:1], partial(pictures.reconstructions, "figure7"), single=True),
+    "figure8": Part(_CIFAR10, partial(pictures.samples, "figure8"), single=True),
+    "figure9": Part(_IMAGENET[:1], partial(pictures.daydreams, "figure9"), single=True),
+    "figure10": Part(_IMAGENET[:1], partial(pictures.reconstructions, "figure10"), single=True),
+    "figure11": Part(_IMAGENET, partial(pictures.samples, "figure11"), single=True),
+    "figure12": Part(_CELEBA[:1], partial(pictures.reconstructions, "figure12"), single=True),
+    "figure13": Part(_CELEBA, partial(pictures.samples, "figure13"), single=True),
+    "figure14": Part(_CIFAR10[:1], partial(pictures.neighbours, "figure14"), single=True),
+    "figure15": Part(_IMAGENET[:1], partial(pictures.reconstructions, "figure15", rows=MORE_ROWS), single=True),
+    "figure16": Part(_IMAGENET[:1], partial(pictures.daydreams, "figure16", chains=MORE_CHAINS), single=True),
+}
+PARTS |= _IN_COLOUR
 # Chen et al. 2017; the numbers are those of these pages.
 _DYNAMIC = ("vlae-dynamic-alone", "vlae-dynamic-normal", "vlae-dynamic-iaf", "vlae-dynamic")
 _SWEEP = ("vlae-factorized", *(f"vlae-{window}" for window in WINDOWS), "vlae")
@@ -84,6 +106,7 @@ PARTS |= {
     f"{VLAE}figure4": Part(("vlae-factorized", "vlae"), lossy_pictures.placement, least=2),
 }
 GROUPS: dict[str, tuple[str, ...]] = {
+    "colour": tuple(_IN_COLOUR),
     "ablations": tuple(name for name in PARTS if name.startswith(VARIED)),
     "vlae": tuple(name for name in PARTS if name.startswith(VLAE)),
     "all": tuple(PARTS),

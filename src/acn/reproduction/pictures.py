@@ -1,4 +1,7 @@
-"""Figures 3 to 6 of Graves, Menick and van den Oord 2018, drawn from the models trained here."""
+"""Figures 3 to 16 of Graves, Menick and van den Oord 2018, drawn from the models trained here.
+
+The functions of several figures take the name of one, and draw from the variants in the order of its part.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +19,7 @@ from acn.reproduction.summary import PageInputs
 from acn.reproduction.trainings import Result
 from acn.run_models import load_model, load_priors
 from acn.sampling.draws import Sampler, draw_codes
+from acn.sampling.neighbours import MOST_IMAGES, beside_nearest
 from acn.sampling.pictures import grid, save_picture, to_pictures
 
 Picture = Image.Image
@@ -42,54 +46,79 @@ def figure3(inputs: PageInputs) -> Document:
     )
 
 
-def figure4(inputs: PageInputs) -> Document:
+def reconstructions(name: str, inputs: PageInputs, rows: int = ROWS) -> Document:
     """Several images with the code of each original."""
-    originals = some_images(inputs, ROWS)
-    sampler = sampler_of(inputs, inputs.found["acn"][0], len(originals) * COPIES)
+    originals = some_images(inputs, rows)
+    sampler = sampler_of(inputs, inputs.results[0], len(originals) * COPIES)
     drawn = sampler.reconstruct(originals, COPIES)
-    save_rows(inputs, torch.cat([originals[:, None], drawn], dim=1), "figure4.png")
+    save_rows(inputs, torch.cat([originals[:, None], drawn], dim=1), f"{name}.png")
     return picture_page(
         inputs,
-        "figure4",
-        "Figure 4: reconstructions",
+        name,
+        f"{_title(name)}: reconstructions",
         "Images of the test split in the first column; beside each, images drawn from the decoder given its mean code.",
     )
 
 
-def figure5(inputs: PageInputs) -> Document:
+def samples(name: str, inputs: PageInputs) -> Document:
     """Samples of an ACN with its unconditional prior above those of the decoder alone."""
-    acn, alone = (inputs.found[variant][0] for variant in ("acn", "pixelcnn"))
+    acn, alone = (results[0] for results in inputs.found.values())
     count = SAMPLES[0] * SAMPLES[1]
     sampler = sampler_of(inputs, acn, count)
     codes = draw_codes(sampler.model, load_priors(acn.run), count, sampler.generator, "mixture")
     above = sampler.decode(codes)
     below = sampler_of(inputs, alone, count).decode(torch.zeros(count, 0))
+    other = VARIANTS[alone.training.variant].text
     parts = [
         ("ACN, codes from the unconditional prior (Gaussian mixture)", samples_grid(inputs, above)),
-        (VARIANTS["pixelcnn"].text, samples_grid(inputs, below)),
+        (other, samples_grid(inputs, below)),
     ]
-    save_picture(captioned(parts), inputs.folder / "figure5.png")
+    save_picture(captioned(parts), inputs.folder / f"{name}.png")
     return picture_page(
         inputs,
-        "figure5",
-        "Figure 5: samples",
+        name,
+        f"{_title(name)}: samples",
         "New images: above from the ACN, codes drawn from its unconditional prior (the Gaussian mixture); below from "
-        "the Gated PixelCNN, which has no code.",
+        f"the {other}, which has no code.",
     )
 
 
-def figure6(inputs: PageInputs) -> Document:
+def daydreams(name: str, inputs: PageInputs, chains: int = CHAINS) -> Document:
     """Chains of associations."""
-    starts = some_images(inputs, CHAINS)
-    sampler = sampler_of(inputs, inputs.found["acn"][0], len(starts) * STEPS)
-    save_rows(inputs, sampler.daydream(starts, STEPS), "figure6.png")
+    starts = some_images(inputs, chains)
+    sampler = sampler_of(inputs, inputs.results[0], len(starts) * STEPS)
+    save_rows(inputs, sampler.daydream(starts, STEPS), f"{name}.png")
     return picture_page(
         inputs,
-        "figure6",
-        "Figure 6: daydreams",
+        name,
+        f"{_title(name)}: daydreams",
         "Images of the test split in the first column. Each next image: encode the last one, draw a code from the "
         "prior given its code, draw an image from the decoder given that.",
     )
+
+
+def neighbours(name: str, inputs: PageInputs) -> Document:
+    """The nearest images by code above the nearest by pixels."""
+    test = inputs.collection.test
+    images = test.take(spread(len(test), MOST_IMAGES))
+    model = load_model(inputs.results[0].run).to(inputs.device)
+    codes = encode(model, images, inputs.stage("codes of test", len(images)))
+    rows = torch.from_numpy(spread(len(images), ROWS))
+    shown = beside_nearest(codes, images.batch(range(len(images))), rows, COPIES)
+    parts = ("nearest codes", shown[::2]), ("nearest pixels", shown[1::2])
+    drawn = [(text, grid(to_pictures(part, inputs.collection.palette), first_column=True)) for text, part in parts]
+    save_picture(captioned(drawn), inputs.folder / f"{name}.png")
+    return picture_page(
+        inputs,
+        name,
+        f"{_title(name)}: nearest neighbours",
+        "Images of the test split in the first column; beside each its nearest, the nearest one first: above by the "
+        "distance of codes, below by that of pixels.",
+    )
+
+
+def _title(name: str) -> str:
+    return f"Figure {name.removeprefix('figure')}"
 
 
 def captioned(parts: Sequence[tuple[str, Picture]]) -> Picture:

@@ -35,6 +35,8 @@ WINDOWS = ("3x1", "5x3", "9x4")
 _ALONE = ("model.name=pixelcnn", "model.decoder.kind=local", "model.decoder.canvas=0")
 _IAF = ("model.prior=normal", "model.posterior=iaf")
 _FACTORIZED = ("model.decoder.window=0x0",)
+COLOUR = ("cifar10", "imagenet32", "celeba32")
+_DECODER = ("model.name=pixelcnn", "model.decoder.canvas=0")
 
 VARIANTS: dict[str, Variant] = {
     "acn": Variant("ACN"),
@@ -74,6 +76,11 @@ VARIANTS: dict[str, Variant] = {
     "vlae-caltech": Variant("VLAE", study="caltech"),
     "vlae-cifar10": Variant("VLAE, window 4x2", study="cifar10"),
     "vlae-cifar10-7x4": Variant("VLAE, window 7x4", ("model.decoder.window=7x4",), study="cifar10"),
+    # Of Graves et al. 2018, in colour.
+    **{f"acn-{images}": Variant("ACN", study=f"acn-{images}") for images in COLOUR},
+    **{
+        f"acn-{images}-alone": Variant("decoder alone (PixelCNN)", _DECODER, study=f"acn-{images}") for images in COLOUR
+    },
 }
 
 

@@ -1,5 +1,7 @@
-"""Images of a collection as pictures that people look at: grids and animations."""
+"""Images of a collection as pictures that people look at: grids, animations, and PNG files for a browser."""
 
+import base64
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -62,3 +64,16 @@ def save_animation(frames: Sequence[Image.Image], path: Path) -> None:
 def save_arrays(path: Path, **arrays: Bytes | NDArray[np.float32]) -> None:
     """Write arrays as a compressed `.npz`, whole or not at all."""
     write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))  # type: ignore[arg-type]
+
+
+def png(levels: Tensor, palette: NDArray[np.uint8]) -> bytes:
+    """Encode one image of level indices `[C, H, W]`, without loss, stretched so that the palette's maximum is white."""
+    pixels = to_pictures(levels[None], palette)[0]
+    stream = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(stream, format="PNG", compress_level=1)
+    return stream.getvalue()
+
+
+def data_url(levels: Tensor, palette: NDArray[np.uint8]) -> str:
+    """Return `png` as a URL that holds the picture itself."""
+    return "data:image/png;base64," + base64.b64encode(png(levels, palette)).decode("ascii")

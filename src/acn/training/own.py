@@ -3,6 +3,9 @@
 Nothing is held out, and training does not stop early: what the archive costs is what these images cost. A step sees
 random pixels of some crops (`acn.training.crops`), whose windows are computed for whole crops, a few at a time.
 
+In the last quarter weights are rounded as they will be in the archive, and gradients, which are those at rounded
+weights, move what is rounded: so the others make up for what each loses.
+
 Letters: C channels, n pixels.
 """
 
@@ -10,6 +13,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import torch
@@ -17,17 +21,21 @@ from torch import Tensor
 
 from acn.config import ModelSettings
 from acn.errors import TrainingError
+from acn.exact.steps import fractional_bits
 from acn.models import Model, build
-from acn.networks.centred import CentredDecoder, Seen
+from acn.networks.centred import CentredBlock, CentredDecoder, Seen
+from acn.networks.windows import WindowConv
 from acn.training.crops import ABOVE, LEFT, RIGHT, Crops, Group
 from acn.training.fresh import PIXELS
 from acn.units import nats_to_bits
 
-# Pixels of a step, and of the crops that it draws them from.
-STEP_PIXELS, SHUFFLED = 2**10, 2**16
+# Pixels of a step, and of the crops that it draws them from; numbers that are kept of all crops if they are few.
+STEP_PIXELS, SHUFFLED, KEPT = 2**10, 2**16, 2**25
 LEARNING_RATE, WARMUP = 3e-3, 100
 BETAS = (0.9, 0.99)
 DECAY = 0.998
+# From this share on weights are rounded, to steps of about 2^-PRECISION of their root mean square.
+ROUNDED_FROM, PRECISION = 0.75, 3
 
 Watch = Callable[[float, float, float], None]
 """Is called with the share done, the seconds left, and the latest bits per dimension."""
@@ -65,19 +73,24 @@ def train_own(
     _fit_centre(decoder, crops, device)
     average = copy.deepcopy(model).requires_grad_(requires_grad=False)
     optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE, BETAS)
-    step = 0
-    for chosen in _order(crops, generator):
+    step, step_sizes = 0, list[float]()  # of the weights, once they are rounded
+    for pool in _pools(decoder, crops, generator, device):
         total, steps = torch.zeros((), device=device), 0
-        for seen, levels in _steps(decoder, chosen, generator, device):
+        for seen, levels in _steps(pool, generator):
             share = min(1.0, (clock() - begin) / seconds)
             if share >= 1 and step:
+                _round(_layers(average), step_sizes or _step_sizes(average))
                 return average.eval()
-            loss = _loss(model, seen, levels)
+            if share >= ROUNDED_FROM and not step_sizes:
+                model.load_state_dict(average.state_dict())
+                step_sizes = _step_sizes(average)
             optimizer.param_groups[0]["lr"] = (
                 LEARNING_RATE * min(1.0, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * share))
             )
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            with _rounded(_layers(model), step_sizes):
+                loss = _loss(model, seen, levels)
+                loss.backward()
             optimizer.step()
             step += 1
             with torch.no_grad():
@@ -101,19 +114,44 @@ def _order(crops: Crops, generator: torch.Generator) -> Iterator[list[tuple[Grou
             yield [(crops.groups[number], rows[some][groups[some] == number]) for number in groups[some].unique()]
 
 
-def _steps(
-    decoder: CentredDecoder, chosen: list[tuple[Group, Tensor]], generator: torch.Generator, device: torch.device
-) -> Iterator[tuple[Seen, Tensor]]:
-    """All pixels of some crops, a step's at a time: what the decoder sees of n of them, and their levels `[C, n]`."""
+Pool = list[Tensor]
+"""Of n pixels: inputs, errors and centres, as `Seen` has them, and levels, `[n, ...]` each."""
+
+
+def _pools(decoder: CentredDecoder, crops: Crops, generator: torch.Generator, device: torch.device) -> Iterator[Pool]:
+    """Pixels of some crops, without end; of all of them again and again if what is seen of them can be kept."""
+    inputs = cast(CentredBlock, decoder.blocks[0]).read.conv.in_channels
+    if inputs * sum(group.levels[:, 0].numel() for group in crops.groups) <= KEPT:
+        parts = [_pool(decoder, chosen, device) for chosen in _once(crops)]
+        pool = [torch.cat(part) for part in zip(*parts, strict=True)]
+        while True:
+            yield pool
+    for chosen in _order(crops, generator):
+        yield _pool(decoder, chosen, device)
+
+
+def _once(crops: Crops) -> Iterator[list[tuple[Group, Tensor]]]:
+    """All crops, some at a time."""
+    for group in crops.groups:
+        for rows in torch.arange(len(group.levels)).split(max(1, SHUFFLED // group.levels[0, 0].numel())):
+            yield [(group, rows)]
+
+
+@torch.no_grad()
+def _pool(decoder: CentredDecoder, chosen: list[tuple[Group, Tensor]], device: torch.device) -> Pool:
+    """All pixels of some crops."""
     parts: list[list[Tensor]] = []
     for group, rows in chosen:
         levels, inside = group.levels[rows].to(device), group.inside(rows).flatten().to(device)
-        with torch.no_grad():
-            seen = decoder.sized(*levels.shape[2:]).seen(levels)
-            parts.append([part.movedim(1, -1).flatten(0, 2)[inside] for part in (*seen, levels)])
-    rows_of = [torch.cat(part) for part in zip(*parts, strict=True)]
-    for some in torch.randperm(len(rows_of[0]), generator=generator).to(device).split(STEP_PIXELS):
-        inputs, errors, centres, own = (part[some].T for part in rows_of)
+        seen = decoder.sized(*levels.shape[2:]).seen(levels)
+        parts.append([part.movedim(1, -1).flatten(0, 2)[inside] for part in (*seen, levels)])
+    return [torch.cat(part) for part in zip(*parts, strict=True)]
+
+
+def _steps(pool: Pool, generator: torch.Generator) -> Iterator[tuple[Seen, Tensor]]:
+    """All pixels of a pool, a step's at a time: what the decoder sees of n of them, and their levels `[C, n]`."""
+    for some in torch.randperm(len(pool[0]), generator=generator).to(pool[0].device).split(STEP_PIXELS):
+        inputs, errors, centres, own = (part.index_select(0, some).T for part in pool)
         yield Seen(*(part[None, :, None] for part in (inputs, errors, centres))), own
 
 
@@ -131,6 +169,42 @@ def _fit_centre(decoder: CentredDecoder, crops: Crops, device: torch.device) -> 
         for some in rows.split(64):
             decoder.centre.sized(height, width).add(products, group.levels[some].to(device), places.to(device))
     decoder.centre.solve(products)
+
+
+def _layers(model: Model) -> list[Tensor]:
+    """Weights that an archive holds in steps of their own, layer by layer."""
+    return [layer.conv.weight for layer in model.decoder.modules() if isinstance(layer, WindowConv)]
+
+
+def _step_sizes(model: Model) -> list[float]:
+    """To which the weights of each layer are rounded.
+
+    Raises:
+        TrainingError: a weight is not finite.
+    """
+    try:
+        return [2.0 ** -fractional_bits(weight.detach(), PRECISION) for weight in _layers(model)]
+    except ValueError as error:
+        raise TrainingError(f"training came to nothing: {error}; run the command again") from error
+
+
+@torch.no_grad()
+def _round(layers: list[Tensor], steps: list[float]) -> None:
+    for weight, step in zip(layers, steps, strict=True):
+        weight.copy_(torch.round(weight / step) * step)
+
+
+@contextmanager
+def _rounded(layers: list[Tensor], steps: list[float]) -> Iterator[None]:
+    """Round weights, so that gradients are those at rounded ones, then put them back; without `steps` do nothing."""
+    if not steps:
+        yield
+        return
+    before = [weight.detach().clone() for weight in layers]
+    _round(layers, steps)
+    yield
+    with torch.no_grad():
+        torch._foreach_copy_(layers, before)
 
 
 def _loss(model: Model, seen: Seen, levels: Tensor) -> Tensor:

@@ -22,8 +22,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from acn.errors import UsageError
 from acn.web.connection import MOST_CONNECTIONS, Connection
-from acn.web.early import EarlyView, early_view
 from acn.web.guard import HEADERS, Guard
+from acn.web.layout import EarlyView, early_view
 from acn.web.lazy import Lazy
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import pytest
 from acn.cli.dataset import dataset as command
 from acn.config import DataSettings
 from acn.data import Images
+from acn.data.assembly import fingerprint_pixels
 from acn.data.collection import SPLITS
 from acn.data.palette import ALL_BYTES, Bytes
-from acn.data.provenance import fingerprint_pixels
 from acn.data.published import static_mnist
 from acn.data.published.dataset import Converted, Dataset, as_images, read_dataset, write_archive
 from acn.data.published.files import PublishedFile

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from acn.data.assembly import fingerprint_pixels
 from acn.data.collection import SPLITS, Images
 from acn.data.palette import Bytes
-from acn.data.provenance import fingerprint_pixels
 from acn.data.published.dataset import Converted, Split, as_images
 from acn.errors import DataError
 from acn.progress import Advance, Stage
