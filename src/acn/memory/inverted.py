@@ -20,7 +20,7 @@ from acn.config import MemorySettings
 from acn.errors import MissingExtraError, RunError
 from acn.memory.search import MARGIN, ordered
 
-# Codes from which `memory.search=auto` takes it: there, in 128 dimensions, the exact search is a quarter of a step of
+# Codes from which `memory.search=auto` takes it: there, in 128 dimensions, the exact search is a fifth of a step of
 # the recipe mnist-cpu; with a tenth of them it is a twentieth at most.
 WORTHWHILE = 1_000_000
 MOST_LISTS = 1024
