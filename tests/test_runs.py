@@ -83,6 +83,18 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_limit_of_file_sizes_is_named(tmp_path: Path) -> None:
+    """In a program of its own, because the limit is one of a process."""
+    program = (
+        "import resource, sys\nfrom pathlib import Path\nfrom acn.files import write_text_atomically\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"
+        "write_text_atomically(Path(sys.argv[1]), 'text' * 1000)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "file")], capture_output=True, text=True)
+    assert "could not be written (File too large); raise the limit of file sizes (ulimit -f)" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("pipe")

@@ -95,7 +95,11 @@ def remove_leftovers(folder: Path) -> None:
 
 def storage_error(error: OSError, path: Path) -> StorageError:
     """Put a refusal of the disk into a sentence."""
-    remedy = "free some space" if error.errno == errno.ENOSPC else "choose another folder or mend its permissions"
+    remedy = {
+        errno.ENOSPC: "free some space",
+        errno.EDQUOT: "free some space of your share of the disk",
+        errno.EFBIG: "raise the limit of file sizes (ulimit -f), or choose another disk",
+    }.get(error.errno or 0, "choose another folder or mend its permissions")
     return StorageError(f"{path} could not be written ({error.strerror or error}); {remedy} and try again")
 
 

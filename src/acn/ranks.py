@@ -255,7 +255,7 @@ def joined() -> Iterator[Ranks]:
         with _meet():
             dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
         yield Several(rank, count)
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # the last by SIGTERM: torchrun sends it to the others
         if _first(store):
             raise
         raise SystemExit(getattr(error, "exit_code", 1)) from error

@@ -26,6 +26,19 @@ def test_what_exists_is_overwritten_by_force_alone(tmp_path: Path) -> None:
     check_output(tmp_path / "old.png", force=True)
 
 
+def test_a_place_that_takes_no_file_is_refused_before_anything_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for out in (tmp_path / "file" / "a.acn", tmp_path / "file" / "deeper" / "a.acn"):
+        with pytest.raises(UsageError, match=r"a\.acn cannot be written, because .*/file is no folder"):
+            check_output(out, force=True)
+    check_output(tmp_path / "made" / "later" / "a.acn", force=False)
+    monkeypatch.setattr(os, "access", lambda place, mode: place != tmp_path)  # as for a user who may not write there
+    with pytest.raises(UsageError, match=r"cannot be written to .*: choose another place, or mend its permissions"):
+        check_output(tmp_path / "made" / "a.acn", force=False)
+
+
 def test_what_is_read_is_never_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, link, twin = tmp_path / "a.npz", tmp_path / "link.npz", tmp_path / "twin.npz"
     source.write_text("images")
@@ -148,7 +161,9 @@ def test_what_is_left_out_is_counted(work: Path, tmp_path: Path) -> None:  # noq
     assert done.returncode == 0, done.stderr
     assert "4 files were left out: 2 .txt, 1 hidden, 1 without a suffix" in done.stderr
     assert "archive" in done.stderr
-    assert "The archive is larger than its source: more images" in done.stderr
+    assert "The archive is larger than its source: more images, a model that several archives share" in done.stderr
+    done = acn("compress", "mixed", "alone.acn", "--model", run, "--no-embed", cwd=tmp_path)
+    assert "The archive is larger than its source: more images, or longer training" in done.stderr
     before = sorted(tmp_path.iterdir())
     done = acn("compress", "mixed", "strict.acn", "--model", run, "--strict", cwd=tmp_path)
     assert "4 files were left out" in refused(done, 1)

@@ -195,6 +195,17 @@ def test_what_is_wrong_on_all_ranks_is_one_sentence_too(tmp_path: Path) -> None:
     assert [process.exitcode for process in processes] == [2, 2]
 
 
+def ended_from_outside(ranks: Ranks) -> None:
+    raise SystemExit(143)  # as SIGTERM does
+
+
+def test_one_rank_alone_says_that_all_were_ended(tmp_path: Path) -> None:
+    with started(ended_from_outside, 3, tmp_path) as processes:
+        for process in processes:
+            process.join(60)
+    assert sorted(process.exitcode or 0 for process in processes) == [1, 1, 143]
+
+
 def unshared(ranks: Ranks, bench: Bench) -> None:
     """Rank 1 sees another file system than rank 0, which is played by a folder that goes as soon as it is there."""
 

@@ -189,8 +189,11 @@ def lossy_outcome(data: "bytes | mmap", model: "FrozenModel") -> Sequence[str]:
     return [f"LOSSY: codes of {size:,} bytes{each} (computed {cost:,.0f}), and none of the images themselves"]
 
 
-def outcome(source: str, splits: "Splits", archive: int) -> Sequence[str]:
-    """Say how many bytes the source had and the archive has, and what would make a larger one smaller."""
+def outcome(source: str, splits: "Splits", archive: int, *, embed: bool) -> Sequence[str]:
+    """Say how many bytes the source had and the archive has, and what would make a larger one smaller.
+
+    With `embed`, the archive holds its model.
+    """
     from acn.codec.folder import FolderImages
 
     size, what = _source_bytes(source, splits)
@@ -201,10 +204,8 @@ def outcome(source: str, splits: "Splits", archive: int) -> Sequence[str]:
             f"The archive is larger than its source, as expected of JPEG: keep {counted(jpegs, 'file')} as they are."
         )
     elif archive > size:
-        lines.append(
-            "The archive is larger than its source: more images, a model that several archives share (--no-embed), "
-            "or longer training make it smaller."
-        )
+        shared = "a model that several archives share (--no-embed), " if embed else ""
+        lines.append(f"The archive is larger than its source: more images, {shared}or longer training make it smaller.")
     return lines
 
 

@@ -145,7 +145,7 @@ def compress(
     describe(Console(), out, data)
     if not embed and opened is not None:
         errors.print(_needed(opened, model, out), highlight=False, soft_wrap=True)
-    for line in (*outcome(source, splits, len(data)), *lossy_outcome(data, frozen)):
+    for line in (*outcome(source, splits, len(data), embed=embed), *lossy_outcome(data, frozen)):
         errors.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -25,7 +25,7 @@ def check_output(out: Path, *, force: bool, sources: Iterable[str | Path | None]
         run: the folder of a run that the command reads: files for readers may be put into it.
 
     Raises:
-        UsageError: the file is read by the command, exists, or is no file.
+        UsageError: the file is read by the command, exists, is no file, or lies where nothing can be written.
     """
     for source in _existing(sources):
         if _is(out, source):
@@ -33,6 +33,7 @@ def check_output(out: Path, *, force: bool, sources: Iterable[str | Path | None]
         if source.is_dir() and _inside(out, source):
             raise UsageError(f"{out} lies in the folder {source}, which the command reads: choose another place")
     if not os.path.lexists(out):
+        _check_place(out)
         return
     if out.is_dir():
         raise UsageError(f"{out} is a folder: give the name of a file")
@@ -54,6 +55,15 @@ def check_suffix(out: Path, *known: str, option: str = "-o") -> None:
         *most, last = known
         endings = f"{', '.join(most)} or {last}" if most else last
         raise UsageError(f"{option} expects a name that ends in {endings}, found {out}")
+
+
+def _check_place(out: Path) -> None:
+    """See that `out` can be written into the nearest of its folders that there is; the others are made."""
+    nearest = next(place for place in out.absolute().parents if os.path.lexists(place))
+    if not nearest.is_dir():
+        raise UsageError(f"{out} cannot be written, because {nearest} is no folder: choose another place")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UsageError(f"{out} cannot be written to {nearest}: choose another place, or mend its permissions")
 
 
 def _existing(sources: Iterable[str | Path | None]) -> Iterator[Path]:
