@@ -104,7 +104,8 @@ class Sections(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:  # of which typer says nothing
-            typer.echo("acn: interrupted", err=True)
+            if not _follows():
+                typer.echo("acn: interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from error
         except Misunderstood as error:
             if _follows():
