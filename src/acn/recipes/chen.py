@@ -76,7 +76,7 @@ def vlae_mnist_cpu() -> Config:
 
 
 def vlae_mnist_fast() -> Config:
-    """`vlae-mnist-cpu` with a half of its features and blocks: about the same costs, and archives at more speed."""
+    """`vlae-mnist-cpu` with half of its features and blocks: nearly the same costs, and faster archives."""
     base, residual = vlae_mnist_cpu(), ResidualSettings(filters=(8, 16, 32))
     decoder = DecoderSettings(kind="local", window="9x4", filters=32, blocks=2, head=32, canvas=8)
     return base.model_copy(update={"model": VLAESettings(encoder=residual, decoder=decoder)})
