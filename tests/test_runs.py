@@ -147,6 +147,7 @@ def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.slow
 def test_a_process_may_hold_a_run_repeatedly(tmp_path: Path) -> None:
     with held(tmp_path):
         with held(tmp_path):

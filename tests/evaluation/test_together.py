@@ -50,6 +50,7 @@ def everything(ranks: Ranks, path: Path, collection: Collection) -> dict[str, An
     return {"said": said.getvalue(), "drawn": drawn, **written}
 
 
+@pytest.mark.slow
 def test_several_do_what_one_does(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     run = trained(bench, "run")
     trained(bench, "pixelcnn", *KINDS["pixelcnn"])
@@ -74,6 +75,7 @@ def failing(ranks: Ranks, path: Path, collection: Collection) -> None:
     everything(ranks, path, collection)
 
 
+@pytest.mark.slow
 def test_an_image_that_one_rank_cannot_read_is_one_sentence(bench: Bench) -> None:
     run = trained(bench, "run")
     with started(failing, 3, bench.folder / "found", run.path, bench.collection) as processes:

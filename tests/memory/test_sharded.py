@@ -34,6 +34,7 @@ def picks(ranks: Ranks) -> list[Tensor]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 4])
 def test_picks_of_several_ranks_are_those_of_one_memory(tmp_path: Path, count: int) -> None:
     expected = picks(ONE)

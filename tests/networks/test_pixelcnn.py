@@ -58,7 +58,7 @@ def sees(network: GatedPixelCNN) -> Tensor:
 
 
 @pytest.mark.parametrize("separable", [False, True])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("size", [(5, 5), (6, 4), (1, 7), (7, 1)])
 @pytest.mark.parametrize(("kernel", "first_kernel"), [(3, 3), (5, 3), (3, 7), (5, 5), (7, 7)])
 def test_no_subpixel_sees_itself_or_a_later_one(
@@ -69,7 +69,7 @@ def test_no_subpixel_sees_itself_or_a_later_one(
     assert not torch.triu(sees(network)).any()
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("kernel", "separable"), [(3, False), (5, False), (5, True)])
 def test_every_earlier_subpixel_is_seen(channels: int, kernel: int, separable: bool) -> None:
     """No blind spot: with enough layers to cross the image, each subpixel depends on all before it."""
