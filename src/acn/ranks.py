@@ -8,6 +8,7 @@ The methods of `Ranks` are those of one process alone: they return what they are
 """
 
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -258,7 +259,8 @@ def joined() -> Iterator[Ranks]:
     except (Exception, KeyboardInterrupt, SystemExit) as error:  # the last by SIGTERM: torchrun sends it to the others
         if _first(store):
             raise
-        raise SystemExit(getattr(error, "exit_code", 1)) from error
+        interrupted = isinstance(error, KeyboardInterrupt)
+        raise SystemExit(128 + signal.SIGINT if interrupted else getattr(error, "exit_code", 1)) from error
     # Not after an error, where the others are to find it in the store before they find this process gone.
     dist.destroy_process_group()
 

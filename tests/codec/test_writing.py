@@ -1,15 +1,17 @@
 """Archives that are written while they are made: the same bytes as in memory, and nothing left behind."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from acn.cli.info import contents
-from acn.codec import layout
+from acn.codec import archiver, layout, writing
 from acn.codec.archive import read
 from acn.codec.archiver import compress_into, compress_splits, decompress
 from acn.codec.output import write_npz
+from acn.codec.writing import Spool
 from acn.data import ALL_BYTES, Images
 from acn.errors import StorageError
 from tests.cli.test_compress import little_room
@@ -46,6 +48,26 @@ def test_the_shortest_of_several_modes_is_written(tmp_path: Path) -> None:
     compress_into(tmp_path / "one.acn", splits, model, modes=("set", "tour"))
     found = (tmp_path / "one.acn").read_bytes()
     assert found == min((compress_splits(splits, model, modes=(mode,)) for mode in ("set", "tour")), key=len)
+
+
+def test_what_is_not_written_gives_its_place_back_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the disk holds the blocks twice, not three times."""
+    spools, write = list[Spool](), writing.write
+
+    def made(beside: Path) -> Spool:
+        spools.append(Spool(beside))
+        return spools[-1]
+
+    def written(*arguments: Any) -> None:  # noqa: ANN401 - those of `write`
+        assert [spool.closed for spool in spools].count(False) == 1
+        write(*arguments)
+
+    monkeypatch.setattr(archiver, "Spool", made)
+    monkeypatch.setattr(archiver, "write", written)
+    model = tiny((5, 4, 1, 2))
+    splits = {"images": Images(random_images(model, 9), np.array([0, 255], np.uint8))}
+    compress_into(tmp_path / "one.acn", splits, model, modes=("set", "tour"))
+    assert [spool.closed for spool in spools] == [True, True]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -1,4 +1,5 @@
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from acn.config import MemorySettings
 from acn.memory import AssociativeMemory, ShardedMemory
+from acn.memory.inverted import find_centroids
 from acn.ranks import ONE, Ranks
 
 KINDS = (clustered(203), clustered(51).repeat(4, 1)[:203])  # spread out; each four times
@@ -55,3 +57,17 @@ def test_ranks_keep_their_part_alone(tmp_path: Path) -> None:
 def test_it_does_not_go_with_unique_neighbours() -> None:
     with pytest.raises(ValueError, match=r"sharded=true does not go with unique=true; set memory\.sharded=false"):
         MemorySettings(sharded=True, unique=True)
+
+
+def sorted_by(ranks: Ranks) -> Tensor:
+    """The centroids of a rank whose machine rounds otherwise than the others'."""
+    store = ShardedMemory(AssociativeMemory(203, 2, MemorySettings(search="ivf")), ranks)
+    with patch("acn.memory.associative.find_centroids", lambda *found: find_centroids(*found) + ranks.rank):
+        store.sort_codes(0)
+        return store.state_dict()["centroids"]
+
+
+def test_all_ranks_sort_codes_by_the_same_centroids(tmp_path: Path) -> None:
+    pytest.importorskip("faiss", reason="the inverted file needs the extra faiss")
+    first, second = together(sorted_by, 2, tmp_path)
+    assert torch.equal(first, second)

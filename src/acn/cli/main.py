@@ -104,8 +104,7 @@ class Sections(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:  # of which typer says nothing
-            if not _follows():
-                typer.echo("acn: interrupted", err=True)
+            typer.echo("acn: interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from error
         except Misunderstood as error:
             if _follows():

@@ -198,6 +198,9 @@ def _written(
     with ExitStack() as spools:
         candidates = [coder.candidate(readable, plan, stage, spools.enter_context(Spool(beside))) for coder in coders]
         best = min(candidates, key=lambda candidate: candidate.bytes)
+        for other in candidates:
+            if other is not best:
+                other.blocks.close()  # so that the archive does not need a third place on the disk
         if verify:
             _check(best.blocks, (model, batch), workers, stage)
         notes = [(name, notes_of(images, sized=sized) if keep else Notes()) for name, images in readable.items()]

@@ -40,6 +40,15 @@ class Spool:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the blocks are gone."""
+        return self._file.closed
+
+    def close(self) -> None:
+        """Give the place of the blocks back."""
         self._file.close()
 
     def add(self, block: Payload) -> None:

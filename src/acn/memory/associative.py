@@ -154,8 +154,7 @@ class AssociativeMemory:
             return math.nan
         recall = math.nan if self._file is None else self._recall(self._file)
         self._file = None  # before there is another: it takes more memory than the codes
-        centroids = find_centroids(self.codes_of(sample(len(self)).to(self.codes.device)), lists_for(len(self)))
-        self._file = InvertedFile(self.codes, centroids, self._settings.probes)
+        self._file = InvertedFile(self.codes, self._centroids(), self._settings.probes)
         return self._recall(self._file) if math.isnan(recall) else recall
 
     def pick(self, rows: Tensor, uniforms: Tensor) -> Tensor:
@@ -215,6 +214,10 @@ class AssociativeMemory:
 
     def hand_over(self) -> None:
         """Do, on other ranks than 0, what is theirs to do when rank 0 asks for the `state_dict`."""
+
+    def _centroids(self) -> Tensor:
+        """Return new centroids of the inverted file."""
+        return find_centroids(self.codes_of(sample(len(self)).to(self.codes.device)), lists_for(len(self)))
 
     def _write(self, rows: Tensor, codes: Tensor) -> None:
         """Store `codes` `[B, D]` in the distinct `rows` `[B]`."""

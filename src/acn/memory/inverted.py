@@ -71,7 +71,7 @@ def sample(rows: int) -> Tensor:
 
 
 def find_centroids(codes: Tensor, count: int) -> Tensor:
-    """Return so many centroids `[L, D]` of a sample of codes, by k-means: the same for the same codes, everywhere."""
+    """Return so many centroids `[L, D]` of a sample of codes, by k-means; equal machines find the same ones."""
     import faiss
 
     # One thread: several add up in other orders.

@@ -62,6 +62,11 @@ class ShardedMemory(AssociativeMemory):
         """See `AssociativeMemory`."""
         self.state_dict()
 
+    def _centroids(self) -> Tensor:
+        """Return rank 0's: other machines may round otherwise, and all have to sort codes into the same lists."""
+        own = super()._centroids()
+        return self._ranks.total(own if self._ranks.leads else torch.zeros_like(own))
+
     def _write(self, rows: Tensor, codes: Tensor) -> None:
         places, mine = self._places(rows)
         self._kept[places] = codes

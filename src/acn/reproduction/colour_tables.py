@@ -3,17 +3,16 @@
 Measured here, and on the paper's images beside its figures.
 """
 
-from acn.evaluation.figures import BITS_DIGITS, GRAVES, TOP5, figures
+from acn.evaluation.figures import GRAVES, TOP5, figures
 from acn.reproduction.documents import Cell, Column, Document, Row, columns
 from acn.reproduction.graves import ACCURACIES, COSTS, LIKELIHOODS
 from acn.reproduction.plan import VARIANTS
-from acn.reproduction.summary import PageInputs, accuracy, bits, figure, over_seeds
+from acn.reproduction.summary import PageInputs, accuracy, over_seeds
+from acn.reproduction.tables import GREEDY, THE_PAPERS, costs_of
 
-GREEDY = "The paper's cost of the tour is that of the greedy one; `tour` here is the improved one."
 SHOWN = ("list_bits", "list", "set", "tour", "tour_restored")
-THE_PAPERS = Column("paper", "paper (published)")
 TOP, FIVE = Column("accuracy", "accuracy %"), Column("five", "among the first five %")
-PAPERS_FIVE = Column("paper_five", "the same, paper (published)")
+PAPERS_FIVE = Column("paper_five", "first five, paper (published)")
 
 
 def likelihoods(name: str, inputs: PageInputs) -> Document:
@@ -35,26 +34,9 @@ def likelihoods(name: str, inputs: PageInputs) -> Document:
 
 def costs(name: str, inputs: PageInputs) -> Document:
     """What an ACN's test split costs, term by term."""
-    [results], papers = inputs.found.values(), COSTS[_study(inputs)] if inputs.papers else {}
-    rows = []
-    for cost in figures("nats"):
-        cells: dict[str, Cell] = {
-            "nats": over_seeds(results, figure(cost.key)),
-            "bits": over_seeds(results, bits(cost.key)),
-            THE_PAPERS.key: papers.get(cost.key),
-        }
-        if cells["nats"] is not None:
-            rows.append(Row(cost.text, cells))
-    return Document(
-        name,
-        f"{_title(name)}: costs of an ACN, {inputs.collection.name}, test split",
-        "What an image costs, term by term, and in all: each total is the reconstruction and one of the KLs.",
-        inputs.found,
-        head="cost",
-        columns=(Column("nats", "nats / image"), Column("bits", "bits / dim", BITS_DIGITS), THE_PAPERS),
-        rows=tuple(rows),
-        notes=(*_notes(inputs), *([GREEDY] if inputs.papers else [])),
-    )
+    [results] = inputs.found.values()
+    notes = (*_notes(inputs), *([GREEDY] if inputs.papers else []))
+    return costs_of(name, inputs, results, COSTS[_study(inputs)] if inputs.papers else {}, notes)
 
 
 def classes(name: str, inputs: PageInputs) -> Document:

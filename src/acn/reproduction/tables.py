@@ -1,16 +1,19 @@
 """Tables 1 to 3 of Graves, Menick and van den Oord 2018, measured here and, on their images, beside their figures."""
 
 import math
+from collections.abc import Mapping, Sequence
 
 from acn.evaluation.figures import BITS_DIGITS, GRAVES, LIKELIHOODS, PUBLISHED, Published, figures
 from acn.reproduction.documents import Cell, Column, Document, Row, columns
 from acn.reproduction.plan import VARIANTS
 from acn.reproduction.summary import PageInputs, accuracy, bits, figure, over_seeds
+from acn.reproduction.trainings import Result
 
 TOTALS = ("list", "list_bits", "set", "tour", "tour_restored")
 # Rows of Table 3 below the features that need no training, which are read from the runs of "acn".
 CODES = {"vae": "VAE codes", "pixelvae": "Gated PixelVAE codes", "acn": "ACN codes"}
 THE_PAPERS = Column("paper", "paper (published)")
+GREEDY = "The paper's cost of the tour is that of the greedy one; `tour` here is the improved one."
 # Accuracy in percent of a linear classifier on the codes of other models (Table 3).
 ACCURACIES = {"vae": Published(95.4), "pixelvae": Published(97.9)}
 
@@ -33,26 +36,35 @@ def table1(inputs: PageInputs) -> Document:
 
 def table2(inputs: PageInputs) -> Document:
     """What an ACN's test split costs, term by term."""
-    results = inputs.found["acn"]
+    return costs_of("table2", inputs, inputs.found["acn"], PUBLISHED["acn"], _notes(inputs, "2", GREEDY))
+
+
+def costs_of(
+    name: str,
+    inputs: PageInputs,
+    results: Sequence[Result],
+    published: Mapping[str, Cell],
+    notes: Sequence[str],
+) -> Document:
+    """What the test split costs the ACN of `results`, term by term, beside what is `published` of the same images."""
     rows = []
     for cost in figures("nats"):
         cells: dict[str, Cell] = {
             "nats": over_seeds(results, figure(cost.key)),
             "bits": over_seeds(results, bits(cost.key)),
-            THE_PAPERS.key: PUBLISHED["acn"].get(cost.key) if inputs.papers else None,
+            THE_PAPERS.key: published.get(cost.key) if inputs.papers else None,
         }
         if cells["nats"] is not None:
             rows.append(Row(cost.text, cells))
-    own = "The paper's cost of the tour is that of the greedy one; `tour` here is the improved one."
     return Document(
-        "table2",
-        f"Table 2: costs of an ACN, {inputs.collection.name}, test split",
+        name,
+        f"Table {name.removeprefix('table')}: costs of an ACN, {inputs.collection.name}, test split",
         "What an image costs, term by term, and in all: each total is the reconstruction and one of the KLs.",
         inputs.found,
         head="cost",
         columns=(Column("nats", "nats / image"), Column("bits", "bits / dim", BITS_DIGITS), THE_PAPERS),
         rows=tuple(rows),
-        notes=_notes(inputs, "2", own),
+        notes=tuple(notes),
     )
 
 
