@@ -13,9 +13,10 @@ from torch import Tensor
 
 from acn.codec import pixels
 from acn.codec.archive import read
-from acn.codec.archiver import BATCH, compress_splits, decompress
+from acn.codec.archiver import BATCH, compress_splits
 from acn.codec.frozen import FrozenModel
 from acn.codec.loss import frozen_loss
+from acn.codec.restoring import decompress
 from acn.codec.store import smallest
 from acn.data import ALL_BYTES, Images, spread
 from acn.models import Model, exact_model

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from acn.codec.archive import read
-from acn.codec.archiver import compress_splits, model_of, restore
+from acn.codec.archiver import compress_splits
 from acn.codec.folder import FolderImages, survey
 from acn.codec.output import whole_images
+from acn.codec.restoring import model_of, restore
 from acn.codec.store import smallest
 from acn.config import DataSettings, ImageShape
 from acn.data import open_files

@@ -60,15 +60,15 @@ def read_everything(data: bytes) -> None:
     try:
         opened = archive.read(rebuilt(data))
         notes = opened.notes()
-        model = archiver.model_of(opened, MODEL)
+        model = restoring.model_of(opened, MODEL)
         shape = model.facts.shape
         counts = opened.images_by_split()
         naming.restored_names(opened.header.splits, notes, counts, (shape.height, shape.width, shape.channels))
         if model.facts.shape.dimensions * sum(opened.images_by_split()) > 1000:
             return  # what is that large may take its time
         for number in range(len(opened.header.blocks)):
-            archiver.restore(opened, model, number)
-            archiver.planes_of(opened, notes, model, number)
+            restoring.restore(opened, model, number)
+            restoring.planes_of(opened, notes, model, number)
     except ArchiveError as error:
         if "\n" in str(error):
             raise ValueError("more than a line") from error

@@ -13,11 +13,12 @@ from PIL import Image
 from acn.codec import archiver as codec
 from acn.codec import layout
 from acn.codec.archive import read
-from acn.codec.archiver import compress_splits, model_of, restore
+from acn.codec.archiver import compress_splits
 from acn.codec.bitsback import Mode
 from acn.codec.folder import survey
 from acn.codec.frozen import FrozenModel
 from acn.codec.modelfile import to_bytes
+from acn.codec.restoring import model_of, restore
 from acn.data import ALL_BYTES, Images
 from tests.codec.models import random_images, tiny, tiny_pixelcnn, tiny_spatial, tiny_vlae
 

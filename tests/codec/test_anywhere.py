@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from acn.codec.archiver import decompress
 from acn.codec.modelfile import to_bytes
+from acn.codec.restoring import decompress
 from tests.codec.models import random_images, tiny
 
 REPOSITORY = Path(__file__).parents[2]
@@ -38,7 +38,8 @@ import hashlib, json, sys
 from pathlib import Path
 import torch
 from acn.codec import frozen, integers
-from acn.codec.archiver import compress_splits, decompress
+from acn.codec.archiver import compress_splits
+from acn.codec.restoring import decompress
 from acn.codec.modelfile import from_bytes
 from acn.data import ALL_BYTES, Images
 from tests.codec.models import random_images

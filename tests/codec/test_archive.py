@@ -19,10 +19,11 @@ from acn.codec import header as header_module
 from acn.codec import limits
 from acn.codec import notes as notes_module
 from acn.codec.archive import Notes, read
-from acn.codec.archiver import compress, compress_splits, decompress, model_of, restore
+from acn.codec.archiver import compress, compress_splits
 from acn.codec.freezing import without_prior
 from acn.codec.modelfile import from_bytes, to_bytes
 from acn.codec.output import write_folder, write_npz
+from acn.codec.restoring import decompress, model_of, restore
 from acn.data import ALL_BYTES, Images
 from acn.errors import ArchiveError, DataError, RunError, UsageError
 from tests.codec.models import random_images, tiny, tiny_vlae
@@ -472,7 +473,7 @@ def test_a_block_holds_no_more_than_writers_put_into_one() -> None:
 BOMBS = """
 import resource, sys, time
 from acn.codec.archive import read
-from acn.codec.archiver import model_of, restore
+from acn.codec.restoring import model_of, restore
 from acn.errors import ArchiveError
 import torch
 torch.set_num_threads(1)

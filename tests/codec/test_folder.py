@@ -16,12 +16,13 @@ from PIL import Image
 from acn.codec import archiver
 from acn.codec import output as output_module
 from acn.codec.archive import read
-from acn.codec.archiver import compress, compress_splits, decompress, model_of, planes_of, restore
+from acn.codec.archiver import compress, compress_splits
 from acn.codec.folder import FolderImages, survey
 from acn.codec.frozen import FrozenModel
 from acn.codec.naming import folded, restored_names
 from acn.codec.notes import Notes
 from acn.codec.output import write_folder
+from acn.codec.restoring import decompress, model_of, planes_of, restore
 from acn.data.originals import Original, read_original
 from acn.errors import ArchiveError, DataError
 from tests.codec import reader

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from acn.codec.archive import read
-from acn.codec.archiver import model_of, restore
 from acn.codec.modelfile import from_bytes
+from acn.codec.restoring import model_of, restore
 from tests.codec import reader
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from acn.codec import archiver as archiver_module
 from acn.codec.archive import LOSSY_VERSION, read
-from acn.codec.archiver import codes_of, compress, compress_splits, decompress, model_of, restore
+from acn.codec.archiver import compress, compress_splits
 from acn.codec.cells import LARGEST_STEP, Cells
 from acn.codec.frozen import FrozenModel, assemble
 from acn.codec.lossy import bytes_of, drawn, numbers_of, quantized, with_step
 from acn.codec.notes import Notes
 from acn.codec.posteriors import LearnedPosterior
 from acn.codec.prices import code_nats, computed_bytes
+from acn.codec.restoring import codes_of, decompress, model_of, restore
 from acn.data import ALL_BYTES, Images
 from acn.errors import ArchiveError, UsageError
 from acn.exact.tables import ONE, SLOTS

@@ -6,10 +6,11 @@ from numpy.typing import NDArray
 
 from acn.codec import archiver as archiver_module
 from acn.codec.archive import Archive, read
-from acn.codec.archiver import compress_splits, model_of, restore
+from acn.codec.archiver import compress_splits
 from acn.codec.bitsback import Mode
 from acn.codec.frozen import FrozenModel
 from acn.codec.modelfile import identity, to_bytes
+from acn.codec.restoring import model_of, restore
 from acn.data import ALL_BYTES, Images
 from acn.errors import ArchiveError
 from tests.codec.models import random_images, tiny

@@ -9,13 +9,14 @@ import torch
 from acn import codec
 from acn.codec import pixels
 from acn.codec.archive import read
-from acn.codec.archiver import compress_splits, model_of, restore
+from acn.codec.archiver import compress_splits
 from acn.codec.centred import CentredWaves
 from acn.codec.freezing import with_folded_constant
 from acn.codec.frozen import FrozenModel
 from acn.codec.integers import exact
 from acn.codec.loss import frozen_loss
 from acn.codec.modelfile import from_bytes, to_bytes
+from acn.codec.restoring import model_of, restore
 from acn.codec.stack import ExhaustedError
 from acn.codec.waves import waves_of
 from acn.data import ALL_BYTES, Images

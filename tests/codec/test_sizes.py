@@ -13,11 +13,12 @@ from PIL import Image
 
 from acn.codec import centred, decompress, frozen, layout
 from acn.codec.archive import Payload, read
-from acn.codec.archiver import compress_splits, model_of, planes_of, restore
+from acn.codec.archiver import compress_splits
 from acn.codec.folder import FolderImages, survey
 from acn.codec.layout import Piece, found_pieces, portions, true_rows
 from acn.codec.notes import Notes, Traits
 from acn.codec.output import whole_images, write_folder, write_npz
+from acn.codec.restoring import model_of, planes_of, restore
 from acn.data import ALL_BYTES, Images
 from acn.errors import ArchiveError, DataError
 from tests.codec import reader

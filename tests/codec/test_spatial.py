@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from acn.codec.archive import read
-from acn.codec.archiver import compress, decompress
+from acn.codec.archiver import compress
 from acn.codec.cells import LARGEST_STEP, Cells
 from acn.codec.facts import smallest
 from acn.codec.frozen import FrozenModel
 from acn.codec.loss import frozen_loss
 from acn.codec.lossy import with_step
 from acn.codec.modelfile import from_bytes, to_bytes
+from acn.codec.restoring import decompress
 from acn.distributions import GaussianPosterior
 from acn.errors import ArchiveError
 from acn.exact.tables import ONE

@@ -12,7 +12,8 @@ import pytest
 
 from acn.codec import layout
 from acn.codec.archive import read
-from acn.codec.archiver import compress_splits, model_of, restore_each
+from acn.codec.archiver import compress_splits
+from acn.codec.restoring import model_of, restore_each
 from acn.codec.workers import Job, in_order
 from acn.data import ALL_BYTES, Images
 from acn.errors import ArchiveError

@@ -9,8 +9,9 @@ import pytest
 from acn.cli.info import contents
 from acn.codec import archiver, layout, writing
 from acn.codec.archive import read
-from acn.codec.archiver import compress_into, compress_splits, decompress
+from acn.codec.archiver import compress_into, compress_splits
 from acn.codec.output import write_npz
+from acn.codec.restoring import decompress
 from acn.codec.writing import Spool
 from acn.data import ALL_BYTES, Images
 from acn.errors import StorageError

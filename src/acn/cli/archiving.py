@@ -177,8 +177,8 @@ def refuse_without_codes(settings: "ModelSettings") -> None:
 def lossy_outcome(data: "bytes | mmap", model: "FrozenModel") -> Sequence[str]:
     """Say what the codes of a lossy archive cost, beside their bytes, and what it means; nothing of any other."""
     from acn.codec.archive import read
-    from acn.codec.archiver import model_of
     from acn.codec.prices import computed_bytes
+    from acn.codec.restoring import model_of
 
     archive = read(data)
     if archive.header.lossy is None:

@@ -55,9 +55,9 @@ def decompress(
     from acn.cli.archiving import LOSSY
     from acn.cli.info import contents, naming
     from acn.codec.archive import read
-    from acn.codec.archiver import one_extent, planes_of
     from acn.codec.output import write_folder, write_npz
     from acn.codec.refusals import refuse_planes
+    from acn.codec.restoring import one_extent, planes_of
     from acn.errors import UsageError
 
     arrays = out.suffix == ".npz"
@@ -113,7 +113,7 @@ def verify(
 
 def find_model(archive: "Archive", run: Path | None, device: str) -> "FrozenModel":
     """The model of an archive, its own or that of `run`."""
-    from acn.codec.archiver import model_of
+    from acn.codec.restoring import model_of
     from acn.codec.store import wanted_model
     from acn.runs import open_run
 
@@ -137,7 +137,7 @@ def blocks_of(
 
     from acn.cli.info import subpixels
     from acn.cli.progress import stages
-    from acn.codec.archiver import planes_of, restore_each
+    from acn.codec.restoring import planes_of, restore_each
     from acn.codec.workers import cores_for
     from acn.errors import ArchiveError
 

@@ -41,8 +41,8 @@ def extract(
     """
     from acn.cli.info import contents, naming
     from acn.codec.archive import read
-    from acn.codec.archiver import planes_of
     from acn.codec.output import chosen_files, restored_files
+    from acn.codec.restoring import planes_of
     from acn.errors import UsageError
     from acn.files import write_atomically
 

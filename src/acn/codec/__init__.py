@@ -4,6 +4,7 @@ data = acn.codec.compress(images, acn.load("runs/images"))
 images = acn.codec.decompress(data)
 """
 
-from acn.codec.archiver import compress, decompress
+from acn.codec.archiver import compress
+from acn.codec.restoring import decompress
 
 __all__ = ["compress", "decompress"]

@@ -263,3 +263,10 @@ def _square(factors: Tensor, facts: Facts) -> Tensor:
     rows, columns = torch.triu_indices(size, size)
     square[:, rows, columns] = factors
     return square
+
+
+class Freezable(Protocol):
+    """What has an integer form, as the models that `acn.load` opens."""
+
+    def freeze(self) -> FrozenModel:
+        """The model in exact integers."""

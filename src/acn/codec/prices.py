@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from acn.codec.archive import Archive
-from acn.codec.archiver import codes_of
 from acn.codec.cells import Cells
 from acn.codec.frozen import FrozenModel
 from acn.codec.lossy import numbers_of
 from acn.codec.mixture import MixturePrior
+from acn.codec.restoring import codes_of
 from acn.exact.tables import ONE, PRECISION
 from acn.units import nats_to_bits
 
@@ -26,7 +26,7 @@ def computed_bytes(archive: Archive, model: FrozenModel) -> float:
 
     Args:
         archive: that was read.
-        model: as `acn.codec.archiver.model_of` returns it.
+        model: as `acn.codec.restoring.model_of` returns it.
 
     Raises:
         ArchiveError: a block is damaged.
