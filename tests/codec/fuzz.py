@@ -15,7 +15,7 @@ import atheris
 import numpy as np
 
 with atheris.instrument_imports(include=["acn"]):
-    from acn.codec import archive, archiver, modelfile, naming
+    from acn.codec import archive, archiver, modelfile, naming, restoring
     from acn.errors import ArchiveError
 
 from tests.codec.models import random_images, tiny
