@@ -1,6 +1,7 @@
 """What goes beside the weights of a model that is passed on: its form in exact integers, and a card."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from acn.codec.modelfile import identity
@@ -10,7 +11,7 @@ from acn.run_models import integer_files
 from acn.runs import CARD, Run, is_model_alone, read_figures
 
 
-def complete(run: Run, folder: Path, name: str, licence: str | None = None) -> None:
+def complete(run: Run, folder: Path, name: str, licence: str | None = None, *, half: bool = False) -> None:
     """Write the integers of a run's model, if it has such a form, and its card to a `folder` that holds its weights.
 
     Of a model without a training, which was published before, they are copied as far as they are there.
@@ -20,6 +21,7 @@ def complete(run: Run, folder: Path, name: str, licence: str | None = None) -> N
         folder: where they go.
         name: of the model, for the card.
         licence: of the weights, where the publisher states one.
+        half: the weights in the `folder` are rounded to float16, and the integers are made of these.
 
     Raises:
         RunError: the run was not evaluated yet.
@@ -30,10 +32,14 @@ def complete(run: Run, folder: Path, name: str, licence: str | None = None) -> N
             if file.exists():
                 shutil.copyfile(file, folder / file.name)
         return
-    card = model_card(name, run, read_figures(run), licence)
-    if run.config.model.exact:
-        frozen_model(run)
-    integers = kept_file(run)
-    if run.config.model.exact and integers is not None:
-        shutil.copyfile(integers, folder / named(identity(integers.read_bytes())))
+    card = model_card(name, run, read_figures(run), licence, half=half)
     (folder / CARD).write_text(card, encoding="utf-8")
+    if not run.config.model.exact:
+        return
+    if half:
+        frozen_model(replace(run, path=folder))
+        return
+    frozen_model(run)
+    integers = kept_file(run)
+    if integers is not None:
+        shutil.copyfile(integers, folder / named(identity(integers.read_bytes())))

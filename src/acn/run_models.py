@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Self
 
 from torch import Tensor
 
@@ -27,22 +28,30 @@ from acn.models import Model, build
 from acn.models.unconditional import unconditional_priors
 from acn.networks.autoregressive import Autoregressive
 from acn.runs import CONFIG, FROZEN, PRIOR, WEIGHTS, Run, is_model_alone, write_settings
-from acn.tensors import read_layouts, read_tensors, write_tensors
+from acn.tensors import halved, read_layouts, read_tensors, write_tensors
 
 
 @dataclass(frozen=True)
 class StoredPriors:
     """What the unconditional priors of a run are made of.
 
-    `mixture`: fitted to the training codes. `codes`: of the training images, `[N, D]`. `chosen`: the name of *the*
-    unconditional prior of the run, the one that costs its validation images least. `autoregressive`: fitted to the
-    training codes too; None for codes of very many numbers, and in files from before there was one.
+    `mixture`: fitted to the training codes. `codes`: of the training images, `[N, D]`; a model that is passed on and
+    uses one of them alone (see `without_codes`) has that one. `chosen`: the name of *the* unconditional prior of the
+    run, the one that costs its validation images least. `autoregressive`: fitted to the training codes too; None for
+    codes of very many numbers, and in files from before there was one.
     """
 
     mixture: GaussianPrior
     codes: Tensor
     chosen: PriorName = "mixture"
     autoregressive: Autoregressive | None = None
+
+    def without_codes(self) -> Self:
+        """Return the priors with one code alone, the farthest from 0, which tells how far the codec's grid extends.
+
+        The other codes serve the associative prior, which only a conditional model has.
+        """
+        return replace(self, codes=self.codes[self.codes.abs().amax(-1).argmax()].unsqueeze(0))
 
     def of(self, model: Model) -> dict[PriorName, Prior]:
         """Every unconditional prior of the run's `model`, on the CPU."""
@@ -87,13 +96,15 @@ def integer_files(run: Run) -> list[Path]:
     return [file for file in (run.path / FROZEN, *run.path.glob("frozen-*.acnm")) if file.exists()]
 
 
-def save_model(run: Run, model: Model, priors: StoredPriors) -> None:
+def save_model(run: Run, model: Model, priors: StoredPriors, *, half: bool = False) -> None:
     """Write what using a model takes, and nothing of its training, to the folder of `run`.
 
-    The names are those of the hubs: `config.json` and `model.safetensors`, beside `prior.safetensors`.
+    The names are those of the hubs: `config.json` and `model.safetensors`, beside `prior.safetensors`. With `half`, the
+    numbers of both are rounded to float16.
 
     Raises:
-        UsageError: the folder holds a training, whose settings would be overwritten.
+        UsageError: the folder holds a training, whose settings would be overwritten; or a number is too large for half
+            precision.
         StorageError: the disk refused.
     """
     if run.checkpoint.exists():
@@ -101,20 +112,23 @@ def save_model(run: Run, model: Model, priors: StoredPriors) -> None:
     write_settings(replace(run, where=None))
     for file in integer_files(run):  # made of other weights
         file.unlink()
-    write_tensors(run.path / WEIGHTS, model.state_dict(), {})
-    save_priors(run, priors)
+    weights = model.state_dict()
+    write_tensors(run.path / WEIGHTS, halved(weights) if half else weights, {})
+    all_codes = model.conditional or not model.code_size
+    save_priors(run, priors if all_codes else priors.without_codes(), half=half)
 
 
-def save_priors(run: Run, priors: StoredPriors) -> None:
-    """Keep what the unconditional priors of a run are made of.
+def save_priors(run: Run, priors: StoredPriors, *, half: bool = False) -> None:
+    """Keep what the unconditional priors of a run are made of, with `half` in float16.
 
     Raises:
         StorageError: the disk refused.
+        UsageError: a number is too large for half precision.
     """
     fitted = {} if priors.autoregressive is None else priors.autoregressive.tensors()
     more = {f"{AUTOREGRESSIVE}{name}": tensor for name, tensor in fitted.items()}
     tensors = {"codes": priors.codes, **priors.mixture.tensors(), **more}
-    write_tensors(run.path / PRIOR, tensors, {"chosen": priors.chosen})
+    write_tensors(run.path / PRIOR, halved(tensors) if half else tensors, {"chosen": priors.chosen})
 
 
 def load_priors(run: Run) -> StoredPriors:

@@ -2,6 +2,8 @@
 
 The header's entry `acn` holds the facts as JSON, and among them as `sha256` the digest of every tensor (of its type,
 shape and bytes) and, under the empty name, of the other facts. Files from before there were digests are read without.
+
+Numbers stored in float16 (see `halved`) are read as float32: it is a way to store them, and nothing computes in it.
 """
 
 import hashlib
@@ -19,13 +21,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from acn.errors import RunError
+from acn.errors import RunError, UsageError
 from acn.files import write_atomically
 
 FACTS, DIGESTS = "acn", "sha256"
 # A tensor's type and shape.
 Layout = tuple[str, tuple[int, ...]]
-_TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "BOOL": "bool"}
+_TYPES = {"F64": "float64", "F32": "float32", "F16": "float32", "BF16": "bfloat16", "I64": "int64", "BOOL": "bool"}
 
 
 def layout(tensor: Tensor) -> Layout:
@@ -64,6 +66,19 @@ def _refusal(error: SafetensorError) -> OSError:
     """What the disk said, which the serializer quotes in words of its own."""
     found = re.search(r"\(os error (\d+)\)", str(error))
     return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError(str(error))
+
+
+def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors with float32 rounded to float16, which takes half the bytes.
+
+    Raises:
+        UsageError: a number is too large for float16.
+    """
+    rounded = {name: tensor.half() if tensor.dtype == torch.float32 else tensor for name, tensor in tensors.items()}
+    for name, tensor in rounded.items():
+        if _finite(tensors[name]) and not _finite(tensor):
+            raise UsageError(f"{name} has a number of {tensors[name].abs().max():.3g}, which is too large for float16")
+    return rounded
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -156,7 +171,7 @@ def _checked(path: Path, file: Any, name: str, digests: Mapping[str, str] | None
         raise ValueError(f"{name} is not what was written")
     if not _finite(tensor):
         raise RunError(f"{path} cannot be used: {name} is not finite (NaN or infinite); restore a copy or train again")
-    return tensor
+    return tensor.float() if tensor.dtype == torch.float16 else tensor
 
 
 def _finite(tensor: Tensor) -> bool:

@@ -99,14 +99,20 @@ class TrainedModel:
         run = open_run(Path(folder) if hub_name(folder) is None else download(folder, revision))
         return cls(run, load_model(run).to(place))
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_pretrained(self, folder: str | Path, *, half: bool = False) -> None:
         """Write what using the model takes: `config.json`, `model.safetensors`, `prior.safetensors`.
+
+        Args:
+            folder: where they go.
+            half: round their numbers to float16, which takes half the bytes. The model then has other exact integers:
+                it does not read archives of this one.
 
         Raises:
             RunError: the run was not evaluated yet, so that it has no unconditional prior.
+            UsageError: the folder holds a training; or a number is too large for float16.
             StorageError: the disk refused.
         """
-        save_model(replace(self.run, path=Path(folder)), self.model, self._priors)
+        save_model(replace(self.run, path=Path(folder)), self.model, self._priors, half=half)
 
     def push_to_hub(self, name: str, *, private: bool = False, licence: str | None = None) -> str:
         """Upload the model to the Hugging Face hub: what `acn publish` writes, or the weights of a model in memory.

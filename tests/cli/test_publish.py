@@ -7,13 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_digits
 
 import acn
 from acn import pretrained
+from acn.codec.modelfile import to_bytes
+from acn.codec.store import kept_model
 from acn.errors import RunError, UsageError
 from acn.pretrained import located
 from acn.record import Evaluation
+from acn.run_models import load_priors
 from acn.runs import open_run
 from tests.cli.command import SMALL, refused
 from tests.cli.command import acn as command
@@ -68,6 +72,61 @@ def test_archives_by_the_run_and_by_the_published_model_are_one(work: Path) -> N
         assert done.returncode == 0, done.stderr
     assert (work / "run.acn").read_bytes() == (work / "model.acn").read_bytes()
     assert command("decompress", "run.acn", "back.npz", "--model", "model", cwd=work).returncode == 0
+
+
+def test_rounded_to_half_precision_a_model_takes_half_and_codes_almost_alike(work: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "half"
+    done = command("publish", "run", str(folder), "--half", cwd=work)
+    assert done.returncode == 0, done.stderr
+    whole, half = ((found / "model.safetensors").stat().st_size for found in (work / "model", folder))
+    assert 0.5 < half / whole < 0.6  # the headers are the same
+    run, model = acn.load(work / "run"), acn.load(folder)
+    weights = (run.model.state_dict(), model.model.state_dict())
+    assert all(torch.equal(weights[1][name], tensor.half().float()) for name, tensor in weights[0].items())
+    assert np.allclose(run.encode(digits()), model.encode(digits()), atol=0.02)
+    assert not np.array_equal(run.encode(digits()), model.encode(digits()))
+    assert "rounded to float16" in (folder / "README.md").read_text(encoding="utf-8")
+
+    assert written(folder) == FILES
+    kept = kept_model(open_run(folder))
+    assert kept is not None
+    assert to_bytes(kept) == to_bytes(model.freeze())
+    data = acn.codec.compress(digits(), model)
+    assert np.array_equal(acn.codec.decompress(data, acn.load(folder)), digits())
+
+
+def test_a_weight_too_large_for_half_precision_is_named(work: Path, tmp_path: Path) -> None:
+    model = acn.load(work / "run")
+    weights = model.model.state_dict()
+    name = min(name for name, tensor in weights.items() if tensor.is_floating_point())
+    weights[name].flatten()[0] = 1e5
+    with pytest.raises(UsageError, match=f"{re.escape(name)}.* 1e\\+05.*float16"):
+        model.save_pretrained(tmp_path / "half", half=True)
+
+
+def test_a_model_with_a_prior_of_its_own_is_published_without_its_codes(tmp_path: Path) -> None:
+    chosen = [
+        part
+        for item in (
+            "model.name=vlae",
+            *tiny_settings("vlae"),
+            "model.flow.hidden=16",
+            "training.precision=float32",
+            "training.epochs=1",
+        )
+        for part in ("--set", item)
+    ]
+    np.savez(tmp_path / "some.npz", images=load_digits().images[:60].astype(np.uint8))
+    for arguments in (("train", "some.npz", "--out", "run", *chosen), ("publish", "run", "model")):
+        done = command(*arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    run, model = acn.load(tmp_path / "run"), acn.load(tmp_path / "model")
+    assert "codes of the training images are" not in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    assert [len(load_priors(found.run).codes) > 1 for found in (run, model)] == [True, False]
+    images = np.zeros((2, 8, 8), np.uint8)
+    assert to_bytes(run.freeze()) == to_bytes(model.freeze())
+    assert np.array_equal(run.sample(3), model.sample(3))
+    assert np.array_equal(run.score_samples(images), model.score_samples(images))
 
 
 def test_saving_other_weights_drops_the_integers_of_the_old_ones(work: Path, tmp_path: Path) -> None:

@@ -16,6 +16,13 @@ def publish(
     licence: Annotated[
         str | None, typer.Option(help="Of the weights, for the card, such as Apache-2.0.", show_default=False)
     ] = None,
+    half: Annotated[
+        bool,
+        typer.Option(
+            "--half",
+            help="Round the weights to float16: half the size. Archives of the run need the run, not this model.",
+        ),
+    ] = False,
 ) -> None:
     """Write what using a model takes, without its training state: weights, priors, exact integers, and a card."""
     from acn.errors import UsageError
@@ -30,8 +37,8 @@ def publish(
     check_trained_here(model.run)
 
     def write(temporary: Path) -> None:
-        model.save_pretrained(temporary)
-        complete(model.run, temporary, folder.name, licence)
+        model.save_pretrained(temporary, half=half)
+        complete(model.run, temporary, folder.name, licence, half=half)
 
     write_folder_atomically(folder, write)
     announce(folder)

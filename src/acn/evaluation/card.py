@@ -17,10 +17,12 @@ model.sample(16)  # images are uint8 [N, {height}, {width}{channels}], values {v
 ```"""
 ENCODE = "codes = model.encode(images)  # float32 [N, {size}]\n"
 UNSAID = "Not stated."
-KEPT = "The images are not part of the model; the codes of the training images are, in `prior.safetensors`."
+KEPT = "The images are not part of the model{codes}."
+CODES = "; the codes of the training images are, in `prior.safetensors`"
+ROUNDED = "These are figures of the weights in float32; the files here hold them rounded to float16."
 
 
-def model_card(name: str, run: Run, evaluation: Evaluation, licence: str | None = None) -> str:
+def model_card(name: str, run: Run, evaluation: Evaluation, licence: str | None = None, *, half: bool = False) -> str:
     """Return the card.
 
     Args:
@@ -28,6 +30,7 @@ def model_card(name: str, run: Run, evaluation: Evaluation, licence: str | None 
         run: trained and evaluated.
         evaluation: what was found of it.
         licence: of the weights, where the publisher states one.
+        half: the weights were rounded to float16 after they were measured.
     """
     return "\n\n".join(
         [
@@ -36,11 +39,11 @@ def model_card(name: str, run: Run, evaluation: Evaluation, licence: str | None 
             "## Use",
             _use(name, run),
             "## Figures",
-            _figures(evaluation),
+            _figures(evaluation) + (f"\n\n{ROUNDED}" if half else ""),
             "## Training",
             _training(evaluation),
             "## Licence",
-            f"{f'The weights: {licence}.' if licence else UNSAID} {KEPT}\n",
+            f"{f'The weights: {licence}.' if licence else UNSAID} {_kept(run)}\n",
         ]
     )
 
@@ -70,6 +73,10 @@ def _use(name: str, run: Run) -> str:
         channels=channels,
         values=values,
     )
+
+
+def _kept(run: Run) -> str:
+    return KEPT.format(codes=CODES if run.config.model.conditional else "")
 
 
 def _figures(evaluation: Evaluation) -> str:
