@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ def run(progress: Callable[[str], None], images: str | None = None) -> dict[str,
     }
     figures: dict[str, object] = {"versions": versions}
     for name in [images] if images else COLLECTIONS:
-        figures[name] = measure(open_images(name), lambda line, name=name: progress(f"{name}, {line}"))  # type: ignore[misc]
+        figures[Path(name).name] = measure(open_images(name), lambda line, name=name: progress(f"{name}, {line}"))  # type: ignore[misc]
     return figures
 
 

@@ -4,6 +4,7 @@ Numbers that belong to the images (size, channels, levels) are not settings: the
 `ImageShape`.
 """
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -100,6 +101,11 @@ class DataSettings(Settings):
     def fitted(self) -> bool:
         """Whether images are given a size."""
         return self.size is not None
+
+    @property
+    def stated(self) -> str:
+        """The source as records and models that are passed on state it: without the folders of one machine."""
+        return Path(self.source).name if Path(self.source).is_absolute() else self.source
 
 
 class MemorySettings(Settings):

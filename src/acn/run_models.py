@@ -109,13 +109,20 @@ def save_model(run: Run, model: Model, priors: StoredPriors, *, half: bool = Fal
     """
     if run.checkpoint.exists():
         raise UsageError(f"{run.path} holds a training: choose another folder for the model alone")
-    write_settings(replace(run, where=None))
+    write_settings(_without_places(run))
     for file in integer_files(run):  # made of other weights
         file.unlink()
     weights = model.state_dict()
     write_tensors(run.path / WEIGHTS, halved(weights) if half else weights, {})
     all_codes = model.conditional or not model.code_size
     save_priors(run, priors if all_codes else priors.without_codes(), half=half)
+
+
+def _without_places(run: Run) -> Run:
+    """A run whose settings say which images it was trained on, but not where they lay."""
+    source = run.config.data.stated
+    config = run.config.model_copy(update={"data": run.config.data.model_copy(update={"source": source})})
+    return replace(run, config=config, provenance=run.provenance | {"source": source}, where=None)
 
 
 def save_priors(run: Run, priors: StoredPriors, *, half: bool = False) -> None:

@@ -117,13 +117,14 @@ def test_a_model_with_a_prior_of_its_own_is_published_without_its_codes(tmp_path
         for part in ("--set", item)
     ]
     np.savez(tmp_path / "some.npz", images=load_digits().images[:60].astype(np.uint8))
-    for arguments in (("train", "some.npz", "--out", "run", *chosen), ("publish", "run", "model")):
+    for arguments in (("train", str(tmp_path / "some.npz"), "--out", "run", *chosen), ("publish", "run", "model")):
         done = command(*arguments, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     run, model = acn.load(tmp_path / "run"), acn.load(tmp_path / "model")
     assert "codes of the training images are" not in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     assert [len(load_priors(found.run).codes) > 1 for found in (run, model)] == [True, False]
     images = np.zeros((2, 8, 8), np.uint8)
+    assert not [path for path in (tmp_path / "model").iterdir() if str(tmp_path).encode() in path.read_bytes()]
     assert to_bytes(run.freeze()) == to_bytes(model.freeze())
     assert np.array_equal(run.sample(3), model.sample(3))
     assert np.array_equal(run.score_samples(images), model.score_samples(images))

@@ -99,7 +99,7 @@ def describe(
     """Provenance of a collection: plain JSON. `given`: the splits that the source itself brought."""
     palette = splits["train"].palette
     return {
-        "source": settings.source,
+        "source": settings.stated,
         "images": {name: len(images) for name, images in splits.items()},
         "carved": [name for name in splits if name not in given],
         "palette": [int(value) for value in palette],
