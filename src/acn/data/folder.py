@@ -1,4 +1,4 @@
-"""Folders of image files, and single ones. Sub-folders named as splits are those; sub-folders below are classes."""
+"""Folders of image files, and single ones. Subfolders named as splits are those; subfolders below are classes."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from acn.errors import DataError
 def read_folder(place: Path, settings: DataSettings | None = None) -> Source:
     """Read the images below a folder, sorted by relative path, or one image, under the palette of all bytes.
 
-    A split has labels when all its images lie in sub-folders. `settings` say which files may be skipped or are too
+    A split has labels when all its images lie in subfolders. `settings` say which files may be skipped or are too
     large.
 
     Raises:
