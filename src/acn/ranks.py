@@ -20,7 +20,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
-from acn.errors import TrainingError, UsageError
+from acn.errors import DataError, TrainingError, UsageError
 from acn.wording import counted
 
 # What torchrun, and launchers like it, tell each process.
@@ -104,6 +104,13 @@ class Ranks:
             UsageError: there is no GPU for it alone, or no library to talk with other GPUs.
         """
         return device
+
+    def check_images(self, found: str) -> None:
+        """See that all ranks have the same images before they share them; `found` is a digest of this rank's.
+
+        Raises:
+            DataError: this rank's are others than those of rank 0.
+        """
 
     def check_batch(self, images: int) -> None:
         """See that there is work for all ranks in a batch of so many images.
@@ -219,6 +226,15 @@ class Several(Ranks):
         chosen = device if device.index is not None else torch.device("cuda", local)
         torch.cuda.set_device(chosen)
         return chosen
+
+    def check_images(self, found: str) -> None:
+        """See `Ranks`."""
+        if self.told(found) != found:
+            raise DataError(
+                f"rank {self.rank} on {socket.gethostname()} found other images than rank 0: they changed while they "
+                "were read, or the machines have files of their own; start again when nothing writes to them, on a "
+                "disk that all machines share"
+            )
 
     def check_batch(self, images: int) -> None:
         """See `Ranks`."""
