@@ -16,7 +16,7 @@ from acn.memory.search import MARGIN
 
 REFRESHED, REPEATS = 64, 3
 ROWS = (10**4, 10**5, 10**6, 10**7)
-TOURS, SIZE, CANDIDATES = (3_000, 10_000, 30_000), 4, 16
+TOURS, SIZE, CANDIDATES = (1_000, 3_000, 10_000), 4, 16
 MIXTURE = 10**6
 # Of the comparison of products: codes, their numbers, queries, neighbours; and candidates in multiples of the usual.
 CODES, NUMBERS, INNER, QUERIES, K, MULTIPLES = 10**5, 128, 16, 256, 5, (1, 4, 16, 64)

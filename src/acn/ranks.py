@@ -97,6 +97,14 @@ class Ranks:
         found = self.told_by_all(list(work(pieces[own.start : own.stop])))
         return [fact for part in found for fact in part]
 
+    def handed(self, pieces: Sequence[bytes] = ()) -> bytes:
+        """Return this rank's of the `pieces`, one for each rank, of which rank 0 has all and the others none."""
+        return pieces[0]
+
+    def collected(self, piece: bytes) -> list[bytes]:
+        """Return on rank 0 the `piece` of every rank, in their order, and on others nothing."""
+        return [piece]
+
     def place(self, device: torch.device) -> torch.device:
         """Return the device on which this rank computes, where the user asked for `device`.
 
@@ -205,6 +213,20 @@ class Several(Ranks):
                 dist.broadcast_object_list(one, src=rank, device=CPU)
                 facts.append(one[0])
         return cast(list[Fact], facts)
+
+    def handed(self, pieces: Sequence[bytes] = ()) -> bytes:
+        """See `Ranks`."""
+        own: list[bytes | None] = [None]
+        with _talk():
+            dist.scatter_object_list(own, list(pieces) if self.leads else None, src=0)
+        return cast(bytes, own[0])
+
+    def collected(self, piece: bytes) -> list[bytes]:
+        """See `Ranks`."""
+        found: list[Any] = [None] * self.count if self.leads else []
+        with _talk():
+            dist.gather_object(piece, found if self.leads else None, dst=0)
+        return found
 
     def place(self, device: torch.device) -> torch.device:
         """See `Ranks`: every process of a machine takes a GPU of its own."""
