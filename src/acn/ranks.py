@@ -276,7 +276,7 @@ def joined() -> Iterator[Ranks]:
     """Join the other processes, if this one was started as one of several, until the block ends.
 
     An error that ends the block reaches the user once: the first rank to meet one raises it, the others end without a
-    word.
+    word, with the exit status of the first.
 
     Raises:
         SystemExit: the block raised, on another rank first.
@@ -295,10 +295,11 @@ def joined() -> Iterator[Ranks]:
             dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
         yield Several(rank, count)
     except (Exception, KeyboardInterrupt, SystemExit) as error:  # the last by SIGTERM: torchrun sends it to the others
-        if _first(store):
-            raise
         interrupted = isinstance(error, KeyboardInterrupt)
-        raise SystemExit(128 + signal.SIGINT if interrupted else getattr(error, "exit_code", 1)) from error
+        status = _of_first(store, 128 + signal.SIGINT if interrupted else getattr(error, "exit_code", 1))
+        if status is None:
+            raise
+        raise SystemExit(status) from error
     # Not after an error, where the others are to find it in the store before they find this process gone.
     dist.destroy_process_group()
 
@@ -357,12 +358,18 @@ def _meet() -> Iterator[None]:
         ) from error
 
 
-def _first(store: Any) -> bool:  # noqa: ANN401 - torch does not export its type
-    """Whether this rank is the first to fail; also where nobody can say, because who kept the store is gone."""
+def _of_first(store: Any, status: int) -> int | None:  # noqa: ANN401 - torch does not export its type
+    """Exit status of the first rank to fail, with which all end; None if it is this one, to say why.
+
+    Also None where nobody can say who was first, because who kept the store is gone.
+    """
     try:
-        return int(store.add("failures", 1)) == 1
-    except RuntimeError:
-        return True
+        if int(store.add("failures", 1)) > 1:
+            return int(store.get("status"))
+        store.set("status", str(status))
+    except (RuntimeError, ValueError):
+        pass
+    return None
 
 
 def _local_rank() -> int:

@@ -107,7 +107,7 @@ def written_and_read(ranks: Ranks, path: Path) -> bytes:
         )
         archive.write_bytes(compress_splits({"images": Images(images, ALL_BYTES)}, model))
         found = read(archive.read_bytes())
-        blocks = list(restore_each(found, model_of(found), range(6)))
+        blocks = [np.asarray(block) for block in restore_each(found, model_of(found), range(6))]
     np.savez(restored, *blocks)
     assert sum(map(len, blocks)) == 12
     return archive.read_bytes() + restored.read_bytes()

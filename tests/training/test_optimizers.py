@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from acn.config import ACNSettings, ImageShape, TrainingSettings
 from acn.models import Model, build
 from acn.training.muon import BatchedMuon, orthogonal
-from acn.training.optimizers import MatricesAndAdam, build_optimizer, step_if
+from acn.training.optimizers import MatricesAndAdam, build_optimizer, forget_gradients, step_if
 
 SETTINGS = TrainingSettings(optimizer="muon", learning_rate=1e-3, matrix_rate=20.0, prior_rate=0.25)
 
@@ -102,6 +102,24 @@ def test_batched_iterations_bring_singular_values_near_one() -> None:
     found = orthogonal(matrices, (3.4445, -4.775, 2.0315), 5, 1e-7).float()
     for each in (found, orthogonal(matrices.mT, (3.4445, -4.775, 2.0315), 5, 1e-7).float()):
         assert ((torch.linalg.svdvals(each) > 0.6) & (torch.linalg.svdvals(each) < 1.3)).all()
+
+
+def test_gradients_that_are_kept_add_up_where_they_lie() -> None:
+    """In several parts of a batch, step by step, to what they are when they are made anew."""
+    networks = model(), model()
+    images = (torch.rand(6, 1, 6, 6, generator=torch.Generator().manual_seed(1)) > 0.5).to(torch.uint8)
+    places: list[list[int]] = []
+    for _ in range(2):
+        for network, keep in zip(networks, (True, False), strict=True):
+            forget_gradients(network, keep=keep)
+            for part in images.split(2):
+                (-network.likelihood(network.posterior(part).mean).log_prob(part).sum()).backward()
+        found = [[weight.grad for weight in network.parameters() if weight.grad is not None] for network in networks]
+        reached = [weight.grad is not None for weight in networks[1].parameters()]
+        kept = [gradient for gradient, there in zip(found[0], reached, strict=True) if there]
+        assert all(torch.equal(*pair) for pair in zip(kept, found[1], strict=True))
+        places.append([gradient.data_ptr() for gradient in found[0]])
+    assert places[0] == places[1]
 
 
 @pytest.mark.parametrize("set_to_none", [True, False])

@@ -65,6 +65,12 @@ def check_neighbours(settings: MemorySettings, rows: int) -> None:
         check_installed()
 
 
+def compared(rows: int) -> Tensor:
+    """Return those of so many rows, evenly spaced, whose neighbours are also sought exactly."""
+    # Beyond 2^24, float32 would round to rows that are not there.
+    return torch.linspace(0, rows - 1, min(COMPARED, rows), dtype=torch.float64).long()
+
+
 class AssociativeMemory:
     """Codes of all training images, and the choice of a neighbour for each.
 
@@ -244,7 +250,7 @@ class AssociativeMemory:
 
     def _recall(self, file: InvertedFile) -> float:
         """Share of the K nearest that `file` finds, of rows evenly spaced among the N."""
-        rows = torch.linspace(0, len(self) - 1, min(COMPARED, len(self)), device=self.codes.device).long()
+        rows = compared(len(self)).to(self.codes.device)
         found, right = self._near(rows, file), self._near(rows, None)
         return float((found[:, :, None] == right[:, None]).any(2).double().mean())
 

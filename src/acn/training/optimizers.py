@@ -63,6 +63,23 @@ class MatricesAndAdam:
 Optimizer = torch.optim.Optimizer | MatricesAndAdam
 
 
+def forget_gradients(model: nn.Module, *, keep: bool) -> None:
+    """Forget the gradients of all weights; with `keep`, make them zero where they lie.
+
+    So a CUDA graph does not give a weight its own memory for a gradient, which the next run of the graph would write
+    over, where several parts of a batch add to it.
+    """
+    weights = list(model.parameters())
+    if not keep:
+        for weight in weights:
+            weight.grad = None
+        return
+    for weight in weights:
+        if weight.grad is None:
+            weight.grad = torch.zeros_like(weight)
+    torch._foreach_zero_([weight.grad for weight in weights if weight.grad is not None])
+
+
 @torch.no_grad()
 def step_if(sound: Tensor, optimizer: Optimizer) -> None:
     """Take a step where `sound` `[]` is true, else leave weights and moments as they are.
