@@ -206,7 +206,10 @@ def _read(images: Images, device: torch.device, ranks: Ranks, visit: tuple[int, 
 
 
 def _moved(tensor: Tensor, device: torch.device) -> Tensor:
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+    if device.type != "cuda":
+        return tensor.to(device)
+    with torch.cuda.device(device):  # or a thread that reads would take memory of the first GPU, whichever is ours
+        return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _advance(state: TrainingState, visited: int, images: int) -> None:
