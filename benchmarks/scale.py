@@ -16,8 +16,10 @@ from acn.memory.search import MARGIN
 
 REFRESHED, REPEATS = 64, 3
 ROWS = (10**4, 10**5, 10**6, 10**7)
-TOURS, SIZE, CANDIDATES = (1_000, 3_000, 10_000), 4, 16
-MIXTURE = 10**6
+# Codes of greedy tours, and up to how many these are improved.
+TOURS, IMPROVED = (1_000, 3_000, 10_000, 30_000, 100_000), 10_000
+SIZE, CANDIDATES = 4, 16
+MIXTURE, CENTRES = 10**6, 50
 # Of the comparison of products: codes, their numbers, queries, neighbours; and candidates in multiples of the usual.
 CODES, NUMBERS, INNER, QUERIES, K, MULTIPLES = 10**5, 128, 16, 256, 5, (1, 4, 16, 64)
 
@@ -27,11 +29,16 @@ def run(progress: Callable[[str], None]) -> dict[str, object]:
 
     `refresh`: to find the 64 codes that were written longest ago, which `memory.refresh` does at every step. `tours`:
     of codes of 4 numbers, the greedy tour and its improvement by Euclidean costs. `mixture`: the whole fit of the
-    unconditional prior to a million codes of 4 numbers. `bfloat16`: the share of the 5 nearest of 10^5 codes of 128
-    numbers that are among so many candidates by products of numbers rounded to bfloat16.
+    unconditional prior to a million codes of 4 numbers around 50 centres. `bfloat16`: the share of the 5 nearest of
+    10^5 codes of 128 numbers that are among so many candidates by products of numbers rounded to bfloat16.
     """
-    figures: dict[str, object] = {"threads": torch.get_num_threads(), "seed": 0, "numbers": SIZE}
-    for name, measured in (("bfloat16", _bfloat16), ("refresh", _refresh), ("tours", _tours), ("mixture", _mixture)):
+    figures: dict[str, object] = {
+        "threads": torch.get_num_threads(),
+        "seed": 0,
+        "numbers": SIZE,
+        "memory_before": _memory(),
+    }
+    for name, measured in (("tours", _tours), ("mixture", _mixture), ("refresh", _refresh), ("bfloat16", _bfloat16)):
         figures[name] = measured()
         progress(f"{name}: {figures[name]}")
     return figures
@@ -54,19 +61,24 @@ def _tours() -> dict[str, dict[str, float]]:
     found = {}
     for rows in TOURS:
         codes = _codes(rows)
-        near = nearest(codes, codes, CANDIDATES, exclude=torch.arange(rows))
         greedy, tour = _timed(lambda: greedy_tour(codes))  # noqa: B023
+        found[f"N = {rows:,}"] = {"greedy": greedy, "memory": _memory()}
+        if rows > IMPROVED:
+            continue
+        near = nearest(codes, codes, CANDIDATES, exclude=torch.arange(rows))
 
         def costs(contexts: Tensor, targets: Tensor) -> Tensor:
             return squared_distances(codes[contexts], codes[targets]).sqrt()  # noqa: B023
 
         improved, _ = _timed(lambda: improve_tour(tour, costs, torch.zeros(rows), near))  # noqa: B023
-        found[f"N = {rows:,}"] = {"greedy": greedy, "improved": improved, "memory": _memory()}
+        found[f"N = {rows:,}"] |= {"improved": improved, "memory": _memory()}
     return found
 
 
 def _mixture() -> dict[str, float]:
-    codes = _codes(MIXTURE)
+    generator = torch.Generator().manual_seed(1)
+    centres = 4 * torch.randn(CENTRES, SIZE, generator=generator)
+    codes = _codes(MIXTURE) + centres[torch.randint(CENTRES, (MIXTURE,), generator=generator)]
     seconds, prior = _timed(lambda: fit_mixture(UnitNormal(codes), UnitNormal(codes[::500]), seed=0))
     return {"seconds": seconds, "memory": _memory(), "components": prior.components}
 

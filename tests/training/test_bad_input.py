@@ -81,7 +81,7 @@ def too_many(ranks: Ranks, bench: Bench) -> None:
     ("wrong", "words", "status"),
     [
         (missing, "there is no file or folder 'nowhere.npz'", 1),
-        (changed, "other images", 1),
+        (changed, "rank 1 on .* found other images than rank 0", 1),
         (gone, "19.png could not be read", 1),
         (listed_otherwise, "rank 1 on .* found other images than rank 0", 1),
         (too_many, "2 processes have 1 images of a batch to share", 2),

@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from acn.config import ACNSettings
 from acn.errors import RunError, StorageError
 from acn.families import FAMILIES
 from acn.parsing import override
@@ -128,6 +129,7 @@ def test_the_recipe_for_a_gpu_resumes_in_pieces(bench: Bench) -> None:
     clock = "training.max_minutes=null"
     settings = [*sized, clock, "data.source=digits", "training.batch=200", "training.epochs=1"]
     config, images = override(recipe("mnist-gpu"), settings), bench.collection
+    assert isinstance(config.model, ACNSettings)
     assert (config.training.optimizer, config.model.decoder.dropout) == ("muon", 0.1)
 
     def begun(name: str) -> tuple[Run, TrainingState]:
