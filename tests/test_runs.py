@@ -133,17 +133,14 @@ def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_a_run_is_held_by_one_process(tmp_path: Path) -> None:
-    message = "run is being trained by another process"
-    with holder(tmp_path / "run"), pytest.raises(BusyError, match=message), held(tmp_path / "run"):
-        pass
-
-
-def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
-    with holder(tmp_path) as process:
+def test_a_run_is_held_by_one_process_until_it_is_killed(tmp_path: Path) -> None:
+    run, message = tmp_path / "run", "run is being trained by another process"
+    with holder(run) as process:
+        with pytest.raises(BusyError, match=message), held(run):
+            pass
         process.kill()
         process.wait()
-        with held(tmp_path):
+        with held(run):
             pass
 
 

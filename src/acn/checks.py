@@ -173,7 +173,7 @@ def check_mixture(file: Path, mixture: GaussianPrior) -> None:
     scales = mixture.factors if mixture.covariance == "diag" else mixture.factors.diagonal(dim1=-2, dim2=-1)
     sane = mixture.weights.min() >= 0 and mixture.weights.sum() > 0 and (not scales.numel() or scales.min() > 0)
     if not sane:
-        raise RunError(f"{file} holds a mixture that is no distribution; delete it and run acn evaluate")
+        raise RunError(f"{file} holds a mixture that is not a distribution; delete it and run acn evaluate")
 
 
 def _autoregressive_layouts(file: Path, found: Mapping[str, Layout], size: int) -> dict[str, Layout]:
@@ -190,7 +190,7 @@ def _autoregressive_layouts(file: Path, found: Mapping[str, Layout], size: int) 
             state = sized(shapes | {"centre": (size,)}).state_dict()
     except ValueError as error:
         raise RunError(
-            f"{file} holds no autoregressive prior that can be used ({error}); delete it and run acn evaluate"
+            f"{file} holds an autoregressive prior that cannot be used ({error}); delete it and run acn evaluate"
         ) from error
     return {f"{AUTOREGRESSIVE}{name}": layout(tensor) for name, tensor in state.items()}
 
@@ -202,7 +202,9 @@ def check_autoregressive(file: Path, prior: Autoregressive) -> None:
         RunError: it is not.
     """
     if not bool((prior.networks.width > 0).all()):
-        raise RunError(f"{file} holds an autoregressive prior that is no distribution; delete it and run acn evaluate")
+        raise RunError(
+            f"{file} holds an autoregressive prior that is not a distribution; delete it and run acn evaluate"
+        )
 
 
 def chosen_prior(file: Path, facts: Mapping[str, Any], autoregressive: Autoregressive | None) -> PriorName:
@@ -215,9 +217,7 @@ def chosen_prior(file: Path, facts: Mapping[str, Any], autoregressive: Autoregre
     if chosen == "autoregressive" and autoregressive is None:
         raise RunError(f"{file} names an autoregressive prior and holds none; delete it and run acn evaluate")
     if chosen not in get_args(PriorName):
-        raise RunError(
-            f"{file} names a prior that there is not, {shorten(repr(chosen))}; delete it and run acn evaluate"
-        )
+        raise RunError(f"{file} names an unknown prior, {shorten(repr(chosen))}; delete it and run acn evaluate")
     return chosen
 
 

@@ -79,7 +79,8 @@ class DataSettings(Settings):
     )
     fit: Fit = setting(
         "crop",
-        "how: crop cuts the middle out of images of other proportions, pad puts them on black, stretch distorts them",
+        "how images are given that size: crop cuts the middle out of images of other proportions, pad puts them on "
+        "black, stretch distorts them",
         only=FITTED,
     )
     binarize: Literal["none", "static", "dynamic"] = setting(
@@ -90,7 +91,7 @@ class DataSettings(Settings):
     valid_share: float = setting(0.1, "share of validation images, where the source has no such split", gt=0, lt=0.5)
     test_share: float = setting(0.1, "share of test images, where the source has no such split", gt=0, lt=0.5)
     seed: int = setting(0, "seed of the splits and of binarization", ge=0)
-    skip_damaged: bool = setting(False, "leave out image files that cannot be decoded, in place of refusing the source")
+    skip_damaged: bool = setting(False, "leave out image files that cannot be decoded, instead of rejecting the source")
     largest_megapixels: float = setting(
         LARGEST_MEGAPIXELS,
         "images with more are refused before they are decoded, since a small file can claim any size",
@@ -131,7 +132,7 @@ class MemorySettings(Settings):
     rebuild: int = setting(1000, "steps after which ivf makes its lists anew", only=IVF, ge=1)
     sharded: bool = setting(
         False,
-        "of several processes every one keeps a part of the codes, in place of all of them",
+        "each of several processes keeps a part of the codes, instead of all of them",
         only=NEIGHBOURS,
     )
 
@@ -157,7 +158,7 @@ class TrainingSettings(Settings):
     epochs: int = setting(10, "passes over the images", ge=1)
     max_minutes: float | None = setting(
         None,
-        "training ends after that much time even if epochs are left, and the schedule follows whichever is nearer its "
+        "time after which training ends even if epochs are left, and the schedule follows whichever is nearer its "
         "end; two runs with one seed are then not equal to the bit",
         gt=0,
     )
@@ -165,21 +166,21 @@ class TrainingSettings(Settings):
     optimizer: Literal["adam", "adamax", "rmsprop", "muon", "soap"] = setting(
         "adam", "muon and soap are Muon and SOAP for the matrices of convolutions and Adam for all other weights"
     )
-    learning_rate: float = setting(1e-3, "of all weights, before the factors below", gt=0)
+    learning_rate: float = setting(1e-3, "learning rate of all weights, before the factors below", gt=0)
     prior_rate: float = setting(
         1.0, "learning rate of the prior in units of learning_rate; wide layers want less", only=PRIOR, gt=0
     )
-    momentum: float = setting(0.9, "of Adam, Adamax and RMSProp; Muon has its own", ge=0, lt=1)
+    momentum: float = setting(0.9, "momentum of Adam, Adamax and RMSProp; Muon has its own", ge=0, lt=1)
     pixels: float = setting(
         1.0,
-        "pixels of each image that a step pays for, drawn afresh at every step: a share up to 1, which is all of them, "
-        "or from 2 on their number",
+        "pixels of each image whose cost a step computes, drawn afresh at every step: a share up to 1, which is all of "
+        "them, or from 2 on their number",
         only=LOCAL,
         gt=0,
         le=2**40,
     )
     schedule: Literal["constant", "cosine"] = setting(
-        "cosine", "of the learning rate: constant, or a half cosine down to zero at the end"
+        "cosine", "schedule of the learning rate: constant, or a half cosine down to zero at the end"
     )
     warmup: int = setting(100, "steps over which the learning rate rises from zero", ge=0)
     matrix_rate: float = setting(7.0, "learning rate of Muon in units of learning_rate", only=MUON, gt=0)
@@ -200,7 +201,7 @@ class TrainingSettings(Settings):
     )
     kl_nodes: int = setting(16, "quadrature nodes of the KL", only=NEIGHBOURS, ge=2, le=128)
     precision: Literal["auto", "float32", "bfloat16"] = setting(
-        "auto", "of the network passes; auto times both and takes bfloat16 where it is clearly faster"
+        "auto", "precision of the network passes; auto times both and takes bfloat16 where it is clearly faster"
     )
     compile: Literal["auto", "on", "off"] = setting(
         "auto",
@@ -208,7 +209,7 @@ class TrainingSettings(Settings):
         "does so on GPUs",
     )
     checkpoint_seconds: float = setting(60.0, "time between checkpoints", gt=0)
-    seed: int = setting(0, "of the weights, the order of images and all draws", ge=0, lt=SEEDS)
+    seed: int = setting(0, "seed of the weights, the order of images and all draws", ge=0, lt=SEEDS)
 
     @field_validator("pixels")
     @classmethod

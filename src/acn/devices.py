@@ -25,7 +25,7 @@ def find_device(name: str | torch.device, said: str = "device") -> torch.device:
     if device is None or device.type not in ("cpu", "cuda"):
         raise UsageError(f"{said} expects cpu, cuda or auto, found {name!r}")
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"{said} {name}: there is no GPU that PyTorch can use here; take {said} cpu")
+        raise UsageError(f"{said} {name}: PyTorch finds no GPU that it can use; choose {said} cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"{said} {name}: there are {torch.cuda.device_count()} GPUs here, counted from 0")
     return device

@@ -99,7 +99,7 @@ def storage_error(error: OSError, path: Path) -> StorageError:
         errno.ENOSPC: "free some space",
         errno.EDQUOT: "free some space of your share of the disk",
         errno.EFBIG: "raise the limit of file sizes (ulimit -f), or choose another disk",
-    }.get(error.errno or 0, "choose another folder or mend its permissions")
+    }.get(error.errno or 0, "choose another folder or change its permissions")
     return StorageError(f"{path} could not be written ({error.strerror or error}); {remedy} and try again")
 
 

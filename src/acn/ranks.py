@@ -234,11 +234,11 @@ class Several(Ranks):
             return device
         here, local, gpus = (int(os.environ.get("LOCAL_WORLD_SIZE", 1)), _local_rank(), torch.cuda.device_count())
         if device.index is not None and here > 1:
-            raise UsageError(f"--device {device}: {here} processes cannot share a GPU; take --device cuda, or cpu")
+            raise UsageError(f"--device {device}: {here} processes cannot share a GPU; choose --device cuda, or cpu")
         if here > gpus:
             raise UsageError(
                 f"{here} processes were started on {socket.gethostname()}, which has {counted(gpus, 'GPU')}: each "
-                "needs one of its own; start fewer (torchrun --nproc-per-node), or take --device cpu"
+                "needs one of its own; start fewer (torchrun --nproc-per-node), or choose --device cpu"
             )
         if not dist.is_nccl_available():
             raise UsageError(
@@ -340,8 +340,8 @@ def _talk() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise TrainingError(
-            "a process was lost: it was killed, ran out of memory, or cannot be reached; start all of them again; a "
-            "training goes on from its last checkpoint, with acn train --resume"
+            "a process was lost: it was killed, ran out of memory, or cannot be reached; start them all again; "
+            "acn train --resume continues from the last checkpoint"
         ) from error
 
 

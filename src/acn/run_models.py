@@ -146,7 +146,7 @@ def load_priors(run: Run) -> StoredPriors:
     """
     file = run.path / PRIOR
     if not file.exists():
-        raise RunError(f"{run.path} has no unconditional prior yet: fit it with acn evaluate {run.path}")
+        raise RunError(f"{run.path} has no unconditional prior yet: run acn evaluate {run.path} to fit it")
     check_prior_layouts(file, read_layouts(file), code_size(run.config.model))
     tensors, facts = read_tensors(file)
     mixture = GaussianPrior.from_tensors(tensors)

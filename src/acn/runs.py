@@ -210,7 +210,7 @@ def open_images(run: Run, source: str | None = None) -> Collection:
             raise
         # A run from before there was `where` does not say whether its images were files at all.
         known = run.where is not None
-        gone = f"the images of {run.path} are no more at {run.where};" if known else f"{error}; if they moved,"
+        gone = f"the images of {run.path} are no longer at {run.where};" if known else f"{error}; if they moved,"
         raise DataError(f"{gone} name their new place as SOURCE after {run.path}") from error
     check_images(run, collection)
     return collection
@@ -226,7 +226,7 @@ def check_there(run: Run) -> None:
         raise RunError(f"{run.path} was removed or moved while it was in use; nothing more was written")
     found = open_run(run.path)
     if (found.made, found.provenance) != (run.made, run.provenance):
-        raise RunError(f"{run.path} holds another run by now; this one ends, and nothing more was written")
+        raise RunError(f"{run.path} now holds another run; this one stops, and nothing more was written")
 
 
 def position_reached(run: Run) -> Position | None:
@@ -255,7 +255,7 @@ def check_trained_here(run: Run) -> None:
     """
     if is_model_alone(run):
         raise RunError(
-            f"{run.path} holds a model without its training: take the run that it was saved from; the figures of a "
+            f"{run.path} holds a model without its training: use the run that it was saved from; the figures of a "
             f"published model are in its {CARD}"
         )
 
@@ -282,7 +282,7 @@ def read_figures(run: Run, name: str = EVALUATION) -> Evaluation:
     """
     file = run.path / name
     if not file.exists():
-        raise RunError(f"{run.path} was not evaluated yet: run acn evaluate {run.path} first")
+        raise RunError(f"{run.path} has not been evaluated yet: run acn evaluate {run.path} first")
     try:
         return Evaluation.from_json(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, RecursionError) as error:

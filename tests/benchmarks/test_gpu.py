@@ -5,6 +5,7 @@ import pytest
 from benchmarks import gpu, throughput
 
 
+@pytest.mark.slow
 def test_it_runs_on_whatever_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throughput, "REPEATS", 1)
     monkeypatch.setattr(throughput, "PRODUCT", 128)

@@ -11,6 +11,7 @@ from benchmarks import photographs
 pytest.importorskip("imagecodecs")
 
 
+@pytest.mark.slow
 def test_photographs_of_several_sizes_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     for name, (height, width) in {"a": (20, 70), "b": (9, 8)}.items():

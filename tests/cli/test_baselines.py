@@ -48,7 +48,7 @@ def test_train_says_which_model_it_is_and_what_it_costs(work: Path, kind: str) -
 
 
 def test_a_run_goes_on_as_the_model_that_it_is(work: Path) -> None:
-    assert "--resume goes on" in refused(acn("train", "--resume", "vae", "--family", "vae", cwd=work), 2)
+    assert "--resume uses the run" in refused(acn("train", "--resume", "vae", "--family", "vae", cwd=work), 2)
     assert "there is no model 'cnn'; the models are acn, pixelvae, vae, pixelcnn" in refused(
         acn("train", "--family", "cnn", cwd=work), 2
     )

@@ -111,7 +111,7 @@ def test_a_run_goes_on_from_anywhere_and_after_its_images_moved(tmp_path: Path) 
         assert done.returncode == 0, done.stderr
     (tmp_path / "a.npz").rename(elsewhere / "b.npz")
     sentence = refused(acn("train", "--resume", "runs/a", cwd=tmp_path), 1)
-    assert f"no more at {tmp_path / 'a.npz'}; name their new place as SOURCE" in sentence
+    assert f"no longer at {tmp_path / 'a.npz'}; name their new place as SOURCE" in sentence
     assert acn("train", "elsewhere/b.npz", "--resume", "runs/a", cwd=tmp_path).returncode == 0
     for command in (("train", "--resume"), ("evaluate",)):
         assert "was trained on other images" in refused(acn(*command, "../runs/a", "other.npz", cwd=elsewhere), 1)
@@ -195,7 +195,7 @@ def test_ctrl_c_saves_and_says_how_to_resume(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert "Go on with: acn train --resume run" in output
+    assert "Resume with: acn train --resume run" in output
     assert "Traceback" not in errors
     with safe_open(tmp_path / "run" / "checkpoint.safetensors", framework="pt") as file:
         assert json.loads(file.metadata()["acn"])["step"] >= 20

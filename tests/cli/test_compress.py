@@ -134,7 +134,7 @@ def test_a_lossy_archive_is_restored_by_a_seed(work: Path) -> None:
         for pixels, file in zip(arrays["images"], arrays["files"], strict=True):
             assert folders["one"][str(Path(str(file)).with_suffix(""))] == pixels.tobytes()
     sentence = refused(acn("decompress", "kept.acn", "never", "--seed", "1", cwd=work), 2)
-    assert "kept.acn is lossless, so that nothing is drawn from it: leave out --seed" in sentence
+    assert "kept.acn is lossless, so nothing is drawn from it: leave out --seed" in sentence
 
 
 def test_a_wider_step_and_no_order_are_shorter(work: Path) -> None:
@@ -315,7 +315,7 @@ def test_a_model_is_trained_on_the_images_themselves(work: Path) -> None:
     assert pictures(work / "scans") == pictures_of("small.acn", work)
     trained = (work / "small.acn.run" / "checkpoint.safetensors").read_bytes()
     first = (work / "small.acn").read_bytes()
-    assert "overwrite it by --force" in refused(acn(*command, cwd=work), 2)
+    assert "overwrite it with --force" in refused(acn(*command, cwd=work), 2)
     assert (
         acn(*command, "--force", cwd=work).returncode == 0
     )  # its training is over: the same run makes the same archive

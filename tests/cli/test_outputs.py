@@ -21,7 +21,7 @@ def test_a_new_file_may_be_written(tmp_path: Path) -> None:
 
 def test_what_exists_is_overwritten_by_force_alone(tmp_path: Path) -> None:
     (tmp_path / "old.png").write_text("old")
-    with pytest.raises(UsageError, match="exists already: choose another name, or overwrite it by --force"):
+    with pytest.raises(UsageError, match="exists already: choose another name, or overwrite it with --force"):
         check_output(tmp_path / "old.png", force=False)
     check_output(tmp_path / "old.png", force=True)
 
@@ -31,11 +31,11 @@ def test_a_place_that_takes_no_file_is_refused_before_anything_is_computed(
 ) -> None:
     (tmp_path / "file").write_text("no folder")
     for out in (tmp_path / "file" / "a.acn", tmp_path / "file" / "deeper" / "a.acn"):
-        with pytest.raises(UsageError, match=r"a\.acn cannot be written, because .*/file is no folder"):
+        with pytest.raises(UsageError, match=r"a\.acn cannot be written, because .*/file is not a folder"):
             check_output(out, force=True)
     check_output(tmp_path / "made" / "later" / "a.acn", force=False)
     monkeypatch.setattr(os, "access", lambda place, mode: place != tmp_path)  # as for a user who may not write there
-    with pytest.raises(UsageError, match=r"cannot be written to .*: choose another place, or mend its permissions"):
+    with pytest.raises(UsageError, match=r"cannot be written to .*: choose another place, or change its permissions"):
         check_output(tmp_path / "made" / "a.acn", force=False)
 
 

@@ -121,7 +121,7 @@ def test_queries_that_cannot_be_are_one_sentence(run: Path, photos: Path, tmp_pa
 def test_a_run_of_one_size_takes_a_query_of_another_when_asked(tmp_path: Path, capsys: Captured) -> None:
     run = make_run(tmp_path / "run")[0].path  # digits
     noise(0, 40, 30).save(tmp_path / "query.png")
-    with pytest.raises(DataError, match="fit it by --fit crop"):
+    with pytest.raises(DataError, match="fit it with --fit crop"):
         similar(run, [str(tmp_path / "query.png")])
     similar(run, [str(tmp_path / "query.png")], near=3, fit="pad", form="csv")
     rows = listed(capsys)

@@ -150,7 +150,7 @@ def test_only_made_without_any_run_writes_nothing(work: Path, capsys: pytest.Cap
     assert call(work, "table3", *PIECES, "--seeds", "1", "--only-made") == 1
     captured = capsys.readouterr()
     assert "table3 is not written: there is no finished vae-0, pixelvae-0, acn-0" in captured.out
-    assert captured.err.startswith("acn: nothing was written: runs/reproduce-cpu holds no finished training of table3")
+    assert captured.err.startswith("acn: nothing was written: runs/reproduce-cpu holds no finished run of table3")
     assert [path.name for path in work.iterdir()] == ["pieces.npz"]
 
 
@@ -180,7 +180,7 @@ def test_pages_whose_images_are_not_there_are_left_out(
     assert call(work, "vlae", "--seeds", "1") == 0
     output = capsys.readouterr().out
     assert "Left out: vlae-table3; there is no file or folder 'omniglot.npz'" in output
-    assert "make it by acn dataset omniglot" in output
+    assert "make it with acn dataset omniglot" in output
     assert "Left out: vlae-table1, vlae-figure1, vlae-figure2, vlae-figure3, vlae-figure4; there is no file" in output
     assert sorted(path.name for path in (work / "results").iterdir()) == ["vlae-table4.json", "vlae-table4.md"]
     page = (work / "results" / "vlae-table4.md").read_text(encoding="utf-8")
@@ -196,7 +196,7 @@ def test_without_any_images_it_is_said_which_command_makes_them(
 ) -> None:
     monkeypatch.delenv("ACN_DATA", raising=False)
     assert call(work, part) == 1
-    assert f"make it by acn dataset {dataset}" in refused(capsys)
+    assert f"make it with acn dataset {dataset}" in refused(capsys)
 
 
 def test_a_likelihood_that_was_sampled_otherwise_is_sampled_again(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +228,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on(
     arguments = ("table2", *PIECES, "--seeds", "1")
     monkeypatch.setattr(Metrics, "record", interrupt_at(1))
     assert call(work, *arguments) == 130
-    assert "saved. Go on with: acn reproduce table2 --data pieces.npz --seeds 1" in capsys.readouterr().out
+    assert "saved. Resume with: acn reproduce table2 --data pieces.npz --seeds 1" in capsys.readouterr().out
     run = work / "runs" / "reproduce-cpu" / "acn-0"
     begun = json.loads((run / "config.json").read_text())["made"]["date"]
     assert not (run / "evaluation.json").exists()
@@ -247,7 +247,7 @@ def test_ctrl_c_in_an_evaluation_keeps_the_training(
 
     monkeypatch.setattr("acn.reproduction.trainings.evaluate", interrupt)
     assert call(work, "table2", *PIECES) == 130
-    assert "Go on with: acn reproduce table2 --data pieces.npz\n" in capsys.readouterr().out
+    assert "Resume with: acn reproduce table2 --data pieces.npz\n" in capsys.readouterr().out
     assert (work / "runs" / "reproduce-cpu" / "acn-0" / "checkpoint.safetensors").exists()
 
 

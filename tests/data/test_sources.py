@@ -147,6 +147,7 @@ def test_binarizing_bits_is_a_usage_error(tmp_path: Path) -> None:
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.slow
 def test_importing_the_room_imports_no_heavy_library() -> None:
     code = "import sys, acn.data; print(sorted({'sklearn', 'datasets', 'scipy', 'pandas'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -97,7 +97,6 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mixture, "SIZES", (1, 2))
         patch.setattr(mixture, "LEAST_DRAWS", 500)
-        patch.setattr(autoregressive, "STEPS", 10)
         return {kind: evaluated(folder, collection, kind) for kind in ABSENT}
 
 
@@ -119,7 +118,6 @@ def test_the_mixture_is_fitted_to_the_training_images(
     """EM keeps the mean of what it is fitted to; codes of the splits lie far apart in units of their noise."""
     monkeypatch.setattr(mixture, "SIZES", (1, 2))
     monkeypatch.setattr(mixture, "LEAST_DRAWS", 500)
-    monkeypatch.setattr(autoregressive, "STEPS", 10)
     collection = few_digits()
     run, state = Bench(tmp_path, collection).begin("far", *KINDS[kind])
     encoder = state.averaged.get_submodule("encoder.code")
@@ -229,7 +227,6 @@ def refitted(outcomes: dict[str, Outcome], monkeypatch: pytest.MonkeyPatch) -> I
     """The ACN, for tests that evaluate it again; its priors are put back."""
     monkeypatch.setattr(mixture, "SIZES", (1, 2))
     monkeypatch.setattr(mixture, "LEAST_DRAWS", 500)
-    monkeypatch.setattr(autoregressive, "STEPS", 10)
     file = outcomes["acn"].run.path / "prior.safetensors"
     before = file.read_bytes()
     yield outcomes["acn"]
@@ -284,10 +281,10 @@ def test_the_stored_prior_is_the_one_that_was_measured(outcome: Outcome, kind: s
     figures = outcome.evaluation.values
     stored = load_priors(outcome.run).of(outcome.model())["autoregressive"]
     q = outcome.model().posterior(outcome.test_images()).map(Tensor.double)
-    many = q.map(lambda tensor: tensor.expand(3000, *tensor.shape))
+    many = q.map(lambda tensor: tensor.expand(1000, *tensor.shape))
     z = many.sample(torch.Generator().manual_seed(4))
     paid = (many.log_prob(z) - stored.log_prob(z)).mean(1)
-    error = math.hypot(figures["kl_unconditional_autoregressive_standard_error"], float(paid.std()) / math.sqrt(3000))
+    error = math.hypot(figures["kl_unconditional_autoregressive_standard_error"], float(paid.std()) / math.sqrt(1000))
     assert figures["kl_unconditional_autoregressive"] == pytest.approx(float(paid.mean()), abs=4 * error)
 
 

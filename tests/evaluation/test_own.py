@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from acn.config import Config
-from acn.data import open_collection
 from acn.errors import RunError, UsageError
 from acn.evaluation import mixture
 from acn.evaluation.evaluate import evaluate
@@ -15,6 +13,7 @@ from acn.evaluation.importance import Sampling
 from acn.evaluation.own import evaluate_own, is_of
 from acn.record import Evaluation
 from acn.runs import LIKELIHOOD, Run, read_figures
+from tests.evaluation.test_models import few_digits
 from tests.training.conftest import Bench
 
 VLAE = ("model.name=vlae", "model.decoder.window=3x1", "model.encoder.filters=[4]", "model.encoder.hidden=8")
@@ -29,7 +28,7 @@ CPU = torch.device("cpu")
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(mixture, "SIZES", (1,))
     monkeypatch.setattr(mixture, "LEAST_DRAWS", 300)
-    return Bench(tmp_path, open_collection(Config().data))
+    return Bench(tmp_path, few_digits())
 
 
 def found(bench: Bench, *settings: str) -> tuple[Run, Evaluation]:

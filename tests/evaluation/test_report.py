@@ -63,7 +63,7 @@ def test_the_page_holds_everything_and_needs_no_network(tmp_path: Path) -> None:
 
 def test_curves_are_drawn_of_any_number_of_rows(tmp_path: Path) -> None:
     row = {"images": 10, "total": 5.0, "reconstruction": 4.0, "kl": 1.0, "code_std": 0.5}
-    for rows in ([], [row], [row] * 50, [row | {"code_std": None}] * 50):  # the last are of a model without codes
+    for rows in ([], [row], [row | {"code_std": None}] * 50):  # the last are of a model without codes
         plot_curves(rows, tmp_path / "curves.png")
         with Image.open(tmp_path / "curves.png") as picture:
             assert min(picture.size) > 300

@@ -15,12 +15,10 @@ def full_search(
     answers = []
     for i, query in enumerate(queries.double()):
         distances = ((codes.double() - query) ** 2).sum(1).tolist()
-        eligible = [
-            row
-            for row in range(len(codes))
-            if (exclude is None or row != int(exclude[i])) and (blocked is None or not bool(blocked[row]))
-        ]
-        answers.append(sorted(eligible, key=lambda row: (distances[row], row))[:k])
+        out = {row for row, is_blocked in enumerate(blocked.tolist()) if is_blocked} if blocked is not None else set()
+        out |= {int(exclude[i])} if exclude is not None else set()
+        ranked = sorted((distance, row) for row, distance in enumerate(distances) if row not in out)
+        answers.append([row for _, row in ranked[:k]])
     return torch.tensor(answers, dtype=torch.long)
 
 

@@ -13,7 +13,7 @@ def slow_greedy_tour(codes: Tensor, start: int) -> list[int]:
     tour = [start]
     while len(tour) < len(codes):
         distances = ((codes.double() - codes[tour[-1]].double()) ** 2).sum(1).tolist()
-        left = [row for row in range(len(codes)) if row not in tour]
+        left = set(range(len(codes))) - set(tour)
         tour.append(min(left, key=lambda row: (distances[row], row)))
     return tour
 
@@ -101,7 +101,7 @@ def test_the_cost_is_the_first_row_and_then_every_edge() -> None:
 def test_an_improved_tour_is_a_permutation_and_never_costs_more(name: str, count: int, near: int) -> None:
     matrix = MATRICES[name][:count, :count]
     start_costs = uniform(count, seed=9)
-    for seed in range(4):
+    for seed in range(2):
         tour = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
         before = tour.clone()
         improved = improve_tour(tour, from_matrix(matrix), start_costs, near_rows(matrix, near))

@@ -86,7 +86,7 @@ def test_only_the_window_and_earlier_channels_are_seen(window: str, channels: in
         for d, v, u in itertools.product(range(channels), range(5), range(6)):
             changed = images.clone()
             changed[0, d, v, u] = 255 - changed[0, d, v, u]
-            touched = (decoder(changed, codes) != before)[0].any(-1)  # [C, H, W]
+            touched = (decoder(changed, codes) != before)[0].any(-1).numpy()  # [C, H, W]
             for c, y, x in itertools.product(range(channels), range(5), range(6)):
                 own = (y, x) == (v, u) and d < c
                 above = 1 <= y - v <= rows and -left <= u - x < width - left

@@ -26,13 +26,10 @@ def network(size: tuple[int, int], channels: int = 1, levels: int = 3, **setting
 def sees(decoder: LocalDecoder) -> Tensor:
     """Which number depends on which subpixel: `[C, H, W, C, H, W]`."""
     shape = decoder.shape
-    found = torch.zeros(2 * (shape.channels, shape.height, shape.width))
-    for _ in range(3):  # one image may leave rectifiers closed
-        images = torch.rand(1, shape.channels, shape.height, shape.width, dtype=torch.double) * (shape.levels - 1)
-        codes = torch.randn(1, CODE_SIZE, dtype=torch.double)
-        jacobian = torch.autograd.functional.jacobian(lambda x, z=codes: decoder(x, z)[0].sum(-1), images)
-        found += jacobian[:, :, :, 0].abs()
-    return found > 0
+    images = torch.rand(3, shape.channels, shape.height, shape.width, dtype=torch.double) * (shape.levels - 1)
+    codes = torch.randn(3, CODE_SIZE, dtype=torch.double)  # of several images: one may leave rectifiers closed
+    jacobian: Tensor = torch.autograd.functional.jacobian(lambda x: decoder(x, codes).sum((0, -1)), images)
+    return jacobian.abs().sum(3) > 0  # each image is seen by its own numbers alone
 
 
 def in_window(text: str, row: int, column: int) -> bool:
@@ -47,7 +44,7 @@ def in_window(text: str, row: int, column: int) -> bool:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("window", WINDOWS)
 def test_exactly_the_window_is_seen(window: str, channels: int) -> None:
-    seen = sees(network((6, 8), channels, window=window))
+    seen = sees(network((6, 8), channels, window=window)).numpy()  # whose entries are read many times
     places = list(itertools.product(range(channels), range(6), range(8)))
     for (c, y, x), (d, v, u) in itertools.product(places, places):
         expected = in_window(window, v - y, u - x) or ((v, u) == (y, x) and d < c)

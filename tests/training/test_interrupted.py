@@ -185,6 +185,6 @@ def test_a_run_that_went_on_elsewhere_is_not_overwritten(bench: Bench) -> None:
     bench.train(run, state, until=3)
     stale = bench.restore(run)
     bench.train(run, bench.restore(run), until=7)
-    with pytest.raises(BusyError, match="trained by another process in between"):
+    with pytest.raises(BusyError, match="trained by another process in the meantime"):
         train_on(Console(quiet=True), run, bench.collection, stale, "it")
     assert bench.restore(run).step == 7

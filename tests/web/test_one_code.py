@@ -114,7 +114,7 @@ def test_colour_images_are_refused_by_a_model_of_grey_in_one_sentence(tmp_path: 
     for number, image in enumerate(pixels):
         Image.fromarray(image).save(tmp_path / "colour" / f"{number}.png")
     np.savez(tmp_path / "colour.npz", images=pixels)
-    words = "expected grey images, found colour in .*; convert it to grey, or take a model of colour images"
+    words = "expected grey images, found colour in .*; convert it to grey, or use a model of colour images"
     with pytest.raises(DataError, match=words):
         acn.load(run.path).encode(pixels)
     for source in (tmp_path / "colour", tmp_path / "colour.npz"):
@@ -160,7 +160,7 @@ def test_a_run_of_images_as_they_are_fits_others_when_it_is_asked_to(
     model = acn.load(run.path)
     with pytest.raises(DataError, match="resize or crop them"):
         model.encode(pixels[None])
-    with pytest.raises(DataError, match="fit it by --fit crop"):
+    with pytest.raises(DataError, match="fit it with --fit crop"):
         code_of_source(run, tmp_path / "photos", tmp_path / "codes.npz")
     write_codes(
         run, load_model(run), str(tmp_path / "photos"), tmp_path / "codes.npz", lambda *_: lambda _: None, fit="pad"

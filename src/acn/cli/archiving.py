@@ -131,7 +131,7 @@ def jpeg_files(splits: "Folder") -> list[str]:
         return []
     some = ", ".join(names[:JPEGS_NAMED]) + (f" and {len(names) - JPEGS_NAMED:,} more" if names[JPEGS_NAMED:] else "")
     return [
-        f"Of JPEG files ({some}) an archive will be larger than the files: it holds every pixel, and is for lossless "
+        f"An archive of JPEG files ({some}) will be larger than the files: it holds every pixel, and is for lossless "
         "sources."
     ]
 

@@ -40,7 +40,7 @@ def check(
     ] = None,
     force: ForceOption = False,
 ) -> None:
-    """Look at every image of a source, and say what acn train would do with it. Nothing is trained.
+    """Check every image of a source, and show what acn train would do with it. Nothing is trained.
 
     Prints the images of each split, their sizes, kinds, classes and pixel values, equal images, damaged files, and
     files that are left out. The exit status is 0 if training could begin, else 1.

@@ -30,12 +30,13 @@ def cluster(
     run: RunArgument,
     source: Annotated[
         str | None,
-        typer.Argument(metavar="[SOURCE]", help="Images. [default: those of the run]", show_default=False),
+        typer.Argument(metavar="SOURCE", help="Images. [default: those of the run]", show_default=False),
     ] = None,
     count: Annotated[
         int | None,
         typer.Option(
             "-k",
+            metavar="K",
             min=1,
             help="How many clusters. [default: as many as there are labels, else 10]",
             show_default=False,
@@ -54,7 +55,7 @@ def cluster(
     force: ForceOption = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Group images by their codes: a list of all (clusters.csv), and a picture of each cluster, its middle first.
+    """Group images by their codes: a list of all (clusters.csv), and a picture of each cluster, most central first.
 
     Where images have labels, prints how well the clusters agree with them: purity, the share of images that have the
     most frequent label of their cluster, and NMI, the normalized mutual information.
@@ -118,7 +119,7 @@ def _check_folder(folder: Path, source: str | None, *, force: bool) -> None:
     if others:
         raise UsageError(f"{folder} holds other files, such as {others[0]}; choose another folder for -o")
     if not force:
-        raise UsageError(f"{folder} exists already: choose another folder, or overwrite it by --force")
+        raise UsageError(f"{folder} exists already: choose another folder, or overwrite it with --force")
 
 
 def _entries(images: "Listed", found: "Clusters") -> Iterator[dict[str, Any]]:

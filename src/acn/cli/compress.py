@@ -43,14 +43,19 @@ def compress(
     ] = "keep",
     mode: Annotated[
         Literal["list", "set", "tour"] | None,
-        typer.Option(help="Insist on a mode instead; only list keeps order, names and labels.", show_default=False),
+        typer.Option(help="Choose the mode yourself; only list keeps order, names and labels.", show_default=False),
     ] = None,
     split: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only this split of SOURCE.", show_default=False)
     ] = None,
     batch: Annotated[
         int,
-        typer.Option(min=1, max=4096, help="Images decoded together: larger batches are faster but cost a few bytes."),
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=4096,
+            help="Images decoded together: larger batches are faster but cost a few bytes.",
+        ),
     ] = 256,
     lossy: Annotated[
         bool,
@@ -62,8 +67,8 @@ def compress(
         float | None,
         typer.Option(
             metavar="WIDTHS",
-            help="With --lossy, between the values of a code, in widths of its posterior: more is shorter, and "
-            "loses more. [default: 2]",
+            help="With --lossy, the step to which codes are rounded, in widths of the posterior: a larger one makes "
+            "the archive shorter and loses more. [default: 2]",
             show_default=False,
         ),
     ] = None,
@@ -81,8 +86,8 @@ def compress(
 ) -> None:
     """Compress images without loss into one file: every pixel of every frame, transparency and 16 bits included.
 
-    The archive holds what acn decompress needs, the model included. It is decoded for a check before it appears.
-    With --lossy it holds the codes of the images alone, and the images themselves are gone.
+    The archive holds all that acn decompress needs, the model included, and is decoded as a check before it is
+    written. With --lossy it keeps only the codes of the images, not their pixels.
     """
     from rich.console import Console
 
@@ -105,7 +110,7 @@ def compress(
 
     place, errors, widths = find_device(device), Console(stderr=True), _step(step, mode, lossy=lossy)
     if out.is_dir():  # the name of the archive was left out
-        raise UsageError(f"acn compress expects SOURCE OUT.acn, and {out} is a folder: name a file last")
+        raise UsageError(f"acn compress expects SOURCE OUT.acn, and {out} is a folder: give the name of a file last")
     if model is not None and train_minutes is not None:
         raise UsageError("--train-minutes trains a model, and --model names one: leave out one of them")
     check_output(out, force=force, sources=[source], run=model)
@@ -163,7 +168,7 @@ def _step(step: float | None, mode: str | None, *, lossy: bool) -> float | None:
 
     if not lossy:
         if step is not None:
-            raise UsageError("--step is for lossy archives: say --lossy too, or leave it out")
+            raise UsageError("--step is for lossy archives: add --lossy, or leave it out")
         return None
     if mode == "tour":
         raise UsageError(NO_TOUR)
@@ -189,7 +194,7 @@ def _needed(run: "Run", name: Path | None, out: Path) -> str:
     from acn.codec.store import kept_file
 
     needed = f"acn decompress {out} OUT --model {name}"
-    return f"The archive holds no model. Keep {kept_file(run)}, and restore the images by {needed}"
+    return f"The archive holds no model. Keep {kept_file(run)}, and restore the images with {needed}"
 
 
 def _read(origin: "Origin", folder: "dict[str, FolderImages] | None", source: str, split: str | None) -> "Splits":

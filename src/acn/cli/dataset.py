@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def dataset(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Which one. [default: list them]", show_default=False)
+        str | None, typer.Argument(metavar="NAME", help="Which one. [default: list them]", show_default=False)
     ] = None,
     out: Annotated[
         Path | None,
@@ -33,7 +33,7 @@ def dataset(
         typer.Option(
             "--from",
             metavar="PATH",
-            help="The published file, or the folder of several, instead of downloading.",
+            help="Use this published file, or folder of files, instead of downloading.",
             show_default=False,
         ),
     ] = None,

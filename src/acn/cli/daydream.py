@@ -25,17 +25,17 @@ def daydream(
     run: RunArgument,
     source: SourceArgument = None,
     fit: FitOption = None,
-    steps: Annotated[int, typer.Option(min=1, help="Images after the first.")] = 20,
-    count: Annotated[int, typer.Option("-n", min=1, help="How many chains.")] = 8,
+    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Images after the first.")] = 20,
+    count: Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many chains.")] = 8,
     temperature: TemperatureOption = 1.0,
     seed: SeedOption = 0,
     out: OutOption = None,
     force: ForceOption = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Encode an image, draw a code near its code, draw an image, encode that, and so on: a row for each start.
+    """Encode an image, draw a code near its code, draw an image from that, encode it, and so on: a row for each chain.
 
-    Beside the picture goes an animation (.gif) of all chains at once; -o NAME.gif writes the animation alone.
+    An animation (.gif) of all chains is written next to the picture; -o NAME.gif writes the animation alone.
     """
     from acn.data import spread
     from acn.runs import open_run

@@ -27,7 +27,7 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         metavar="RUN",
-        help=f"The run whose model it needs, where the archive holds none: {RUN}.",
+        help=f"The run whose model the archive needs, if it holds none: {RUN}.",
         show_default=False,
     ),
 ]
@@ -40,10 +40,12 @@ def decompress(
         Path, typer.Argument(metavar="OUT", help="An .npz file, or a folder of image files.", show_default=False)
     ],
     model: ModelOption = None,
-    partial: Annotated[bool, typer.Option("--partial", help="Leave out blocks that are damaged.")] = False,
+    partial: Annotated[bool, typer.Option("--partial", help="Leave out damaged blocks, and restore the rest.")] = False,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, help="Of what is drawn from a lossy archive. [default: 0]", show_default=False),
+        typer.Option(
+            metavar="N", min=0, help="Seed of the images drawn from a lossy archive. [default: 0]", show_default=False
+        ),
     ] = None,
     workers: WorkersOption = None,
     force: ForceOption = False,
@@ -51,8 +53,8 @@ def decompress(
 ) -> None:
     """Restore the images of an archive, with names and labels where it keeps them.
 
-    A folder gets the files in their old formats where those keep every bit, else as PNG. What a lossy archive does not
-    hold of its images is drawn: one seed gives the same images on every machine.
+    Into a folder, files are written in their original formats if those keep every bit, else as PNG. The images of a
+    lossy archive are drawn from their codes: one seed gives the same images on every machine.
     """
     from acn.cli.archiving import LOSSY
     from acn.cli.info import contents, naming
@@ -72,7 +74,7 @@ def decompress(
         archive = read(data)
         lossy = archive.header.lossy is not None
         if seed is not None and not lossy:
-            raise UsageError(f"{file} is lossless, so that nothing is drawn from it: leave out --seed")
+            raise UsageError(f"{file} is lossless, so nothing is drawn from it: leave out --seed")
         frozen, notes = find_model(archive, model, device), archive.notes()
         with closing(blocks_of(archive, frozen, notes, seed or 0, workers, partial=partial)) as blocks:
             if arrays:
@@ -104,8 +106,8 @@ def verify(
         archive = read(data)
         if archive.header.lossy is not None:
             raise UsageError(
-                f"{file} is lossy: it does not hold its images, so that there is nothing to verify them against; "
-                "acn decompress notices whether their codes are damaged"
+                f"{file} is lossy: it does not hold its images, so there is nothing to verify them against; "
+                "acn decompress detects damaged codes"
             )
         frozen, notes = find_model(archive, model, device), archive.notes()
         with closing(blocks_of(archive, frozen, notes, 0, workers, partial=False)) as blocks:

@@ -1,4 +1,4 @@
-"""The option `--device`, and `acn devices`, which says what would be used."""
+"""The option `--device`, and `acn devices`, which shows what would be used."""
 
 import os
 import platform
@@ -31,9 +31,9 @@ def find_device(name: str) -> "torch.device":
 
 
 def devices() -> None:
-    """Say on what a training would run here, and why: device, threads, precision, processes.
+    """Show what training would run on here, and why: device, threads, precision, processes.
 
-    Started by torchrun as a training would be, it says so for every process.
+    Under torchrun, show where each process would compute.
     """
     from acn.ranks import joined
 
@@ -102,7 +102,7 @@ def _precision(device: "torch.device") -> str:
     share = seconds["bfloat16"] / seconds["float32"]
     return (
         f"{faster(seconds)}: bfloat16 takes the networks of {RECIPE} {share:.2f} times as long as float32; "
-        "a training measures its own"
+        "each training run measures its own"
     )
 
 
@@ -110,8 +110,8 @@ def _processes(ranks: "Ranks") -> str:
     import torch.distributed as dist
 
     if ranks.count > 1:
-        return f"{ranks.count}, which talk by {dist.get_backend()}"
+        return f"{ranks.count}, which communicate by {dist.get_backend()}"
     if not dist.is_available():
-        return f"1: this PyTorch for {platform.system()} cannot talk to others"
+        return f"1: this PyTorch for {platform.system()} cannot communicate with others"
     nccl = "and by NCCL between GPUs" if dist.is_nccl_available() else "NCCL, for GPUs, is not built in"
-    return f"1: torchrun starts several, which talk by gloo between CPUs, {nccl}"
+    return f"1: torchrun starts several, which communicate by gloo between CPUs, {nccl}"

@@ -31,18 +31,22 @@ TrainingArgument = Annotated[
 ]
 SourceArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[SOURCE]", help="Where to start. [default: the run's test split]", show_default=False),
+    typer.Argument(metavar="SOURCE", help="Images. [default: the run's test split]", show_default=False),
 ]
 OutOption = Annotated[
     Path | None,
     typer.Option(
-        "--out", "-o", metavar="FILE", help="Picture, or .npz for arrays. [default: in RUN]", show_default=False
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="Picture, or .npz for arrays. [default: a picture in RUN]",
+        show_default=False,
     ),
 ]
 SkipDamagedOption = Annotated[bool, typer.Option("--skip-damaged", help="Leave out damaged files, and list them.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Another seed draws other images.")]
+SeedOption = Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the random draws.")]
 TemperatureOption = Annotated[
-    float, typer.Option(min=0.0, help="Below 1 for more probable pixels, 0 for the most probable ones.")
+    float, typer.Option(metavar="T", min=0.0, help="Below 1 for more probable pixels, 0 for the most probable ones.")
 ]
 
 
@@ -106,7 +110,7 @@ def splits_of(run: "Run", source: str, *, fit: "Fit | None" = None, skip_damaged
     say(reading)
     places = {name: f"the {name} split of {source}" for name in splits}
     for name, images in splits.items():
-        check_known(images.shape, run.shape, places[name], "resize them, or fit them by --fit crop")
+        check_known(images.shape, run.shape, places[name], "resize them, or fit them with --fit crop")
     return {
         name: images.as_known(run.shape, run.palette, places[name], resampled=settings.fitted)
         for name, images in splits.items()

@@ -30,13 +30,13 @@ def duplicates(
         str,
         typer.Argument(
             metavar="RUN|SOURCE",
-            help="The folder that acn train wrote, or mnist: near images are found too. Else images alone.",
+            help="A run, to find nearly equal images too; or images, to find equal ones alone.",
             show_default=False,
         ),
     ],
     source: Annotated[
         str | None,
-        typer.Argument(metavar="[SOURCE]", help="Images. [default: those of the run]", show_default=False),
+        typer.Argument(metavar="SOURCE", help="Images. [default: those of the run]", show_default=False),
     ] = None,
     threshold: Annotated[
         float | None,
@@ -44,8 +44,8 @@ def duplicates(
             metavar="T",
             min=0.0,
             max=1.0,
-            help="Near images are at most T as far apart as the tenth neighbour is from either; 0 for equal pixels "
-            "alone. [default: what the codes suggest]",
+            help="Call two images nearly equal if their distance is at most T times that to the tenth neighbour of "
+            "either; 0 for equal pixels alone. [default: what the codes suggest]",
             show_default=False,
         ),
     ] = None,
@@ -60,8 +60,8 @@ def duplicates(
 ) -> None:
     """List images with equal pixels, and with nearly equal codes, in groups; nothing is deleted.
 
-    The first image of a group is the one that comes first. Of each other one the list says which earlier image it
-    equals in every pixel, or how far its code is from that of the first.
+    Each group begins with its earliest image. For every other one the list names the earlier image that it equals in
+    every pixel, or gives the distance of its code from that of the first.
     """
     from rich.console import Console
 
@@ -73,7 +73,9 @@ def duplicates(
     is_run = (located(Path(place)) / "config.json").is_file()
     run = Path(place) if is_run else None
     if not is_run and (source is not None or threshold or fit):
-        raise UsageError(f"near images are found by the codes of a run, and {place} is none; name a RUN first")
+        raise UsageError(
+            f"nearly equal images are found by the codes of a run, and {place} is not a run; name a RUN first"
+        )
     if out is not None:
         check_suffix(out, *LISTS)
         check_output(out, force=force, sources=[source or (None if is_run else place)], run=run)

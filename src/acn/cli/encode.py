@@ -32,8 +32,8 @@ def encode(
 ) -> None:
     """Write the code of every image with its index, file name and label.
 
-    A Parquet file opens as it is in pandas, and in embedding-atlas with a map, images and neighbours. The images of a
-    folder may take more space than there is memory: they are read while others are encoded.
+    pandas opens the Parquet file as it is, and so does embedding-atlas, with a map, images and neighbours. A folder may
+    be larger than memory: images are read while others are encoded.
     """
     from rich.console import Console
 

@@ -23,13 +23,21 @@ def explore(
     run: RunArgument,
     source: Annotated[
         str | None,
-        typer.Argument(metavar="[SOURCE]", help="Images. [default: those of the run]", show_default=False),
+        typer.Argument(metavar="SOURCE", help="Images. [default: those of the run]", show_default=False),
     ] = None,
     split: Annotated[Split, typer.Option(help="Which images to show.")] = "train",
-    host: Annotated[str, typer.Option(help="Interface to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Interface to listen on; 0.0.0.0 lets other machines in.")
+    ] = "127.0.0.1",
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="[default: 8420, or a free one where that is taken]", show_default=False),
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=65535,
+            help="Port to listen on. [default: 8420, or a free one if that is in use]",
+            show_default=False,
+        ),
     ] = None,
     fit: FitOption = None,
     skip_damaged: SkipDamagedOption = False,

@@ -28,7 +28,7 @@ def extract(
         list[str],
         typer.Argument(
             metavar="NAME... [OUT]",
-            help="Names of images as they were or will be, and perhaps last the folder to write to.",
+            help="Names of images, in the source or as restored; the last may be the folder to write to.",
             show_default=False,
         ),
     ],
@@ -39,7 +39,7 @@ def extract(
 ) -> None:
     """Restore single images of an archive by their names, into the current folder or OUT.
 
-    A last NAME that the archive does not have, and that does not end like an image file, is OUT.
+    The last NAME is OUT if no image has that name and it does not end like an image file.
     """
     from acn.cli.info import contents, naming
     from acn.codec.archive import read
@@ -52,14 +52,14 @@ def extract(
     with naming(file):
         archive = read(data)
         if archive.header.lossy is not None:
-            raise UsageError(f"{file} is lossy, and its images are drawn all together: use acn decompress")
+            raise UsageError(f"{file} is lossy, and its images are drawn together: use acn decompress")
         frozen, notes = find_model(archive, model, device), archive.notes()
         shape = frozen.facts.shape
         files = restored_files(archive, notes, (shape.height, shape.width, shape.channels))
         wanted, out = _wanted(files, names, file)
         for name in wanted.values():
             if (out / name).exists() and not force:
-                raise UsageError(f"{out / name} exists already: name another folder last, or say --force")
+                raise UsageError(f"{out / name} exists already: name another folder last, or add --force")
         layout = archive.layout(notes)
         numbers = [
             number

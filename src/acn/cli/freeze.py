@@ -10,10 +10,12 @@ from acn.cli.drawing import RunArgument, announce
 
 def freeze(
     run: RunArgument,
-    images: Annotated[int, typer.Option(min=1, help="Images of the test split to compare the models on.")] = 1000,
+    images: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Images of the test split to compare the models on.")
+    ] = 1000,
     device: DeviceOption = "auto",
 ) -> None:
-    """Round a run's model to integers, so that archives decode alike everywhere, and measure what that costs."""
+    """Round a run's model to integers, so that archives decode identically everywhere, and measure the cost."""
     from rich.console import Console
     from rich.table import Table
 

@@ -21,7 +21,7 @@ ArchiveArgument = Annotated[
 
 
 def info(file: ArchiveArgument) -> None:
-    """Say what is in an archive: images, sizes by part, identity of the model. Nothing is decoded."""
+    """Show what is in an archive: images, sizes by part, identity of the model. Nothing is decoded."""
     from rich.console import Console
 
     data = contents(file)

@@ -8,14 +8,12 @@ import typer
 if TYPE_CHECKING:
     from acn.evaluation.comparison import Cell, Row
 
-FormatOption = Annotated[
-    Literal["text", "csv", "json"], typer.Option("--format", help="A table to read, or one for other programs.")
-]
+FormatOption = Annotated[Literal["text", "csv", "json"], typer.Option("--format", help="Format of the table.")]
 
 
 def runs(
     folder: Annotated[
-        Path, typer.Argument(metavar="[FOLDER]", help="Where to look, also in folders below.", show_default=True)
+        Path, typer.Argument(metavar="FOLDER", help="Where to look, subfolders included.", show_default=True)
     ] = Path("runs"),
     format: FormatOption = "text",
 ) -> None:

@@ -51,7 +51,7 @@ SECTIONS: dict[str, dict[Callable[..., None], str]] = {
         compare: "Show how runs and their figures differ.",
         settings: "List all settings with their meaning.",
         dataset: "Download and convert a published dataset.",
-        devices: "Say what training would run on, and why.",
+        devices: "Show what training would run on, and why.",
     },
     "Look": {
         explore: "Open a map of the codes in the browser.",
@@ -74,7 +74,7 @@ SECTIONS: dict[str, dict[Callable[..., None], str]] = {
         compress: "Compress images without loss.",
         decompress: "Restore the images of an archive.",
         extract: "Restore single images of an archive by name.",
-        info: "Say what is in an archive.",
+        info: "Show what is in an archive.",
         verify: "Decode an archive and check every image.",
         freeze: "Round a model to exact integers.",
     },

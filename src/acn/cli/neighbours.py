@@ -14,13 +14,13 @@ def neighbours(
     run: RunArgument,
     source: SourceArgument = None,
     fit: FitOption = None,
-    count: Annotated[int, typer.Option("-n", min=1, help="How many images.")] = 10,
-    near: Annotated[int, typer.Option("--near", min=1, help="Neighbours of each.")] = 10,
+    count: Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many images.")] = 10,
+    near: Annotated[int, typer.Option("--near", metavar="N", min=1, help="Neighbours of each image.")] = 10,
     out: OutOption = None,
     force: ForceOption = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Draw images in the first column, and beside each its nearest: above by code, below by pixels."""
+    """Draw images in the first column, and next to each its nearest images: by code above, by pixels below."""
     import torch
     from rich.console import Console
 

@@ -43,8 +43,7 @@ WorkersOption = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="Processes that work on blocks; the bytes are the same for any number. [default: the cores, fewer for few "
-        "pixels]",
+        help="Number of processes; the result is the same for any. [default: one per core, fewer for few pixels]",
         show_default=False,
     ),
 ]
@@ -52,7 +51,7 @@ FitOption = Annotated[
     Fit | None,
     typer.Option(
         help="How images of another size are fitted: crop the middle, pad with black, or stretch. "
-        "[default: as the run's own were]",
+        "[default: as in training]",
         show_default=False,
     ),
 ]

@@ -38,11 +38,11 @@ def check_output(out: Path, *, force: bool, sources: Iterable[str | Path | None]
     if out.is_dir():
         raise UsageError(f"{out} is a folder: give the name of a file")
     if not out.is_file():
-        raise UsageError(f"{out} exists and is no regular file: choose another name for the output")
+        raise UsageError(f"{out} exists and is not a regular file: choose another name for the output")
     if run is not None and _inside(out, run) and out.suffix.lower() not in FOR_READERS:
         raise UsageError(f"{out} is a file of the run {run}: choose another name for the output")
     if not force:
-        raise UsageError(f"{out} exists already: choose another name, or overwrite it by --force")
+        raise UsageError(f"{out} exists already: choose another name, or overwrite it with --force")
 
 
 def check_suffix(out: Path, *known: str, option: str = "-o") -> None:
@@ -61,9 +61,9 @@ def _check_place(out: Path) -> None:
     """See that `out` can be written into the nearest of its folders that there is; the others are made."""
     nearest = next(place for place in out.absolute().parents if os.path.lexists(place))
     if not nearest.is_dir():
-        raise UsageError(f"{out} cannot be written, because {nearest} is no folder: choose another place")
+        raise UsageError(f"{out} cannot be written, because {nearest} is not a folder: choose another place")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise UsageError(f"{out} cannot be written to {nearest}: choose another place, or mend its permissions")
+        raise UsageError(f"{out} cannot be written to {nearest}: choose another place, or change its permissions")
 
 
 def _existing(sources: Iterable[str | Path | None]) -> Iterator[Path]:

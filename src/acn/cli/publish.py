@@ -14,17 +14,20 @@ def publish(
         Path, typer.Argument(metavar="FOLDER", help="Where the model goes: a new folder.", show_default=False)
     ],
     licence: Annotated[
-        str | None, typer.Option(help="Of the weights, for the card, such as Apache-2.0.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Licence of the weights, for the card, such as Apache-2.0.", show_default=False
+        ),
     ] = None,
     half: Annotated[
         bool,
         typer.Option(
             "--half",
-            help="Round the weights to float16: half the size. Archives of the run need the run, not this model.",
+            help="Round the weights to float16, for half the size. Archives made with the run need the run itself.",
         ),
     ] = False,
 ) -> None:
-    """Write what using a model takes, without its training state: weights, priors, exact integers, and a card."""
+    """Write a folder with all that using the model takes: weights, priors, exact integers, and a card."""
     from acn.errors import UsageError
     from acn.files import write_folder_atomically
     from acn.publishing import complete

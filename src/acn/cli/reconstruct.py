@@ -24,15 +24,15 @@ def reconstruct(
     run: RunArgument,
     source: SourceArgument = None,
     fit: FitOption = None,
-    count: Annotated[int, typer.Option("-n", min=1, help="How many images.")] = 10,
-    copies: Annotated[int, typer.Option(min=1, help="Reconstructions of each.")] = 9,
+    count: Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many images.")] = 10,
+    copies: Annotated[int, typer.Option(metavar="N", min=1, help="Reconstructions of each.")] = 9,
     temperature: TemperatureOption = 1.0,
     seed: SeedOption = 0,
     out: OutOption = None,
     force: ForceOption = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Draw originals in the first column, and beside each several images with the same code: its mean, not a sample."""
+    """Draw originals in the first column, and next to each several images decoded from the mean of its code."""
     import torch
 
     from acn.data import spread

@@ -40,7 +40,7 @@ def reproduce(
     ],
     scale: Annotated[
         Literal["cpu", "paper"],
-        typer.Option(help="cpu: minutes for each training; paper: the paper's own networks, for a GPU."),
+        typer.Option(help="cpu: minutes for each run; paper: the paper's own networks, for a GPU."),
     ] = "cpu",
     data: Annotated[
         str | None,
@@ -50,7 +50,7 @@ def reproduce(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Where tables and figures go. [default: results, or results/paper at that scale]",
+            help="Where tables and figures go. [default: results, or results/paper for --scale paper]",
             show_default=False,
         ),
     ] = None,
@@ -58,13 +58,13 @@ def reproduce(
         Path | None,
         typer.Option(metavar="FOLDER", help="Where the runs are. [default: runs/reproduce-SCALE]", show_default=False),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each model, with seeds 0, 1, 2 ...")] = 3,
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Runs of each model, with seeds 0, 1, 2 ...")] = 3,
     device: DeviceOption = "auto",
     only_made: Annotated[
-        bool, typer.Option("--only-made", help="Train nothing: show the runs that are there.")
+        bool, typer.Option("--only-made", help="Train nothing: show the runs that are finished.")
     ] = False,
 ) -> None:
-    """Train what a table or figure of a paper needs and is not there yet, and write it. Ctrl-C saves."""
+    """Train the missing runs of a table or figure of the papers, and write it. Ctrl-C saves."""
     from rich.console import Console
 
     from acn.provenance import provenance
@@ -87,7 +87,7 @@ def reproduce(
     try:
         job.make()
     except KeyboardInterrupt:
-        console.print(f"Stopped; what is finished stays. Go on with: {to_go_on}", soft_wrap=True, highlight=False)
+        console.print(f"Stopped; finished runs are kept. Resume with: {to_go_on}", soft_wrap=True, highlight=False)
         raise typer.Exit(130) from None
     job.check_written(part)
 
@@ -135,8 +135,7 @@ class _Job:
         if not any(self.written.values()):
             folder = next(iter(self.trainers.values())).folder
             raise RunError(
-                f"nothing was written: {folder} holds no finished training of {part}; "
-                "run the command without --only-made"
+                f"nothing was written: {folder} holds no finished run of {part}; run the command without --only-made"
             )
 
     def _settled(self, training: "Training") -> bool:
@@ -157,7 +156,7 @@ class _Job:
         return True
 
     def _wait(self, training: "Training") -> None:
-        with self.console.status(f"Another process is at {self._trainer(training).folder / training.name}"):
+        with self.console.status(f"Another process is training {self._trainer(training).folder / training.name}"):
             time.sleep(WAIT_SECONDS)
 
     def _trained(self, training: "Training") -> "Result":

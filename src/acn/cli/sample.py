@@ -13,7 +13,7 @@ from acn.families import PriorName
 
 def sample(
     run: RunArgument,
-    count: Annotated[int, typer.Option("-n", min=1, help="How many images.")] = 64,
+    count: Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many images.")] = 64,
     prior: Annotated[
         PriorName | None,
         typer.Option(

@@ -1,14 +1,21 @@
 """`acn settings`: every setting that a training run reads, with its value and what it is."""
 
-from acn.cli.options import FamilyOption, FormerModelOption, RecipeOption, check_family
+from typing import Annotated
+
+import typer
+
+from acn.cli.options import FamilyOption, FormerModelOption, check_family
+from acn.recipes import RECIPES
 
 
 def settings(
-    recipe: RecipeOption = None,
+    recipe: Annotated[
+        str, typer.Option(metavar="NAME", help=f"The recipe whose settings to list: {', '.join(RECIPES)}.")
+    ] = "images",
     family: FamilyOption = None,
     former: FormerModelOption = None,
 ) -> None:
-    """List the settings that a training run reads, for use with acn train --set; without --recipe those of images."""
+    """List the settings that a training run reads, for acn train --set."""
     import json
 
     from rich.console import Console
@@ -19,9 +26,8 @@ def settings(
     from acn.recipes import recipe as by_name
 
     check_family(former)
-    name = recipe or "images"
-    config = override(by_name(name), [f"model.name={family}"] if family else [])
-    table = Table("setting", "value", "what it is", title=f"Settings of the recipe {name}", title_justify="left")
+    config = override(by_name(recipe), [f"model.name={family}"] if family else [])
+    table = Table("setting", "value", "what it is", title=f"Settings of the recipe {recipe}", title_justify="left")
     section = None
     for path, value, text in described(config):
         if section not in (None, path.split(".")[0]):

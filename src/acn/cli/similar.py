@@ -25,12 +25,12 @@ def similar(
         list[str],
         typer.Argument(
             metavar="QUERY... [SOURCE]",
-            help="Images to look for, files or any source; of several places, a last one that is no image file is the "
-            "SOURCE to search. [default: the images of the run]",
+            help="Images to look for: files or any source. If there are several, and the last is not an image file, it "
+            "is the SOURCE to search. [default: the images of the run]",
             show_default=False,
         ),
     ],
-    near: Annotated[int, typer.Option("--near", min=1, help="How many images for each query.")] = 10,
+    near: Annotated[int, typer.Option("--near", metavar="N", min=1, help="How many images for each query.")] = 10,
     fit: FitOption = None,
     skip_damaged: SkipDamagedOption = False,
     form: FormatOption = "text",
@@ -46,7 +46,7 @@ def similar(
     """List the images nearest to each query by the Euclidean distance of codes, nearest first, or draw them.
 
     The picture has a row for each query, in the first column, with its nearest images beside it. All splits are
-    searched; a query that lies among them finds itself at the distance 0.
+    searched; a query that is among them finds itself at distance 0.
     """
     from rich.console import Console
 

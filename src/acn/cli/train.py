@@ -41,7 +41,7 @@ def train(
     source: Annotated[
         str | None,
         typer.Argument(
-            metavar="[SOURCE]",
+            metavar="SOURCE",
             help="digits (built in, the default), a folder of images, an .npz or .npy file, - for the standard "
             "input, or hub:OWNER/NAME; "
             "with --resume, where the run's images are now.",
@@ -53,7 +53,7 @@ def train(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Settings from a file: another run's config.json, or one with some of them.",
+            help="Settings from a file: another run's config.json, or JSON with some of them.",
             show_default=False,
         ),
     ] = None,
@@ -69,16 +69,18 @@ def train(
             "--set", metavar="KEY=VALUE", help="Change a setting, such as memory.neighbours=10.", show_default=False
         ),
     ] = None,
-    max_minutes: Annotated[float | None, minutes_option("Finish training, schedule and all, in M minutes")] = None,
+    max_minutes: Annotated[
+        float | None, minutes_option("Finish training, learning-rate schedule included, in M minutes")
+    ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.", show_default=False)
+        Path | None, typer.Option(metavar="RUN", help="Continue an interrupted run.", show_default=False)
     ] = None,
     size: SizeOption = None,
     fit: SizeFitOption = None,
     skip_damaged: SkipDamagedOption = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Train an Associative Compression Network, or a baseline, and evaluate it. Ctrl-C saves, and --resume goes on."""
+    """Train an Associative Compression Network, or a baseline, and evaluate it. Ctrl-C saves; --resume continues."""
     from rich.console import Console
 
     from acn.data import open_collection
@@ -91,9 +93,7 @@ def train(
         if resume is not None:
             others = (recipe, config, family, out, max_minutes, size, fit)
             if any(option is not None for option in others) or settings or skip_damaged:
-                raise UsageError(
-                    "--resume goes on with the run's own settings: give it with no options besides --device"
-                )
+                raise UsageError("--resume uses the run's own settings: leave out all other options but --device")
             run, collection, state = _resumed(resume, source, place, ranks)
         else:
             skipping = ["data.skip_damaged=true"] if skip_damaged else []
@@ -132,10 +132,10 @@ def train_on(
     ranks = ranks or ONE
     with held(run.path) if ranks.leads else nullcontext():
         if ranks.leads and run.checkpoint.exists() and read_position(run).step != state.step:
-            raise BusyError(f"{run.path} was trained by another process in between; go on with: {to_go_on}")
+            raise BusyError(f"{run.path} was trained by another process in the meantime; resume with: {to_go_on}")
         ending = _train(console, run, collection, state, ranks)
     if ending == "interrupted":
-        console.print(f"Stopped at step {state.step:,} and saved. Go on with: {to_go_on}", soft_wrap=True)
+        console.print(f"Stopped at step {state.step:,} and saved. Resume with: {to_go_on}", soft_wrap=True)
         raise typer.Exit(130)
 
 

@@ -193,7 +193,7 @@ def read(data: Any) -> Archive:  # noqa: ANN401 - bytes or a memory map
     _, version, length = START.unpack_from(data)
     if version not in VERSIONS:
         known = f"{VERSIONS[0]} to {VERSIONS[-1]}"
-        raise ArchiveError(f"the archive is of format {version}, this program reads {known}: install a newer acn")
+        raise ArchiveError(f"the archive has format {version}, and this program reads {known}: install a newer acn")
     after = START.size + length + DIGEST
     if length > LARGEST_HEADER or after > size:
         raise ArchiveError(f"the archive is cut short: its header would end at byte {after}, the file has {size}")
@@ -239,7 +239,9 @@ def _starts(header: Header, after: int, size: int) -> tuple[int, ...]:
         starts.append(place)
         place += block.bytes + (block.planes.bytes if block.planes is not None else 0)
     if place != size:
-        raise ArchiveError(f"the archive should have {place} bytes, found {size}: it was cut short or added to")
+        raise ArchiveError(
+            f"the archive should have {place} bytes, found {size}: it was cut short, or bytes were added"
+        )
     return tuple(starts)
 
 

@@ -25,7 +25,7 @@ from acn.data.palette import ALL_BYTES, Bytes, level_table, to_levels
 from acn.errors import DataError
 
 # What to do with images that a model does not know; true of lossy archives too, which keep no pixels.
-NOT_RESIZED = "nothing is resized for an archive: take a model of such images, or train one by --train-minutes"
+NOT_RESIZED = "nothing is resized for an archive: use a model of such images, or train one with --train-minutes"
 # As Pillow calls it, and JPEG files of several pictures.
 JPEG = ("JPEG", "MPO")
 

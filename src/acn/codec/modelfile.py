@@ -122,7 +122,7 @@ def _facts(data: bytes) -> tuple[Facts, bytes]:
     _, version, length = _START.unpack_from(data)
     if version not in VERSIONS:
         known = f"{VERSIONS[0]} to {VERSIONS[-1]}"
-        raise ArchiveError(f"the model is of format {version}, this program reads {known}: install a newer acn")
+        raise ArchiveError(f"the model has format {version}, and this program reads {known}: install a newer acn")
     try:
         tree = json.loads(data[_START.size : _START.size + length])
         settings = SETTINGS.validate_python(tree["model"])

@@ -74,7 +74,7 @@ def check_channels(found: int, known: int, name: str) -> None:
     """
     if found > known:
         raise DataError(
-            f"expected grey images, found colour in {name}; convert it to grey, or take a model of colour images"
+            f"expected grey images, found colour in {name}; convert it to grey, or use a model of colour images"
         )
 
 

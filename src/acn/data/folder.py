@@ -114,7 +114,7 @@ def _by_split(root: Path, files: list[str]) -> tuple[dict[str, list[str]], int]:
     if "train" not in found:
         name = next(iter(found.values()))
         raise DataError(
-            f"{root} has a folder {name} and none called train, so that it is not clear what to train on; call the "
+            f"{root} has a folder {name} and none called train, so it is not clear what to train on; call the "
             f"folder of the training images train, name {root / name} if it alone is meant, or rename it if {name} is "
             "a class"
         )

@@ -163,7 +163,7 @@ def pixels_of(pictures: Pictures, index: int, shape: tuple[int, int, int]) -> tu
     if pixels.shape[:2] != (height, width):
         raise DataError(
             f"expected images of {width}x{height} pixels, found {pixels.shape[1]}x{pixels.shape[0]} in {name}; "
-            "resize it, or fit it by --fit crop"
+            "resize it, or fit it with --fit crop"
         )
     return to_channels(pixels, channels, name), converted
 
@@ -197,7 +197,7 @@ def all_damaged(errors: Sequence[DamagedImageError], images: int) -> DataError:
     named = listed((f"{error.name} ({error.reason})" for error in errors), MOST_NAMES)
     return DataError(
         f"expected images, found {len(errors):,} files of {images:,} that cannot be decoded: {named}; "
-        "repair or remove them, or leave them out by --skip-damaged",
+        "repair or remove them, or leave them out with --skip-damaged",
     )
 
 

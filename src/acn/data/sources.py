@@ -122,7 +122,7 @@ def _open(
         if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", source) and not source.lower().endswith(".npz"):
             return _hub_or_typo(source, settings, hub)
         looked = " and ".join(str(path) for path in _candidates(source)) or "no place, since the name is empty"
-        remedy = f"make it by acn dataset {BY_ARCHIVE[source].name}" if source in BY_ARCHIVE else KINDS
+        remedy = f"make it with acn dataset {BY_ARCHIVE[source].name}" if source in BY_ARCHIVE else KINDS
         raise DataError(
             f"there is no file or folder {source!r}; looked for {looked}; {remedy} (or one in the folder ACN_DATA)"
         )

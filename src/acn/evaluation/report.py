@@ -27,12 +27,17 @@ PICTURES = (
     (
         "reconstructions.png",
         "Reconstructions",
-        "Originals on the left; images with the same mean code beside them.",
+        "Originals on the left; next to each, images drawn from the mean of its code.",
         False,
     ),
-    ("neighbours.png", "Neighbours", "Beside each image those nearest by code, and below them those by pixels.", False),
-    ("interpolations.png", "Interpolations", "Evenly spaced codes between those of two images.", False),
-    ("daydreams.gif", "Daydreams", "Encode, draw a code near by, draw its image, and so on.", False),
+    ("neighbours.png", "Neighbours", "Next to each image, its nearest images: by code above, by pixels below.", False),
+    ("interpolations.png", "Interpolations", "Images at evenly spaced codes between those of two images.", False),
+    (
+        "daydreams.gif",
+        "Daydreams",
+        "Encode an image, draw a code near its code, draw an image from that, and so on.",
+        False,
+    ),
     ("daydreams.png", "Daydreams, step by step", "One chain in each row, its start on the left.", False),
 )
 

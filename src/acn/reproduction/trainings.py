@@ -53,7 +53,7 @@ class Trainer:
         if not (path / CONFIG).exists():
             return None
         run = open_run(path)
-        check_same(run, training.config, self.collection, "move it away, or choose another folder by --runs")
+        check_same(run, training.config, self.collection, "move it away, or choose another folder with --runs")
         return run
 
     def finished(self, training: Training) -> Result | None:

@@ -62,7 +62,7 @@ def seen_by(run: Run, found: Evaluation) -> Seen:
         raise UsageError(f"{run.path} has no window: its decoder is not local; give runs with model.decoder.kind=local")
     kl, values = unconditional_kl(found), found.values
     if kl is None:
-        raise UsageError(f"{run.path} has no code, so that a window takes nothing from it; give runs of another model")
+        raise UsageError(f"{run.path} has no code, so a window takes nothing from it; give runs of another model")
     window = f"{decoder.window}{' grey' if decoder.grey else ''}"
     paid = values["reconstruction"]
     return Seen(window, pixels_in_window(decoder), kl, nats_to_bits(kl), paid, paid + kl)

@@ -85,7 +85,7 @@ class Opened:
             landed = self.landed[key]
             return Item(key, None, landed.upload.levels, landed.code)
         if key.startswith("drop-"):
-            raise MissingImageError("this image is not known any more; drop it again")
+            raise MissingImageError("this image is no longer held; drop it again")
         if not (key.isascii() and key.isdigit() and len(key) < 19 and int(key) < len(atlas.images)):
             raise MissingImageError(f"there is no image {key[:40]}; there are 0 to {len(atlas.images) - 1}")
         row = int(key)

@@ -82,12 +82,12 @@ def test_an_archive_may_hold_the_same_images(arrays: Arrays, publish: Publish, t
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "no idx file"),
-        (b"text", "is no gzip file"),
-        (idx(np.zeros((7, 28, 28), np.uint8))[:-20], "is no gzip file, or a damaged one"),
-        (gzip.compress(b"\0\0"), "no idx file"),
-        (idx(np.zeros((7, 28, 28), np.uint8), magic=0xD03), "no idx file of bytes with 3 axes"),
-        (idx(np.zeros(7, np.uint8)), "no idx file of bytes with 3 axes"),
+        (b"", "not an idx file"),
+        (b"text", "is not a gzip file"),
+        (idx(np.zeros((7, 28, 28), np.uint8))[:-20], "is not a gzip file, or is damaged"),
+        (gzip.compress(b"\0\0"), "not an idx file"),
+        (idx(np.zeros((7, 28, 28), np.uint8), magic=0xD03), "not an idx file of bytes with 3 axes"),
+        (idx(np.zeros(7, np.uint8)), "not an idx file of bytes with 3 axes"),
         (gzip.compress(gzip.decompress(idx(np.zeros((7, 28, 28), np.uint8)))[:-1]), "or is truncated"),
         (idx(np.zeros((7, 28, 28), np.uint8)), "does not hold MNIST as published"),
     ],
@@ -101,6 +101,7 @@ def test_other_files_are_refused(
         read_dataset(publish("dynamic-mnist", COUNTS), str(web), tmp_path, stage, open_splits)
 
 
+@pytest.mark.slow
 def test_the_real_images_are_known_and_their_test_bits_are_drawn_once(
     data_folder: Path, tmp_path: Path, stage: Stage
 ) -> None:

@@ -119,5 +119,5 @@ def records() -> bytes:
     ],
 )
 def test_other_pickles_are_refused(data: bytes) -> None:
-    with pytest.raises(DataError, match=r"^file is no pickled batch of images \(.+\); pickles can run programs"):
+    with pytest.raises(DataError, match=r"^file is not a pickled batch of images \(.+\); pickles can run programs"):
         read(data)

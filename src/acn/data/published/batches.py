@@ -115,7 +115,7 @@ def _pickle(path: Path) -> Mapping[str, Any]:
         with path.open("rb") as stream:
             return read_batch(stream, str(path))
     except OSError as error:
-        raise DataError(f"{path} could not be read: {error.strerror or error}; mend its permissions") from error
+        raise DataError(f"{path} could not be read: {error.strerror or error}; change its permissions") from error
 
 
 def _npz(path: Path) -> Mapping[str, Any]:

@@ -53,9 +53,7 @@ def obtain(file: PublishedFile, given: Path | None, downloads: Path, stage: Stag
 def _download(file: PublishedFile, path: Path, stage: Stage) -> None:
     with path.open("wb") as out:
         out.writelines(_blocks(file, stage))
-    _check(
-        file, path, "what lies at its address now is another file, so find the published one elsewhere", file.address
-    )
+    _check(file, path, "the file at its address has changed, so find the published one elsewhere", file.address)
 
 
 def _blocks(file: PublishedFile, stage: Stage) -> Iterator[bytes]:
@@ -88,6 +86,6 @@ def _check(file: PublishedFile, path: Path, remedy: str, called: str | None = No
                 return
             found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     except OSError as error:
-        raise DataError(f"{path} could not be read: {error.strerror or error}; mend its permissions") from error
+        raise DataError(f"{path} could not be read: {error.strerror or error}; change its permissions") from error
     if found != file.md5:
         raise DataError(f"{called or path} has the MD5 {found}, and {file.name} as published {file.md5}; {remedy}")

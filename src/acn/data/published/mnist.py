@@ -82,13 +82,13 @@ def _idx(path: Path, axes: int) -> Bytes:
         data = gzip.decompress(path.read_bytes())
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
-            f"{path} is no gzip file, or a damaged one ({error}); delete it, and it is downloaded again"
+            f"{path} is not a gzip file, or is damaged ({error}); delete it, and it is downloaded again"
         ) from error
     head = 4 * (axes + 1)
     magic, *shape = struct.unpack(f">{axes + 1}I", data[:head].ljust(head, b"\0"))
     if magic != MAGIC[axes] or len(data) - head != math.prod(shape):
         raise DataError(
-            f"{path} is no idx file of bytes with {axes} {'axes' if axes > 1 else 'axis'}, or is truncated; "
+            f"{path} is not an idx file of bytes with {axes} {'axes' if axes > 1 else 'axis'}, or is truncated; "
             "delete it, and it is downloaded again"
         )
     return np.frombuffer(data, np.uint8, offset=head).reshape(shape)

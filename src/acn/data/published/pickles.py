@@ -111,6 +111,6 @@ def read_batch(file: IO[bytes], where: str) -> dict[str, Any]:
     except Exception as error:  # the opcodes of a damaged file raise anything
         reason = str(error) or type(error).__name__
         raise DataError(
-            f"{where} is no pickled batch of images ({reason}); pickles can run programs, so nothing else is read: "
+            f"{where} is not a pickled batch of images ({reason}); pickles can run programs, so nothing else is read: "
             "give the file as published"
         ) from error

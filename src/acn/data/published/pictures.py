@@ -47,7 +47,7 @@ def read_characters(paths: Sequence[Path], stage: Stage) -> Converted:
     return Converted(
         splits,
         (
-            "ink is 1 and paper 0, the other way round than in the files",
+            "ink is 1 and paper 0, the reverse of the files",
             "it has no validation split: acn train draws one from the training images",
         ),
     )
