@@ -96,16 +96,16 @@ PAID = {"reconstruction": 70.0, "kl_unconditional_mixture": 10.8, "kl_unconditio
 def test_the_prior_that_the_list_pays_is_named_beside_that_of_archives() -> None:
     known = evaluation(**PAID, prior="autoregressive")
     assert prior_note(known) == (
-        "list has the autoregressive prior for its unconditional prior, which costs validation images least; an "
-        "archive is coded under the Gaussian mixture: 80.80."
+        "list uses the autoregressive prior, the unconditional prior with the lowest cost on validation images; "
+        "archives are coded under the Gaussian mixture: 80.80."
     )
     assert "80.80" in printed(cost_table(known))
     assert notes(known) == [prior_note(known), code_note(known)]
-    alone = "list has the Gaussian mixture for its unconditional prior, which costs validation images least."
+    alone = "list uses the Gaussian mixture, the unconditional prior with the lowest cost on validation images."
     assert prior_note(evaluation(**PAID, prior="mixture")) == alone
     without_archives = prior_note(evaluation(**PAID, prior="own", kl_tour_greedy=None))
     assert without_archives == (
-        "list has the model's own prior for its unconditional prior, which costs validation images least."
+        "list uses the model's own prior, the unconditional prior with the lowest cost on validation images."
     )
     assert prior_note(evaluation(**PAID)) is None
 
@@ -139,7 +139,7 @@ def test_how_it_was_sampled_is_said() -> None:
 def test_the_code_is_measured_in_nats_and_bits_under_the_prior_that_is_used() -> None:
     absent = dict.fromkeys(key for key in COSTS if key.startswith(UNCONDITIONAL))
     kls = absent | {"kl_unconditional_own": 13.3, "kl_unconditional_mixture": 9.0}
-    taken = "The code takes {} of each image: its KL, prior: {}."
+    taken = "The code takes {} of each image (KL, prior: {})."
     own = evaluation(**kls, prior="own")
     assert code_note(own) == taken.format("13.30 nats = 19.19 bits", "the model's own")
     mixture = evaluation(**kls, prior="mixture")

@@ -107,6 +107,9 @@ def train(
         _describe(console, run, collection, state, ranks)
         train_on(console, run, collection, state, f"acn train --resume {run.path}", ranks)
         evaluate_and_show(run, collection, place, ranks=ranks)
+        if ranks.leads:
+            looks = ("explore", "report") if run.config.model.has_codes else ("report",)
+            console.print(f"Next: {', '.join(f'acn {look} {run.path}' for look in looks)}", soft_wrap=True)
 
 
 def train_on(

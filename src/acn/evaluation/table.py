@@ -57,11 +57,11 @@ def prior_note(evaluation: Evaluation) -> str | None:
     values, chosen = evaluation.values, evaluation.prior
     if chosen is None:
         return None
-    text = f"list has {PRIORS.get(chosen, chosen)} for its unconditional prior, which costs validation images least"
+    text = f"list uses {PRIORS.get(chosen, chosen)}, the unconditional prior with the lowest cost on validation images"
     mixture = values.get(f"{UNCONDITIONAL}mixture")
     if chosen == "mixture" or mixture is None or "kl_tour_greedy" not in values:  # other models have no archive
         return f"{text}."
-    return f"{text}; an archive is coded under the Gaussian mixture: {values['reconstruction'] + mixture:.2f}."
+    return f"{text}; archives are coded under the Gaussian mixture: {values['reconstruction'] + mixture:.2f}."
 
 
 def definitions_note(evaluation: Evaluation) -> str | None:
@@ -71,8 +71,8 @@ def definitions_note(evaluation: Evaluation) -> str | None:
         return None
     pixels, mixture, greedy = (values[key] for key in ("reconstruction", "kl_unconditional_mixture", "kl_tour_greedy"))
     return (
-        f"The paper's list (there: unordered) has the mixture for its prior, its tour (ordered) is greedy: by these "
-        f"definitions {pixels + mixture:.2f} and {pixels + greedy:.2f}."
+        f"The paper's list (there: unordered) uses the mixture, and its tour (ordered) is greedy: by these definitions "
+        f"ours are {pixels + mixture:.2f} and {pixels + greedy:.2f}."
     )
 
 
@@ -97,12 +97,12 @@ def code_note(evaluation: Evaluation) -> str | None:
     which = "" if evaluation.prior is None else FIGURES[f"{UNCONDITIONAL}{evaluation.prior}"].text
     prior = which.partition(": ")[2] or "unconditional"
     taken = max(kl, 0.0)  # an estimate may lie below
-    said = f"The code takes {taken:.2f} nats = {nats_to_bits(taken):.2f} bits of each image: its KL, prior: {prior}."
+    said = f"The code takes {taken:.2f} nats = {nats_to_bits(taken):.2f} bits of each image (KL, prior: {prior})."
     if kl >= UNUSED:
         return said
     return (
-        f"{said} Below {UNUSED} nats the code is unused: train with free bits (training.free_nats, the nats that it is "
-        "to take) and a KL that comes in gradually (training.kl_warmup)."
+        f"{said} Below {UNUSED} nats the code is unused: train with free bits (training.free_nats, the nats that it may "
+        "take at no cost) and a gradual KL (training.kl_warmup)."
     )
 
 
