@@ -48,7 +48,7 @@ def test_the_device_that_is_named_is_taken(command: str, tmp_path: Path, monkeyp
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, [*command.split(), "--device", "cuda"])
-    assert "--device cuda: there is no GPU" in str(result.exception)
+    assert "--device cuda: PyTorch finds no GPU" in str(result.exception)
 
 
 def test_a_command_says_what_would_be_used_and_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,10 +67,10 @@ def test_other_things_than_files_stay(tmp_path: Path) -> None:
         check_output(tmp_path, force=True)
     os.mkfifo(tmp_path / "pipe")
     for out in (tmp_path / "pipe", Path("/dev/null")):
-        with pytest.raises(UsageError, match="no regular file"):
+        with pytest.raises(UsageError, match="not a regular file"):
             check_output(out, force=True)
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(UsageError, match="no regular file"):
+    with pytest.raises(UsageError, match="not a regular file"):
         check_output(tmp_path / "dangling", force=True)
 
 

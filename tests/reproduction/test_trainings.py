@@ -93,7 +93,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_is_begun_again(tmp_pa
 def test_a_run_with_other_settings_is_refused(tmp_path: Path, images: Collection) -> None:
     trainer_in(tmp_path, images).done(ONE)
     (tmp_path / "acn-0").rename(tmp_path / "k20-0")
-    with pytest.raises(RunError, match=r"k20-0 was trained with memory.neighbours=5, expected 20; .* by --runs"):
+    with pytest.raises(RunError, match=r"k20-0 was trained with memory.neighbours=5, expected 20; .* with --runs"):
         trainer_in(tmp_path, images).done(replace(ONE, variant="k20"))
 
 
