@@ -77,7 +77,7 @@ def test_what_such_a_model_cannot_do_is_said_before_training(work: Path) -> None
     said = refused(acn("compress", "photos", "tiny.acn", "--lossy", cwd=work), 2)
     assert "takes a model with codes" in said
     said = refused(acn("compress", "photos", "alone.acn", "--no-embed", cwd=work), 2)
-    assert "leave out --no-embed, or name a run by --model" in said
+    assert "leave out --no-embed, or name a run with --model" in said
     assert {path.name for path in work.iterdir()} == known
 
 

@@ -44,7 +44,7 @@ def test_a_folder(folder: Path) -> None:
     train, test = found.splits["train"], found.splits["test"]
     assert (train.images, test.images) == (8, 4)
     assert train.sizes == {(height, width): 8}
-    assert train.kinds == {"PNG L": 6, "BMP L": 1, "PNG RGB": 1}
+    assert train.kinds == {"PNG grey": 6, "BMP grey": 1, "PNG colour": 1}
     assert train.labels == {"a": 4, "b": 4}
     assert test.labels == {"a": 4}
     assert found.channels == 3
@@ -111,7 +111,7 @@ def test_a_dataset_of_the_hub(hub: Any) -> None:  # noqa: ANN401, F811 - the lib
     for source in ("hub:owner/name", "owner/name"):
         found = look(source)
         assert found.splits["train"].labels == {"cat": 1, "dog": 3}
-        assert found.splits["train"].kinds == {"PNG L": 4}
+        assert found.splits["train"].kinds == {"PNG grey": 4}
         assert [(each.first, each.second, each.images) for each in found.copies] == [("train", "test", 1)]
 
 

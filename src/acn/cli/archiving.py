@@ -197,7 +197,7 @@ def outcome(source: str, splits: "Splits", archive: int, *, embed: bool) -> Sequ
     from acn.codec.folder import FolderImages
 
     size, what = _source_bytes(source, splits)
-    lines = [f"source {size:,} bytes ({what}), archive {archive:,} bytes: {archive / max(1, size):.3f} of the source"]
+    lines = [f"source {size:,} bytes ({what}), archive {archive:,} bytes: {archive / max(1, size):.1%} of the source"]
     jpegs = sum(len(images.jpegs) for images in splits.values() if isinstance(images, FolderImages))
     if archive > size and jpegs:
         lines.append(

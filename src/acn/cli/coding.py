@@ -179,15 +179,14 @@ def own_origin(
     if crops.shape.levels >= PHOTO_LEVELS and not coded:
         if not embed:
             raise UsageError(
-                "a model that is trained for one archive has to be in it: leave out --no-embed, or name a run by "
-                "--model"
+                "a model trained for one archive has to be in it: leave out --no-embed, or name a run with --model"
             )
         return OfPhotos(crops, crops.images, extent, minutes, device, console)
     if minutes is None:
-        why = "an archive that takes a model with codes" if coded else f"images of {crops.shape.levels} levels"
+        why = "this kind of archive" if coded else f"an archive of images of {crops.shape.levels} levels"
         raise UsageError(
-            f"acn compress expects --model RUN or --train-minutes M here: without them it trains a model for lossless "
-            f"archives of photographs alone, and found {why}"
+            f"{why} needs --model RUN or --train-minutes M: without them, acn compress trains models only for lossless "
+            "archives of photographs"
         )
     for part in (images or {}).values():
         part.refuse_sizes()

@@ -180,6 +180,6 @@ def _summary(groups: list[list[int]], firsts: "NDArray[np.int64]", limit: float 
     if limit is None:
         return f"{counted(len(groups), 'group')}: {found}. There are too few images to tell which are near."
     return (
-        f"{counted(len(groups), 'group')}: {found}, {near:,} {'is' if near == 1 else 'are'} near one, at most "
+        f"{counted(len(groups), 'group')}: {found}, {near:,} nearly equal one, at most "
         f"{limit:.2f} as far as the tenth neighbour (--threshold). Nothing was deleted."
     )

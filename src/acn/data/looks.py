@@ -23,6 +23,15 @@ from acn.data.undecoded import ImageFiles
 from acn.errors import DataError
 
 DIGEST_BYTES = 16
+# What people call Pillow's modes.
+MODES = {
+    "1": "black and white",
+    "L": "grey",
+    "LA": "grey and alpha",
+    "P": "palette",
+    "RGB": "colour",
+    "RGBA": "colour and alpha",
+}
 SLICE = 1 << 20  # pixels whose values are noted at once: as indices they take eight times as much memory
 
 
@@ -119,7 +128,7 @@ def _file(pictures: Pictures, index: int) -> Look | DataError:
         return DamagedImageError(name, error.reason)  # not the one that was raised, which holds on to the file's bytes
     except DataError as error:
         return error.with_traceback(None)
-    kind = f"{original.format} {original.mode}" + (" of 16 bits" if original.deep else "")
+    kind = f"{original.format} {MODES.get(original.mode, original.mode)}" + (" of 16 bits" if original.deep else "")
     return look_at(pixels_of_original(original), kind, conversions(original), pictures.fitting)
 
 

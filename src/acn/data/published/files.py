@@ -70,9 +70,15 @@ def _blocks(file: PublishedFile, stage: Stage) -> Iterator[bytes]:
             raise OSError(f"{left} bytes are missing at its end")
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise DataError(
-            f"{file.address} could not be downloaded ({error}); try again, or get {file.name} elsewhere and name its "
-            "folder by --from"
+            f"{file.address} could not be downloaded ({_reason(error)}); try again, or get {file.name} elsewhere and "
+            "name its folder by --from"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the names and numbers that the libraries wrap it in."""
+    reason = getattr(error, "reason", error)
+    return str(getattr(reason, "strerror", None) or reason)
 
 
 def _check(file: PublishedFile, path: Path, remedy: str, called: str | None = None) -> None:
