@@ -15,6 +15,7 @@ from acn.cli.main import Sections, app
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+PROSE, COLUMNS = [*PAGES, REPOSITORY / "CONTRIBUTING.md", REPOSITORY / "FORMAT.md"], 120
 EXAMPLES = [page for page in PAGES if ">>> " in page.read_text(encoding="utf-8")]
 NAMES = [str(page.relative_to(REPOSITORY)) for page in PAGES]
 
@@ -53,6 +54,14 @@ def test_commands_of_pages_are_commands(page: Path) -> None:
                 name, *arguments = shlex.split(line, comments=True)[1:]
                 assert name in group.commands, line
                 group.commands[name].make_context(name, arguments)
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.stem)
+def test_prose_is_wrapped(page: Path) -> None:
+    """Tables, code, pictures and headings cannot be."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    lines = [line for line in text.splitlines() if not line.startswith(("|", "#", "!["))]
+    assert [line for line in lines if len(line) > COLUMNS and " " in line.strip()] == []
 
 
 def test_every_page_stands_in_the_menu() -> None:

@@ -55,7 +55,7 @@ def test_a_source_named_like_a_number_stays_text() -> None:
         ("zzz=3", r"no setting 'zzz'; settings are data.source, "),
         ("data.source.name=x", r"no setting 'data.source.name'"),
         ("training.epochs=0", r"setting training.epochs: expected a value greater than or equal to 1, found 0"),
-        ("training.epochs=many", r"setting training.epochs: expected a valid integer.*found 'many'"),
+        ("training.epochs=many", r"setting training.epochs: expected a whole number, found 'many'"),
         ("training.learning_rate=NaN", r"setting training.learning_rate: expected a finite number, found nan"),
         ("training.schedule=linear", r"setting training.schedule: expected 'constant' or 'cosine', found 'linear'"),
         ("memory.neighbours=0", r"setting memory.*: neighbours must be at least 1"),

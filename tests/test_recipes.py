@@ -86,6 +86,15 @@ def test_images_of_many_levels_are_taken_for_photographs(
         build(recipe(expected).model, shape)
 
 
-def test_unknown_recipe_lists_the_known() -> None:
-    with pytest.raises(UsageError, match=f"no recipe 'mnsit'; the recipes are {', '.join(RECIPES)}"):
-        recipe("mnsit")
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("digts", r"did you mean digits\?"),
+        ("Celeba", r"did you mean celeba32 or celeba32-cpu\?"),
+        ("zzz", f"choose one of {', '.join(RECIPES)}"),
+        ("", f"choose one of {', '.join(RECIPES)}"),
+    ],
+)
+def test_for_an_unknown_recipe_others_are_suggested(name: str, advice: str) -> None:
+    with pytest.raises(UsageError, match=f"^there is no recipe '{name}'; {advice}$"):
+        recipe(name)

@@ -208,7 +208,7 @@ def test_learned_widths_have_a_part_in_the_score(tmp_path: Path, digits: Collect
     assert abs(error.mean()) < 0.3
 
 
-def test_images_that_do_not_fit_are_refused(folder: Path) -> None:
+def test_images_that_do_not_fit_are_refused(folder: Path, tmp_path: Path) -> None:
     model = acn.load(folder)
     with pytest.raises(DataError, match="resize"):
         model.encode(np.zeros((2, 9, 8), np.uint8))
@@ -216,8 +216,10 @@ def test_images_that_do_not_fit_are_refused(folder: Path) -> None:
         model.encode(np.full((2, 8, 8), 200, np.uint8))
     with pytest.raises(DataError, match="whole numbers"):
         model.encode(np.full((2, 8, 8), 0.5))
-    with pytest.raises(RunError, match="not a run folder"):
+    with pytest.raises(RunError, match=r"^there is no folder nowhere; expected .*, mnist, or hub:OWNER/NAME$"):
         acn.load("nowhere")
+    with pytest.raises(RunError, match=r"is not a run folder: it holds no config\.json"):
+        acn.load(tmp_path)
 
 
 def test_public_names() -> None:

@@ -35,7 +35,7 @@ from acn.data import Collection
 from acn.errors import BusyError, DataError, RunError, UsageError
 from acn.families import code_size
 from acn.files import remove_leftovers, storage_error, write_text_atomically
-from acn.pretrained import located, names
+from acn.pretrained import located, names, spoken
 from acn.record import Evaluation
 from acn.tensors import read_facts
 from acn.version import __version__
@@ -169,9 +169,10 @@ def open_run(path: Path) -> Run:
     path = located(path)
     file = path / CONFIG
     if not file.is_file():
+        why = f"it holds no {CONFIG}" if path.exists() else "it does not exist"
         raise RunError(
-            f"{path} is not a run folder: it holds no {CONFIG}; expected the folder that acn train wrote, or a model "
-            f"of the package: {', '.join(names())}, or one of the hub: hub:OWNER/NAME"
+            f"{path} is not a run folder: {why}; expected the folder that acn train wrote, {', '.join(names())}, or "
+            "hub:OWNER/NAME"
         )
     record, config, shape = read_record(file)
     return Run(path, config, shape, record.data, record.made, record.where)
@@ -183,11 +184,12 @@ def check_images(run: Run, collection: Collection) -> None:
     Raises:
         RunError: they are not.
     """
-    for key in ("fingerprint", "images"):
+    for key, most in (("fingerprint", 16), ("images", None)):
         if collection.provenance[key] != run.provenance.get(key):
+            known, found = (f"{facts.get(key)}"[:most] for facts in (run.provenance, collection.provenance))
             raise RunError(
-                f"{run.path} was trained on other images than those of {collection.name}: {key} was "
-                f"{run.provenance.get(key)}, is {collection.provenance[key]}; name the same images, or another run"
+                f"{run.path} was trained on other images than those of {collection.name}: {key} was {known}, is "
+                f"{found}; name the same images, or another run"
             )
 
 
@@ -211,7 +213,7 @@ def open_images(run: Run, source: str | None = None) -> Collection:
         # A run from before there was `where` does not say whether its images were files at all.
         known = run.where is not None
         gone = f"the images of {run.path} are no longer at {run.where};" if known else f"{error}; if they moved,"
-        raise DataError(f"{gone} name their new place as SOURCE after {run.path}") from error
+        raise DataError(f"{gone} name their new place as SOURCE after {spoken(run.path)}") from error
     check_images(run, collection)
     return collection
 
@@ -255,8 +257,8 @@ def check_trained_here(run: Run) -> None:
     """
     if is_model_alone(run):
         raise RunError(
-            f"{run.path} holds a model without its training: use the run that it was saved from; the figures of a "
-            f"published model are in its {CARD}"
+            f"{spoken(run.path)} holds a model without its training: use the run that it was saved from; the figures "
+            f"of a published model are in its {CARD}"
         )
 
 

@@ -1,7 +1,10 @@
 """Numbers and complaints in sentences."""
 
+import difflib
 import re
 from collections.abc import Iterable
+
+MOST_SUGGESTED = 3
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:
@@ -16,9 +19,20 @@ def listed(items: Iterable[str], most: int) -> str:
     return ", ".join(texts[:most]) + (f" and {counted(left, 'other')}" if left > 0 else "")
 
 
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """`there is no recipe 'digts'; did you mean digits?`; where no name is near, all that are `known`."""
+    names = list(known)
+    close = [each for each in names if name and name.casefold() in each][:MOST_SUGGESTED]
+    close = close or difflib.get_close_matches(name, names, MOST_SUGGESTED)
+    advice = f"did you mean {' or '.join(close)}?" if close else f"choose one of {', '.join(names)}"
+    return f"there is no {kind} {name!r}; {advice}"
+
+
 def complaint(message: str) -> str:
     """What pydantic says of a value, in the words of all other errors: `expected a value less than 1`."""
     text = message.removeprefix("Value error, ")
     if "dictionary" in text:
         return "expected names with values"
+    if "valid integer" in text:
+        return "expected a whole number"
     return re.sub("^Input should be (?=greater|less)", "expected a value ", text).replace("Input should be", "expected")

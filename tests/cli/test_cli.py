@@ -238,7 +238,7 @@ def test_images_without_labels_have_no_probe(tmp_path: Path) -> None:
     ("arguments", "status", "words"),
     [
         (("train", "nowhere.npz"), 1, "nowhere.npz"),
-        (("train", "--recipe", "nonsense"), 2, "the recipes are digits"),
+        (("train", "--recipe", "nonsense"), 2, "there is no recipe 'nonsense'; choose one of digits, images"),
         (("train", "--set", "memory.neighbors=3"), 2, "did you mean memory.neighbours"),
         (("train", "--set", "memory.neighbours"), 2, "section.key=value"),
         (("train", "--set", "memory.neighbours=2000"), 2, "at most N - 1 = 1436"),

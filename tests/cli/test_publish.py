@@ -165,7 +165,7 @@ def test_a_run_of_that_name_comes_first(work: Path, tmp_path: Path, monkeypatch:
 
 
 def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(RunError, match=r"no config\.json.*: mnist, vlae-mnist"):
+    with pytest.raises(RunError, match=r"it does not exist.*, mnist, vlae-mnist, or hub"):
         open_run(Path("mnst"))
     assert located(Path("mnst")) == Path("mnst")
 

@@ -286,7 +286,7 @@ def test_runs_on_other_images_are_refused(made: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (("table8",), 2, "PART expects one of table1, table2"),
+        (("table8",), 2, "there is no part 'table8'; did you mean table7 or table6 or table5?"),
         (("table1", "--data", "nowhere.npz"), 1, "nowhere.npz"),
         (("table1", *PIECES, "--out", "pieces.npz"), 2, "--out expects a folder, found the file"),
         (("table1", *PIECES, "--runs", "pieces.npz/runs"), 2, "--runs expects a folder, found the file"),

@@ -9,6 +9,7 @@ import typer
 from acn.cli.drawing import announce
 from acn.cli.outputs import ForceOption, check_output
 from acn.errors import UsageError
+from acn.wording import unknown
 
 if TYPE_CHECKING:
     from acn.data.published.dataset import Dataset
@@ -82,14 +83,10 @@ def dataset(
 
 
 def _entry(name: str) -> "Dataset":
-    from difflib import get_close_matches
-
     from acn.data.published.table import DATASETS
 
     if name not in DATASETS:
-        close = [known for known in DATASETS if name.casefold() in known] or get_close_matches(name, DATASETS)
-        advice = f"did you mean {' or '.join(close)}?" if close and name else f"choose one of {', '.join(DATASETS)}"
-        raise UsageError(f"there is no dataset {name!r}; {advice}")
+        raise UsageError(unknown("dataset", name, DATASETS))
     return DATASETS[name]
 
 

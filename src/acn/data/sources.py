@@ -124,7 +124,8 @@ def _open(
         looked = " and ".join(str(path) for path in _candidates(source)) or "no place, since the name is empty"
         remedy = f"make it with acn dataset {BY_ARCHIVE[source].name}" if source in BY_ARCHIVE else KINDS
         raise DataError(
-            f"there is no file or folder {source!r}; looked for {looked}; {remedy} (or one in the folder ACN_DATA)"
+            f"there is no file or folder {source!r}; looked for {looked}; {remedy}; names are also looked for in the "
+            "folder ACN_DATA"
         )
     if path.is_dir() or is_image(path):
         return folder(path, settings)

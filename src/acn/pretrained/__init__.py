@@ -15,6 +15,11 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in FOLDER.glob("*/config.json"))
 
 
+def spoken(path: Path) -> Path:
+    """What a user calls a run's folder: `mnist` for that of the package."""
+    return Path(path.name) if path.parent == FOLDER else path
+
+
 def located(path: Path) -> Path:
     """Return the folder that a run's name stands for: `path` itself, unless no run lies there and it is another name.
 

@@ -30,6 +30,7 @@ from acn.recipes.graves import (
 )
 from acn.recipes.own import archive, digits, images, own_minutes, own_of, photos
 from acn.settings import ImageShape
+from acn.wording import unknown
 
 __all__ = [
     "PHOTO_LEVELS",
@@ -95,10 +96,10 @@ def recipe(name: str) -> Config:
     """Return the settings of the recipe called `name`.
 
     Raises:
-        UsageError: there is no such recipe; the message lists those that exist.
+        UsageError: there is no such recipe; the message suggests others.
     """
     if name not in RECIPES:
-        raise UsageError(f"there is no recipe {name!r}; the recipes are {', '.join(RECIPES)}")
+        raise UsageError(unknown("recipe", name, RECIPES))
     return RECIPES[name]()
 
 

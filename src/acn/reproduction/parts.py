@@ -13,6 +13,7 @@ from acn.reproduction.documents import Document
 from acn.reproduction.plan import COLOUR, VARIANTS, WINDOWS, Training
 from acn.reproduction.studies import STUDIES, Scale
 from acn.reproduction.summary import Found, PageInputs
+from acn.wording import unknown
 
 VARIED, VLAE = "ablation-", "vlae-"
 MORE_ROWS, MORE_CHAINS = 20, 16
@@ -120,7 +121,7 @@ def parts_named(name: str) -> dict[str, Part]:
         UsageError: there is no such part.
     """
     if name not in PARTS and name not in GROUPS:
-        raise UsageError(f"PART expects one of {', '.join([*PARTS, *GROUPS])}, found {name!r}")
+        raise UsageError(unknown("part", name, [*PARTS, *GROUPS]))
     return {each: PARTS[each] for each in GROUPS.get(name, (name,))}
 
 

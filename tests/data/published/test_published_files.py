@@ -40,7 +40,7 @@ def test_what_is_served_must_be_the_published_file(
     change: dict[str, str | int | None], file: PublishedFile, tmp_path: Path, stage: Stage
 ) -> None:
     wanted = PublishedFile(**{"address": file.address, "md5": MD5, "size": len(CONTENT)} | change)  # type: ignore[arg-type]
-    with pytest.raises(DataError, match=r"http://.*set\.bin has .*as published .*elsewhere"):
+    with pytest.raises(DataError, match=r"http://.*set\.bin has .*as published .*the file at its address has changed"):
         obtain(wanted, None, tmp_path / "here", stage)
     assert list((tmp_path / "here").iterdir()) == []
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -77,8 +78,9 @@ def _blocks(file: PublishedFile, stage: Stage) -> Iterator[bytes]:
 
 def _reason(error: Exception) -> str:
     """What went wrong, without the names and numbers that the libraries wrap it in."""
-    reason = getattr(error, "reason", error)
-    return str(getattr(reason, "strerror", None) or reason)
+    if isinstance(error, urllib.error.HTTPError) or not isinstance(error, urllib.error.URLError):
+        return str(error)
+    return str(getattr(error.reason, "strerror", None) or error.reason)
 
 
 def _check(file: PublishedFile, path: Path, remedy: str, called: str | None = None) -> None:
