@@ -24,8 +24,8 @@ IMAGES, BATCH, ROUNDS = 200, 256, 3
 Words = tuple[bitsback.Words, int]
 
 
-def run(progress: Callable[[str], None], model: str) -> dict[str, object]:
-    """Code 200 test images of static MNIST (`ACN_DATA`), evenly spaced, in the mode list: by a run, and by `mnist`."""
+def run(progress: Callable[[str], None], model: str = "vlae-mnist") -> dict[str, object]:
+    """Code 200 test images of static MNIST (`ACN_DATA`), evenly spaced, as a list: by `model`, and by `mnist`."""
     levels = levels_of(shipped(), IMAGES)
     models = {"local": frozen_model(open_run(Path(model))), "mnist": frozen_model(shipped())}
     words = {name: _encode(each, levels) for name, each in models.items()}

@@ -95,9 +95,10 @@ def test_files_without_digests_are_read(tmp_path: Path) -> None:
     assert facts == {"step": 1}
 
 
-@pytest.mark.parametrize("name", ["model", "prior"])
-def test_the_shipped_files_have_digests(name: str) -> None:
-    file = FOLDER / "mnist" / f"{name}.safetensors"
+@pytest.mark.parametrize(
+    "file", sorted(FOLDER.glob("*/*.safetensors")), ids=lambda file: f"{file.parent.name}-{file.stem}"
+)
+def test_the_shipped_files_have_digests(file: Path) -> None:
     assert "sha256" in json.dumps(_metadata(file))
     assert read_tensors(file)[0]
 

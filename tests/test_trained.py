@@ -120,7 +120,7 @@ def test_a_model_and_its_run_are_one_line(folder: Path) -> None:
 def test_a_device_is_chosen_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert device_of(acn.load(folder, device=torch.device("cpu")).model).type == "cpu"
-    with pytest.raises(UsageError, match="device cuda: there is no GPU"):
+    with pytest.raises(UsageError, match="device cuda: PyTorch finds no GPU"):
         acn.load(folder, device="cuda")
 
 

@@ -115,8 +115,8 @@ def images_kept(path: Path, config: Config, collection: Collection) -> Iterator[
     try:
         _write_splits(file, collection)
         source = str(file.absolute())
-        named = replace(collection, provenance=collection.provenance | {"source": source})
-        yield override(config, [f"data.source={source}"]), named
+        config = override(config, [f"data.source={source}"])
+        yield config, replace(collection, provenance=collection.provenance | {"source": config.data.stated})
     finally:
         if not (path / CONFIG).exists():  # refused before anything was trained
             file.unlink(missing_ok=True)

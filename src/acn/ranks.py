@@ -20,7 +20,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
-from acn.errors import TrainingError, UsageError
+from acn.errors import DataError, TrainingError, UsageError
 from acn.wording import counted
 
 # What torchrun, and launchers like it, tell each process.
@@ -97,6 +97,14 @@ class Ranks:
         found = self.told_by_all(list(work(pieces[own.start : own.stop])))
         return [fact for part in found for fact in part]
 
+    def handed(self, pieces: Sequence[bytes] = ()) -> bytes:
+        """Return this rank's of the `pieces`, one for each rank, of which rank 0 has all and the others none."""
+        return pieces[0]
+
+    def collected(self, piece: bytes) -> list[bytes]:
+        """Return on rank 0 the `piece` of every rank, in their order, and on others nothing."""
+        return [piece]
+
     def place(self, device: torch.device) -> torch.device:
         """Return the device on which this rank computes, where the user asked for `device`.
 
@@ -104,6 +112,13 @@ class Ranks:
             UsageError: there is no GPU for it alone, or no library to talk with other GPUs.
         """
         return device
+
+    def check_images(self, found: str) -> None:
+        """See that all ranks have the same images before they share them; `found` is a digest of this rank's.
+
+        Raises:
+            DataError: this rank's are others than those of rank 0.
+        """
 
     def check_batch(self, images: int) -> None:
         """See that there is work for all ranks in a batch of so many images.
@@ -199,6 +214,20 @@ class Several(Ranks):
                 facts.append(one[0])
         return cast(list[Fact], facts)
 
+    def handed(self, pieces: Sequence[bytes] = ()) -> bytes:
+        """See `Ranks`."""
+        own: list[bytes | None] = [None]
+        with _talk():
+            dist.scatter_object_list(own, list(pieces) if self.leads else None, src=0)
+        return cast(bytes, own[0])
+
+    def collected(self, piece: bytes) -> list[bytes]:
+        """See `Ranks`."""
+        found: list[Any] = [None] * self.count if self.leads else []
+        with _talk():
+            dist.gather_object(piece, found if self.leads else None, dst=0)
+        return found
+
     def place(self, device: torch.device) -> torch.device:
         """See `Ranks`: every process of a machine takes a GPU of its own."""
         if device.type != "cuda":
@@ -220,6 +249,15 @@ class Several(Ranks):
         torch.cuda.set_device(chosen)
         return chosen
 
+    def check_images(self, found: str) -> None:
+        """See `Ranks`."""
+        if self.told(found) != found:
+            raise DataError(
+                f"rank {self.rank} on {socket.gethostname()} found other images than rank 0: they changed while they "
+                "were read, or the machines have files of their own; start again when nothing writes to them, on a "
+                "disk that all machines share"
+            )
+
     def check_batch(self, images: int) -> None:
         """See `Ranks`."""
         if images < self.count:
@@ -238,7 +276,7 @@ def joined() -> Iterator[Ranks]:
     """Join the other processes, if this one was started as one of several, until the block ends.
 
     An error that ends the block reaches the user once: the first rank to meet one raises it, the others end without a
-    word.
+    word, with the exit status of the first.
 
     Raises:
         SystemExit: the block raised, on another rank first.
@@ -257,10 +295,11 @@ def joined() -> Iterator[Ranks]:
             dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
         yield Several(rank, count)
     except (Exception, KeyboardInterrupt, SystemExit) as error:  # the last by SIGTERM: torchrun sends it to the others
-        if _first(store):
-            raise
         interrupted = isinstance(error, KeyboardInterrupt)
-        raise SystemExit(128 + signal.SIGINT if interrupted else getattr(error, "exit_code", 1)) from error
+        status = _of_first(store, 128 + signal.SIGINT if interrupted else getattr(error, "exit_code", 1))
+        if status is None:
+            raise
+        raise SystemExit(status) from error
     # Not after an error, where the others are to find it in the store before they find this process gone.
     dist.destroy_process_group()
 
@@ -319,12 +358,18 @@ def _meet() -> Iterator[None]:
         ) from error
 
 
-def _first(store: Any) -> bool:  # noqa: ANN401 - torch does not export its type
-    """Whether this rank is the first to fail; also where nobody can say, because who kept the store is gone."""
+def _of_first(store: Any, status: int) -> int | None:  # noqa: ANN401 - torch does not export its type
+    """Exit status of the first rank to fail, with which all end; None if it is this one, to say why.
+
+    Also None where nobody can say who was first, because who kept the store is gone.
+    """
     try:
-        return int(store.add("failures", 1)) == 1
-    except RuntimeError:
-        return True
+        if int(store.add("failures", 1)) > 1:
+            return int(store.get("status"))
+        store.set("status", str(status))
+    except (RuntimeError, ValueError):
+        pass
+    return None
 
 
 def _local_rank() -> int:

@@ -169,8 +169,11 @@ def open_run(path: Path) -> Run:
     path = located(path)
     file = path / CONFIG
     if not file.is_file():
-        what = f"{path} is not a run folder: it holds no {CONFIG}" if path.exists() else f"there is no folder {path}"
-        raise RunError(f"{what}; expected the folder that acn train wrote, {', '.join(names())}, or hub:OWNER/NAME")
+        why = f"it holds no {CONFIG}" if path.exists() else "it does not exist"
+        raise RunError(
+            f"{path} is not a run folder: {why}; expected the folder that acn train wrote, {', '.join(names())}, or "
+            "hub:OWNER/NAME"
+        )
     record, config, shape = read_record(file)
     return Run(path, config, shape, record.data, record.made, record.where)
 

@@ -44,8 +44,8 @@ def load(folder: str | Path, *, device: str | torch.device = "auto", revision: s
     """Open a run folder, one that `save_pretrained` wrote, a model that comes with the package, or one of the hub.
 
     Args:
-        folder: the folder; or `mnist`, the name of the bundled model; or OWNER/NAME on the Hugging Face hub, also as
-            `hub:OWNER/NAME`, where no such path exists.
+        folder: the folder; or `mnist` or `vlae-mnist`, the bundled models; or OWNER/NAME on the Hugging Face hub, also
+            as `hub:OWNER/NAME`, where no such path exists.
         device: where the networks run: `cpu`, `cuda`, or `auto`: the GPU when there is one.
         revision: of a model of the hub: a branch, a tag or a commit.
 

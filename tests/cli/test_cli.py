@@ -245,7 +245,7 @@ def test_images_without_labels_have_no_probe(tmp_path: Path) -> None:
         (("train", "--set", "training.batch=0"), 2, "training.batch"),
         (("train", "--resume", "nothing"), 1, "not a run folder"),
         (("train", "digits", "--resume", "nothing"), 1, "not a run folder"),
-        (("train", "--recipe", "digits", "--resume", "nothing"), 2, "no options besides --device"),
+        (("train", "--recipe", "digits", "--resume", "nothing"), 2, "leave out all other options but --device"),
         (("train", "--device", "abacus"), 2, "abacus"),
         (("train", "--device", "mps"), 2, "--device expects cpu, cuda or auto"),
         (("evaluate", "nothing"), 1, "not a run folder"),

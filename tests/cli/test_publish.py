@@ -165,26 +165,31 @@ def test_a_run_of_that_name_comes_first(work: Path, tmp_path: Path, monkeypatch:
 
 
 def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(RunError, match=r"no config\.json.*mnist"):
+    with pytest.raises(RunError, match=r"it does not exist.*, mnist, vlae-mnist, or hub"):
         open_run(Path("mnst"))
     assert located(Path("mnst")) == Path("mnst")
 
 
-def test_the_trained_mnist_model_works_at_once(tmp_path: Path) -> None:
-    model = acn.load("mnist")
+@pytest.mark.parametrize(("name", "size"), [("mnist", 16), ("vlae-mnist", 64)])
+def test_the_models_of_the_package_work_at_once(name: str, size: int) -> None:
+    model = acn.load(name)
     shape = model.run.shape
     assert (shape.height, shape.width, shape.levels) == (28, 28, 2)
     drawn = model.sample(2)
     assert 0.05 < drawn.mean() / drawn.max() < 0.3  # strokes on an empty ground
-    assert model.encode(drawn).shape == (2, 16)
+    assert model.encode(drawn).shape == (2, size)
     assert (model.score_samples(drawn) > -200).all()  # noise would cost 28 x 28 x log 2 = 543 nats
     data = acn.codec.compress(drawn, model)
     assert np.array_equal(acn.codec.decompress(data, model), drawn)
 
 
-def test_the_shipped_models_are_small() -> None:
-    for name in pretrained.names():
-        assert sum(path.stat().st_size for path in (pretrained.FOLDER / name).glob("*.safetensors")) < 16_000_000
+@pytest.mark.parametrize("name", pretrained.names())
+def test_the_models_of_the_package_are_small_and_whole(name: str) -> None:
+    files = list((pretrained.FOLDER / name).iterdir())
+    assert sum(path.stat().st_size for path in files if path.suffix == ".safetensors") < 16_000_000
+    assert {re.sub(r"[0-9a-f]{16}", "IDENTITY", path.name) for path in files} == FILES
+    assert not [path.name for path in files if re.search(rb"/(home|root|tmp|work)/", path.read_bytes())]
+    assert kept_model(open_run(Path(name))) is not None
 
 
 def test_the_card_states_the_licence_that_the_publisher_gives(work: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,12 @@ from acn.codec import layout
 from acn.codec.archive import read
 from acn.codec.archiver import compress_splits
 from acn.codec.restoring import model_of, restore_each
-from acn.codec.workers import Job, in_order
+from acn.codec.workers import Job, in_order, serve, shared_among
 from acn.data import ALL_BYTES, Images
 from acn.errors import ArchiveError
+from acn.ranks import ONE, Ranks
 from tests.codec.models import tiny_pixelcnn
+from tests.training.several import started, together
 
 Progress = Callable[[float], None]
 
@@ -88,3 +91,46 @@ def test_who_stops_early_ends_all_of_them_and_ctrl_c_none() -> None:
 def test_a_process_that_was_killed_is_said() -> None:
     with pytest.raises(ArchiveError, match="use fewer --workers"):
         list(in_order(work, 10, jobs(1, 2000, 3), 2))
+
+
+def written_and_read(ranks: Ranks, path: Path) -> bytes:
+    """Compress and restore twelve images of six blocks by the commands, as rank 0, or help it."""
+    layout.BLOCK = 150
+    archive, restored = path / f"{ranks.count}.acn", path / f"restored-{ranks.count}.npz"
+    if not ranks.leads:
+        serve(ranks)
+        return b""
+    with shared_among(ranks):
+        model, images = (
+            tiny_pixelcnn((5, 4, 3, 256)),
+            np.random.default_rng(0).integers(0, 256, (12, 5, 4, 3), np.uint8),
+        )
+        archive.write_bytes(compress_splits({"images": Images(images, ALL_BYTES)}, model))
+        found = read(archive.read_bytes())
+        blocks = [np.asarray(block) for block in restore_each(found, model_of(found), range(6))]
+    np.savez(restored, *blocks)
+    assert sum(map(len, blocks)) == 12
+    return archive.read_bytes() + restored.read_bytes()
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_ranks_write_and_read_the_same(count: int, tmp_path: Path) -> None:
+    alone = written_and_read(ONE, tmp_path)
+    assert together(written_and_read, count, tmp_path / "found", tmp_path) == [alone, *[b""] * (count - 1)]
+
+
+def failing(ranks: Ranks) -> None:
+    if not ranks.leads:
+        serve(ranks)
+        return
+    with shared_among(ranks):
+        list(in_order(work, 0, jobs(1, -1, 2), 1))
+
+
+def test_a_block_that_fails_on_a_rank_is_one_sentence(tmp_path: Path) -> None:
+    with started(failing, 2, tmp_path) as processes:
+        for process in processes:
+            process.join(60)
+    (sentence,) = tmp_path.glob("error-*")
+    assert sentence.read_text() == "below zero"
+    assert [process.exitcode for process in processes] == [1, 1]

@@ -1,3 +1,4 @@
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -7,7 +8,7 @@ from PIL import Image
 from acn.config import Config, ImageShape
 from acn.evaluation.plots import plot_curves
 from acn.evaluation.report import html_report
-from acn.runs import Run
+from acn.runs import METRICS, Run
 from tests.evaluation.test_table import evaluation
 
 SHAPE = ImageShape(height=8, width=8, channels=1, levels=2)
@@ -32,6 +33,19 @@ def test_the_page_says_how_the_likelihood_was_sampled(tmp_path: Path) -> None:
     assert "<p>Importance sampling, K = 64, 100 images of the test split: " in html_report(run, sampled)
     assert "<td>negative log-likelihood, sampled (see below)</td><td>78.50</td>" in html_report(run, sampled)
     assert "<p>Importance" not in html_report(run, evaluation(nll=None))
+
+
+def test_the_page_says_what_an_inverted_file_found(tmp_path: Path) -> None:
+    run = Run(tmp_path, Config(), SHAPE, {}, {})
+    assert "inverted file" not in html_report(run, evaluation())
+    rows = [{"step": 1, "recall": 0.975}, {"step": 2}, {"step": 3, "recall": 0.9}, {"step": 4, "recall": 0.95}]
+    (tmp_path / METRICS).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    expected = "which found 95.0% of the nearest when last compared with an exact search, and 90.0% at the worst of 3"
+    assert expected in html_report(run, evaluation())
+    (tmp_path / METRICS).write_text(json.dumps(rows[0]) + "\n")
+    assert "which found 97.5% of the nearest when last compared with an exact search.<" in html_report(
+        run, evaluation()
+    )
 
 
 def test_the_page_holds_everything_and_needs_no_network(tmp_path: Path) -> None:

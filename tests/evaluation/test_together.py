@@ -58,12 +58,13 @@ def test_several_do_what_one_does(bench: Bench, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(draws, "TOGETHER", draws.TOGETHER)
     alone = everything(ONE, run.path, bench.collection)
     assert alone["figures"]["reconstruction"] > 0
-    leader, *others = together(everything, 3, bench.folder / "found", run.path, bench.collection)
-    assert leader["codes"] == alone["codes"]
-    assert leader["figures"] == alone["figures"]
-    assert all(torch.equal(rank["drawn"], alone["drawn"]) for rank in (leader, *others))
-    assert "Figures" in leader["said"]
-    assert [rank["said"] for rank in others] == ["", ""]
+    for count in (2, 4):
+        leader, *others = together(everything, count, bench.folder / f"{count}", run.path, bench.collection)
+        assert leader["codes"] == alone["codes"]
+        assert leader["figures"] == alone["figures"]
+        assert all(torch.equal(rank["drawn"], alone["drawn"]) for rank in (leader, *others))
+        assert "Figures" in leader["said"]
+        assert [rank["said"] for rank in others] == [""] * (count - 1)
 
 
 def failing(ranks: Ranks, path: Path, collection: Collection) -> None:

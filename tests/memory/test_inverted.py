@@ -8,6 +8,7 @@ from torch import Tensor
 from acn.config import MemorySettings
 from acn.errors import MissingExtraError, RunError
 from acn.memory import AssociativeMemory, inverted, settled, squared_distances
+from acn.memory.associative import compared
 
 CPU = torch.device("cpu")
 IVF = MemorySettings(search="ivf", rebuild=10, probes=4)
@@ -177,3 +178,9 @@ def test_without_faiss_it_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_needs_all_distances_does_not_go_with_it(other: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"search=ivf does not go with .*; set memory\.search=exact"):
         MemorySettings(search="ivf", **other)
+
+
+@pytest.mark.parametrize("rows", [2, 70, 2**24 + 4, 10**8])
+def test_rows_that_are_compared_are_there(rows: int) -> None:
+    found = compared(rows)
+    assert (int(found[0]), int(found[-1]), len(found)) == (0, rows - 1, min(64, rows))

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from acn.errors import UsageError
+from acn.errors import TrainingError, UsageError
 from acn.ranks import ONE
 from acn.training.compiling import compile_networks, compiles
+from acn.training.loop import begin
 from acn.training.state import TrainingState
 from acn.training.step import _draws, find_gradient, rates
 from tests.training.conftest import Bench
@@ -68,3 +69,24 @@ def test_what_compiles(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(UsageError, match=r"needs a C\+\+ compiler"):
         compiles(on, CPU)
+
+
+def test_what_the_compiler_says_is_one_sentence(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its errors come at the first step, from packages of its own."""
+    failure = type("CppCompileError", (RuntimeError,), {"__module__": "torch._inductor.exc"})
+
+    def broken(*_: object, **__: object) -> None:
+        raise failure("no working compiler\nand a page of its words")
+
+    run, state = bench.begin("run", "training.compile=on")
+    monkeypatch.setattr(nn.Module, "compile", lambda network, **_: network.register_forward_pre_hook(broken))
+    with pytest.raises(TrainingError, match=r"^PyTorch's compiler failed \(no working compiler\); .*compile=off$"):
+        bench.train(run, state)
+
+
+def test_a_run_that_cannot_be_compiled_leaves_no_folder(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    config = bench.config("training.compile=on", "training.precision=float32")
+    with pytest.raises(UsageError, match=r"needs a C\+\+ compiler"):
+        begin(bench.folder / "run", config, bench.collection, CPU)
+    assert not (bench.folder / "run").exists()

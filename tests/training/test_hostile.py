@@ -186,9 +186,9 @@ def test_other_tensors_are_named(run: Run, digits: Collection, name: str, change
     [
         ("codes", torch.zeros(9, 4), "codes is"),
         ("codes", torch.zeros(0, 3), "no mixture or no codes"),
-        ("weights", torch.tensor([-1.0, 2.0]).double(), "no distribution"),
+        ("weights", torch.tensor([-1.0, 2.0]).double(), "not a distribution"),
         ("weights", torch.tensor([0, 1]), "weights is int64"),
-        ("factors", torch.zeros(2, 3).double(), "no distribution"),
+        ("factors", torch.zeros(2, 3).double(), "not a distribution"),
         ("factors", None, "factors is nothing"),
         ("weights", None, "does not fit|no mixture"),
     ],
@@ -213,7 +213,7 @@ def test_priors_that_are_none_are_refused(run: Run, name: str, change: Tensor | 
         ("made.hidden.2.bias", torch.zeros(8), "made.hidden.2.bias is"),
         ("centre", torch.zeros(4), "centre is"),
         ("centre", None, "centre is nothing"),
-        ("width", torch.zeros(3), "no distribution"),
+        ("width", torch.zeros(3), "not a distribution"),
         ("width", torch.ones(3).double(), "width is float64"),
     ],
 )

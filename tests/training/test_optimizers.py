@@ -4,7 +4,8 @@ from torch import Tensor, nn
 
 from acn.config import ACNSettings, ImageShape, TrainingSettings
 from acn.models import Model, build
-from acn.training.optimizers import MatricesAndAdam, build_optimizer, step_if
+from acn.training.muon import BatchedMuon, orthogonal
+from acn.training.optimizers import MatricesAndAdam, build_optimizer, forget_gradients, step_if
 
 SETTINGS = TrainingSettings(optimizer="muon", learning_rate=1e-3, matrix_rate=20.0, prior_rate=0.25)
 
@@ -73,6 +74,52 @@ def test_a_first_step_is_the_orthogonal_factor_of_the_gradient() -> None:
     assert strong.sum() >= 2
     assert ((inner.diagonal()[strong] > 0.6) & (inner.diagonal()[strong] < 1.3)).all()
     assert inner.sub(inner.diagonal().diag()).abs().max() < 0.1
+
+
+def test_matrices_of_one_shape_take_their_steps_together() -> None:
+    """As they do one by one, but for the rounding of bfloat16; what is kept of each is the same."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(6, 20), (20, 6), (6, 20), (7, 7), (20, 6), (6, 20)]
+    starts = [torch.randn(shape, generator=generator) for shape in shapes]
+    one, together = ([nn.Parameter(start.clone()) for start in starts] for _ in range(2))
+    optimizers = torch.optim.Muon(one, 0.1, weight_decay=0.1), BatchedMuon(together, 0.1, weight_decay=0.1)
+    for step in range(3):
+        for number, shape in enumerate(shapes):
+            gradient = torch.randn(shape, generator=generator)
+            for matrices in (one, together):
+                matrices[number].grad = None if (step, number) == (0, 2) else gradient.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for start, single, batched in zip(starts, one, together, strict=True):
+        torch.testing.assert_close(batched, single, rtol=0, atol=5e-3)
+        assert (single - start).abs().max() > 0.05
+        kept = [optimizer.state[matrix] for optimizer, matrix in zip(optimizers, (single, batched), strict=True)]
+        torch.testing.assert_close(*kept)
+
+
+def test_batched_iterations_bring_singular_values_near_one() -> None:
+    matrices = torch.randn(3, 9, 30, generator=torch.Generator().manual_seed(0))
+    found = orthogonal(matrices, (3.4445, -4.775, 2.0315), 5, 1e-7).float()
+    for each in (found, orthogonal(matrices.mT, (3.4445, -4.775, 2.0315), 5, 1e-7).float()):
+        assert ((torch.linalg.svdvals(each) > 0.6) & (torch.linalg.svdvals(each) < 1.3)).all()
+
+
+def test_gradients_that_are_kept_add_up_where_they_lie() -> None:
+    """In several parts of a batch, step by step, to what they are when they are made anew."""
+    networks = model(), model()
+    images = (torch.rand(6, 1, 6, 6, generator=torch.Generator().manual_seed(1)) > 0.5).to(torch.uint8)
+    places: list[list[int]] = []
+    for _ in range(2):
+        for network, keep in zip(networks, (True, False), strict=True):
+            forget_gradients(network, keep=keep)
+            for part in images.split(2):
+                (-network.likelihood(network.posterior(part).mean).log_prob(part).sum()).backward()
+        found = [[weight.grad for weight in network.parameters() if weight.grad is not None] for network in networks]
+        reached = [weight.grad is not None for weight in networks[1].parameters()]
+        kept = [gradient for gradient, there in zip(found[0], reached, strict=True) if there]
+        assert all(torch.equal(*pair) for pair in zip(kept, found[1], strict=True))
+        places.append([gradient.data_ptr() for gradient in found[0]])
+    assert places[0] == places[1]
 
 
 @pytest.mark.parametrize("set_to_none", [True, False])

@@ -195,6 +195,21 @@ def test_what_is_wrong_on_all_ranks_is_one_sentence_too(tmp_path: Path) -> None:
     assert [process.exitcode for process in processes] == [2, 2]
 
 
+def wrong_on_rank_0(ranks: Ranks) -> None:
+    if ranks.leads:
+        raise UsageError("there is a run already")
+    ranks.told("")
+
+
+def test_all_end_with_the_status_of_the_first(tmp_path: Path) -> None:
+    with started(wrong_on_rank_0, 3, tmp_path) as processes:
+        for process in processes:
+            process.join(60)
+    (sentence,) = tmp_path.glob("error-*")
+    assert sentence.read_text() == "there is a run already"
+    assert [process.exitcode for process in processes] == [2, 2, 2]
+
+
 def ended_from_outside(ranks: Ranks) -> None:
     raise SystemExit(143)  # as SIGTERM does
 

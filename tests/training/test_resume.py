@@ -14,12 +14,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from acn.config import ACNSettings
 from acn.errors import RunError, StorageError
 from acn.families import FAMILIES
-from acn.runs import Run, read_metrics
+from acn.parsing import override
+from acn.recipes import recipe
+from acn.runs import Run, create_run, read_metrics
 from acn.tensors import read_tensors, write_tensors
 from acn.training.opening import resume_or_begin
-from acn.training.state import restore_state
+from acn.training.state import TrainingState, new_state, restore_state
 from tests.training.conftest import TINY, Bench
 
 VARIANTS = {
@@ -118,6 +121,28 @@ def test_an_inverted_file_resumes_too(bench: Bench) -> None:
     assert_same(whole, parts)
     assert log(parts) == log(whole)
     assert 0.2 < log(whole)[0]["recall"] < 1
+
+
+def test_the_recipe_for_a_gpu_resumes_in_pieces(bench: Bench) -> None:
+    """With all of its settings but the sizes, and the clock, after which no training is another's to the bit."""
+    sized = [item for item in TINY if item.startswith(("model.", "memory."))]
+    clock = "training.max_minutes=null"
+    settings = [*sized, clock, "data.source=digits", "training.batch=200", "training.epochs=1"]
+    config, images = override(recipe("mnist-gpu"), settings), bench.collection
+    assert isinstance(config.model, ACNSettings)
+    assert (config.training.optimizer, config.model.decoder.dropout) == ("muon", 0.1)
+
+    def begun(name: str) -> tuple[Run, TrainingState]:
+        run = create_run(bench.folder / name, config, images.shape, provenance=images.provenance, made={})
+        return run, new_state(config, images.shape, len(images.train), torch.device("cpu"))
+
+    whole, state = begun("whole")
+    bench.train(whole, state)
+    parts, state = begun("parts")
+    for until in (1, 2, 5, None):
+        bench.train(parts, state, until=until)
+        state = bench.restore(parts)
+    assert_same(whole, parts)
 
 
 def test_dynamic_binarization_resumes_too(bench: Bench) -> None:

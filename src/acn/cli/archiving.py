@@ -198,11 +198,9 @@ def outcome(source: str, splits: "Splits", archive: int, *, embed: bool) -> Sequ
 
     size, what = _source_bytes(source, splits)
     lines = [f"source {size:,} bytes ({what}), archive {archive:,} bytes: {archive / max(1, size):.1%} of the source"]
-    jpegs = sum(len(images.jpegs) for images in splits.values() if isinstance(images, FolderImages))
+    jpegs = any(images.jpegs for images in splits.values() if isinstance(images, FolderImages))
     if archive > size and jpegs:
-        lines.append(
-            f"The archive is larger than its source, as expected of JPEG: keep {counted(jpegs, 'file')} as they are."
-        )
+        lines.append("The archive is larger than its source, as expected of JPEG files: keep the source instead.")
     elif archive > size:
         shared = "a model that several archives share (--no-embed), " if embed else ""
         lines.append(f"The archive is larger than its source: more images, {shared}or longer training make it smaller.")

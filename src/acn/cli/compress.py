@@ -9,6 +9,7 @@ from acn.cli.devices import DeviceOption, find_device
 from acn.cli.drawing import RUN
 from acn.cli.options import WorkersOption, minutes_option
 from acn.cli.outputs import ForceOption, check_output
+from acn.cli.together import led
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from acn.runs import Run
 
 
+@led
 def compress(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="Images, as for acn train.", show_default=False)],
     out: Annotated[Path, typer.Argument(metavar="OUT.acn", help="The archive to write.", show_default=False)],

@@ -12,6 +12,7 @@ from acn.cli.drawing import RUN
 from acn.cli.info import ArchiveArgument
 from acn.cli.options import WorkersOption
 from acn.cli.outputs import ForceOption, check_output
+from acn.cli.together import led
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -32,6 +33,7 @@ ModelOption = Annotated[
 ]
 
 
+@led
 def decompress(
     file: ArchiveArgument,
     out: Annotated[
@@ -90,6 +92,7 @@ def decompress(
         typer.echo(LOSSY, err=True)
 
 
+@led
 def verify(
     file: ArchiveArgument, model: ModelOption = None, workers: WorkersOption = None, device: DeviceOption = "auto"
 ) -> None:

@@ -70,7 +70,7 @@ def write_codes(
     Returns what was converted and left out and was not said yet.
 
     Raises:
-        DataError: there are no images, or not of the run's kind.
+        DataError: there are no images, or not of the run's kind; or processes found others.
         MissingExtraError: a library is missing for the source or for Parquet.
         StorageError: the disk refused.
     """
@@ -81,6 +81,8 @@ def write_codes(
 
     ranks = ranks or ONE
     splits, reading = known_splits(run, source, fit=fit, skip_damaged=skip_damaged)
+    if ranks.count > 1:
+        ranks.check_images(_digest(splits))
     encoded = [
         EncodedSplit(name, images, codes_of(model, images, stage(f"codes of {name}", len(images)), ranks))
         for name, images in splits.items()
@@ -89,6 +91,18 @@ def write_codes(
     if ranks.leads:
         write(out, encoded)
     return sum((images.reading for images in splits.values() if isinstance(images, ImageFiles)), reading)
+
+
+def _digest(splits: "Mapping[str, Images | ImageFiles]") -> str:
+    """Of the pixels, or of the names of files that nothing was read of yet."""
+    import hashlib
+
+    from acn.data import Images
+    from acn.data.assembly import fingerprint_pixels
+
+    read = {name: images for name, images in splits.items() if isinstance(images, Images)}
+    names = {name: images.files for name, images in splits.items() if name not in read}
+    return f"{fingerprint_pixels(read)} {hashlib.sha256(repr(names).encode(errors='surrogateescape')).hexdigest()}"
 
 
 def known_splits(

@@ -107,11 +107,11 @@ def evaluate_and_show(
     from acn.cli.progress import stages
     from acn.evaluation.evaluate import assist
     from acn.evaluation.evaluate import evaluate as compute
-    from acn.evaluation.table import code_note, cost_table, importance_note, probe_table
+    from acn.evaluation.table import code_note, cost_table, importance_note, probe_table, search_note
     from acn.files import write_atomically
     from acn.ranks import ONE
     from acn.run_models import for_writing
-    from acn.runs import CODES, EVALUATION
+    from acn.runs import CODES, EVALUATION, read_metrics
 
     ranks = ranks or ONE
     ranks.told("the run is saved, if this process trained it")
@@ -128,7 +128,7 @@ def evaluate_and_show(
     for table in (cost_table(figures), probe_table(figures)):
         if table is not None:
             console.print(table)
-    for note in (code_note(figures), importance_note(figures)):
+    for note in (code_note(figures), importance_note(figures), search_note(read_metrics(run))):
         if note:
             console.print(note, soft_wrap=True, highlight=False)
     shown = [path for _, path in kept] or [run.path / EVALUATION, run.path / CODES]

@@ -12,6 +12,7 @@ from acn.cli.devices import DeviceOption
 from acn.cli.info import ArchiveArgument
 from acn.cli.options import WorkersOption
 from acn.cli.outputs import ForceOption
+from acn.cli.together import led
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 NEAR = 3  # names that are suggested
 
 
+@led
 def extract(
     file: ArchiveArgument,
     names: Annotated[

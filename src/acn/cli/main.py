@@ -126,7 +126,7 @@ for commands in SECTIONS.values():
         app.command()(command)
 
 # Commands that several processes do together. The others are left to one, where torchrun starts several.
-SHARED = ("train", "devices", "evaluate", "encode", "sample")
+SHARED = ("train", "devices", "evaluate", "encode", "sample", "compress", "decompress", "verify", "extract")
 # What shells report for a program that Ctrl-C or SIGTERM ended.
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 

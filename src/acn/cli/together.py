@@ -1,12 +1,15 @@
 """Commands that several processes do together: rank 0 alone speaks and writes."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec
 
 if TYPE_CHECKING:
     from acn.ranks import Ranks
+
+Arguments = ParamSpec("Arguments")
 
 
 @contextmanager
@@ -20,3 +23,25 @@ def together() -> Iterator["Ranks"]:
             silence.enter_context(redirect_stdout(nowhere))
             silence.enter_context(redirect_stderr(nowhere))
         yield ranks
+
+
+def led(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """Let rank 0 do a command, whose blocks of an archive it shares with the other processes, if there are any."""
+
+    @wraps(command)
+    def done(*given: Arguments.args, **named: Arguments.kwargs) -> None:
+        from acn.ranks import launched
+
+        if not launched():
+            command(*given, **named)
+            return
+        from acn.codec.workers import serve, shared_among
+
+        with together() as ranks:
+            if not ranks.leads:
+                serve(ranks)
+                return
+            with shared_among(ranks):
+                command(*given, **named)
+
+    return done

@@ -255,6 +255,7 @@ def _train(console: "Console", run: "Run", collection: "Collection", state: "Tra
 
 def _figures(row: dict[str, float]) -> str:
     codes = "" if math.isnan(row["code_std"]) else f"KL {row['kl']:.2f}  spread {row['code_std']:.2f}  "
+    codes += f"recall {row['recall']:.2f}  " if "recall" in row else ""
     return (
         f"{row['images_per_second']:.0f} images/s  reconstruction {row['reconstruction']:.2f}  {codes}"
         f"epoch {row['epoch']:.1f}"

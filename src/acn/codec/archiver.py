@@ -31,7 +31,7 @@ from acn.codec.modelfile import to_bytes
 from acn.codec.notes import Notes, Traits
 from acn.codec.planes import pack_planes
 from acn.codec.refusals import refuse_rich, refuse_step, refuse_tour
-from acn.codec.workers import Job, in_order
+from acn.codec.workers import Job, in_order, workers_for
 from acn.codec.writing import Spool, write
 from acn.data import ALL_BYTES, Images, as_pixels, spread
 from acn.errors import DataError
@@ -160,7 +160,7 @@ def _written(
     batch = (
         max((len(one.pieces) for one in plan), default=1) if sized else min(batch, demand(model.facts).largest_batch)
     )
-    workers = min(workers, len(plan)) if model.device.type == "cpu" else 1
+    workers = workers_for(len(plan), workers, model.device)
     coders = [_Coder(Coding(model, mode, batch), embed, workers) for mode in modes]
     with ExitStack() as spools:
         candidates = [coder.candidate(readable, plan, stage, spools.enter_context(Spool(beside))) for coder in coders]

@@ -21,7 +21,7 @@ from acn.codec.notes import Notes
 from acn.codec.planes import Planes, unpack_planes
 from acn.codec.refusals import refuse_planes
 from acn.codec.stack import ExhaustedError
-from acn.codec.workers import Job, in_order
+from acn.codec.workers import Job, in_order, workers_for
 from acn.data import to_values
 from acn.errors import ArchiveError
 
@@ -137,7 +137,7 @@ def restore_each(
     workers: int = 1,
 ) -> Generator[NDArray[np.uint8] | ArchiveError, None, None]:
     """What `restore` returns of blocks `numbers`, in turn, or why it cannot; see `in_order` about workers."""
-    workers = min(workers, len(numbers)) if model.device.type == "cpu" else 1
+    workers = workers_for(len(numbers), workers, model.device)
     blocks = archive.header.blocks
     jobs = (Job((number, _excerpt(archive, number)), blocks[number].images, progress) for number in numbers)
     return in_order(_restored, (archive.header, model, seed), jobs, workers)

@@ -15,14 +15,17 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from multiprocessing.connection import wait
 from typing import Any, Generic, TypeVar
 
 import torch
 
 from acn.errors import ArchiveError
+from acn.ranks import ONE, Ranks
 
 Shared = TypeVar("Shared")
 Task = TypeVar("Task")
@@ -30,6 +33,8 @@ Result = TypeVar("Result")
 Progress = Callable[[float], None]
 # Subpixels for which to start a process, which takes seconds.
 WORTH = 2**20
+# Whose processes are there already, and take the blocks: see `shared_among`.
+_ranks: ContextVar[Ranks] = ContextVar("ranks", default=ONE)
 
 
 @dataclass(frozen=True)
@@ -47,10 +52,37 @@ def cores_for(subpixels: int) -> int:
     return max(1, min(cores, subpixels // WORTH))
 
 
+def workers_for(tasks: int, workers: int, device: torch.device) -> int:
+    """How many of so many `workers` so many tasks take; 0 on a GPU, which is for this process alone."""
+    return min(workers, tasks) if device.type == "cpu" else 0
+
+
+@contextmanager
+def shared_among(ranks: Ranks) -> Iterator[None]:
+    """Let `in_order`, on rank 0, take the other ranks in place of processes of its own; they `serve` meanwhile."""
+    before = _ranks.set(ranks)
+    try:
+        yield
+    finally:
+        _ranks.reset(before)
+    ranks.handed([b""] * ranks.count)
+
+
+def serve(ranks: Ranks) -> None:
+    """Do on another rank what rank 0 hands out, until its `shared_among` ends."""
+    while common := ranks.handed():
+        work, shared = pickle.loads(common)  # noqa: S301 - of rank 0
+        while task := ranks.handed():
+            done = tuple(work(shared, each, lambda _: None) for each in pickle.loads(task))  # noqa: S301 - of rank 0
+            ranks.collected(pickle.dumps(done))
+
+
 def in_order(
     work: Callable[[Shared, Task, Progress], Result], shared: Shared, jobs: Iterable[Job[Task]], workers: int
 ) -> Generator[Result, None, None]:
     """Results of `work` for all `jobs`, by so many processes; by this one, if they are fewer than two.
+
+    Where ranks share the work (see `shared_among`), they do it, unless `workers` is 0.
 
     Whoever may stop before the last one has to close the generator, or the processes go on with what they have begun.
 
@@ -63,6 +95,9 @@ def in_order(
     Raises:
         ArchiveError: a process was ended from outside; or whatever `work` raises.
     """
+    if workers and _ranks.get().count > 1:
+        yield from _by_ranks(_ranks.get(), work, shared, jobs)
+        return
     if workers < 2:
         yield from (work(shared, job.task, job.progress) for job in jobs)
         return
@@ -86,6 +121,24 @@ def in_order(
         pool.shutdown(wait=False, cancel_futures=True)
         for child in set(multiprocessing.active_children()) - others:
             child.terminate()
+
+
+def _by_ranks(
+    ranks: Ranks, work: Callable[[Shared, Task, Progress], Result], shared: Shared, jobs: Iterable[Job[Task]]
+) -> Iterator[Result]:
+    """The same on rank 0: each rank gets one job at a time, the last ones perhaps none."""
+    ranks.handed([pickle.dumps((work, shared))] * ranks.count)
+    waiting = iter(jobs)
+    while some := list(islice(waiting, ranks.count)):
+        idle = [pickle.dumps(())] * (ranks.count - len(some))
+        ranks.handed([pickle.dumps((job.task,)) for job in some] + idle)
+        own = work(shared, some[0].task, some[0].progress)
+        found = ranks.collected(b"")[1 : len(some)]
+        yield own
+        for job, result in zip(some[1:], found, strict=True):
+            job.progress(job.images)
+            yield pickle.loads(result)[0]  # noqa: S301 - of our own processes
+    ranks.handed([b""] * ranks.count)
 
 
 @contextmanager

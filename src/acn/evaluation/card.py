@@ -54,7 +54,7 @@ def _what(run: Run, evaluation: Evaluation) -> str:
     settings = run.config.model
     code = f"a code of {size} numbers for each, " if (size := code_size(settings)) else ""
     return (
-        f"A model (`{settings.name}`) of the images of `{data['source']}` ({kind}): {code}"
+        f"A model (`{settings.name}`) of the images of `{run.config.data.stated}` ({kind}): {code}"
         f"{evaluation.parameters:,} weights. Trained on {evaluation.n_train:,} images, measured on "
         f"{evaluation.n_test:,} others. Fingerprint of the pixels: `{data['fingerprint']}`."
     )

@@ -67,7 +67,7 @@ def _draws(posterior: Posterior, seed: int, most: int) -> Rows:
     images = len(posterior.mean)
     repeated = torch.arange(images).repeat(math.ceil(LEAST_DRAWS / images))
     rows = repeated[torch.randperm(len(repeated), generator=generator)[:most]]
-    chosen = posterior.map(lambda tensor: tensor.detach().to("cpu", torch.float64)[rows])
+    chosen = posterior.map(lambda tensor: tensor.detach().cpu()[rows].double())
     return chosen.sample(generator).numpy()
 
 

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from acn.evaluation.table import Cells, cost_cells, notes, probe_cells
+from acn.evaluation.table import Cells, cost_cells, notes, probe_cells, search_note
 from acn.record import Evaluation
-from acn.runs import Run
+from acn.runs import Run, read_metrics
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -46,7 +46,7 @@ def html_report(run: Run, evaluation: Evaluation) -> str:
     """Return a page with everything in it: tables, the pictures that lie in the run folder, settings and provenance.
 
     Args:
-        run: whose folder holds the pictures.
+        run: whose folder holds the pictures and the metrics of its training.
         evaluation: what was found.
     """
     probes = probe_cells(evaluation)
@@ -55,7 +55,7 @@ def html_report(run: Run, evaluation: Evaluation) -> str:
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title><style>{STYLE}</style>",
         f"<h1>{title}</h1><p>{html.escape(_summary(evaluation))}</p>",
         f"<h2>Costs of the test split</h2>{_table(cost_cells(evaluation))}",
-        *(f"<p>{html.escape(note)}</p>" for note in notes(evaluation)),
+        *(f"<p>{html.escape(note)}</p>" for note in (*notes(evaluation), search_note(read_metrics(run))) if note),
         f"<h2>Linear classification</h2>{_table(probes)}" if probes is not None else "",
         *(_picture(run.path / file, heading, text, smooth) for file, heading, text, smooth in PICTURES),
         f"<h2>Settings</h2><pre>{html.escape(json.dumps(evaluation.config, indent=2))}</pre>",

@@ -1,6 +1,8 @@
 """The tables of a run, beside the paper's figures where the images are the paper's."""
 
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
+from typing import Any
 
 from rich.table import Table
 
@@ -101,6 +103,18 @@ def code_note(evaluation: Evaluation) -> str | None:
     return (
         f"{said} Below {UNUSED} nats the code is unused: train with free bits (training.free_nats, the nats that it "
         "may take at no cost) and a gradual KL (training.kl_warmup)."
+    )
+
+
+def search_note(rows: Iterable[Mapping[str, Any]]) -> str | None:
+    """Say how many neighbours an inverted file found in training, by the rows of its metrics; None where none was."""
+    found = [row["recall"] for row in rows if row.get("recall") is not None]
+    if not found:
+        return None
+    worst = f", and {min(found):.1%} at the worst of {len(found):,} times" if len(found) > 1 else ""
+    return (
+        f"Training sought neighbours by an inverted file, which found {found[-1]:.1%} of the nearest when last "
+        f"compared with an exact search{worst}."
     )
 
 

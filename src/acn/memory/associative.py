@@ -65,6 +65,12 @@ def check_neighbours(settings: MemorySettings, rows: int) -> None:
         check_installed()
 
 
+def compared(rows: int) -> Tensor:
+    """Return those of so many rows, evenly spaced, whose neighbours are also sought exactly."""
+    # Beyond 2^24, float32 would round to rows that are not there.
+    return torch.linspace(0, rows - 1, min(COMPARED, rows), dtype=torch.float64).long()
+
+
 class AssociativeMemory:
     """Codes of all training images, and the choice of a neighbour for each.
 
@@ -184,7 +190,9 @@ class AssociativeMemory:
 
     def stalest(self, count: int) -> Tensor:
         """Return the `count` rows (or all, if fewer) that were written longest ago, oldest first, lower rows first."""
-        return self.visited.argsort(stable=True)[:count]
+        # One number for each row, no two alike: of these the least are found without sorting all.
+        keys = self.visited * len(self) + torch.arange(len(self), device=self.visited.device)
+        return keys.topk(min(count, len(self)), largest=False).indices
 
     def spread(self) -> float:
         """Mean over dimensions of the standard deviation of the codes, NaN where there are none to look at."""
@@ -242,7 +250,7 @@ class AssociativeMemory:
 
     def _recall(self, file: InvertedFile) -> float:
         """Share of the K nearest that `file` finds, of rows evenly spaced among the N."""
-        rows = torch.linspace(0, len(self) - 1, min(COMPARED, len(self)), device=self.codes.device).long()
+        rows = compared(len(self)).to(self.codes.device)
         found, right = self._near(rows, file), self._near(rows, None)
         return float((found[:, :, None] == right[:, None]).any(2).double().mean())
 

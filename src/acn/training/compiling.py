@@ -6,14 +6,19 @@ GPU the compiler also records what it launches, so that a step waits for no Pyth
 
 import importlib.util
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 
 from acn.config import Config
-from acn.errors import UsageError
+from acn.errors import TrainingError, UsageError
+from acn.parsing import shorten
 
 COMPILERS = ("c++", "g++", "clang++")
+# Packages whose errors are those of the compiler.
+PACKAGES = ("torch._dynamo", "torch._inductor", "triton")
 
 
 def compiles(config: Config, device: torch.device) -> bool:
@@ -35,6 +40,25 @@ def compile_networks(model: nn.Module, device: torch.device) -> None:
     """Compile every network of `model` in place, when it first meets a batch of each size."""
     for network in model.children():
         network.compile(dynamic=False, mode="default" if device.type == "cpu" else "reduce-overhead")
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Say in a sentence that networks could not be compiled, which is seen when they first meet a batch of a size.
+
+    Raises:
+        TrainingError: so it was.
+    """
+    try:
+        yield
+    except Exception as error:  # of several packages, which have no common class
+        if not type(error).__module__.startswith(PACKAGES):
+            raise
+        reason = shorten(next(iter(str(error).strip().splitlines()), type(error).__name__))
+        raise TrainingError(
+            f"PyTorch's compiler failed ({reason}); repair it (a C++ compiler with Python's headers, or Triton), or "
+            "train anew with training.compile=off"
+        ) from error
 
 
 def begin_step() -> None:

@@ -19,7 +19,7 @@ from acn.models import device_of
 from acn.provenance import provenance
 from acn.ranks import ONE, Ranks
 from acn.runs import Run, create_run, held, read_position
-from acn.training.compiling import begin_step, compile_networks, compiles
+from acn.training.compiling import begin_step, compile_networks, compiles, explained
 from acn.training.fresh import fresh_state
 from acn.training.metrics import Metrics
 from acn.training.pixels import draw_places, estimated_cost
@@ -73,6 +73,7 @@ def begin(path: Path, config: Config, collection: Collection, device: torch.devi
     if config.model.conditional:
         memory = settled(config.memory, len(collection.train), device)
         config = config.model_copy(update={"memory": memory})
+    compiles(config, device)  # or says that it cannot, before there is a folder
     state = fresh_state(config, collection.train, device)
     precision = choose_precision(config, state, collection.train)
     training = config.training.model_copy(update={"precision": precision})
@@ -108,7 +109,8 @@ def train(
         ranks: the processes that train together, all with the same state.
 
     Raises:
-        TrainingError: the loss, its gradient or a code is not finite; the last checkpoint is intact.
+        TrainingError: the loss, its gradient or a code is not finite; the last checkpoint is intact. Or the networks
+            could not be compiled.
         UsageError: the networks are to be compiled, and there is no compiler.
         DataError: an image cannot be read.
         RunError: the run's folder was removed, or holds another run by now.
@@ -132,9 +134,10 @@ def train(
             now = rates(config, state.step, progress)
             if compiled and device.type == "cuda":
                 begin_step()
-            report = training_step(state, config, batch, now, precision, ranks)
-            _advance(state, len(batch[0]), len(images))
-            _refresh(state, config, images, precision, ranks)
+            with explained():
+                report = training_step(state, config, batch, now, precision, ranks)
+                _advance(state, len(batch[0]), len(images))
+                _refresh(state, config, images, precision, ranks)
             begun, clock = clock, time.monotonic()
             state.seconds, asked = ranks.agree(state.seconds + (clock - begun), stopped())
             metrics.record(state, report, now, len(batch[0]), clock - begun)
@@ -206,7 +209,10 @@ def _read(images: Images, device: torch.device, ranks: Ranks, visit: tuple[int, 
 
 
 def _moved(tensor: Tensor, device: torch.device) -> Tensor:
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+    if device.type != "cuda":
+        return tensor.to(device)
+    with torch.cuda.device(device):  # or a thread that reads would take memory of the first GPU, whichever is ours
+        return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _advance(state: TrainingState, visited: int, images: int) -> None:

@@ -55,8 +55,10 @@ def open_together(
     """Let rank 0 open a run; the others take it, its state and all that was settled at its begin, from its folder.
 
     Raises:
-        RunError: another rank does not see the folder, or was given other images; or what `opened` raises on rank 0.
+        DataError: another rank was given other images.
+        RunError: another rank does not see the folder; or what `opened` raises on rank 0.
     """
+    ranks.check_images(collection.provenance["fingerprint"])
     if ranks.leads:
         run, state = opened()
         ranks.told(str(run.path.resolve()))

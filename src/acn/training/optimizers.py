@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from acn.config import TrainingSettings
 from acn.models import Model
+from acn.training.muon import BatchedMuon
 from acn.training.soap import Soap
 
 Group = dict[str, Any]
@@ -15,8 +16,9 @@ Group = dict[str, Any]
 class MatricesAndAdam:
     """Muon (Jordan et al. 2024) or SOAP for the matrices of convolutions, Adam for all other weights.
 
-    Muon takes steps of equal size in all directions of a matrix; for SOAP see `acn.training.soap`. A convolution's
-    matrix is `[outputs, inputs x taps]`; depthwise layers, and those with one input or output, have none.
+    Muon takes steps of equal size in all directions of a matrix, on GPUs of all matrices of one shape at once; for SOAP
+    see `acn.training.soap`. A convolution's matrix is `[outputs, inputs x taps]`; depthwise layers, and those with one
+    input or output, have none.
 
     Args:
         groups: parameters, and the `rate` that multiplies the learning rate.
@@ -34,7 +36,8 @@ class MatricesAndAdam:
             self.other = Soap([{"params": views, "rate": 1.0}], rate)
         else:
             muon = [{"params": views, "rate": settings.matrix_rate}]
-            self.other = torch.optim.Muon(muon, rate, weight_decay=0.0)
+            batched = any(view.is_cuda for view in views)
+            self.other = (BatchedMuon if batched else torch.optim.Muon)(muon, rate, weight_decay=0.0)
         self.param_groups = [*self.other.param_groups, *self.adam.param_groups]
         # The dictionaries that both keep, by the model's own parameters.
         self.state: dict[Tensor, dict[str, Any]] = {
@@ -58,6 +61,23 @@ class MatricesAndAdam:
 
 
 Optimizer = torch.optim.Optimizer | MatricesAndAdam
+
+
+def forget_gradients(model: nn.Module, *, keep: bool) -> None:
+    """Forget the gradients of all weights; with `keep`, make them zero where they lie.
+
+    So a CUDA graph does not give a weight its own memory for a gradient, which the next run of the graph would write
+    over, where several parts of a batch add to it.
+    """
+    weights = list(model.parameters())
+    if not keep:
+        for weight in weights:
+            weight.grad = None
+        return
+    for weight in weights:
+        if weight.grad is None:
+            weight.grad = torch.zeros_like(weight)
+    torch._foreach_zero_([weight.grad for weight in weights if weight.grad is not None])
 
 
 @torch.no_grad()

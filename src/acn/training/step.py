@@ -21,7 +21,7 @@ from acn.divergence import kl
 from acn.errors import TrainingError
 from acn.models import Model, device_of
 from acn.ranks import ONE, Ranks
-from acn.training.optimizers import step_if
+from acn.training.optimizers import forget_gradients, step_if
 from acn.training.pixels import draw_places, estimated_cost
 from acn.training.state import TrainingState
 
@@ -147,7 +147,7 @@ def training_step(
     begin = _clock()
     recall = state.memory.sort_codes(state.step)
     sorting_seconds = _clock() - begin
-    state.optimizer.zero_grad(set_to_none=True)
+    forget_gradients(state.model, keep=batch[1].is_cuda)
     draws = _draws(state, config, batch[0], ranks)
     figures, kl_paid, search_seconds = find_gradient(state, config, batch, draws, now, precision, ranks)
     _update(state, config, now)
