@@ -11,11 +11,9 @@ from torch import Tensor
 
 from acn.distributions import widened
 from acn.emissions import Emission, draw_levels
+from acn.progress import Advance
 
 Draw = Callable[[Tensor], Tensor]
-
-
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class PixelLikelihood:
 
     emission: Emission
     numbers: Callable[[Tensor], Tensor]
-    generate: Callable[[Draw, Progress], Tensor]
+    generate: Callable[[Draw, Advance], Tensor]
     numbers_at: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def log_prob(self, images: Tensor) -> Tensor:
@@ -54,7 +52,7 @@ class PixelLikelihood:
         return self.emission.log_prob(widened(self.numbers_at(images, places)), levels).sum(1)
 
     def sample(
-        self, generator: torch.Generator, *, temperature: float = 1.0, progress: Progress = lambda _: None
+        self, generator: torch.Generator, *, temperature: float = 1.0, progress: Advance = lambda _: None
     ) -> Tensor:
         """Draw images `[B, C, H, W]` (uint8).
 

@@ -212,7 +212,7 @@ def open_images(run: Run, source: str | None = None) -> Collection:
             raise
         # A run from before there was `where` does not say whether its images were files at all.
         known = run.where is not None
-        gone = f"the images of {run.path} are no longer at {run.where};" if known else f"{error}; if they moved,"
+        gone = f"the images of {run.path} are no longer at {run.where};" if known else f"{error}; if the images moved,"
         raise DataError(f"{gone} name their new place as SOURCE after {spoken(run.path)}") from error
     check_images(run, collection)
     return collection

@@ -10,7 +10,7 @@ from PIL import Image
 from acn.cli.drawing import picture_path
 from acn.cli.outputs import PICTURES, check_output
 from acn.errors import UsageError
-from acn.sampling.pictures import grid, save_picture
+from acn.sampling.grids import grid, save_picture
 from tests.cli.command import acn, refused
 from tests.cli.test_compress import work  # noqa: F401 - a fixture
 

@@ -56,7 +56,7 @@ def test_a_run_of_before_that_names_its_images_by_a_relative_path_says_so(here: 
     )
     sentence = refused(acn("evaluate", "here/run", cwd=tmp_path), 1)
     assert sentence.startswith("acn: there is no file or folder 'a.npz'")
-    assert sentence.endswith("; if they moved, name their new place as SOURCE after here/run\n")
+    assert sentence.endswith("; if the images moved, name their new place as SOURCE after here/run\n")
     assert acn("evaluate", "here/run", "here/a.npz", cwd=tmp_path).returncode == 0
 
 

@@ -61,7 +61,7 @@ def test_the_list_pays_the_prior_that_the_run_chose(prior: str | None, kl: int) 
 
 
 def test_every_image_is_encoded_once_in_order(model: ACN, digits: Collection) -> None:
-    advanced: list[int] = []
+    advanced: list[float] = []
     codes = encode(model, digits.train, advanced.append)
     assert sum(advanced) == len(digits.train) == len(codes)
     for row in (0, 249, 250, 1436):

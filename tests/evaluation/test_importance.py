@@ -309,7 +309,7 @@ def test_draws_are_standard_normal_around_the_codes() -> None:
 
 @pytest.mark.parametrize("images", [1, 7, 16, 99])
 def test_progress_tells_of_every_pair(images: int) -> None:
-    known, heard = enumerated("acn", 3), list[int]()
+    known, heard = enumerated("acn", 3), list[float]()
     found = sampled_likelihood(
         known.model,
         known.prior,

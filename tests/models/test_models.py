@@ -67,7 +67,7 @@ def test_distributions_have_their_shapes(kind: str, shape: ImageShape) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_samples_are_levels(kind: str, shape: ImageShape) -> None:
-    model, done = tiny_model(shape, *KINDS[kind]), list[int]()
+    model, done = tiny_model(shape, *KINDS[kind]), list[float]()
     codes = torch.randn(50, model.code_size)
     drawn = model.likelihood(codes).sample(torch.Generator().manual_seed(0), progress=done.append)
     assert drawn.dtype == torch.uint8

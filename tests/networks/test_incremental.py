@@ -57,7 +57,7 @@ def test_generated_images_are_those_of_whole_network_sampling(channels: int) -> 
             for column in range(5):
                 for channel in range(channels):
                     slow[:, channel, row, column] = decoder(slow, codes)[:, channel, row, column].argmax(-1)
-    done: list[int] = []
+    done: list[float] = []
     assert torch.equal(generate(decoder, codes, lambda logits: logits.argmax(-1), done.append), slow)
     assert sum(done) == 20
 

@@ -23,7 +23,7 @@ from acn.evaluation.costs import encode
 from acn.models import ACN
 from acn.runs import Run
 from acn.sampling.draws import Sampler
-from acn.sampling.pictures import to_pictures
+from acn.sampling.grids import to_pictures
 from acn.web.atlas import Atlas
 from acn.web.layout import PRIOR, early_view
 from acn.web.lazy import Lazy

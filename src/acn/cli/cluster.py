@@ -133,7 +133,7 @@ def _draw(path: Path, images: "Listed", found: "Clusters", group: int, run: "Run
     import numpy as np
     import torch
 
-    from acn.sampling.pictures import grid, to_pictures
+    from acn.sampling.grids import grid, to_pictures
 
     rows = np.flatnonzero(found.groups == group)
     rows = rows[np.argsort(found.distances[rows], kind="stable")[:MOST_SHOWN]]

@@ -39,7 +39,7 @@ def daydream(
     """
     from acn.data import spread
     from acn.runs import open_run
-    from acn.sampling.pictures import grid, near_square, save_animation, to_pictures
+    from acn.sampling.grids import grid, near_square, save_animation, to_pictures
 
     path = picture_path(run, "daydreams.png", out, source, force=force, animation=True)
     opened = open_run(run)

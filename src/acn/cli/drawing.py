@@ -161,7 +161,7 @@ def sampler(
 
 def deliver(path: Path, picture: "Picture", **arrays: "Arrays") -> None:
     """Write `picture`, or the `arrays` where the name asks for `.npz`, and say where."""
-    from acn.sampling.pictures import save_arrays, save_picture
+    from acn.sampling.grids import save_arrays, save_picture
 
     if path.suffix == ".npz":
         save_arrays(path, **arrays)

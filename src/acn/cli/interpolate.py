@@ -36,7 +36,7 @@ def interpolate(
     from acn.data import spread
     from acn.errors import DataError
     from acn.runs import open_run
-    from acn.sampling.pictures import grid, to_pictures
+    from acn.sampling.grids import grid, to_pictures
 
     path = picture_path(run, "interpolations.png", out, source, force=force)
     opened = open_run(run)

@@ -29,8 +29,8 @@ def neighbours(
     from acn.evaluation.costs import encode
     from acn.run_models import load_model
     from acn.runs import open_run
+    from acn.sampling.grids import grid, to_pictures
     from acn.sampling.neighbours import MOST_IMAGES, beside_nearest
-    from acn.sampling.pictures import grid, to_pictures
 
     path = picture_path(run, "neighbours.png", out, source, force=force)
     opened = open_run(run)

@@ -37,7 +37,7 @@ def reconstruct(
 
     from acn.data import spread
     from acn.runs import open_run
-    from acn.sampling.pictures import grid, to_pictures
+    from acn.sampling.grids import grid, to_pictures
 
     path = picture_path(run, "reconstructions.png", out, source, force=force)
     opened = open_run(run)

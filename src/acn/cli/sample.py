@@ -29,7 +29,7 @@ def sample(
     """Draw new images: codes from the unconditional prior, pixels from the decoder."""
     from acn.runs import open_run
     from acn.sampling.draws import draw_codes, priors_of
-    from acn.sampling.pictures import grid, near_square, to_pictures
+    from acn.sampling.grids import grid, near_square, to_pictures
 
     with together() as ranks:
         path = picture_path(run, "samples.png", out, force=force)

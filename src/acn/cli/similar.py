@@ -111,7 +111,7 @@ def parted(places: list[str]) -> tuple[list[str], str | None]:
 def _draw(out: Path, found: "list[tuple[Listed, int, list[int]]]", images: "Listed", palette: "object") -> None:
     import torch
 
-    from acn.sampling.pictures import grid, to_pictures
+    from acn.sampling.grids import grid, to_pictures
 
     rows: list[Tensor] = [torch.cat([query.levels([row]), images.levels(near)]) for query, row, near in found]
     deliver(out, grid(to_pictures(torch.stack(rows), palette), first_column=True))  # type: ignore[arg-type]

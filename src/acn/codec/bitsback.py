@@ -13,7 +13,7 @@ Letters: B images of a batch, N of a block, D code size, C channels, H height, W
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -28,16 +28,16 @@ from acn.codec.frozen import FrozenModel
 from acn.codec.lossy import NUMBER_BYTES, coders_of
 from acn.codec.stack import FEWEST_WORDS, ExhaustedError, Stack, first_words
 from acn.exact.tables import PRECISION
+from acn.progress import Advance
 
 Mode = Literal["list", "set", "tour"]
-Progress = Callable[[float], None]
 FIRST_WORDS = 8
 WORD_BITS = 32
 Words = NDArray[np.uint32]
 
 
 def encode(
-    model: FrozenModel, images: Tensor, mode: Mode, batch: int, order: Sequence[int], least: int, progress: Progress
+    model: FrozenModel, images: Tensor, mode: Mode, batch: int, order: Sequence[int], least: int, progress: Advance
 ) -> tuple[Words, int]:
     """Encode a block of images.
 
@@ -77,7 +77,7 @@ def encode(
 
 
 def decode(
-    model: FrozenModel, words: Words, first: int, mode: Mode, count: int, batch: int, progress: Progress
+    model: FrozenModel, words: Words, first: int, mode: Mode, count: int, batch: int, progress: Advance
 ) -> Tensor:
     """Decode a block of `count` images, uint8 `[N, ...]`: the inverse of `encode`, with the words it began with.
 
@@ -105,7 +105,7 @@ class Block:
     gently: bool = False
 
     @classmethod
-    def of(cls, model: FrozenModel, progress: Progress, stack: Stack, batch: int) -> Self:
+    def of(cls, model: FrozenModel, progress: Advance, stack: Stack, batch: int) -> Self:
         """Of a frozen model."""
         shape = model.facts.shape
         of_codes = model.facts.code_size, NUMBER_BYTES

@@ -4,7 +4,7 @@ Letters: N images or pieces of a block, C channels, H height, W width.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -21,8 +21,7 @@ from acn.codec.lossy import quantized
 from acn.codec.stack import ExhaustedError
 from acn.codec.tours import find_tour
 from acn.errors import ArchiveError
-
-Progress = Callable[[float], None]
+from acn.progress import Advance
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Task:
     least: int = 0
 
 
-def coded(coding: Coding, task: Task, progress: Progress) -> Payload:
+def coded(coding: Coding, task: Task, progress: Advance) -> Payload:
     """A block, still without planes."""
     portion, levels, mode = task.portion, task.levels, coding.mode
     model, batch = _sized(coding.model, portion), batch_of(coding.batch, portion)
@@ -57,7 +56,7 @@ def coded(coding: Coding, task: Task, progress: Progress) -> Payload:
     return Payload(portion.split, len(levels), mode, data, first, digest, size=portion.size)
 
 
-def decoded(model: FrozenModel, block: Payload, batch: int, progress: Progress) -> Tensor:
+def decoded(model: FrozenModel, block: Payload, batch: int, progress: Advance) -> Tensor:
     """What a block holds, level indices `[N, C, H, W]`, or bytes of the numbers of lossy codes.
 
     Raises:
@@ -71,7 +70,7 @@ def decoded(model: FrozenModel, block: Payload, batch: int, progress: Progress) 
     return levels
 
 
-def verified(shared: tuple[FrozenModel, int], block: Payload, progress: Progress) -> None:
+def verified(shared: tuple[FrozenModel, int], block: Payload, progress: Advance) -> None:
     """See that a block decodes to what it was made of; `shared`: the model, and `batch` of `Coding`.
 
     Raises:

@@ -33,6 +33,7 @@ from acn.models import ExactModel
 from acn.networks.centred import CentredDecoder
 from acn.networks.decoder import generate
 from acn.networks.prior import PriorNetwork
+from acn.progress import Advance
 
 # Fractional bits that a weight may have.
 LARGEST_SHIFT = 24
@@ -174,7 +175,7 @@ class FrozenModel:
 
     @torch.inference_mode()
     def generate(
-        self, numbers: Tensor, pop: Callable[[NDArray[np.int64]], NDArray[np.int64]], progress: Callable[[int], None]
+        self, numbers: Tensor, pop: Callable[[NDArray[np.int64]], NDArray[np.int64]], progress: Advance
     ) -> Tensor:
         """Images, uint8 `[B, C, H, W]`, subpixel by subpixel.
 

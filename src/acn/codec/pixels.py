@@ -6,7 +6,7 @@
 Letters: B images of a batch, N of a block, C channels, H height, W width, P pixels of a wave, n = B P.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -21,12 +21,11 @@ from acn.codec.parallel import one_thread
 from acn.codec.waves import Wave, generate_in_waves, waves_of
 from acn.logistic import LogisticMixture
 from acn.networks.centred import CentredDecoder
-
-Progress = Callable[[float], None]
+from acn.progress import Advance
 
 
 def encode(
-    model: FrozenModel, images: Tensor, mode: Mode, batch: int, order: Sequence[int], least: int, progress: Progress
+    model: FrozenModel, images: Tensor, mode: Mode, batch: int, order: Sequence[int], least: int, progress: Advance
 ) -> tuple[Words, int]:
     """Encode a block of images: words, and how many lanes they are of; for the rest see `acn.codec.bitsback.encode`."""
     writer = LaneWriter(lanes_for(images.numel()))
@@ -40,7 +39,7 @@ def encode(
 
 
 def decode(
-    model: FrozenModel, words: Words, lanes: int, mode: Mode, count: int, batch: int, progress: Progress
+    model: FrozenModel, words: Words, lanes: int, mode: Mode, count: int, batch: int, progress: Advance
 ) -> Tensor:
     """Decode a block of `count` images, uint8 `[N, C, H, W]`: the inverse of `encode`, with its number of lanes.
 
@@ -63,7 +62,7 @@ def _push(model: FrozenModel, images: Tensor, writer: LaneWriter) -> None:
 
 
 @torch.inference_mode()
-def _pop(model: FrozenModel, count: int, reader: LaneReader, progress: Progress) -> Tensor:
+def _pop(model: FrozenModel, count: int, reader: LaneReader, progress: Advance) -> Tensor:
     network, codes = cast(CentredDecoder, model.network.decoder), model.network_codes(torch.zeros(count, 0))
     share = count / (model.facts.shape.height * model.facts.shape.width)
     with exact(), one_thread():

@@ -19,11 +19,12 @@ from acn.codec.facts import Facts
 from acn.codec.integers import IntegerCell, IntegerConv
 from acn.codec.stack import Integers
 from acn.config import ImageShape
-from acn.likelihood import Draw, Progress
+from acn.likelihood import Draw
 from acn.networks.centred import CentredDecoder
 from acn.networks.decoder import Decoder
 from acn.networks.geometry import Window
 from acn.networks.local import PointBlock, WindowBlock
+from acn.progress import Advance
 
 # Numbers of what the code says to the gates that are held at a time.
 GIVEN_NUMBERS = 2**16
@@ -189,7 +190,7 @@ def generate_in_waves(
     codes: Tensor,
     waves: list[Wave],
     draw: Draw,
-    progress: Progress,
+    progress: Advance,
 ) -> Tensor:
     """Images, uint8 `[B, C, H, W]`; for the rest see `acn.networks.decoder.generate`."""
     shape, device = network.shape, codes.device

@@ -25,12 +25,12 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from acn.errors import ArchiveError
+from acn.progress import Advance
 from acn.ranks import ONE, Ranks
 
 Shared = TypeVar("Shared")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-Progress = Callable[[float], None]
 # Subpixels for which to start a process, which takes seconds.
 WORTH = 2**20
 # Whose processes are there already, and take the blocks: see `shared_among`.
@@ -43,7 +43,7 @@ class Job(Generic[Task]):
 
     task: Task
     images: int
-    progress: Progress
+    progress: Advance
 
 
 def cores_for(subpixels: int) -> int:
@@ -78,7 +78,7 @@ def serve(ranks: Ranks) -> None:
 
 
 def in_order(
-    work: Callable[[Shared, Task, Progress], Result], shared: Shared, jobs: Iterable[Job[Task]], workers: int
+    work: Callable[[Shared, Task, Advance], Result], shared: Shared, jobs: Iterable[Job[Task]], workers: int
 ) -> Generator[Result, None, None]:
     """Results of `work` for all `jobs`, by so many processes; by this one, if they are fewer than two.
 
@@ -124,7 +124,7 @@ def in_order(
 
 
 def _by_ranks(
-    ranks: Ranks, work: Callable[[Shared, Task, Progress], Result], shared: Shared, jobs: Iterable[Job[Task]]
+    ranks: Ranks, work: Callable[[Shared, Task, Advance], Result], shared: Shared, jobs: Iterable[Job[Task]]
 ) -> Iterator[Result]:
     """The same on rank 0: each rank gets one job at a time, the last ones perhaps none."""
     ranks.handed([pickle.dumps((work, shared))] * ranks.count)
@@ -180,7 +180,7 @@ def _done(common: bytes, task: bytes) -> bytes:
 
 
 @lru_cache(maxsize=1)
-def _loaded(common: bytes) -> tuple[Callable[[Any, Any, Progress], Any], Any]:
+def _loaded(common: bytes) -> tuple[Callable[[Any, Any, Advance], Any], Any]:
     """The work, and what all tasks share. Sent with every task: a process that is started has to be waited for."""
-    found: tuple[Callable[[Any, Any, Progress], Any], Any] = pickle.loads(common)  # noqa: S301 - of the parent
+    found: tuple[Callable[[Any, Any, Advance], Any], Any] = pickle.loads(common)  # noqa: S301 - of the parent
     return found

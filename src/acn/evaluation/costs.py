@@ -5,7 +5,7 @@ Several processes share what takes long: each computes some of the batches that 
 Letters: N images, D code size, K neighbours, P pairs. All costs are in nats per image.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,16 +15,15 @@ from acn.data import Images, read_ahead, slices
 from acn.distributions import Posterior, concatenate
 from acn.models import Model, device_of
 from acn.models.neighbours import NeighbourPrior
+from acn.progress import Advance
 from acn.ranks import ONE, Ranks
 
 if TYPE_CHECKING:
     from acn.data import ImageFiles
 
-Progress = Callable[[int], None]
-
 
 @torch.inference_mode()
-def posteriors(model: Model, images: "Images | ImageFiles", progress: Progress, ranks: Ranks = ONE) -> Posterior:
+def posteriors(model: Model, images: "Images | ImageFiles", progress: Advance, ranks: Ranks = ONE) -> Posterior:
     """q(z given x) of all images in order, float32 `[N, D]` on the CPU.
 
     `progress` is called with how many more are done.
@@ -44,14 +43,14 @@ def posteriors(model: Model, images: "Images | ImageFiles", progress: Progress, 
     return concatenate(ranks.gathered([*slices(len(images), images.shape, device)], encoded))
 
 
-def encode(model: Model, images: "Images | ImageFiles", progress: Progress, ranks: Ranks = ONE) -> Tensor:
+def encode(model: Model, images: "Images | ImageFiles", progress: Advance, ranks: Ranks = ONE) -> Tensor:
     """Codes c(x) of all images in order, `[N, D]` float32 on the CPU: the means of `posteriors`."""
     return posteriors(model, images, progress, ranks).mean
 
 
 @torch.inference_mode()
 def reconstruction(
-    model: Model, images: Images, posterior: Posterior, seed: int, progress: Progress, ranks: Ranks = ONE
+    model: Model, images: Images, posterior: Posterior, seed: int, progress: Advance, ranks: Ranks = ONE
 ) -> Tensor:
     """-log r(x given z) of every image, float64 `[N]`, one z drawn from each posterior by a generator with `seed`."""
     z = posterior.sample(torch.Generator().manual_seed(seed))
@@ -67,7 +66,7 @@ def reconstruction(
 
 
 @torch.inference_mode()
-def neighbour_kl(prior: NeighbourPrior, neighbours: Tensor, progress: Progress) -> Tensor:
+def neighbour_kl(prior: NeighbourPrior, neighbours: Tensor, progress: Advance) -> Tensor:
     """KL of every image to the prior given each of its neighbours: float64 `[N, K]`, nearest first."""
     columns = []
     rows = torch.arange(len(neighbours))

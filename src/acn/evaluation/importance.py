@@ -13,7 +13,6 @@ through the decoder at once. Figures are in nats.
 
 import math
 import operator
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +23,7 @@ from acn.data.keyed import normals
 from acn.distributions import Posterior, Prior
 from acn.errors import UsageError
 from acn.models import Model, device_of
+from acn.progress import Advance
 
 IMAGES = 1000
 # Streams of draws that are set aside for each image: more than there will ever be codes of one.
@@ -57,7 +57,7 @@ def sampled_likelihood(
     sampling: Sampling,
     *,
     seed: int,
-    progress: Callable[[int], None],
+    progress: Advance,
 ) -> Likelihood:
     """Estimate -log p(x) of images that are spread over a split.
 
@@ -100,7 +100,7 @@ def _log_weights(
     rows: Tensor,
     samples: int,
     seed: int,
-    progress: Callable[[int], None],
+    progress: Advance,
 ) -> Tensor:
     """Logs of the weights, float64 `[n, K]`, of the images at `rows` `[n]`.
 

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from acn.config import ImageShape, VAESettings
 from acn.distributions import Posterior, StandardNormal, widened
-from acn.likelihood import Draw, PixelLikelihood, Progress
+from acn.likelihood import Draw, PixelLikelihood
 from acn.models.model import Model
 from acn.models.parts import posterior_of
 from acn.networks.encoder import Encoder
 from acn.networks.feedforward import FeedForwardDecoder
+from acn.progress import Advance
 
 
 class VAE(Model):
@@ -40,7 +41,7 @@ class VAE(Model):
             found: Tensor = self.decoder(codes)
             return found
 
-        def generate(draw: Draw, progress: Progress) -> Tensor:
+        def generate(draw: Draw, progress: Advance) -> Tensor:
             flat = numbers(codes).flatten(0, 3)
             progress(self.shape.height * self.shape.width)
             levels = draw(flat).to(torch.uint8)

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from acn.config import DecoderSettings, ImageShape
 from acn.emissions import Emission, emission_of
-from acn.likelihood import Draw, Progress
+from acn.likelihood import Draw
 from acn.logistic import LogisticMixture
 from acn.networks.arithmetic import FLOATS, Floats
 from acn.networks.canvas import Canvas
 from acn.networks.centre import Centre, CentreGeneration
 from acn.networks.windows import mixing, output_layer
+from acn.progress import Advance
 
 
 class Conditioned(nn.Module, ABC):
@@ -185,7 +186,7 @@ class GroupedGeneration(Generation):
 
 
 @torch.no_grad()
-def generate(decoder: Decoder, codes: Tensor, draw: Draw, progress: Progress) -> Tensor:
+def generate(decoder: Decoder, codes: Tensor, draw: Draw, progress: Advance) -> Tensor:
     """Images `[B, C, H, W]` (uint8), subpixel by subpixel.
 
     Args:

@@ -20,7 +20,7 @@ from acn.reproduction.pictures import (
 from acn.reproduction.plan import VARIANTS
 from acn.reproduction.summary import PageInputs
 from acn.reproduction.windows import draw_windows
-from acn.sampling.pictures import grid, save_picture, to_pictures
+from acn.sampling.grids import grid, save_picture, to_pictures
 
 PLACED = ("window", "own_kl", "own_kl_bits", "reconstruction", "own_elbo", "nll", "nll_error")
 THE_PAPERS = Column("paper", "KL (published)")

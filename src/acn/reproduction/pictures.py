@@ -19,8 +19,8 @@ from acn.reproduction.summary import PageInputs
 from acn.reproduction.trainings import Result
 from acn.run_models import load_model, load_priors
 from acn.sampling.draws import Sampler, draw_codes
+from acn.sampling.grids import grid, save_picture, to_pictures
 from acn.sampling.neighbours import MOST_IMAGES, beside_nearest
-from acn.sampling.pictures import grid, save_picture, to_pictures
 
 Picture = Image.Image
 SEED = 0  # of everything that is drawn

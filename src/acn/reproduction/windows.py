@@ -22,7 +22,7 @@ from acn.record import Evaluation
 from acn.run_models import load_model
 from acn.runs import Run
 from acn.sampling.draws import Sampler
-from acn.sampling.pictures import Bytes, grid, to_pictures
+from acn.sampling.grids import Bytes, grid, to_pictures
 from acn.units import nats_to_bits
 
 if TYPE_CHECKING:

@@ -51,7 +51,7 @@ class Sampler:
         def draw(part: Tensor) -> Tensor:
             share = len(part) / pixels * self.ranks.count
 
-            def advance(count: int) -> None:
+            def advance(count: float) -> None:
                 self.progress(count * share)
 
             likelihood = self.model.likelihood(part.to(device))

@@ -33,7 +33,7 @@ from starlette.routing import Route
 
 from acn.components import COMPONENTS
 from acn.errors import AcnError
-from acn.sampling.pictures import data_url, png
+from acn.sampling.grids import data_url, png
 from acn.web.explorer import Explorer, Item, MissingImageError, Opened
 from acn.web.uploads import MOST_BYTES, Landed, TooLargeError, read_upload
 from acn.web.worker import QueueFullError

@@ -3,9 +3,9 @@
 from acn.data.published.batches import read_cifar10, read_imagenet32
 from acn.data.published.dataset import Dataset
 from acn.data.published.files import PublishedFile
+from acn.data.published.image_files import read_characters, read_faces
 from acn.data.published.matlab import read_omniglot, read_silhouettes
 from acn.data.published.mnist import mnist_of_splits, read_mnist
-from acn.data.published.pictures import read_characters, read_faces
 from acn.data.published.static_mnist import ARCHIVE, read_static_mnist
 
 TEXT = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist"

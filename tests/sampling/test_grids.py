@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from acn.sampling.pictures import GAP, grid, near_square, save_animation, save_arrays, save_picture, to_pictures
+from acn.sampling.grids import GAP, grid, near_square, save_animation, save_arrays, save_picture, to_pictures
 
 
 def test_levels_become_values_with_the_maximum_white() -> None:
