@@ -84,10 +84,10 @@ def plot_curves(rows: list[dict[str, Any]], path: Path) -> None:
     rows = [row for row in rows if row.get("images") is not None]
     images = [row["images"] for row in rows]
     panels = (
-        ("total", "reconstruction + KL"),
-        ("reconstruction", "reconstruction"),
-        ("kl", "KL"),
-        ("code_std", "spread"),
+        ("total", "reconstruction + KL, nats per image"),
+        ("reconstruction", "reconstruction, nats per image"),
+        ("kl", "KL, nats per image"),
+        ("code_std", "spread of the codes"),
     )
     for number, (key, label) in enumerate(panels, 1):
         axes = figure.add_subplot(2, 2, number)
