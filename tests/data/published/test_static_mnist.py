@@ -189,7 +189,7 @@ def test_a_dataset_that_lacks_says_how_to_get_it(
 ) -> None:
     monkeypatch.delenv("ACN_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=f"make it with acn dataset {entry.name} "):
+    with pytest.raises(DataError, match=f"make it with acn dataset {entry.name};"):
         open_splits(entry.file_name)
 
 
