@@ -29,7 +29,7 @@ def test_documents_are_named_after_their_parts(name: str, tmp_path: Path) -> Non
 def test_unknown_names_list_the_known() -> None:
     with pytest.raises(UsageError, match="there is no part 'table8'; did you mean table7"):
         parts_named("table8")
-    with pytest.raises(UsageError, match="choose one of table1, table2, .*, all"):
+    with pytest.raises(UsageError, match=r"choose one of table1, table2, .*, all"):
         parts_named("nonsense")
 
 
