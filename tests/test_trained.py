@@ -216,9 +216,7 @@ def test_images_that_do_not_fit_are_refused(folder: Path, tmp_path: Path) -> Non
         model.encode(np.full((2, 8, 8), 200, np.uint8))
     with pytest.raises(DataError, match="whole numbers"):
         model.encode(np.full((2, 8, 8), 0.5))
-    with pytest.raises(
-        RunError, match=r"^nowhere is not a run folder: it does not exist; expected .*, or hub:OWNER/NAME$"
-    ):
+    with pytest.raises(RunError, match=r"nowhere is not a run folder: it does not exist; .*, mnist, vlae-mnist, or"):
         acn.load("nowhere")
     with pytest.raises(RunError, match=r"is not a run folder: it holds no config\.json"):
         acn.load(tmp_path)

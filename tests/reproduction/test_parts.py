@@ -27,8 +27,10 @@ def test_documents_are_named_after_their_parts(name: str, tmp_path: Path) -> Non
 
 
 def test_unknown_names_list_the_known() -> None:
-    with pytest.raises(UsageError, match=r"table1, table2, .*, all, found 'table8'"):
+    with pytest.raises(UsageError, match="there is no part 'table8'; did you mean table7"):
         parts_named("table8")
+    with pytest.raises(UsageError, match=r"choose one of table1, table2, .*, all"):
+        parts_named("nonsense")
 
 
 def test_trainings_come_seed_by_seed_and_pictures_need_one() -> None:

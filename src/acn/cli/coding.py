@@ -183,11 +183,7 @@ def own_origin(
             )
         return OfPhotos(crops, crops.images, extent, minutes, device, console)
     if minutes is None:
-        why = (
-            "an archive that uses a model with codes"
-            if coded
-            else f"an archive of images of {crops.shape.levels} levels"
-        )
+        why = "an archive that uses codes" if coded else f"an archive of images of {crops.shape.levels} levels"
         raise UsageError(
             f"{why} needs --model RUN or --train-minutes M: without them, acn compress trains models only for lossless "
             "archives of photographs"
