@@ -25,17 +25,15 @@ def main() -> None:
         metavar="SPEC",
         help="of codecs: SOURCE or SOURCE:SPLIT; of pixels: SOURCE; of photographs: a folder; of archive: how many",
     )
-    parser.add_argument(
-        "--model", metavar="RUN", help="of local, which needs it: a run of a model with a local decoder"
-    )
+    parser.add_argument("--model", metavar="RUN", help="of local: a model with a local decoder, in place of vlae-mnist")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file too")
     arguments = parser.parse_args()
     if arguments.name not in names():
         parser.error(f"there is no benchmark {arguments.name!r}; the benchmarks are {', '.join(names()) or 'none yet'}")
     if arguments.images and arguments.name not in ("archive", "codecs", "photographs", "pixels"):
         parser.error(f"--images belongs to archive, codecs, photographs and pixels, not to {arguments.name}")
-    if (arguments.name == "local") != bool(arguments.model):
-        parser.error("--model RUN belongs to local, which needs it, and to nothing else")
+    if arguments.model and arguments.name != "local":
+        parser.error(f"--model belongs to local, not to {arguments.name}")
     options = {"images": arguments.images, "model": arguments.model}
     report = measure(arguments.name, **{name: value for name, value in options.items() if value})
     show(report)

@@ -86,6 +86,16 @@ def test_a_pushed_model_is_loaded_by_its_name(hub: Path, model: acn.TrainedModel
     assert len(names) == 6  # config, weights, priors, integers, card, and the note of the stand-in
 
 
+def test_a_model_is_pushed_in_half_the_bytes(hub: Path, model: acn.TrainedModel) -> None:
+    model.push_to_hub("me/whole")
+    model.push_to_hub("me/half", half=True)
+    whole, half = ((hub / "me" / name / "model.safetensors").stat().st_size for name in ("whole", "half"))
+    assert 0.5 < half / whole < 0.6
+    assert "rounded to float16" in (hub / "me/half/README.md").read_text(encoding="utf-8")
+    with pytest.raises(RunError, match="use the run that it was saved from"):
+        acn.load("me/half", device="cpu").push_to_hub("me/again", half=True)
+
+
 def test_a_model_in_memory_is_pushed_without_a_card(hub: Path, model: acn.TrainedModel) -> None:
     model.in_memory().push_to_hub("me/plain")
     assert not (hub / "me/plain" / "README.md").exists()

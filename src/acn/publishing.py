@@ -8,7 +8,7 @@ from acn.codec.modelfile import identity
 from acn.codec.store import frozen_model, kept_file, named
 from acn.evaluation.card import model_card
 from acn.run_models import integer_files
-from acn.runs import CARD, Run, is_model_alone, read_figures
+from acn.runs import CARD, Run, check_trained_here, is_model_alone, read_figures
 
 
 def complete(run: Run, folder: Path, name: str, licence: str | None = None, *, half: bool = False) -> None:
@@ -24,9 +24,11 @@ def complete(run: Run, folder: Path, name: str, licence: str | None = None, *, h
         half: the weights in the `folder` are rounded to float16, and the integers are made of these.
 
     Raises:
-        RunError: the run was not evaluated yet.
+        RunError: the run was not evaluated yet; or a model without its training is to be rounded.
         StorageError: the disk refused.
     """
+    if half:
+        check_trained_here(run)  # the card of a model alone, and its integers, are of the weights that it has
     if is_model_alone(run):
         for file in (*integer_files(run), run.path / CARD):
             if file.exists():

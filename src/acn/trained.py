@@ -114,13 +114,14 @@ class TrainedModel:
         """
         save_model(replace(self.run, path=Path(folder)), self.model, self._priors, half=half)
 
-    def push_to_hub(self, name: str, *, private: bool = False, licence: str | None = None) -> str:
+    def push_to_hub(self, name: str, *, private: bool = False, licence: str | None = None, half: bool = False) -> str:
         """Upload the model to the Hugging Face hub: what `acn publish` writes, or the weights of a model in memory.
 
         Args:
             name: OWNER/NAME, which is made where it is not there.
             private: make it so that others do not see it.
             licence: of the weights, for the card, such as `Apache-2.0`.
+            half: round the weights to float16; see `save_pretrained`.
 
         Returns:
             The address of the model.
@@ -132,9 +133,9 @@ class TrainedModel:
         from acn.publishing import complete
 
         with TemporaryDirectory(prefix="acn-") as folder:
-            self.save_pretrained(folder)
+            self.save_pretrained(folder, half=half)
             if self.run.path != IN_MEMORY:
-                complete(self.run, Path(folder), name, licence)
+                complete(self.run, Path(folder), name, licence, half=half)
             return upload(Path(folder), name.removeprefix(PREFIX), private=private)
 
     def in_memory(self) -> "TrainedModel":

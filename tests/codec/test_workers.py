@@ -4,12 +4,13 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from acn.codec import layout
 from acn.codec.archive import read
@@ -18,11 +19,10 @@ from acn.codec.restoring import model_of, restore_each
 from acn.codec.workers import Job, in_order, serve, shared_among
 from acn.data import ALL_BYTES, Images
 from acn.errors import ArchiveError
+from acn.progress import Advance
 from acn.ranks import ONE, Ranks
 from tests.codec.models import tiny_pixelcnn
 from tests.training.several import started, together
-
-Progress = Callable[[float], None]
 
 
 def end_of_processes() -> None:
@@ -36,7 +36,7 @@ def end_of_processes() -> None:
 def quiet(_: float) -> None: ...
 
 
-def work(shared: int, task: int, _progress: Progress) -> int:
+def work(shared: int, task: int, _progress: Advance) -> int:
     """Add, fail, or die."""
     if task < 0:
         raise ArchiveError("below zero")
@@ -75,7 +75,7 @@ def test_errors_of_a_process_end_all_of_them() -> None:
     end_of_processes()
 
 
-def deaf(_shared: int, _task: int, _progress: Progress) -> bool:
+def deaf(_shared: int, _task: int, _progress: Advance) -> bool:
     """Whether Ctrl-C waits."""
     return not hasattr(signal, "pthread_sigmask") or signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
@@ -117,6 +117,24 @@ def written_and_read(ranks: Ranks, path: Path) -> bytes:
 def test_ranks_write_and_read_the_same(count: int, tmp_path: Path) -> None:
     alone = written_and_read(ONE, tmp_path)
     assert together(written_and_read, count, tmp_path / "found", tmp_path) == [alone, *[b""] * (count - 1)]
+
+
+def stopping_early(ranks: Ranks) -> list[int]:
+    if not ranks.leads:
+        serve(ranks)
+        return []
+    with shared_among(ranks):
+        with closing(in_order(work, 10, jobs(1, 2, 3, 4, 5), 1)) as some:
+            first = next(some)
+        return [first, *in_order(work, 20, jobs(1, 2), 1)]
+
+
+def test_ranks_are_free_when_who_asked_stops_early(tmp_path: Path) -> None:
+    with started(stopping_early, 2, tmp_path) as processes:
+        for process in processes:
+            process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert torch.load(tmp_path / "found-0") == [11, 21, 22]
 
 
 def failing(ranks: Ranks) -> None:

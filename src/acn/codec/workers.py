@@ -129,15 +129,19 @@ def _by_ranks(
     """The same on rank 0: each rank gets one job at a time, the last ones perhaps none."""
     ranks.handed([pickle.dumps((work, shared))] * ranks.count)
     waiting = iter(jobs)
-    while some := list(islice(waiting, ranks.count)):
-        idle = [pickle.dumps(())] * (ranks.count - len(some))
-        ranks.handed([pickle.dumps((job.task,)) for job in some] + idle)
-        own = work(shared, some[0].task, some[0].progress)
-        found = ranks.collected(b"")[1 : len(some)]
-        yield own
-        for job, result in zip(some[1:], found, strict=True):
-            job.progress(job.images)
-            yield pickle.loads(result)[0]  # noqa: S301 - of our own processes
+    try:
+        while some := list(islice(waiting, ranks.count)):
+            idle = [pickle.dumps(())] * (ranks.count - len(some))
+            ranks.handed([pickle.dumps((job.task,)) for job in some] + idle)
+            own = work(shared, some[0].task, some[0].progress)
+            found = ranks.collected(b"")[1 : len(some)]
+            yield own
+            for job, result in zip(some[1:], found, strict=True):
+                job.progress(job.images)
+                yield pickle.loads(result)[0]  # noqa: S301 - of our own processes
+    except GeneratorExit:  # nobody wants the rest, and the others wait for it
+        ranks.handed([b""] * ranks.count)
+        raise
     ranks.handed([b""] * ranks.count)
 
 
