@@ -21,7 +21,7 @@ from acn.evaluation.evaluate import fit_priors
 from acn.files import write_atomically
 from acn.parsing import override
 from acn.run_models import load_model
-from acn.runs import CONFIG, Run, check_free
+from acn.runs import CONFIG, Run, check_free, open_run
 from acn.trained import TrainedModel
 from acn.training.loop import begin, make_plan
 from acn.training.loop import train as train_to_the_end
@@ -40,6 +40,7 @@ def train(
     *,
     recipe: str | None = None,
     model: str | None = None,
+    start: str | Path | None = None,
     folder: str | Path | None = None,
     device: str | torch.device = "auto",
     verbose: bool = False,
@@ -55,6 +56,8 @@ def train(
             `data__size` is set; or a source as `acn train` takes it, such as a folder of images.
         recipe: settings by name, such as `digits`; None for the recipe that suits the images.
         model: the family by name, such as `vlae`; None for that of the recipe.
+        start: a trained model, as `acn.load` takes it, whose weights the training starts from, and whose settings it
+            takes unless a recipe is named; `model__decoder__blocks` may be larger than there.
         folder: where the run is kept, with every file that `acn train` writes but those of an evaluation, so that
             every command goes on with it. An array is kept there too. None keeps the model in memory alone.
         device: `cpu`, `cuda`, or `auto`: the GPU when there is one.
@@ -72,33 +75,40 @@ def train(
     named = {name.replace("__", "."): value for name, value in settings.items()}
     changes = tuple(f"{name}={setting_text(value)}" for name, value in named.items())
     source = str(images) if isinstance(images, str | Path) else None
-    options = Options(source or ARRAY, recipe, None, model, changes)
+    trained = None if start is None else open_run(Path(start))
+    options = Options(source or ARRAY, recipe, None, model, changes, start=None if start is None else Path(start))
     collection = _of_array(images, options.data()) if source is None else open_collection(options.data())
     config = options.config(collection.shape)
     if "memory.neighbours" not in named:
         config = with_fewer_neighbours(config, len(collection.train))
     if folder is None:
         with TemporaryDirectory(prefix="acn-") as temporary:
-            return learn(Path(temporary), config, collection, place, verbose=verbose)[0].in_memory()
+            return learn(Path(temporary), config, collection, place, verbose=verbose, start=trained)[0].in_memory()
     path = Path(folder)
     check_free(path)
     if source is not None:
-        return learn(path, config, collection, place, verbose=verbose)[0]
+        return learn(path, config, collection, place, verbose=verbose, start=trained)[0]
     with images_kept(path, config, collection) as (kept, known):
-        return learn(path, kept, known, place, verbose=verbose)[0]
+        return learn(path, kept, known, place, verbose=verbose, start=trained)[0]
 
 
 def learn(
-    path: Path, config: Config, collection: Collection, device: torch.device, *, verbose: bool
+    path: Path,
+    config: Config,
+    collection: Collection,
+    device: torch.device,
+    *,
+    verbose: bool,
+    start: Run | None = None,
 ) -> tuple[TrainedModel, int]:
-    """Train a new run in the folder `path`, fit its unconditional prior, and return the model and the steps it took.
+    """Train a new run in the folder `path`, from the weights in `start` if there is one (see `begin`), fit its unconditional prior, and return the model and the steps it took.
 
     Raises:
         UsageError: a setting does not fit the images.
         TrainingError: the loss is not finite.
         StorageError: the folder cannot be written.
     """
-    run, state = begin(path, config, collection, device)
+    run, state = begin(path, config, collection, device, start)
     _train(run, state, collection, verbose)
     model = load_model(run).to(device)
     fit_priors(run, model, collection)

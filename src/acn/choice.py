@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from acn.config import Config, DataSettings
 from acn.errors import UsageError
 from acn.parsing import override, read_config
+from acn.pretrained import located
 from acn.recipes import default_recipe
 from acn.recipes import recipe as by_name
 
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """What the user said: `recipe` or `file` for the settings, and what changes them."""
+    """What the user said: `recipe` or `file` for the settings, and what changes them.
+
+    `start` is the model whose weights are to be trained further: its settings are taken where none are named, but for
+    the precision, which suits the machine, and the warm-up of the KL, which its codes do not need.
+    """
 
     source: str | None
     recipe: str | None = None
@@ -24,6 +29,7 @@ class Options:
     family: str | None = None
     changes: tuple[str, ...] = ()
     max_minutes: float | None = None
+    start: Path | None = None
 
     def data(self) -> DataSettings:
         """Settings of the images, before they are known.
@@ -31,7 +37,7 @@ class Options:
         Raises:
             UsageError: a setting is wrong, whatever the images are.
         """
-        if self.recipe is not None or self.file is not None or self.source in (None, "digits"):
+        if self.recipe is not None or self._file is not None or self.source in (None, "digits"):
             return self.config().data
         try:
             return self._changed(by_name("images")).data
@@ -55,9 +61,18 @@ class Options:
         """
         if self.recipe is not None and self.file is not None:
             raise UsageError("--recipe and --config both name settings; give one of them")
-        return self._changed(read_config(self.file) if self.file is not None else by_name(self.name(shape)))
+        return self._changed(read_config(self._file) if self._file is not None else by_name(self.name(shape)))
+
+    @property
+    def _file(self) -> Path | None:
+        if self.start is None or self.recipe is not None or self.file is not None:
+            return self.file
+        return located(self.start) / "config.json"
 
     def _changed(self, config: Config) -> Config:
+        if self.start is not None:
+            training = config.training.model_copy(update={"kl_warmup": 0.0, "precision": "auto"})
+            config = config.model_copy(update={"training": training})
         given = [f"data.source={self.source}"] if self.source is not None else []
         named = [f"model.name={self.family}"] if self.family is not None else []
         limit = [f"training.max_minutes={self.max_minutes}"] if self.max_minutes is not None else []

@@ -75,6 +75,15 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Continue an interrupted run.", show_default=False)
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Start from the weights of a trained model, a run or such as mnist, and with its settings unless "
+            "others are named; model.decoder.blocks may grow.",
+            show_default=False,
+        ),
+    ] = None,
     size: SizeOption = None,
     fit: SizeFitOption = None,
     skip_damaged: SkipDamagedOption = False,
@@ -86,24 +95,26 @@ def train(
     from acn.data import open_collection
     from acn.errors import UsageError
     from acn.ranks import joined
+    from acn.runs import open_run
 
     check_family(former)
     with joined() as ranks:
         console, place = Console(quiet=not ranks.leads), ranks.place(find_device(device))
         if resume is not None:
-            others = (recipe, config, family, out, max_minutes, size, fit)
+            others = (recipe, config, family, out, max_minutes, start, size, fit)
             if any(option is not None for option in others) or settings or skip_damaged:
                 raise UsageError("--resume uses the run's own settings: leave out all other options but --device")
             run, collection, state = _resumed(resume, source, place, ranks)
         else:
             skipping = ["data.skip_damaged=true"] if skip_damaged else []
             changes = [*(settings or []), *size_settings(size, fit), *skipping]
-            options = Options(source, recipe, config, family, tuple(changes), max_minutes)
+            options = Options(source, recipe, config, family, tuple(changes), max_minutes, start)
+            trained = None if start is None else open_run(start)
             with console.status("Reading images"):
                 collection = open_collection(options.data())
             free = not any(setting.partition("=")[0].strip() == "memory.neighbours" for setting in changes)
             chosen = options.config(collection.shape)
-            run, state = _begun(chosen, collection, out, place, console, ranks, lower=free)
+            run, state = _begun(chosen, collection, out, place, console, ranks, lower=free, start=trained)
         _describe(console, run, collection, state, ranks)
         train_on(console, run, collection, state, f"acn train --resume {run.path}", ranks)
         evaluate_and_show(run, collection, place, ranks=ranks)
@@ -151,6 +162,7 @@ def _begun(
     ranks: "Ranks",
     *,
     lower: bool,
+    start: "Run | None",
 ) -> "tuple[Run, TrainingState]":
     """Begin a run; with `lower`, by as few neighbours as few images ask for. Processes started again go on with it."""
     from acn.errors import UsageError
@@ -167,7 +179,7 @@ def _begun(
 
     def opened() -> "tuple[Run, TrainingState]":
         folder = out or _free_folder(collection.name)
-        return (resume_or_begin if again else begin)(folder, fitting, collection, device)
+        return (resume_or_begin if again else begin)(folder, fitting, collection, device, start=start)
 
     return open_together(ranks, opened, collection, device)
 

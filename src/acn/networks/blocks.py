@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from acn.networks.arithmetic import Floats
-from acn.networks.decoder import Conditioned
+from acn.networks.decoder import Conditioned, zero
 from acn.networks.depthwise import DepthwiseConv
 from acn.networks.windows import WindowConv
 
@@ -35,6 +35,15 @@ class Block(Conditioned):
     vertical: WindowConv | DepthwiseConv
     horizontal: WindowConv | DepthwiseConv
     mix: WindowConv
+    condition: nn.Linear
+
+    def begin_as_identity(self) -> None:
+        """See `Conditioned`."""
+        super().begin_as_identity()
+        layer = self.vertical_gating
+        if layer is not None:
+            zero(layer)
+            zero(self.condition, slice(self.condition.out_features // 2))
 
     @abstractmethod
     def forward(self, vertical: Tensor, horizontal: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:

@@ -24,6 +24,12 @@ from acn.progress import Advance
 class Conditioned(nn.Module, ABC):
     """A block of a decoder, to whose gates a code says something."""
 
+    mix: nn.Module
+
+    def begin_as_identity(self) -> None:
+        """Let a block with residual connections hand on what it reads, until it is trained."""
+        zero(self.mix)
+
     @abstractmethod
     def given(self, codes: Tensor, canvas: Tensor | None) -> Tensor:
         """What codes `[B, D]` and their canvas add to the gates' inputs, `[B, features, 1 or H, 1 or W]`."""
@@ -205,6 +211,13 @@ def generate(decoder: Decoder, codes: Tensor, draw: Draw, progress: Advance) -> 
                 generation.put(row, column, channel, levels)
         progress(shape.width)
     return images
+
+
+@torch.no_grad()
+def zero(layer: nn.Module, outputs: slice = slice(None)) -> None:
+    """Let a layer begin with outputs of zero, all or some of them."""
+    for parameter in layer.parameters():
+        parameter[outputs] = 0
 
 
 def _emission(settings: DecoderSettings, shape: ImageShape) -> Emission:

@@ -23,6 +23,7 @@ from acn.training.compiling import begin_step, compile_networks, compiles, expla
 from acn.training.fresh import fresh_state
 from acn.training.metrics import Metrics
 from acn.training.pixels import draw_places, estimated_cost
+from acn.training.starting import start_from, started
 from acn.training.state import TrainingState, save_state
 from acn.training.step import autocast, rates, training_step
 
@@ -61,11 +62,16 @@ def is_trained(run: Run, images: int) -> bool:
     return make_plan(run.config, images).progress(reached.step, reached.seconds) >= 1
 
 
-def begin(path: Path, config: Config, collection: Collection, device: torch.device) -> tuple[Run, TrainingState]:
+def begin(
+    path: Path, config: Config, collection: Collection, device: torch.device, start: Run | None = None
+) -> tuple[Run, TrainingState]:
     """Begin a run on the training split of `collection`; its folder appears when all that can be refused has been.
 
+    With `start` it begins with the weights of the model there; see `start_from`.
+
     Raises:
-        UsageError: the folder already holds a run, or a setting does not fit the images.
+        UsageError: the folder already holds a run, or a setting does not fit the images or the model in `start`.
+        RunError: that model is damaged.
         BusyError: another process is at it.
         StorageError: the folder cannot be written.
     """
@@ -75,10 +81,12 @@ def begin(path: Path, config: Config, collection: Collection, device: torch.devi
         config = config.model_copy(update={"memory": memory})
     compiles(config, device)  # or says that it cannot, before there is a folder
     state = fresh_state(config, collection.train, device)
+    if start is not None:
+        start_from(start, state, config, collection.train)
     precision = choose_precision(config, state, collection.train)
     training = config.training.model_copy(update={"precision": precision})
     config = config.model_copy(update={"training": training})
-    made = provenance(str(device))
+    made = provenance(str(device)) | ({} if start is None else {"start": started(start)})
     where = located(config.data.source)
     with held(path):
         run = create_run(path, config, collection.shape, provenance=collection.provenance, made=made, where=where)

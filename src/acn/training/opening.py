@@ -16,6 +16,7 @@ from acn.ranks import Ranks
 from acn.runs import CONFIG, Run, check_images, check_trained_here, held, open_run
 from acn.training.fresh import fresh_state
 from acn.training.loop import begin
+from acn.training.starting import start_from
 from acn.training.state import TrainingState, restore_state, save_state
 
 # Precision and search are settled on the machine that begins the run, and images may move.
@@ -24,12 +25,17 @@ REMEDY = "move it away, or choose another folder"
 
 
 def resume_or_begin(
-    path: Path, config: Config, collection: Collection, device: torch.device, remedy: str = REMEDY
+    path: Path,
+    config: Config,
+    collection: Collection,
+    device: torch.device,
+    remedy: str = REMEDY,
+    start: Run | None = None,
 ) -> tuple[Run, TrainingState]:
     """Go on with the run in the folder `path` at its last checkpoint, or begin it where there is none.
 
     A run that was killed before its first checkpoint starts afresh. `remedy` says what to do about a run that is
-    another.
+    another; `start` is where a run that is begun takes its weights from (see `begin`).
 
     Raises:
         RunError: the folder holds a run with other settings or on other images, or a damaged one, or a model alone.
@@ -37,7 +43,7 @@ def resume_or_begin(
         BusyError, StorageError: another process is at it; or the folder cannot be written.
     """
     if not (path / CONFIG).exists():
-        return begin(path, config, collection, device)
+        return begin(path, config, collection, device, start)
     with held(path):
         run, images = open_run(path), len(collection.train)
         check_trained_here(run)
@@ -45,6 +51,8 @@ def resume_or_begin(
         if run.checkpoint.exists():
             return run, restore_state(run, images, device)
         state = fresh_state(run.config, collection.train, device)
+        if start is not None:
+            start_from(start, state, run.config, collection.train)
         save_state(run, state)
         return run, state
 
