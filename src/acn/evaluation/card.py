@@ -89,10 +89,11 @@ def _figures(evaluation: Evaluation) -> str:
 
 
 def _training(evaluation: Evaluation) -> str:
-    training, made = evaluation.training, evaluation.made
+    training, made, start = evaluation.training, evaluation.made, evaluation.training.get("start")
+    after = "" if start is None else f", after the training of `{start['model']}`, commit `{start['commit']}`"
     return (
         f"{training['images_seen']:,} images seen in {training['seconds'] / 60:.1f} minutes ({training['steps']:,} "
-        f"steps) on {made['device']}, seed {evaluation.seed}, commit `{training['commit']}`; measured at commit "
+        f"steps) on {made['device']}, seed {evaluation.seed}, commit `{training['commit']}`{after}; measured at commit "
         f"`{made['commit']}`, {made['date']}. All settings are in `config.json`."
     )
 

@@ -67,7 +67,7 @@ def recorded(
         prior=prior,
         mixture=_described(priors) if priors else None,
         importance=importance,
-        training={**_progress(reached, len(collection.train)), "commit": run.made.get("commit")},
+        training=_progress(reached, len(collection.train)) | {key: run.made.get(key) for key in ("commit", "start")},
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         config=run.config.model_dump(mode="json"),
         seconds=round(seconds, 1),
@@ -108,7 +108,7 @@ def mean(values: Tensor) -> float:
     return float(values.double().mean())
 
 
-def _progress(reached: Position | None, images: int) -> dict[str, float | None]:
+def _progress(reached: Position | None, images: int) -> dict[str, Any]:
     if reached is None:
         return {"steps": None, "images_seen": None, "seconds": None}
     seen = reached.epoch * images + reached.position

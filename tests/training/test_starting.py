@@ -1,0 +1,120 @@
+"""Trainings that start from a trained model: with its weights and codes, and further blocks that change nothing yet."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import acn
+from acn.config import ImageShape
+from acn.errors import UsageError
+from acn.models import Model, build
+from acn.runs import open_run
+from acn.training.loop import begin
+from acn.training.starting import take_weights
+from tests.cli.command import acn as command
+from tests.cli.command import refused
+from tests.test_array_training import SETTINGS
+from tests.training.conftest import Bench
+
+GREY = ImageShape(height=8, width=7, channels=1, levels=4)
+COLOUR = ImageShape(height=8, width=7, channels=3, levels=256)
+LOCAL = ("model.decoder.kind=local", "model.decoder.window=5x3")
+DECODERS: dict[str, tuple[tuple[str, ...], ImageShape]] = {
+    "gated": ((), GREY),
+    "separable": (("model.decoder.separable=true",), GREY),
+    "local": (LOCAL, GREY),
+    "centred": ((*LOCAL, "model.decoder.emission=logistic"), COLOUR),
+}
+
+
+def made(bench: Bench, shape: ImageShape, seed: int, *settings: str) -> Model:
+    torch.manual_seed(seed)
+    return build(bench.config(*settings).model, shape)
+
+
+@pytest.mark.parametrize("kind", DECODERS)
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_blocks_that_are_added_change_nothing_until_they_are_trained(bench: Bench, kind: str, blocks: int) -> None:
+    settings, shape = DECODERS[kind]
+    settings = (*settings, "model.decoder.filters=6")
+    given = made(bench, shape, 0, *settings, f"model.decoder.blocks={blocks}")
+    model = made(bench, shape, 1, *settings, f"model.decoder.blocks={blocks + 2}")
+    images = torch.randint(shape.levels, (5, shape.channels, shape.height, shape.width), dtype=torch.uint8)
+    codes = torch.randn(5, 3)
+    before = model.decoder(images, codes)
+    take_weights(model, given, "it")
+    after, expected = model.decoder(images, codes), given.decoder(images, codes)
+    torch.testing.assert_close(after, expected, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(before, expected, atol=1e-2)
+    assert torch.equal(model.posterior(images).mean, given.posterior(images).mean)
+    # And they can be trained: the first step moves each of them.
+    after.square().sum().backward()
+    added = list(model.decoder.blocks)[blocks:-1]
+    assert len(added) == 2
+    for block in added:
+        assert max(float(weight.grad.abs().max()) for weight in block.mix.parameters() if weight.grad is not None) > 0
+
+
+def test_a_training_starts_with_the_weights_and_the_codes_of_the_model(bench: Bench) -> None:
+    first, state = bench.begin("first")
+    bench.train(first, state)
+    config = bench.config("model.decoder.blocks=2", "training.seed=9")
+    run, started = begin(bench.folder / "second", config, bench.collection, torch.device("cpu"), first)
+    images = bench.collection.train.batch(torch.arange(len(bench.collection.train)))
+    with torch.no_grad():
+        codes = state.averaged.posterior(images).mean
+        assert torch.allclose(started.model.posterior(images).mean, codes, atol=1e-5)
+        assert torch.allclose(started.averaged.posterior(images).mean, codes, atol=1e-5)
+    assert torch.allclose(started.memory.codes, codes, atol=1e-4)
+    assert started.step == 0
+    restored = bench.restore(run).tensors()
+    assert all(torch.equal(restored[name], tensor) for name, tensor in started.tensors().items())
+    assert open_run(run.path).made["start"] == {"model": str(first.path), "commit": None, "start": None}
+
+
+def test_only_further_blocks_may_differ(bench: Bench) -> None:
+    first, state = bench.begin("first", "model.decoder.blocks=2")
+    bench.train(first, state, until=1)
+    for settings, message in (
+        (("model.decoder.blocks=1",), "has 2 blocks; --start can add blocks, not remove them"),
+        (("model.decoder.blocks=2", "model.decoder.head=5"), "only model.decoder.blocks may grow: decoder.head"),
+        (("model.decoder.blocks=2", "model.encoder.hidden=0"), "only model.decoder.blocks may grow: encoder"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            begin(bench.folder / "second", bench.config(*settings), bench.collection, torch.device("cpu"), first)
+    assert not (bench.folder / "second").exists()
+
+
+def test_the_command_takes_weights_and_settings_of_a_run(bench: Bench) -> None:
+    first, state = bench.begin("first", "training.kl_warmup=0.5", "training.precision=bfloat16")
+    bench.train(first, state)
+    again = ("--set", "model.decoder.blocks=2", "--set", "training.epochs=1", "--out", "second")
+    done = command("train", "digits", "--start", "first", *again, cwd=bench.folder)
+    assert done.returncode == 0, done.stderr
+    config = open_run(bench.folder / "second").config
+    assert config.model.decoder.blocks == 2
+    assert config.model.code_size == 3
+    assert (config.training.batch, config.training.kl_warmup) == (100, 0.0)
+
+
+def test_what_cannot_be_started_from_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", np.random.default_rng(0).integers(0, 2, (40, 28, 28)).astype(np.uint8))
+    for options, part in (
+        (("digits", "--start", "mnist"), "images of the same size and levels"),
+        (("images.npy", "--start", "vlae-mnist", "--recipe", "mnist-small"), "of another family"),
+        (("--resume", "nowhere", "--start", "mnist"), "leave out all other options"),
+    ):
+        assert part in refused(command("train", *options, cwd=tmp_path), 2)
+    gone = command("train", "images.npy", "--start", "nowhere", cwd=tmp_path)
+    assert "nowhere is not a run folder" in refused(gone, 1)
+
+
+def test_arrays_are_trained_on_from_a_model(bench: Bench) -> None:
+    first, state = bench.begin("first")
+    bench.train(first, state)
+    images = bench.collection.train.values(range(60))[..., 0]
+    model = acn.train(images, start=first.path, device="cpu", **SETTINGS | {"training__epochs": 1})
+    before = acn.load(first.path, device="cpu")
+    assert np.abs(model.encode(images) - before.encode(images)).mean() < 0.5
