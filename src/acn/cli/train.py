@@ -162,7 +162,7 @@ def _begun(
     ranks: "Ranks",
     *,
     lower: bool,
-    start: "Run | None",
+    start: "Run | None" = None,
 ) -> "tuple[Run, TrainingState]":
     """Begin a run; with `lower`, by as few neighbours as few images ask for. Processes started again go on with it."""
     from acn.errors import UsageError

@@ -34,7 +34,6 @@ class Block(Conditioned):
     arithmetic: Floats
     vertical: WindowConv | DepthwiseConv
     horizontal: WindowConv | DepthwiseConv
-    mix: WindowConv
     condition: nn.Linear
 
     def begin_as_identity(self) -> None:

@@ -17,14 +17,14 @@ from acn.logistic import LogisticMixture
 from acn.networks.arithmetic import FLOATS, Floats
 from acn.networks.canvas import Canvas
 from acn.networks.centre import Centre, CentreGeneration
-from acn.networks.windows import mixing, output_layer
+from acn.networks.windows import WindowConv, mixing, output_layer
 from acn.progress import Advance
 
 
 class Conditioned(nn.Module, ABC):
     """A block of a decoder, to whose gates a code says something."""
 
-    mix: nn.Module
+    mix: WindowConv
 
     def begin_as_identity(self) -> None:
         """Let a block with residual connections hand on what it reads, until it is trained."""
