@@ -72,7 +72,8 @@ class DataSettings(Settings):
 
     source: str = setting(
         "digits",
-        "digits, an .npz or .npy file, a folder of images, an image, - for the standard input, or hub:OWNER/NAME",
+        "digits, an .npz or .npy file, a folder of images or of tar or Parquet shards, an image, - for the standard "
+        "input, or hub:OWNER/NAME",
     )
     size: Size = setting(
         None, "HEIGHT or HEIGHTxWIDTH in pixels that every image is given, null to leave them as they are"

@@ -4,9 +4,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from acn.data.collection import Images, Source
 from acn.data.formats import DamagedImageError
-from acn.data.palette import Bytes
-from acn.data.pictures import Pictures, all_damaged, decode, find_damaged, join, survey
+from acn.data.palette import ALL_BYTES, Bytes
+from acn.data.pictures import Pictures, Unread, all_damaged, decode, find_damaged, join, survey
 from acn.data.reading import Reading
 from acn.errors import DataError
 
@@ -37,6 +40,26 @@ def decode_splits(
     except DamagedImageError:
         kept, damaged = undamaged(splits, skip_damaged=skip_damaged)
     return _decoded(splits, kept, identity_of, damaged)
+
+
+def read_all(unread: Unread, identity_of: Callable[[str, Rows], str], *, skip_damaged: bool) -> Source:
+    """Decode all images of a source, with their labels and names, under the palette of all bytes; see `decode_splits`.
+
+    Raises:
+        DataError: see `decode_splits`.
+    """
+    decoded = decode_splits(unread.pictures, identity_of, skip_damaged=skip_damaged)
+    splits = {}
+    for split, pixels in decoded.pixels.items():
+        kept, labels = decoded.kept[split], unread.labels.get(split)
+        splits[split] = Images(
+            pixels=pixels,
+            palette=ALL_BYTES,
+            labels=None if labels is None else labels[np.asarray(kept)],
+            label_names=None if labels is None else unread.label_names,
+            files=tuple(unread.pictures[split].names[row] for row in kept),
+        )
+    return Source(unread.name, splits, decoded.reading + unread.reading)
 
 
 def undamaged(splits: Mapping[str, Pictures], *, skip_damaged: bool) -> tuple[dict[str, Rows], tuple[str, ...]]:

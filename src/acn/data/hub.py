@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from acn.config import DataSettings
-from acn.data.collection import Images, Source
-from acn.data.decoded import Rows, decode_splits
+from acn.data.collection import Source
+from acn.data.decoded import Rows, read_all
 from acn.data.fitting import fitting_of
 from acn.data.labels import Labels
-from acn.data.palette import ALL_BYTES
 from acn.data.pictures import Pictures, Unread
 from acn.data.splits import find_splits
 from acn.errors import DataError, MissingExtraError
@@ -30,24 +29,12 @@ def read_hub(name: str, settings: DataSettings | None = None) -> Source:
     """
     settings = settings or DataSettings()
     splits = _by_split(name, _load(name))
-    images, labels = _columns(name, splits["train"])
-    pictures = {split: _pictures(f"{name} {split}", rows, images, settings) for split, rows in splits.items()}
 
     def identity_of(split: str, kept: Rows) -> str:
         skipped = sorted(set(range(len(splits[split]))) - set(kept))
         return f"hub {name} {split} {splits[split].cache_files}" + (f" without {skipped}" if skipped else "")
 
-    decoded = decode_splits(pictures, identity_of, skip_damaged=settings.skip_damaged)
-    found = {
-        split: Images(
-            pixels=decoded.pixels[split],
-            palette=ALL_BYTES,
-            labels=None if labels is None else _labels(_at(list(rows[labels]), decoded.kept[split])),
-            label_names=None if labels is None else tuple(rows.features[labels].names),
-        )
-        for split, rows in splits.items()
-    }
-    return Source(name, found, decoded.reading)
+    return read_all(_unread(name, splits, settings), identity_of, skip_damaged=settings.skip_damaged)
 
 
 def unread_hub(name: str, settings: DataSettings) -> Unread:
@@ -56,7 +43,10 @@ def unread_hub(name: str, settings: DataSettings) -> Unread:
     Raises:
         MissingExtraError, DataError: see `read_hub`.
     """
-    splits = _by_split(name, _load(name))
+    return _unread(name, _by_split(name, _load(name)), settings)
+
+
+def _unread(name: str, splits: Mapping[str, Any], settings: DataSettings) -> Unread:
     images, column = _columns(name, splits["train"])
     pictures = {split: _pictures(f"{name} {split}", rows, images, settings) for split, rows in splits.items()}
     if column is None:
@@ -64,10 +54,6 @@ def unread_hub(name: str, settings: DataSettings) -> Unread:
     found = {split: _labels(list(rows[column])) for split, rows in splits.items()}
     labels = {split: numbers for split, numbers in found.items() if numbers is not None}
     return Unread(name, pictures, labels, tuple(splits["train"].features[column].names))
-
-
-def _at(values: list[int | None], rows: Rows) -> list[int | None]:
-    return [values[row] for row in rows]
 
 
 def _labels(classes: list[int | None]) -> Labels | None:

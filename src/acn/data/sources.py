@@ -2,10 +2,10 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from acn.data.palette import ALL_BYTES, Bytes
 from acn.data.pictures import Unread
 from acn.data.published.table import BY_ARCHIVE
 from acn.data.reading import Reading
+from acn.data.shards import read_shards, shards_of, unread_shards
 from acn.data.standard_input import NAME as STANDARD_INPUT
 from acn.data.standard_input import standard_input
 from acn.data.undecoded import ImageFiles
@@ -31,8 +32,8 @@ from acn.errors import DataError, MissingExtraError
 # Images by which the unconditional prior's size is chosen where nothing is held out.
 WHOLE_SAMPLE = 2000
 KINDS = (
-    "SOURCE may be digits, an .npz or .npy file, a folder of images, an image, - for the standard input, or "
-    "hub:OWNER/NAME"
+    "SOURCE may be digits, an .npz or .npy file, a folder of images or of tar or Parquet shards, an image, - for the "
+    "standard input, or hub:OWNER/NAME"
 )
 
 Found = TypeVar("Found", Source, Unread)
@@ -82,7 +83,7 @@ def open_source(settings: DataSettings) -> Source:
         DataError: there is no such source, or its images or labels are not usable.
         MissingExtraError: the source needs a library that is not installed.
     """
-    source, fitting = _open(settings, read_folder, read_hub), fitting_of(settings)
+    source, fitting = _open(settings, Openers(read_folder, read_shards, read_hub)), fitting_of(settings)
     return source if fitting is None else _fitted(source, fitting, settings.source)
 
 
@@ -105,30 +106,38 @@ def open_unread(settings: DataSettings) -> Source | Unread:
         DataError: there is no such source, or what is known by then is not usable.
         MissingExtraError: the source needs a library that is not installed.
     """
-    return _open(settings, unread_folder, unread_hub)
+    return _open(settings, Openers(unread_folder, unread_shards, unread_hub))
 
 
-def _open(
-    settings: DataSettings, folder: Callable[[Path, DataSettings], Found], hub: Callable[[str, DataSettings], Found]
-) -> Found | Source:
+class Openers(NamedTuple, Generic[Found]):
+    """Functions that open a source, one for each kind that holds encoded images."""
+
+    folder: Callable[[Path, DataSettings], Found]
+    shards: Callable[[Sequence[Path], DataSettings], Found]
+    hub: Callable[[str, DataSettings], Found]
+
+
+def _open(settings: DataSettings, openers: Openers[Found]) -> Found | Source:
     """Find what the source is, and open it by the function for its kind."""
     source = settings.source
     if source == "digits":
         return Source(source, {"train": _digits()})
     if source.startswith("hub:"):
-        return hub(source.removeprefix("hub:"), settings)
+        return openers.hub(source.removeprefix("hub:"), settings)
     path = _existing(source)
     if path is None:
         if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", source) and not source.lower().endswith(".npz"):
-            return _hub_or_typo(source, settings, hub)
+            return _hub_or_typo(source, settings, openers.hub)
         looked = " and ".join(str(path) for path in _candidates(source)) or "no place, since the name is empty"
         remedy = f"make it with acn dataset {BY_ARCHIVE[source].name}" if source in BY_ARCHIVE else KINDS
         raise DataError(
             f"there is no file or folder {source!r}; looked for {looked}; {remedy}; names are also looked for in the "
             "folder ACN_DATA"
         )
+    if shards := shards_of(path):
+        return openers.shards(shards, settings)
     if path.is_dir() or is_image(path):
-        return folder(path, settings)
+        return openers.folder(path, settings)
     if path.suffix.lower() == ".npy":
         return Source(path.stem, read_npy(path))
     if path.suffix.lower() == ".npz":
@@ -155,7 +164,9 @@ def open_files(
 def place_of_files(source: str) -> Path | None:
     """Return the folder, or the one image file, that `source` names, None where it is anything else."""
     path = None if source == "digits" or source.startswith("hub:") else _existing(source)
-    return path if path is not None and (path.is_dir() or is_image(path)) else None
+    if path is None or shards_of(path):
+        return None
+    return path if path.is_dir() or is_image(path) else None
 
 
 def located(source: str) -> str | None:

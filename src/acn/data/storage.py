@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from filelock import FileLock
 
 from acn.data.palette import Bytes
 from acn.errors import StorageError
@@ -59,14 +60,29 @@ def gather(
     name = hashlib.sha256(f"{identity} {shape}".encode(errors="surrogateescape")).hexdigest()[:32]
     path = cache_folder() / f"{name}.npy"
     counts, kept = Counter() if counts is None else counts, path.with_suffix(".json")
-    if not path.is_file():
-        _write_whole(path, shape, chunks)
-        if counts:
-            write_text_atomically(kept, json.dumps(counts))
-    elif kept.is_file():
+    with _one_process(path):
+        if fresh := not path.is_file():
+            _write_whole(path, shape, chunks)
+            if counts:
+                write_text_atomically(kept, json.dumps(counts))
+    if not fresh and kept.is_file():
         counts.update(json.loads(kept.read_text(encoding="utf-8")))
     mapped: Bytes = np.load(path, mmap_mode="r", allow_pickle=False)
     return mapped
+
+
+@contextmanager
+def _one_process(path: Path) -> Iterator[None]:
+    """Let processes that read a collection together decode it once: the first one does, and the others wait for it."""
+    with _refusals(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_suffix(".lock")).acquire()
+    with lock:
+        try:
+            yield
+        finally:
+            # Whoever waits has this file open already. Should another begin meanwhile, at worst both decode.
+            path.with_suffix(".lock").unlink(missing_ok=True)
 
 
 def _in_memory(shape: tuple[int, int, int, int], chunks: Iterable[Bytes]) -> Bytes:
@@ -80,7 +96,6 @@ def _in_memory(shape: tuple[int, int, int, int], chunks: Iterable[Bytes]) -> Byt
 
 def _write_whole(path: Path, shape: tuple[int, int, int, int], chunks: Iterable[Bytes]) -> None:
     with _refusals(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
