@@ -101,7 +101,9 @@ def learn(
     verbose: bool,
     start: Run | None = None,
 ) -> tuple[TrainedModel, int]:
-    """Train a new run in the folder `path`, from the weights in `start` if there is one (see `begin`), fit its unconditional prior, and return the model and the steps it took.
+    """Train a new run in the folder `path`, fit its unconditional prior, and return the model and the steps it took.
+
+    With `start` it begins with the weights of the model there (see `begin`).
 
     Raises:
         UsageError: a setting does not fit the images.
