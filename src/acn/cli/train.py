@@ -96,6 +96,7 @@ def train(
     from acn.errors import UsageError
     from acn.ranks import joined
     from acn.runs import open_run
+    from acn.training.starting import check_family as check_start
 
     check_family(former)
     with joined() as ranks:
@@ -110,6 +111,8 @@ def train(
             changes = [*(settings or []), *size_settings(size, fit), *skipping]
             options = Options(source, recipe, config, family, tuple(changes), max_minutes, start)
             trained = None if start is None else open_run(start)
+            if trained is not None and family is not None:
+                check_start(trained, family)
             with console.status("Reading images"):
                 collection = open_collection(options.data())
             free = not any(setting.partition("=")[0].strip() == "memory.neighbours" for setting in changes)
@@ -179,7 +182,8 @@ def _begun(
 
     def opened() -> "tuple[Run, TrainingState]":
         folder = out or _free_folder(collection.name)
-        return (resume_or_begin if again else begin)(folder, fitting, collection, device, start=start)
+        with nullcontext() if start is None else console.status("Reading the model to start from"):
+            return (resume_or_begin if again else begin)(folder, fitting, collection, device, start=start)
 
     return open_together(ranks, opened, collection, device)
 
@@ -243,6 +247,8 @@ def _describe(console: "Console", run: "Run", collection: "Collection", state: "
         soft_wrap=True,
         highlight=False,
     )
+    if (start := run.made.get("start")) is not None:
+        console.print(f"Started from the weights of {start['model']}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _train(console: "Console", run: "Run", collection: "Collection", state: "TrainingState", ranks: "Ranks") -> str:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from acn.config import Config
+from acn.config import Config, ImageShape
 from acn.data import Images, slices
 from acn.errors import UsageError
 from acn.models import Model
@@ -32,16 +32,30 @@ def start_from(run: Run, state: TrainingState, config: Config, images: Images) -
         RunError: the model has no weights, or they are damaged.
         DataError: an image cannot be read.
     """
-    name, own, other = spoken(run.path), config.model.label, run.config.model.label
-    if run.shape != images.shape:
-        raise UsageError(f"{name} is a model of {run.summary}; --start needs images of the same size and levels")
-    if config.model.name != run.config.model.name:
-        raise UsageError(f"{name} cannot start the training of another family: it is a {other}, wanted: {own}")
+    name, found = f"{spoken(run.path)}", images.shape
+    if run.shape != found:
+        raise UsageError(
+            f"--start needs images of the size and levels that {name} knows: expected {_words(run.shape)}, found "
+            f"{_words(found)}"
+        )
+    check_family(run, config.model.name)
     given = load_model(run)
     for model in (state.model, state.averaged):
-        take_weights(model, given, f"{name}")
+        take_weights(model, given, name)
     if state.model.conditional:
         _fill_memory(state, images)
+
+
+def check_family(run: Run, family: str) -> None:
+    """See that a training of the `family` can start from the model in `run`.
+
+    Raises:
+        UsageError: it is of another family.
+    """
+    if family != run.config.model.name:
+        raise UsageError(
+            f"--start goes on with the family of {spoken(run.path)}: expected {run.config.model.name}, found {family}"
+        )
 
 
 def started(run: Run) -> dict[str, Any]:
@@ -91,6 +105,10 @@ def _with_last_at(weights: Mapping[str, Tensor], last: int, added: int) -> dict[
 
 def _is_added(key: str, first: int, added: int) -> bool:
     return any(key.startswith(f"{BLOCKS}{number}.") for number in range(first, first + added))
+
+
+def _words(shape: ImageShape) -> str:
+    return f"{shape.height} x {shape.width} x {shape.channels} in {shape.levels} levels"
 
 
 @torch.no_grad()
