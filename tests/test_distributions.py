@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from acn.distributions import DiagonalNormal, FactorizedMixture, UnitNormal, concatenate
+from acn.distributions import DiagonalNormal, FactorizedMixture, GaussianPrior, UnitNormal, concatenate
 from acn.divergence import quadrature_kl
 
 
@@ -29,6 +29,18 @@ def test_mixture_samples_have_its_moments() -> None:
     variance = (weights * (prior.scales**2 + prior.means**2)).sum(-1) - mean**2
     torch.testing.assert_close(z.mean(0), mean, atol=0.05, rtol=0)
     torch.testing.assert_close(z.var(0), variance, rtol=0.02, atol=0)
+
+
+@pytest.mark.parametrize("covariance", [[[4.0, 3.0, 0.0], [3.0, 9.0, -2.0], [0.0, -2.0, 1.0]], [[4.0], [0.25], [9.0]]])
+def test_gaussian_samples_have_its_covariance(covariance: list[list[float]]) -> None:
+    """With L L^T the covariance, the precision is P P^T of the upper triangular P = L^-T."""
+    given = torch.tensor(covariance, dtype=torch.double)
+    full = given.shape[1] > 1
+    factors = torch.linalg.inv(torch.linalg.cholesky(given)).T if full else given[:, 0].rsqrt()
+    prior = GaussianPrior(torch.ones(1).double(), torch.full((1, 3), 7.0).double(), factors[None])
+    z = prior.sample(torch.Generator().manual_seed(8), (200_000,)).double()
+    torch.testing.assert_close(z.mean(0), torch.full((3,), 7.0).double(), atol=0.05, rtol=0)
+    torch.testing.assert_close(z.T.cov(), given if full else given[:, 0].diag(), atol=0.1, rtol=0)
 
 
 def test_posterior_samples_are_reproducible_and_differentiable() -> None:

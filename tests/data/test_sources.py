@@ -123,6 +123,8 @@ def test_fingerprint_notices_changed_pixels(monkeypatch: pytest.MonkeyPatch, who
     changed[17, 2, 2] ^= 1
     assert assemble("x", given(train=changed), DataSettings()).provenance["fingerprint"] != before
     assert assemble("x", given(train=pixels[:-1]), DataSettings()).provenance["fingerprint"] != before
+    wide = pixels.reshape(40, 2, 8)
+    assert assemble("x", given(train=wide), DataSettings()).provenance["fingerprint"] != before
 
 
 def test_fingerprint_of_a_large_collection_reads_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from acn.config import DataSettings
@@ -29,6 +29,7 @@ def numbers_in(images: Images) -> list[int]:
     test=st.floats(0.01, 0.49),
     seed=st.integers(0, 2**70),
 )
+@example(count=7, valid=0.49, test=0.49, seed=0)
 def test_carved_splits_are_disjoint_and_cover(count: int, valid: float, test: float, seed: int) -> None:
     chosen = DataSettings(valid_share=valid, test_share=test, seed=seed)
     splits = complete_splits({"train": numbered(count)}, chosen)

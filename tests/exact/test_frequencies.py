@@ -16,6 +16,7 @@ from acn.exact.frequencies import (
     of_conditional,
     of_distribution,
     of_logits,
+    weights_of_logits,
 )
 from acn.exact.tables import SLOTS
 from tests.codec import reader
@@ -57,6 +58,16 @@ def test_of_logits_is_softmax() -> None:
     found = -nats(of_logits(logits).diff(dim=-1))
     likely = expected > -8
     torch.testing.assert_close(found[likely], expected[likely], rtol=0, atol=2e-3)
+
+
+def test_weights_are_shares_of_which_the_largest_takes_what_is_left() -> None:
+    logits = doubles(np.random.default_rng(0).integers(-(2**13), 2**13, (200, 5)))
+    weights, shares = weights_of_logits(logits, 12), 2**12 * torch.softmax(logits / 4096, -1)
+    assert (weights.sum(-1) == 2**12).all()
+    largest = torch.nn.functional.one_hot(logits.argmax(-1), 5).bool()
+    more = weights - shares
+    assert bool((more[largest] > -3).all() and (more[largest] < 7).all())  # tabulated logits are off by 2^-11
+    assert bool((more[~largest] > -3).all() and (more[~largest] < 1).all())
 
 
 @given(st.lists(st.integers(-(2**40), 2**40), min_size=1, max_size=30))

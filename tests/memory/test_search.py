@@ -149,6 +149,10 @@ def test_more_neighbours_than_rows_are_refused() -> None:
         nearest(codes[:3], codes, 10, exclude=torch.arange(3))
     with pytest.raises(UsageError, match="of which 6 may be returned"):
         nearest(codes[:3], codes, 7, blocked=torch.arange(10) < 4)
+    last = torch.arange(10) >= 7
+    with pytest.raises(UsageError, match="of which 6 may be returned"):  # neither the last three nor the query itself
+        nearest(codes[:3], codes, 7, exclude=torch.arange(3), blocked=last)
+    assert nearest(codes[7:], codes, 7, exclude=torch.arange(7, 10), blocked=last).shape == (3, 7)
     with pytest.raises(UsageError, match="0 nearest"):
         nearest(codes[:3], codes, 0)
 

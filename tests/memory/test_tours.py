@@ -6,6 +6,8 @@ from torch import Tensor
 
 from acn.errors import UsageError
 from acn.memory import EdgeCosts, greedy_tour, improve_tour, nearest, tour_cost, tours
+from acn.memory.costs import CostTable
+from acn.memory.improve import _Search
 
 
 def slow_greedy_tour(codes: Tensor, start: int) -> list[int]:
@@ -93,6 +95,30 @@ def test_the_cost_is_the_first_row_and_then_every_edge() -> None:
     matrix = torch.tensor([[0.0, 2.0, 30.0], [5.0, 0.0, 7.0], [11.0, 13.0, 0.0]])
     cost = tour_cost(torch.tensor([2, 0, 1]), from_matrix(matrix), torch.tensor([100.0, 200.0, 300.0]))
     assert cost == 300 + 11 + 2
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_a_sweep_gains_what_it_says(name: str) -> None:
+    """Moves that are applied together must not spoil one another's gains."""
+    matrix, start_costs = MATRICES[name].double(), uniform(120, seed=9).double()
+    for seed in range(3):
+        tour = torch.randperm(120, generator=torch.Generator().manual_seed(seed))
+        search = _Search(CostTable(from_matrix(matrix), start_costs, near_rows(matrix, 8)), tour)
+        for sweep in (search._reversal_sweep, search._exchange_sweep) * 2:
+            before = tour_cost(torch.from_numpy(search.order[1:].copy()), from_matrix(matrix), start_costs)
+            gain = sweep()
+            after = tour_cost(torch.from_numpy(search.order[1:].copy()), from_matrix(matrix), start_costs)
+            assert before - after == pytest.approx(gain, abs=1e-6)
+
+
+def test_costs_that_differ_between_batches_make_no_tour_dearer() -> None:
+    matrix, wrong, start_costs = uniform(60, 60, seed=1), uniform(60, 60, seed=2), torch.zeros(60)
+
+    def costs(contexts: Tensor, targets: Tensor) -> Tensor:  # right for whole tours alone
+        return (matrix if len(contexts) == 59 else wrong)[contexts, targets]
+
+    tour = improve_tour(torch.arange(60), from_matrix(matrix), start_costs, near_rows(matrix, 8))
+    assert torch.equal(improve_tour(tour, costs, start_costs, near_rows(wrong, 8)), tour)
 
 
 @pytest.mark.parametrize("name", MATRICES)

@@ -15,6 +15,12 @@ def test_encoder_takes_any_size(size: tuple[int, int], channels: int) -> None:
     assert encoder(images).shape == (2, 3)
 
 
+@pytest.mark.parametrize(("size", "cells"), [((8, 8), 64), ((9, 8), 20), ((17, 16), 20)])
+def test_images_are_pooled_on_down_to_the_largest_grid(size: tuple[int, int], cells: int) -> None:
+    shape = ImageShape(height=size[0], width=size[1], channels=1, levels=2)
+    assert Encoder(EncoderSettings(stages=((3,),), hidden=0), shape, 4).code.in_features == 3 * cells
+
+
 def test_encoder_depends_on_every_pixel() -> None:
     torch.manual_seed(0)
     shape = ImageShape(height=9, width=6, channels=1, levels=2)

@@ -138,6 +138,10 @@ def test_canvas_covers_every_pixel_from_a_bounded_grid(size: tuple[int, int]) ->
     assert canvas.grid[0] * canvas.grid[1] <= Canvas.LARGEST_GRID
 
 
+def test_a_canvas_of_as_many_cells_as_may_be_has_one_for_each_pixel() -> None:
+    assert Canvas(DecoderSettings(canvas=2), image_shape(32, 32), CODE_SIZE).grid == (32, 32)
+
+
 def test_without_a_canvas_the_code_still_reaches_every_pixel() -> None:
     network = GatedPixelCNN(DecoderSettings(filters=6, blocks=1, canvas=0), image_shape(4, 4), CODE_SIZE)
     assert network.canvas is None

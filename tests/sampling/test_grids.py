@@ -17,15 +17,16 @@ def test_levels_become_values_with_the_maximum_white() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_grid_shows_every_picture_in_its_place(channels: int) -> None:
+@pytest.mark.parametrize("apart", [False, True])
+def test_grid_shows_every_picture_in_its_place(channels: int, apart: bool) -> None:
     pictures = np.zeros((2, 3, 60, 70, channels), np.uint8)
     for row in range(2):
         for column in range(3):
             pictures[row, column] = 10 * row + column
-    drawn = np.asarray(grid(pictures))
+    drawn = np.asarray(grid(pictures, first_column=apart))
     for row in range(2):
         for column in range(3):
-            top, left = GAP + row * (60 + GAP), GAP + column * (70 + GAP)
+            top, left = GAP + row * (60 + GAP), GAP + column * (70 + GAP) + (3 * GAP if apart and column else 0)
             assert (drawn[top : top + 60, left : left + 70] == 10 * row + column).all()
 
 

@@ -47,3 +47,6 @@ def test_of_many_pixels_some_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.palette.tolist() == list(range(40))
     assert len(found) == len(found.groups[0].levels)
     assert found.sample(5).shape == (5, 1, 64, 64)
+    again, other = (cut(images, 40 * 200 * 200, seed=seed) for seed in (0, 1))
+    assert torch.equal(again.groups[0].levels, found.groups[0].levels)
+    assert not torch.equal(other.groups[0].levels, found.groups[0].levels)

@@ -131,6 +131,24 @@ def test_gradients_are_forgotten(set_to_none: bool) -> None:
     assert all(parameter.grad is None or not parameter.grad.any() for parameter in network.parameters())
 
 
+@pytest.mark.parametrize("name", ["adam", "adamax"])
+def test_momentum_is_that_of_the_settings(name: str) -> None:
+    """A first gradient of 2 and none after it: the second step is shorter by what the average has lost."""
+    network = model()
+    settings = TrainingSettings.model_validate({"optimizer": name, "learning_rate": 0.01, "momentum": 0.5})
+    optimizer, weight = build_optimizer(network, settings), next(network.parameters())
+    places = [weight.detach().clone()]
+    for gradient in (2.0, 0.0):
+        for parameter in network.parameters():
+            parameter.grad = torch.full_like(parameter, gradient)
+        step_if(torch.tensor(True), optimizer)
+        places.append(weight.detach().clone())
+    # Averages 1 and 1/2, over 1 - 1/2 and 1 - 1/4; of Adam's squares 0.001 and 0.000999, over 0.001 and 0.001999.
+    second = (2 / 3) / (2 * (0.000999 / 0.001999) ** 0.5 if name == "adam" else 2 * 0.999)
+    torch.testing.assert_close(places[0] - places[1], torch.full_like(weight, 0.01), rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(places[1] - places[2], torch.full_like(weight, 0.01 * second), rtol=1e-3, atol=1e-6)
+
+
 def test_rmsprop_averages_squares_with_a_decay_of_nine_tenths() -> None:
     """From zero: after a first gradient g the average is g^2 / 10."""
     network = model()

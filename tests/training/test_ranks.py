@@ -282,7 +282,7 @@ def test_processes_that_are_started_again_go_on_with_their_run(bench: Bench, mon
     config, console, cpu = bench.config("training.precision=float32"), Console(quiet=True), torch.device("cpu")
 
     def begun(out: Path | None) -> tuple[Run, TrainingState]:
-        return _begun(config, bench.collection, out, cpu, console, ONE, lower=True)
+        return _begun(config, bench.collection, out, cpu, console, ONE, lower=True, start=None)
 
     monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "1")
     with pytest.raises(UsageError, match="by its folder: name one with --out"):

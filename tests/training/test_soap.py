@@ -50,6 +50,27 @@ def test_bases_are_orthogonal_and_become_those_of_the_covariances() -> None:
     assert (turned - turned.diagonal().diag()).abs().max() < 0.2 * turned.diagonal().max()
 
 
+def test_a_first_gradient_of_rank_one_is_followed_straight() -> None:
+    direction = rotated(1, 4)[:, :1].double() @ rotated(2, 3)[:1].double()
+    matrix = nn.Parameter(torch.zeros_like(direction))
+    matrix.grad = 5 * direction
+    Soap([matrix], 0.1).step()
+    torch.testing.assert_close(matrix.detach(), -0.1 * direction, rtol=0, atol=1e-6)
+
+
+def test_along_the_axes_of_the_matrix_it_is_adam() -> None:
+    """Also where the axes change places, with the variances of their gradients."""
+    random, sizes = torch.Generator().manual_seed(0), torch.tensor([1.0, 2.0, 4.0])
+    matrices = [nn.Parameter(torch.zeros(3, 3)) for _ in range(2)]
+    optimizers = Soap(matrices[:1], 0.1), torch.optim.Adam(matrices[1:], 0.1, (0.95, 0.99))
+    for step in range(4 * EVERY):
+        gradient = (sizes.roll(step // EVERY) * torch.randn(3, generator=random)).diag()
+        for matrix, optimizer in zip(matrices, optimizers, strict=True):
+            matrix.grad = gradient.clone()
+            optimizer.step()
+        torch.testing.assert_close(matrices[0], matrices[1], rtol=1e-4, atol=1e-5)
+
+
 def test_weights_without_a_gradient_stay() -> None:
     matrix = nn.Parameter(torch.ones(2, 2))
     Soap([matrix], 0.1).step()

@@ -1,14 +1,16 @@
 import pytest
 import torch
 
-from acn.data import epoch_order
+from acn.config import Config
+from acn.data import epoch_order, open_collection
 from acn.errors import UsageError
 from acn.memory import AssociativeMemory
 from acn.parsing import override
+from acn.ranks import ONE
 from acn.run_models import load_model
-from acn.training.loop import choose_precision, make_plan
+from acn.training.loop import _read, choose_precision, make_plan
 from acn.training.state import new_state, save_state
-from acn.training.step import _charged, _descend, _weigh, rates, read, training_step
+from acn.training.step import Rates, _charged, _descend, _draws, _dropout, _weigh, rates, read, training_step
 from tests.models.tiny import KINDS, kl_of
 from tests.training.conftest import Bench, acn_of
 
@@ -132,6 +134,40 @@ def test_more_neighbours_than_the_memory_holds_are_refused(bench: Bench) -> None
     vae = override(bench.config("memory.neighbours=5000"), ["model.name=vae"])  # which asks for none
     images = bench.collection
     assert len(new_state(vae, images.shape, len(images.train), torch.device("cpu")).memory) == 1437
+
+
+def test_every_seed_step_and_row_has_draws_of_its_own(bench: Bench) -> None:
+    _, state = bench.begin("run", "model.decoder.dropout=0.5")
+    rows, noise, numbers, dropped = torch.tensor([9, 4]), [], [], []
+    for seed, state.step in ((0, 0), (1, 0), (0, 1)):
+        config = bench.config(f"training.seed={seed}")
+        draws, alone = (_draws(state, config, some, ONE) for some in (rows, rows[1:]))
+        assert draws.neighbour is not None
+        assert torch.equal(alone.posterior, draws.posterior[1:])
+        noise.append(draws.posterior)
+        numbers.append(draws.neighbour)
+        with _dropout(state.model, seed, state.step, 0):
+            dropped.append(torch.rand(4))
+    assert [len(torch.cat(drawn).unique()) for drawn in (noise, numbers, dropped)] == [18, 6, 12]
+
+
+def test_training_reads_the_bits_of_its_epoch(bench: Bench) -> None:
+    images = open_collection(Config().data.model_copy(update={"binarize": "dynamic"})).train
+    rows = torch.arange(5)
+    _, read_in_epoch = _read(images, torch.device("cpu"), ONE, (3, rows))
+    assert torch.equal(read_in_epoch, images.batch(rows, visit=3))
+    assert not torch.equal(read_in_epoch, images.batch(rows, visit=0))
+
+
+def test_the_kl_counts_by_its_weight_and_the_gradient_is_cut_to_its_length(bench: Bench) -> None:
+    run, state = bench.begin("run", "training.clip=0.01")
+    rows = torch.arange(20)
+    batch = (rows, bench.collection.train.batch(rows))
+    (figures,) = read([training_step(state, run.config, batch, Rates(0.001, 0.25), "float32")])
+    assert figures.loss == pytest.approx(figures.reconstruction + 0.25 * figures.kl)
+    squares = [weight.grad.double().square().sum() for weight in state.model.parameters() if weight.grad is not None]
+    assert float(torch.stack(squares).sum().sqrt()) == pytest.approx(0.01, rel=1e-3)
+    assert figures.gradient_norm > 0.01
 
 
 def gradients(bench: Bench, name: str) -> list[torch.Tensor]:
