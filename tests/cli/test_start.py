@@ -44,7 +44,7 @@ def test_what_cannot_start_is_refused_and_leaves_nothing(work: Path) -> None:
         ("a.npz", "--start", "run", "--family", "vae"): (2, "the family of run: expected acn, found vae"),
         ("a.npz", "--start", "nowhere"): (1, "nowhere is not a run folder"),
         ("--resume", "run", "--start", "run"): (2, "leave out all other options"),
-        ("a.npz", "--start", "run", "--set", "model.code_size=2"): (2, "only model.decoder.blocks may grow"),
+        ("a.npz", "--start", "run", "--set", "model.code_size=2"): (2, "expected model.code_size=3, found 2"),
     }
     for arguments, (status, sentence) in cases.items():
         assert sentence in refused(

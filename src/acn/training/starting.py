@@ -4,23 +4,25 @@ A block that is added hands on what it reads until it is trained (as in Net2Net:
 arXiv 1511.05641), so that the larger model first computes what the smaller one does.
 """
 
-from collections.abc import Mapping
+import json
 from typing import Any, cast
 
 import torch
-from torch import Tensor
 
 from acn.config import Config, ImageShape
 from acn.data import Images, slices
 from acn.errors import UsageError
 from acn.models import Model
 from acn.networks.decoder import Conditioned, Decoder
+from acn.parsing import described
 from acn.pretrained import spoken
 from acn.run_models import load_model
 from acn.runs import Run
 from acn.training.state import TrainingState
 
-BLOCKS = "decoder.blocks."
+BLOCKS = "model.decoder.blocks"
+# Neither has weights.
+MAY_DIFFER = (BLOCKS, "model.decoder.dropout")
 
 
 def start_from(run: Run, state: TrainingState, config: Config, images: Images) -> None:
@@ -39,9 +41,10 @@ def start_from(run: Run, state: TrainingState, config: Config, images: Images) -
             f"{_words(found)}"
         )
     check_family(run, config.model.name)
+    check_networks(run, config)
     given = load_model(run)
     for model in (state.model, state.averaged):
-        take_weights(model, given, name)
+        take_weights(model, given)
     if state.model.conditional:
         _fill_memory(state, images)
 
@@ -63,48 +66,46 @@ def started(run: Run) -> dict[str, Any]:
     return {"model": str(spoken(run.path)), "commit": run.made.get("commit"), "start": run.made.get("start")}
 
 
-def take_weights(model: Model, given: Model, name: str) -> None:
-    """Copy the weights of `given`, called `name`, to `model`, whose further blocks begin as identities.
+def check_networks(run: Run, config: Config) -> None:
+    """See that the networks of `config` are those of the model in `run`, but for further blocks of the decoder.
 
     Raises:
-        UsageError: the models differ in more than the number of their decoders' blocks.
+        UsageError: they are not.
     """
+    name, known, wanted = spoken(run.path), _networks(run.config), _networks(config)
+    for key in sorted(known.keys() | wanted.keys()):
+        there, here = known.get(key), wanted.get(key)
+        if key == BLOCKS and cast(int, here) < cast(int, there):
+            raise UsageError(
+                f"--start can add blocks to a decoder, not remove them: {name} has {key}={there}, not {here}"
+            )
+        if key not in MAY_DIFFER and there != here:
+            raise UsageError(
+                f"--start needs the networks of {name}, of which only {BLOCKS} may grow: expected "
+                f"{key}={json.dumps(there)}, found {json.dumps(here)}"
+            )
+
+
+def _networks(config: Config) -> dict[str, object]:
+    return {key: value for key, value, _ in described(config) if key.startswith("model.")}
+
+
+def take_weights(model: Model, given: Model) -> None:
+    """Copy the weights of `given` to `model`, whose further blocks come before the last one and begin as identities."""
     blocks, count = _blocks(model), len(_blocks(given))
-    if count > len(blocks):
-        raise UsageError(
-            f"the decoder of {name} has {count - 1} blocks; --start can add blocks, not remove them: set "
-            f"model.decoder.blocks to at least {count - 1}"
-        )
-    added = len(blocks) - count
     for block in blocks[count - 1 : len(blocks) - 1]:
         block.begin_as_identity()
-    weights, found = model.state_dict(), _with_last_at(given.state_dict(), count - 1, added)
-    for key in sorted(weights.keys() | found.keys()):
-        if key not in found and _is_added(key, count - 1, added):
-            continue
-        ours, theirs = ("missing" if key not in side else list(side[key].shape) for side in (weights, found))
-        if ours != theirs:
-            raise UsageError(
-                f"--start needs the networks of {name}, of which only model.decoder.blocks may grow: {key} is {theirs} "
-                f"there and {ours} here"
-            )
-    model.load_state_dict({**weights, **found})
+    old, new = f"decoder.blocks.{count - 1}.", f"decoder.blocks.{len(blocks) - 1}."
+    taken = {
+        new + key.removeprefix(old) if key.startswith(old) else key: value for key, value in given.state_dict().items()
+    }
+    model.load_state_dict({**model.state_dict(), **taken})
 
 
 def _blocks(model: Model) -> list[Conditioned]:
     """The blocks of a model's decoder, none of a decoder that has no such blocks."""
     decoder = model.decoder
     return [cast(Conditioned, block) for block in decoder.blocks] if isinstance(decoder, Decoder) else []
-
-
-def _with_last_at(weights: Mapping[str, Tensor], last: int, added: int) -> dict[str, Tensor]:
-    """Weights by the names that they have once `added` blocks stand before the `last`."""
-    old, new = f"{BLOCKS}{last}.", f"{BLOCKS}{last + added}."
-    return {new + key.removeprefix(old) if key.startswith(old) else key: value for key, value in weights.items()}
-
-
-def _is_added(key: str, first: int, added: int) -> bool:
-    return any(key.startswith(f"{BLOCKS}{number}.") for number in range(first, first + added))
 
 
 def _words(shape: ImageShape) -> str:
