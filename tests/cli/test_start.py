@@ -35,6 +35,10 @@ def test_a_larger_model_says_where_it_started(work: Path, monkeypatch: pytest.Mo
     assert json.loads((work / "more" / "config.json").read_text())["made"]["start"]["model"] == "run"
 
 
+def test_a_folder_that_is_taken_is_refused_before_images_are_read(work: Path) -> None:
+    assert "run already holds a run" in refused(acn("train", "no-such.npz", "--out", "run", cwd=work), 2)
+
+
 def test_what_cannot_start_is_refused_and_leaves_nothing(work: Path) -> None:
     cases = {
         ("large.npz", "--start", "run"): (

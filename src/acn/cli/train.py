@@ -94,8 +94,8 @@ def train(
 
     from acn.data import open_collection
     from acn.errors import UsageError
-    from acn.ranks import joined
-    from acn.runs import open_run
+    from acn.ranks import joined, restarts
+    from acn.runs import check_free, open_run
     from acn.training.starting import check_family as check_start
 
     check_family(former)
@@ -110,6 +110,8 @@ def train(
             skipping = ["data.skip_damaged=true"] if skip_damaged else []
             changes = [*(settings or []), *size_settings(size, fit), *skipping]
             options = Options(source, recipe, config, family, tuple(changes), max_minutes, start)
+            if out is not None and ranks.leads and not restarts()[0]:
+                check_free(out)  # before minutes of reading
             trained = None if start is None else open_run(start)
             if trained is not None and family is not None:
                 check_start(trained, family)
