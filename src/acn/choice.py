@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from acn.config import Config, DataSettings
 from acn.errors import UsageError
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Options:
     """What the user said: `recipe` or `file` for the settings, and what changes them.
 
-    `start` is the model whose weights are to be trained further: its settings are taken where none are named, but for
-    the precision, which suits the machine, and the warm-up of the KL, which its codes do not need.
+    `start` is the model whose weights are to be trained further. Its settings are taken where none are named, but for
+    those that suited the machine and the images there; and its codes need no warm-up of the KL.
     """
 
     source: str | None
@@ -37,7 +37,7 @@ class Options:
         Raises:
             UsageError: a setting is wrong, whatever the images are.
         """
-        if self.recipe is not None or self._file is not None or self.source in (None, "digits"):
+        if self.recipe is not None or self.file is not None or self._takes_start or self.source in (None, "digits"):
             return self.config().data
         try:
             return self._changed(by_name("images")).data
@@ -61,17 +61,27 @@ class Options:
         """
         if self.recipe is not None and self.file is not None:
             raise UsageError("--recipe and --config both name settings; give one of them")
-        return self._changed(read_config(self._file) if self._file is not None else by_name(self.name(shape)))
+        if self.file is not None:
+            return self._changed(read_config(self.file))
+        return self._changed(self._of_start() if self._takes_start else by_name(self.name(shape)))
 
     @property
-    def _file(self) -> Path | None:
-        if self.start is None or self.recipe is not None or self.file is not None:
-            return self.file
-        return located(self.start) / "config.json"
+    def _takes_start(self) -> bool:
+        return self.start is not None and self.recipe is None and self.file is None
+
+    def _of_start(self) -> Config:
+        """Settings of the model to start from; what was settled for its machine and images is settled anew."""
+        config = read_config(located(cast(Path, self.start)) / "config.json")
+        return config.model_copy(
+            update={
+                "training": config.training.model_copy(update={"precision": "auto"}),
+                "memory": config.memory.model_copy(update={"search": "auto"}),
+            }
+        )
 
     def _changed(self, config: Config) -> Config:
         if self.start is not None:
-            training = config.training.model_copy(update={"kl_warmup": 0.0, "precision": "auto"})
+            training = config.training.model_copy(update={"kl_warmup": 0.0})
             config = config.model_copy(update={"training": training})
         given = [f"data.source={self.source}"] if self.source is not None else []
         named = [f"model.name={self.family}"] if self.family is not None else []

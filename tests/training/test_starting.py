@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import acn
+from acn.choice import Options
 from acn.config import ImageShape
 from acn.errors import UsageError
 from acn.models import Model, build
@@ -95,6 +96,10 @@ def test_the_command_takes_weights_and_settings_of_a_run(bench: Bench) -> None:
     assert settings["model"]["decoder"]["blocks"] == 2
     assert settings["model"]["code_size"] == 3
     assert (settings["training"]["batch"], settings["training"]["kl_warmup"]) == (100, 0.0)
+    precise = Options("digits", start=bench.folder / "first").config(bench.collection.shape)
+    assert (precise.training.precision, precise.memory.search) == ("auto", "auto")
+    named = Options("digits", recipe="digits", start=bench.folder / "first").config(bench.collection.shape)
+    assert named.training.precision == "float32"
 
 
 def test_arrays_are_trained_on_from_a_model(bench: Bench) -> None:
