@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from filelock import FileLock
 
 from acn.data.palette import Bytes
 from acn.errors import StorageError
@@ -74,6 +73,8 @@ def gather(
 @contextmanager
 def _one_process(path: Path) -> Iterator[None]:
     """Let processes that read a collection together decode it once: the first one does, and the others wait for it."""
+    from filelock import FileLock  # imported here: loading a model needs no lock
+
     with _refusals(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_suffix(".lock")).acquire()
