@@ -4,10 +4,12 @@ from pydantic import ValidationError
 from acn.config import (
     SEEDS,
     Config,
+    DataSettings,
     DecoderSettings,
     EncoderSettings,
     ImageShape,
     MemorySettings,
+    TrainingSettings,
 )
 from acn.errors import UsageError
 from acn.parsing import override
@@ -44,6 +46,12 @@ def test_neighbours() -> None:
     assert MemorySettings(neighbours="all").neighbours == "all"
     with pytest.raises(ValidationError, match="at least 1"):
         MemorySettings(neighbours=0)
+
+
+def test_what_is_passed_on_says_nothing_of_the_folders_of_one_machine() -> None:
+    for source, stated in (("/home/me/some.npz", "some.npz"), ("hub:me/digits", "hub:me/digits"), ("a/b", "a/b")):
+        config = Config(data=DataSettings(source=source), training=TrainingSettings(epochs=3))
+        assert config.stated == config.model_copy(update={"data": DataSettings(source=stated)})
 
 
 def test_seeds_fit_beside_the_number_of_a_step() -> None:

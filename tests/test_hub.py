@@ -17,6 +17,7 @@ from acn.data import Collection, open_collection
 from acn.errors import MissingExtraError, RunError
 from acn.evaluation.evaluate import evaluate
 from acn.hub import hub_name
+from acn.pretrained import spoken
 from acn.training.state import save_state
 from tests.training.conftest import Bench
 
@@ -121,6 +122,13 @@ def test_what_names_a_model_of_the_hub(tmp_path: Path, monkeypatch: pytest.Monke
     found = {name: hub_name(name) for name in ("me/digits", "hub:me/digits", "runs/mine", "mnist", "a/b/c", "./me/x")}
     assert {name for name, hub in found.items() if hub} == {"me/digits", "hub:me/digits"}
     assert found["hub:me/digits"] == "me/digits"
+
+
+def test_a_downloaded_model_is_called_as_it_was_asked_for() -> None:
+    kept = Path("/home/me/.cache/huggingface/hub/models--some-body--my-digits/snapshots/0123abc")
+    assert str(spoken(kept)) == "hub:some-body/my-digits"
+    for other in ("/home/me/runs/digits", "runs/models--a--b/other/0123abc", "runs/a"):
+        assert str(spoken(Path(other))) == other
 
 
 def test_commands_take_models_of_the_hub(

@@ -233,3 +233,8 @@ class Config(Settings):
     model: Annotated[ModelSettings, Field(discriminator="name")] = ACNSettings()
     memory: MemorySettings = MemorySettings()
     training: TrainingSettings = TrainingSettings()
+
+    @property
+    def stated(self) -> Self:
+        """The settings as records and models that are passed on state them (see `DataSettings.stated`)."""
+        return self.model_copy(update={"data": self.data.model_copy(update={"source": self.data.stated})})

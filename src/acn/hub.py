@@ -36,6 +36,12 @@ def download(model: str | Path, revision: str | None = None) -> Path:
         return Path(library.snapshot_download(repo_id=name, revision=revision, allow_patterns=FILES))
 
 
+def downloaded_from(folder: Path) -> str | None:
+    """Return hub:OWNER/NAME for a folder where `download` put that model, None for any other."""
+    kept = re.fullmatch(r"models--(.+?)--(.+)", folder.parent.parent.name)
+    return f"{PREFIX}{kept[1]}/{kept[2]}" if kept and folder.parent.name == "snapshots" else None
+
+
 def upload(folder: Path, name: str, *, private: bool) -> str:
     """Upload the files of `folder` to OWNER/NAME, which is made where it is not there, and return the address.
 

@@ -120,9 +120,8 @@ def save_model(run: Run, model: Model, priors: StoredPriors, *, half: bool = Fal
 
 def _without_places(run: Run) -> Run:
     """A run whose settings say which images it was trained on, but not where they lay."""
-    source = run.config.data.stated
-    config = run.config.model_copy(update={"data": run.config.data.model_copy(update={"source": source})})
-    return replace(run, config=config, provenance=run.provenance | {"source": source}, where=None)
+    config = run.config.stated
+    return replace(run, config=config, provenance=run.provenance | {"source": config.data.source}, where=None)
 
 
 def save_priors(run: Run, priors: StoredPriors, *, half: bool = False) -> None:

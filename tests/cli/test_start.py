@@ -39,6 +39,16 @@ def test_a_folder_that_is_taken_is_refused_before_images_are_read(work: Path) ->
     assert "run already holds a run" in refused(acn("train", "no-such.npz", "--out", "run", cwd=work), 2)
 
 
+def test_an_evaluation_says_nothing_of_the_folders_of_this_machine(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mixture, "SIZES", (1, 2))
+    monkeypatch.setattr(mixture, "LEAST_DRAWS", 300)
+    done = acn("train", str(work / "a.npz"), "--start", str(work / "run"), "--out", "anywhere", cwd=work)
+    assert done.returncode == 0, done.stderr
+    text = (work / "anywhere" / "evaluation.json").read_text()
+    assert str(work) not in text
+    assert json.loads(text)["training"]["start"]["model"] == "run"
+
+
 def test_what_cannot_start_is_refused_and_leaves_nothing(work: Path) -> None:
     cases = {
         ("large.npz", "--start", "run"): (

@@ -70,7 +70,7 @@ def test_a_training_starts_with_the_weights_and_the_codes_of_the_model(bench: Be
     assert started.step == 0
     restored = bench.restore(run).tensors()
     assert all(torch.equal(restored[name], tensor) for name, tensor in started.tensors().items())
-    assert open_run(run.path).made["start"] == {"model": str(first.path), "commit": None, "start": None}
+    assert open_run(run.path).made["start"] == {"model": "first", "commit": None, "start": None}
 
 
 def test_only_further_blocks_may_differ(bench: Bench) -> None:

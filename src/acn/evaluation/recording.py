@@ -69,7 +69,7 @@ def recorded(
         importance=importance,
         training=_progress(reached, len(collection.train)) | {key: run.made.get(key) for key in ("commit", "start")},
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        config=run.config.model_dump(mode="json"),
+        config=run.config.stated.model_dump(mode="json"),
         seconds=round(seconds, 1),
         seed=run.config.training.seed,
         made=provenance(str(device)),

@@ -5,7 +5,7 @@ Plain Python: commands look here before they import anything heavy.
 
 from pathlib import Path
 
-from acn.hub import PREFIX, download
+from acn.hub import PREFIX, download, downloaded_from
 
 FOLDER = Path(__file__).parent
 
@@ -16,8 +16,8 @@ def names() -> list[str]:
 
 
 def spoken(path: Path) -> Path:
-    """What a user calls a run's folder: `mnist` for that of the package."""
-    return Path(path.name) if path.parent == FOLDER else path
+    """What a user calls a run's folder: `mnist` for that of the package, `hub:OWNER/NAME` for what was downloaded."""
+    return Path(path.name) if path.parent == FOLDER else Path(downloaded_from(path) or path)
 
 
 def located(path: Path) -> Path:

@@ -62,8 +62,10 @@ def check_family(run: Run, family: str) -> None:
 
 
 def started(run: Run) -> dict[str, Any]:
-    """What the record of a training says of the model in `run`, from which it started."""
-    return {"model": str(spoken(run.path)), "commit": run.made.get("commit"), "start": run.made.get("start")}
+    """What the record of a training says of the model in `run`, from which it started, wherever that lay."""
+    name = spoken(run.path)
+    known = {key: run.made.get(key) for key in ("commit", "start")}
+    return {"model": name.name if name.is_absolute() else str(name), **known}
 
 
 def check_networks(run: Run, config: Config) -> None:
