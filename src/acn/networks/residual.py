@@ -27,10 +27,10 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int, arithmetic: Floats = FLOATS) -> None:
         super().__init__()
-        self.arithmetic = arithmetic
+        self.arithmetic, self.stride = arithmetic, stride
         self.first = nn.Conv2d(inputs, outputs, 3, stride, 1)
         self.second = nn.Conv2d(outputs, outputs, 3, 1, 1)
-        self.skip = nn.Conv2d(inputs, outputs, 1, stride) if stride > 1 or inputs != outputs else None
+        self.skip = nn.Conv2d(inputs, outputs, 1) if stride > 1 or inputs != outputs else None
         if self.skip is not None:
             preserve_variance(self.skip, doubled=0)
         with torch.no_grad():
@@ -40,7 +40,11 @@ class ResidualBlock(nn.Module):
         """Map `[B, I, H, W]` to `[B, O, H / stride, W / stride]`."""
         elu = self.arithmetic.elu
         changed: Tensor = self.second(elu(self.first(elu(features))))
-        return changed + (features if self.skip is None else self.skip(features))
+        if self.skip is None:
+            return changed + features
+        # Not a stride of the layer: with fewer than 8 features oneDNN, on processors without AVX-512, then computes the
+        # gradient of its weights beyond the memory that it has.
+        return changed + self.skip(features[:, :, :: self.stride, :: self.stride])
 
 
 class ResidualEncoder(nn.Module):
