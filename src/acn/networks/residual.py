@@ -44,7 +44,8 @@ class ResidualBlock(nn.Module):
             return changed + features
         # Not a stride of the layer: with fewer than 8 features oneDNN, on processors without AVX-512, then computes the
         # gradient of its weights beyond the memory that it has.
-        return changed + self.skip(features[:, :, :: self.stride, :: self.stride])
+        kept: Tensor = self.skip(features[:, :, :: self.stride, :: self.stride])
+        return changed + kept
 
 
 class ResidualEncoder(nn.Module):
