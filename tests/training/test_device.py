@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from acn.data import epoch_order
+from acn.data.resident import Resident
 from acn.distributions import Posterior, Prior
 from acn.divergence import kl
 from acn.errors import TrainingError
@@ -127,6 +128,23 @@ def test_nothing_is_read_between_two_lines_of_the_log(bench: Bench, variant: str
     for step in range(1, 41):
         read = after[step] - after.get(step - 1, 0)
         assert (1 <= read <= 2) if step % LOG_STEPS == 0 else read == 0, (step, reads.found)
+
+
+@pytest.mark.parametrize("settings", [(), ("memory.refresh=7",), ("training.pixels=0.3", *KINDS["local"])])
+def test_images_that_lie_on_the_device_change_nothing_and_are_asked_for_nothing(
+    bench: Bench, settings: tuple[str, ...], reads: HostReads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even by codes that are encoded afresh, which others have to wait for."""
+    run, state = bench.begin("host", *settings)
+    bench.train(run, state, until=LOG_STEPS)
+    monkeypatch.setattr("acn.training.loop.resident", Resident)
+    other, its_state = bench.begin("device", *settings)
+    seen: dict[int, int] = {}
+    metrics = Metrics(other, 0, lambda now, _: seen.update({now.step: len(reads.found)}))
+    train(other, its_state, bench.collection.train, "float32", metrics, lambda: its_state.step == LOG_STEPS)
+    assert len({seen[step] for step in range(1, LOG_STEPS)}) == 1
+    after = its_state.tensors()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in state.tensors().items())
 
 
 def not_finite_at(step: int, state: TrainingState, monkeypatch: pytest.MonkeyPatch, value: float) -> None:

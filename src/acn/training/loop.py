@@ -14,6 +14,7 @@ from torch import Tensor
 
 from acn.config import Config
 from acn.data import Collection, Images, batches, epoch_order, located, read_ahead, slices, spread
+from acn.data.resident import Resident, resident
 from acn.memory import settled
 from acn.models import device_of
 from acn.provenance import provenance
@@ -131,8 +132,10 @@ def train(
     compiled = compiles(config, device)
     if compiled:
         compile_networks(state.model, device)
-    visits, reading = _visits(state, config, len(images)), partial(_read, images, device, ranks)
-    with closing(read_ahead(reading, visits)) as batches_ahead:
+    kept = resident(images, device)
+    visits, reading = _visits(state, config, len(images)), partial(_read, kept, device, ranks)
+    ahead = read_ahead(reading, visits) if kept is images else (reading(visit) for visit in visits)
+    with closing(ahead) as batches_ahead:
         for batch in batches_ahead:
             progress = plan.progress(state.step, state.seconds)
             if progress >= 1:
@@ -145,7 +148,7 @@ def train(
             with explained():
                 report = training_step(state, config, batch, now, precision, ranks)
                 _advance(state, len(batch[0]), len(images))
-                _refresh(state, config, images, precision, ranks)
+                _refresh(state, config, kept, precision, ranks)
             begun, clock = clock, time.monotonic()
             state.seconds, asked = ranks.agree(state.seconds + (clock - begun), stopped())
             metrics.record(state, report, now, len(batch[0]), clock - begun)
@@ -210,10 +213,15 @@ def _visits(state: TrainingState, config: Config, images: int) -> Iterator[tuple
             yield epoch, rows
 
 
-def _read(images: Images, device: torch.device, ranks: Ranks, visit: tuple[int, Tensor]) -> tuple[Tensor, Tensor]:
+def _read(
+    images: Images | Resident, device: torch.device, ranks: Ranks, visit: tuple[int, Tensor]
+) -> tuple[Tensor, Tensor]:
     """Rows of a batch, and images of this rank's share of it, on the way to the device."""
     epoch, rows = visit
-    return _moved(rows, device), _moved(images.batch(rows[ranks.share(len(rows))], epoch), device)
+    there, share = _moved(rows, device), ranks.share(len(rows))
+    if isinstance(images, Resident):
+        return there, images.batch(there[share], epoch)
+    return there, _moved(images.batch(rows[share], epoch), device)
 
 
 def _moved(tensor: Tensor, device: torch.device) -> Tensor:
@@ -239,7 +247,7 @@ def _save(run: Run, state: TrainingState, ranks: Ranks) -> None:
 
 
 @torch.no_grad()
-def _refresh(state: TrainingState, config: Config, images: Images, precision: str, ranks: Ranks) -> None:
+def _refresh(state: TrainingState, config: Config, images: Images | Resident, precision: str, ranks: Ranks) -> None:
     """Encode afresh the codes that have waited longest (the parallel worker of Graves et al. 2018, section 3).
 
     What the step just taken left in `state.sound` decides whether they are written.
@@ -247,7 +255,8 @@ def _refresh(state: TrainingState, config: Config, images: Images, precision: st
     if not (config.memory.refresh and state.model.conditional):
         return
     rows = state.memory.stalest(config.memory.refresh)
-    pixels = images.batch(rows[ranks.share(len(rows))].cpu(), state.epoch).to(rows.device)
+    own = rows[ranks.share(len(rows))]
+    pixels = images.batch(own if isinstance(images, Resident) else own.cpu(), state.epoch).to(rows.device)
     with autocast(rows.device, precision):
         codes = state.model.posterior(pixels).mean
     state.sound = state.memory.update(rows, ranks.gather(codes, len(rows)), state.step, sound=state.sound).sound
