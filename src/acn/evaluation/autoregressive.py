@@ -22,6 +22,7 @@ from torch import Tensor
 from acn.distributions import Posterior
 from acn.networks.autoregressive import Autoregressive, ConditionalMixtures
 
+CPU = torch.device("cpu")
 MIXTURES = 10
 # Units of each hidden layer: one for every 5 codes, within these bounds.
 FEWEST_UNITS, MOST_UNITS, CODES_PER_UNIT = 64, 512, 5
@@ -38,7 +39,12 @@ CHECKED = 2000  # samples that score it, and the fewest that whiten the codes
 
 
 def fit_autoregressive(
-    train: Posterior, valid: Posterior, *, seed: int, progress: Callable[[float], None] = lambda _: None
+    train: Posterior,
+    valid: Posterior,
+    *,
+    seed: int,
+    device: torch.device = CPU,
+    progress: Callable[[float], None] = lambda _: None,
 ) -> Autoregressive:
     """Fit the prior to samples of the posteriors of the training images, new ones at every step.
 
@@ -47,19 +53,23 @@ def fit_autoregressive(
     Args:
         train: q(z given x) of N images.
         valid: of V others.
-        seed: of the weights, of the order and of the noise.
+        seed: of the weights, of the order and of the noise, all drawn on the CPU.
+        device: where the networks learn.
         progress: is called with how much more of `CHECKS` is done.
+
+    Returns:
+        The prior, on the CPU.
     """
     generator = torch.Generator().manual_seed(seed)
-    held_out = _samples(valid, torch.arange(CHECKED) * len(valid.mean) // CHECKED, generator)
-    best = _begun(train, generator, seed)
+    held_out = _samples(valid, torch.arange(CHECKED) * len(valid.mean) // CHECKED, generator).to(device)
+    best = _begun(train, generator, seed).to(device)
     networks, score, since = copy.deepcopy(best), _score(best, held_out), 0
     rows = _order(len(train.mean), _steps(len(train.mean), networks), generator)
     descent = _descent(networks, len(rows))
     left = CHECKS
     for part in rows.chunk(CHECKS):
         for batch in part:
-            descent(_samples(train, batch, generator))
+            descent(_samples(train, batch, generator).to(device))
         left -= 1
         progress(1)
         found = _score(networks, held_out)
@@ -69,7 +79,7 @@ def fit_autoregressive(
         if since == PATIENCE:
             break
     progress(left)
-    return Autoregressive(best.eval().requires_grad_(False))
+    return Autoregressive(best.cpu().eval().requires_grad_(False))
 
 
 def is_worth_fitting(train: Posterior) -> bool:

@@ -20,7 +20,7 @@ from acn.evaluation.recording import Values, check_finite, likelihood, mean, mea
 from acn.evaluation.unconditional import expected_kl
 from acn.families import PriorName
 from acn.memory import greedy_tour, improve_tour, nearest
-from acn.models import Model
+from acn.models import Model, device_of
 from acn.models.neighbours import SEARCH_NODES, NeighbourPrior, neighbour_prior
 from acn.networks.autoregressive import Autoregressive
 from acn.progress import Stage, unwatched
@@ -216,7 +216,9 @@ def _priors(run: Run, model: Model, found: dict[str, Posterior], stage: Stage) -
     autoregressive = _kept(run, train)
     if autoregressive is None and is_worth_fitting(train):
         progress = stage("autoregressive prior", CHECKS)
-        autoregressive = fit_autoregressive(train, valid, seed=run.config.training.seed, progress=progress)
+        autoregressive = fit_autoregressive(
+            train, valid, seed=run.config.training.seed, device=device_of(model), progress=progress
+        )
     done = stage("mixture prior", 1)
     priors = _fitted(run, model, train, valid, autoregressive)
     save_priors(run, priors)
