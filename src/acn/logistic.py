@@ -144,43 +144,54 @@ class Mixed:
 class Search:
     """Finds levels by slots, and asks the distribution function for few edges: some far apart, then those between two.
 
-    That is bisection with some sixteen parts at a time, because a step on arrays costs more than its numbers do. The
-    edges between two are the business of NumPy, whose steps on few numbers cost less than torch's.
+    That is bisection with several parts at a time, because a step on arrays costs more than its numbers do. All but the
+    first is the business of NumPy, whose steps on few numbers cost less than torch's.
 
     Args:
         mixed: the distributions of n subpixels.
     """
 
     def __init__(self, mixed: Mixed) -> None:
-        self._levels, self._stride = mixed.levels, math.isqrt(mixed.levels - 1) + 1
-        edges = torch.arange(0, mixed.levels + self._stride, self._stride, device=mixed.means.device)
-        self._coarse = mixed.slots(edges).cpu().numpy()
+        self._levels = mixed.levels
+        first, *self._strides = _strides(mixed.levels)
+        self._first = np.arange(0, mixed.levels + first, first)
+        coarse = mixed.slots(torch.from_numpy(self._first).to(mixed.means.device))
+        self._coarse, self._stride = coarse.cpu().numpy(), first
         self._parts = [part.cpu().numpy()[:, None] for part in (mixed.means, mixed.inverse, mixed.weights)]
-        self._fine = np.arange(1, self._stride)
 
     def at(self, some: slice, slots: Integers) -> tuple[Integers, Integers, Integers]:
         """Levels, first slots and numbers of slots `[m]` of m subpixels, the levels that contain `slots`."""
-        coarse, wanted, each = self._coarse[some], slots[:, None], np.arange(len(slots))
-        cell = (coarse[:, 1:] <= wanted).sum(1)
-        edges = (cell * self._stride)[:, None] + self._fine
-        ends = np.empty((len(slots), self._stride + 1), dtype=np.int64)
-        ends[:, 0], ends[:, -1] = coarse[each, cell], coarse[each, cell + 1]
-        ends[:, 1:-1] = self._slots(some, edges)
-        place = (ends[:, 1:] <= wanted).sum(1)
-        starts = ends[each, place]
-        return edges[:, 0] - 1 + place, starts, ends[each, place + 1] - starts
+        wanted, each = slots[:, None], np.arange(len(slots))
+        levels, ends, stride = np.zeros(len(slots), dtype=np.int64), self._coarse[some], self._stride
+        for finer in (*self._strides, 0):
+            place = (ends[:, 1:] <= wanted).sum(1)
+            levels += place * stride
+            start, end = ends[each, place], ends[each, place + 1]
+            if finer:
+                edges = levels[:, None] + np.arange(finer, stride, finer)
+                ends = np.concatenate([start[:, None], self._slots(some, edges), end[:, None]], axis=1)
+                stride = finer
+        return levels, start, end - start
 
     def _slots(self, some: slice, edges: Integers) -> Integers:
         """As `Mixed.slots`, of edges above 0."""
         means, inverse, weights = (part[some] for part in self._parts)
-        away = (edges * 2**MEAN_BITS - 2 ** (MEAN_BITS - 1))[:, :, None] - means
-        index = np.floor(away * inverse).clip(-SIGMOID_REACH, SIGMOID_REACH - 1).astype(np.int32)
-        shares = _sigmoids()[index + SIGMOID_REACH]
-        below = np.floor(
-            np.matmul(shares, weights.swapaxes(1, 2))[:, :, 0] * 2.0 ** (NORMAL_BITS - PRECISION - WEIGHT_BITS)
-        )
-        slots: Integers = np.floor(below * ((SLOTS - self._levels) * 2.0**-NORMAL_BITS)).astype(np.int64) + edges
+        steps = (edges * 2**MEAN_BITS - 2 ** (MEAN_BITS - 1))[:, :, None] - means
+        steps *= inverse
+        steps += SIGMOID_REACH  # exact; cut off, numbers above 0 are rounded down, and others belong to the first place
+        shares = np.take(_sigmoids(), steps.astype(np.int32), mode="clip")
+        total = np.matmul(shares, weights.swapaxes(1, 2))[:, :, 0]
+        below = np.floor(total * 2.0 ** (NORMAL_BITS - PRECISION - WEIGHT_BITS))
+        slots: Integers = (below * ((SLOTS - self._levels) * 2.0**-NORMAL_BITS)).astype(np.int64) + edges
         return np.where(edges >= self._levels, SLOTS, slots)
+
+
+def _strides(levels: int) -> list[int]:
+    """Between edges that are asked for, step by step: a quarter of all levels, then an eighth of what is left."""
+    strides = [-(-levels // 4)]
+    while strides[-1] > 1:
+        strides.append(-(-strides[-1] // 8))
+    return strides
 
 
 @cache
