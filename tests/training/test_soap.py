@@ -20,7 +20,7 @@ def left_over(kind: str) -> float:
         return (curvature * (left.T @ at @ right).square()).sum()
 
     matrix = nn.Parameter(torch.ones(6, 5))
-    optimizer = Soap([matrix], 0.05) if kind == "soap" else torch.optim.Adam([matrix], 0.05, (0.95, 0.99))
+    optimizer = Soap([matrix], 0.05) if kind == "soap" else torch.optim.Adam([matrix], 0.05, (0.95, 0.999))
     for step in range(300):
         optimizer.param_groups[0]["lr"] = 0.05 * (1 - step / 300)
         optimizer.zero_grad()
@@ -62,7 +62,7 @@ def test_along_the_axes_of_the_matrix_it_is_adam() -> None:
     """Also where the axes change places, with the variances of their gradients."""
     random, sizes = torch.Generator().manual_seed(0), torch.tensor([1.0, 2.0, 4.0])
     matrices = [nn.Parameter(torch.zeros(3, 3)) for _ in range(2)]
-    optimizers = Soap(matrices[:1], 0.1), torch.optim.Adam(matrices[1:], 0.1, (0.95, 0.99))
+    optimizers = Soap(matrices[:1], 0.1), torch.optim.Adam(matrices[1:], 0.1, (0.95, 0.999))
     for step in range(4 * EVERY):
         gradient = (sizes.roll(step // EVERY) * torch.randn(3, generator=random)).diag()
         for matrix, optimizer in zip(matrices, optimizers, strict=True):

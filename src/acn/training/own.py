@@ -3,13 +3,13 @@
 Nothing is held out, and training does not stop early: what the archive costs is what these images cost. A step sees
 random pixels of some crops (`acn.training.crops`), whose windows are computed for whole crops, a few at a time.
 
-In the last quarter weights are rounded as they will be in the archive, and gradients, which are those at rounded
-weights, move what is rounded: so the others make up for what each loses.
+In the second half weights are rounded as they will be in the archive, and gradients, which are those at rounded
+weights, move what is rounded: so the others make up for what each loses. An average over steps, rounded in its turn,
+would lose that again; the rate falls to 0 instead.
 
 Letters: C channels, n pixels.
 """
 
-import copy
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from acn.config import ModelSettings
+from acn.config import ModelSettings, TrainingSettings
 from acn.errors import TrainingError
 from acn.exact.steps import fractional_bits
 from acn.models import Model, build
@@ -27,15 +27,14 @@ from acn.networks.centred import CentredBlock, CentredDecoder, Seen
 from acn.networks.windows import WindowConv
 from acn.training.crops import ABOVE, LEFT, RIGHT, Crops, Group
 from acn.training.fresh import PIXELS
+from acn.training.optimizers import build_optimizer, step_if
 from acn.units import nats_to_bits
 
 # Pixels of a step, and of the crops that it draws them from; numbers that are kept of all crops if they are few.
 STEP_PIXELS, SHUFFLED, KEPT = 2**10, 2**16, 2**25
-LEARNING_RATE, WARMUP = 3e-3, 100
-BETAS = (0.9, 0.99)
-DECAY = 0.998
+LEARNING_RATE, WARMUP = 6e-3, 100
 # From this share on weights are rounded, to steps of about 2^-PRECISION of their root mean square.
-ROUNDED_FROM, PRECISION = 0.75, 3
+ROUNDED_FROM, PRECISION = 0.5, 3
 
 Watch = Callable[[float, float, float], None]
 """Is called with the share done, the seconds left, and the latest bits per dimension."""
@@ -51,7 +50,7 @@ def train_own(
     seed: int = 0,
     clock: Callable[[], float] = time.monotonic,
 ) -> Model:
-    """Train a model on all `crops` for so many `seconds` of a `clock`; return its average over the last steps.
+    """Train a model on all `crops` for so many `seconds` of a `clock`; return it with rounded weights.
 
     Args:
         crops: of the images that an archive will hold.
@@ -71,31 +70,25 @@ def train_own(
     model = build(settings, crops.shape).to(device)
     decoder = cast(CentredDecoder, model.decoder)
     _fit_centre(decoder, crops, device)
-    average = copy.deepcopy(model).requires_grad_(requires_grad=False)
-    optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE, BETAS)
+    optimizer = build_optimizer(model, TrainingSettings(optimizer="soap", learning_rate=LEARNING_RATE))
     step, step_sizes = 0, list[float]()  # of the weights, once they are rounded
     for pool in _pools(decoder, crops, generator, device):
         total, steps = torch.zeros((), device=device), 0
         for seen, levels in _steps(pool, generator):
             share = min(1.0, (clock() - begin) / seconds)
-            if share >= 1 and step:
-                _round(_layers(average), step_sizes or _step_sizes(average))
-                return average.eval()
-            if share >= ROUNDED_FROM and not step_sizes:
-                model.load_state_dict(average.state_dict())
-                step_sizes = _step_sizes(average)
-            optimizer.param_groups[0]["lr"] = (
-                LEARNING_RATE * min(1.0, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * share))
-            )
+            if step and share >= ROUNDED_FROM and not step_sizes:
+                step_sizes = _step_sizes(model)
+            if step and share >= 1:
+                _round(_layers(model), step_sizes)
+                return model.eval()
+            for group in optimizer.param_groups:
+                group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * share))
             optimizer.zero_grad(set_to_none=True)
             with _rounded(_layers(model), step_sizes):
                 loss = _loss(model, seen, levels)
                 loss.backward()
-            optimizer.step()
+            step_if(loss.isfinite(), optimizer)
             step += 1
-            with torch.no_grad():
-                weight = 1 - min(DECAY, step / (step + 9))
-                torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), weight)
             total, steps = total + loss.detach(), steps + 1
         mean = nats_to_bits(float(total) / steps)
         if not math.isfinite(mean):
