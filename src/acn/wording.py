@@ -7,9 +7,10 @@ from collections.abc import Iterable
 MOST_SUGGESTED = 3
 
 
-def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """`1 image`, `2,000 images`; `plural` where it is not the noun and an s."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+def counted(count: float, noun: str, plural: str | None = None) -> str:
+    """`1 image`, `2,000 images`, `0.5 minutes`; `plural` where it is not the noun and an s."""
+    number = f"{count:g}" if isinstance(count, float) else f"{count:,}"
+    return f"{number} {noun if count == 1 else plural or noun + 's'}"
 
 
 def listed(items: Iterable[str], most: int) -> str:

@@ -19,9 +19,10 @@ def work(tmp_path: Path) -> Path:
 
 
 def test_it_says_what_training_would_do(work: Path) -> None:
-    done = acn("check", "pictures", *SMALL, "--json", "found.json", cwd=work)
+    done = acn("check", "pictures", *SMALL, "--set", "training.max_minutes=1", "--json", "found.json", cwd=work)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+    assert "at most 1 minute.\n" in done.stdout
     assert "1 image of test equals one of train, such as " in done.stdout
     found = json.loads((work / "found.json").read_text())
     assert found["training"]["images"] == {"train": 7, "valid": 1, "test": 1}

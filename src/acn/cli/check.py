@@ -166,7 +166,7 @@ def _training(recipe: str, config: "Config", prospect: "Prospect") -> str:
         parts.append(f"K = {prospect.neighbours}" + (f" (lowered from {config.memory.neighbours})" if lowered else ""))
     parts.append(counted(config.training.epochs, "epoch"))
     limit = config.training.max_minutes
-    parts += [f"at most {limit:g} minutes"] if limit else []
+    parts += [f"at most {counted(limit, 'minute')}"] if limit else []
     return (
         f"acn train would begin, with the recipe {recipe}: {', '.join(most)} and {last} images of {size}; "
         f"{config.model.name}, {', '.join(parts)}."

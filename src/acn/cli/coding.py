@@ -116,14 +116,14 @@ class OfPhotos:
         from acn.models import exact_model
         from acn.recipes import own_minutes, own_of
         from acn.training.own import train_own
+        from acn.wording import counted
 
         crops = self.crops
         settings = own_of(crops.shape, round(crops.count))
         minutes = self.minutes or own_minutes(crops.shape, round(crops.count))
         filters = settings.decoder.filters
-        self.console.print(
-            f"Training {filters} filters on {self.images:,} images for {minutes:g} minutes", highlight=False
-        )
+        images, duration = counted(self.images, "image"), counted(minutes, "minute")
+        self.console.print(f"Training {filters} filters on {images} for {duration}", highlight=False)
         with training_bar(self.console) as show:
             model = train_own(
                 crops,
