@@ -154,9 +154,8 @@ class Search:
     def __init__(self, mixed: Mixed) -> None:
         self._levels = mixed.levels
         first, *self._strides = _strides(mixed.levels)
-        self._first = np.arange(0, mixed.levels + first, first)
-        coarse = mixed.slots(torch.from_numpy(self._first).to(mixed.means.device))
-        self._coarse, self._stride = coarse.cpu().numpy(), first
+        edges = torch.arange(0, mixed.levels + first, first, device=mixed.means.device)
+        self._coarse, self._stride = mixed.slots(edges).cpu().numpy(), first
         self._parts = [part.cpu().numpy()[:, None] for part in (mixed.means, mixed.inverse, mixed.weights)]
 
     def at(self, some: slice, slots: Integers) -> tuple[Integers, Integers, Integers]:

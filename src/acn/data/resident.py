@@ -22,7 +22,7 @@ class Resident:
     """
 
     def __init__(self, images: Images, device: torch.device) -> None:
-        self.shape = shape = images.shape
+        shape = images.shape
         size = (len(images), shape.height, shape.width, shape.channels)
         self._levels = torch.empty(size, dtype=torch.uint8, device=device)
         for rows in torch.arange(len(images)).split(chunk_rows(shape.dimensions)):

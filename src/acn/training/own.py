@@ -80,7 +80,7 @@ def train_own(
                 step_sizes = _step_sizes(model)
             if step and share >= 1:
                 _round(_layers(model), step_sizes)
-                return model.eval()
+                return model.eval().requires_grad_(requires_grad=False)
             for group in optimizer.param_groups:
                 group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * share))
             optimizer.zero_grad(set_to_none=True)
