@@ -127,6 +127,16 @@ def test_few_images_lower_k_and_say_so(tmp_path: Path) -> None:
     assert settings["memory"]["neighbours"] == 1
 
 
+def test_so_few_steps_that_nothing_is_learned_are_named_with_what_helps(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=np.random.default_rng(0).integers(0, 3, (40, 5, 4), dtype=np.uint8))
+    settings = (*SMALL, "--set", "training.batch=16", "--set", "training.epochs=3")
+    done = acn("train", "a.npz", "--recipe", "digits", *settings, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = "3 epochs of 32 images: only 6 steps, too few to learn much; train longer with --set training.epochs=100"
+    assert said in done.stdout
+    assert "too few" not in acn("train", "--resume", "runs/a", cwd=tmp_path).stdout
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "soon"])
 @pytest.mark.parametrize("command", [("train", "--max-minutes"), ("compress", "digits", "x.acn", "--train-minutes")])
 def test_no_time_is_refused_by_the_bound_that_help_names(tmp_path: Path, command: tuple[str, ...], value: str) -> None:
