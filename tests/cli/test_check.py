@@ -23,6 +23,7 @@ def test_it_says_what_training_would_do(work: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "at most 1 minute.\n" in done.stdout
+    assert "2 epochs of 7 images: only 2 steps, too few to learn much; train longer with --set" in done.stdout
     assert "1 image of test equals one of train, such as " in done.stdout
     found = json.loads((work / "found.json").read_text())
     assert found["training"]["images"] == {"train": 7, "valid": 1, "test": 1}

@@ -53,7 +53,7 @@ def check(
     from acn.data import inspect
     from acn.errors import AcnError, DataError
     from acn.files import write_text_atomically
-    from acn.training.prospect import foresee
+    from acn.training.prospect import foresee, too_few_steps
 
     if json is not None:
         check_output(json, force=force, sources=[source])
@@ -77,6 +77,8 @@ def check(
     if prospect is not None:
         line = _training(options.name(shape), config, prospect)
         console.print(line, soft_wrap=True, highlight=False, markup=False)
+        if (advice := too_few_steps(config, prospect.images["train"])) is not None:
+            console.print(advice, soft_wrap=True, highlight=False, markup=False)
     if json is not None:
         found = inspection.facts() | {"problems": problems, "training": prospect and prospect.facts()}
         write_text_atomically(json, dumps(found, indent=2) + "\n")

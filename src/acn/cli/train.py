@@ -231,8 +231,7 @@ def _free_folder(name: str) -> Path:
 
 def _describe(console: "Console", run: "Run", collection: "Collection", state: "TrainingState", ranks: "Ranks") -> None:
     from acn.models import device_of
-    from acn.training.loop import make_plan
-    from acn.training.prospect import more_epochs
+    from acn.training.prospect import too_few_steps
 
     shape, splits = run.shape, collection.splits
     counts = ", ".join(f"{len(images):,} {name}" for name, images in splits.items())
@@ -251,15 +250,8 @@ def _describe(console: "Console", run: "Run", collection: "Collection", state: "
         soft_wrap=True,
         highlight=False,
     )
-    images = len(collection.train)
-    if not state.step and (more := more_epochs(run.config, images)) is not None:
-        have = counted(make_plan(run.config, images).steps, "step")
-        console.print(
-            f"{counted(run.config.training.epochs, 'epoch')} of {counted(images, 'image')}: only {have}, too few to "
-            f"learn much; train longer with --set training.epochs={more}",
-            soft_wrap=True,
-            highlight=False,
-        )
+    if not state.step and (advice := too_few_steps(run.config, len(collection.train))) is not None:
+        console.print(advice, soft_wrap=True, highlight=False)
     if (start := run.made.get("start")) is not None:
         console.print(f"Started from the weights of {start['model']}", soft_wrap=True, highlight=False, markup=False)
 

@@ -7,9 +7,11 @@ from acn.config import Config, ImageShape
 from acn.data import Inspection
 from acn.memory import check_neighbours
 from acn.models import weights_in
+from acn.training.loop import make_plan
 from acn.training.opening import with_fewer_neighbours
 from acn.training.pixels import check_pixels
 from acn.training.state import check_memory
+from acn.wording import counted
 
 # After 40 steps 60 scans cost 8.00 bits per dimension, as noise does; 240 make a rough map of digits.
 ENOUGH_STEPS = 200
@@ -40,15 +42,20 @@ class Prospect:
         }
 
 
-def more_epochs(config: Config, images: int) -> int | None:
-    """How many epochs of so many images make `ENOUGH_STEPS`, None where those of the settings do.
+def too_few_steps(config: Config, images: int) -> str | None:
+    """What to say where the epochs of so many images make fewer than `ENOUGH_STEPS`, None where they do not.
 
     Rates, averages and weights of the KL change with the steps: a recipe for thousands of images, on a few dozen, ends
     before it has learned anything.
     """
-    training = config.training
-    each = -(-images // training.batch)
-    return None if training.epochs * each >= ENOUGH_STEPS else -(-ENOUGH_STEPS // each)
+    steps, epochs = make_plan(config, images).steps, config.training.epochs
+    if steps >= ENOUGH_STEPS:
+        return None
+    more = -(-ENOUGH_STEPS * epochs // steps)
+    return (
+        f"{counted(epochs, 'epoch')} of {counted(images, 'image')}: only {counted(steps, 'step')}, too few to learn "
+        f"much; train longer with --set training.epochs={more}"
+    )
 
 
 def foresee(config: Config, inspection: Inspection, *, lower: bool) -> Prospect:
