@@ -1,7 +1,8 @@
 """What a training step costs when 1, 2 and 4 processes share it, and a search among up to ten million codes.
 
 Processor seconds of all processes together, so that what else the machine does, and how many processors it has, count
-for nothing: with a processor for each process, and no time lost in waiting, they say how long a step takes.
+for nothing: with a processor for each process, and no time lost in waiting, they say how long a step takes. Seconds by
+the clock beside them say how long it took here, and mean something on an idle machine.
 """
 
 import multiprocessing
@@ -35,7 +36,7 @@ def run(progress: Callable[[str], None]) -> dict[str, object]:
     """Take steps of the recipe `mnist-cpu` (batch 64, float32, one thread for each process) and searches (K = 5).
 
     Of `steps`, by the number of processes, milliseconds of processor time for each image: the whole step, and of it
-    what the search and the messages to other processes take. Of `search`, those for each query.
+    what the search and the messages to other processes take; `clock` is by the clock. Of `search`, those for each query.
     """
     steps = {}
     for count in COUNTS:
@@ -60,7 +61,9 @@ def _steps(count: int) -> dict[str, float]:
     parts = [found.get() for _ in processes]
     for process in processes:
         process.join()
-    return {name: 1000 * sum(part[name] for part in parts) / BATCH for name in parts[0]}
+    taken = {name: sum(part[name] for part in parts) for name in parts[0]}
+    taken["clock"] = max(part["clock"] for part in parts)
+    return {name: 1000 * seconds / BATCH for name, seconds in taken.items()}
 
 
 def _rank(rank: int, count: int, port: int, found: "SimpleQueue[dict[str, float]]") -> None:
@@ -78,7 +81,7 @@ def _measured(ranks: Ranks) -> dict[str, float]:
     state = new_state(config, SHAPE, ROWS, torch.device("cpu"))
     images = torch.randint(2, (BATCH, 1, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     order = torch.from_numpy(shuffled(ROWS, "benchmark"))
-    taken: dict[str, list[float]] = {"step": [], "search": [], "messages": []}
+    taken: dict[str, list[float]] = {"step": [], "search": [], "messages": [], "clock": []}
     for rows in order[: BATCH * (STEPS + 1)].split(BATCH):
         for name, seconds in _step(ranks, config, state, rows, images[ranks.share(BATCH)]).items():
             taken[name].append(seconds)
@@ -89,13 +92,13 @@ def _step(
     ranks: Ranks, config: Config, state: TrainingState, rows: torch.Tensor, images: torch.Tensor
 ) -> dict[str, float]:
     talked = ranks.seconds if isinstance(ranks, _Timed) else 0.0
-    searched, begin = _Search.seconds, time.process_time()
+    searched, begin, began = _Search.seconds, time.process_time(), time.perf_counter()
     training_step(state, config, (rows, images), rates(config, state.step, 0.0), "float32", ranks)
     ranks.agree(0.0, False)
     state.step += 1
-    step = time.process_time() - begin
+    step, clock = time.process_time() - begin, time.perf_counter() - began
     talked = ranks.seconds - talked if isinstance(ranks, _Timed) else 0.0
-    return {"step": step, "search": _Search.seconds - searched, "messages": talked}
+    return {"step": step, "search": _Search.seconds - searched, "messages": talked, "clock": clock}
 
 
 class _Search:
