@@ -36,7 +36,8 @@ def run(progress: Callable[[str], None]) -> dict[str, object]:
     """Take steps of the recipe `mnist-cpu` (batch 64, float32, one thread for each process) and searches (K = 5).
 
     Of `steps`, by the number of processes, milliseconds of processor time for each image: the whole step, and of it
-    what the search and the messages to other processes take; `clock` is by the clock. Of `search`, those for each query.
+    what the search and the messages to other processes take; and `clock`, by the clock. Of `search`, those for each
+    query.
     """
     steps = {}
     for count in COUNTS:

@@ -1,6 +1,7 @@
 """Muon (Jordan et al. 2024) of many matrices: those of equal shape take a step together.
 
-PyTorch's own takes one matrix after the other, by some twenty small programs each, between which a GPU would wait.
+PyTorch's own takes one matrix after the other, by some twenty small programs each, between which a GPU would wait; and
+it iterates in bfloat16, which takes 15 times as long as float32 on a CPU that has no instructions for it.
 """
 
 import math
@@ -46,10 +47,14 @@ class BatchedMuon(torch.optim.Muon):
 
 
 def orthogonal(matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
-    """Bring the singular values of `matrices` `[B, R, C]` near 1, by Newton and Schulz's iteration in bfloat16."""
+    """Bring the singular values of `matrices` `[B, R, C]` near 1, by Newton and Schulz's iteration.
+
+    In bfloat16 on GPUs, in float32 on CPUs.
+    """
     a, b, c = coefficients
     tall = matrices.shape[1] > matrices.shape[2]
-    found = matrices.mT.bfloat16() if tall else matrices.bfloat16()
+    found = matrices.mT if tall else matrices
+    found = found.float() if found.is_cpu else found.bfloat16()
     found = found / torch.linalg.matrix_norm(found, keepdim=True).clamp(min=eps)
     for _ in range(steps):
         gram = found @ found.mT

@@ -16,8 +16,8 @@ Group = dict[str, Any]
 class MatricesAndAdam:
     """Muon (Jordan et al. 2024) or SOAP for the matrices of convolutions, Adam for all other weights.
 
-    Muon takes steps of equal size in all directions of a matrix, on GPUs of all matrices of one shape at once; for SOAP
-    see `acn.training.soap`. A convolution's matrix is `[outputs, inputs x taps]`; depthwise layers, and those with one
+    Muon takes steps of equal size in all directions of a matrix (`acn.training.muon`); for SOAP see
+    `acn.training.soap`. A convolution's matrix is `[outputs, inputs x taps]`; depthwise layers, and those with one
     input or output, have none.
 
     Args:
@@ -36,8 +36,7 @@ class MatricesAndAdam:
             self.other = Soap([{"params": views, "rate": 1.0}], rate)
         else:
             muon = [{"params": views, "rate": settings.matrix_rate}]
-            batched = any(view.is_cuda for view in views)
-            self.other = (BatchedMuon if batched else torch.optim.Muon)(muon, rate, weight_decay=0.0)
+            self.other = BatchedMuon(muon, rate, weight_decay=0.0)
         self.param_groups = [*self.other.param_groups, *self.adam.param_groups]
         # The dictionaries that both keep, by the model's own parameters.
         self.state: dict[Tensor, dict[str, Any]] = {
