@@ -23,15 +23,15 @@ def main() -> None:
     parser.add_argument(
         "--images",
         metavar="SPEC",
-        help="of codecs: SOURCE or SOURCE:SPLIT; of pixels: SOURCE; of photographs: a folder; of archive: how many",
+        help="of codecs and workers: SOURCE or SOURCE:SPLIT; of pixels: SOURCE; of photographs: a folder; of archive: how many",
     )
     parser.add_argument("--model", metavar="RUN", help="of local: a model with a local decoder, in place of vlae-mnist")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file too")
     arguments = parser.parse_args()
     if arguments.name not in names():
         parser.error(f"there is no benchmark {arguments.name!r}; the benchmarks are {', '.join(names()) or 'none yet'}")
-    if arguments.images and arguments.name not in ("archive", "codecs", "photographs", "pixels"):
-        parser.error(f"--images belongs to archive, codecs, photographs and pixels, not to {arguments.name}")
+    if arguments.images and arguments.name not in ("archive", "codecs", "photographs", "pixels", "workers"):
+        parser.error(f"--images belongs to archive, codecs, photographs, pixels and workers, not to {arguments.name}")
     if arguments.model and arguments.name != "local":
         parser.error(f"--model belongs to local, not to {arguments.name}")
     options = {"images": arguments.images, "model": arguments.model}
