@@ -23,7 +23,8 @@ def main() -> None:
     parser.add_argument(
         "--images",
         metavar="SPEC",
-        help="of codecs and workers: SOURCE or SOURCE:SPLIT; of pixels: SOURCE; of photographs: a folder; of archive: how many",
+        help="of codecs and workers: SOURCE or SOURCE:SPLIT; of pixels: SOURCE; of photographs: a folder; "
+        "of archive: how many",
     )
     parser.add_argument("--model", metavar="RUN", help="of local: a model with a local decoder, in place of vlae-mnist")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file too")
