@@ -14,6 +14,7 @@ Letters: V levels, K components, B batch.
 import math
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,18 +58,8 @@ class LogisticMixture(Emission):
 
     def log_prob(self, numbers: Tensor, levels: Tensor) -> Tensor:
         """See `Emission`."""
-        logits, offsets, raw, centre = self._parted(numbers)
-        sharpness = torch.exp(-(raw + LOG_SCALE).clamp(NARROWEST, WIDEST))
-        levels = levels.to(numbers.dtype).unsqueeze(-1)
-        away = (levels - self.middle - centre - OFFSET * offsets) * sharpness
-        half = sharpness / 2
-        # sigmoid(t + h) - sigmoid(t - h) with few exponentials, none of which overflows or cancels.
-        tail = torch.exp(-away.abs())
-        mass = 2 * tail * torch.sinh(half) / (1 + tail * torch.exp(half)) / (1 + tail * torch.exp(-half))
-        lowest, highest = levels == 0, levels == self.levels - 1
-        mass = torch.where(lowest | highest, torch.sigmoid(half + torch.where(lowest, away, -away)), mass)
-        mixed = (mass * torch.softmax(logits, -1)).sum(-1)
-        return torch.log(mixed * (1 - self.levels / SLOTS) + 1 / SLOTS)
+        found: Tensor = _LogProb.apply(numbers, levels, self)  # type: ignore[no-untyped-call]
+        return found
 
     def draw(self, numbers: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
         """See `Emission`."""
@@ -117,6 +108,55 @@ class LogisticMixture(Emission):
         """Logits, offsets and logarithms of scales `[..., K]`, and the centre `[..., 1]`."""
         logits, offsets, raw, centre = numbers.split([self.components] * 3 + [1], dim=-1)
         return logits, offsets, raw, centre
+
+
+class _LogProb(torch.autograd.Function):
+    """The log probability of levels `[...]` by numbers `[..., 3K + 1]`, once differentiable.
+
+    The gradient is written out, and components come first: so a step on a CPU makes half as many passes over small
+    tensors, whose numbers lie one behind the other.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, numbers: Tensor, levels: Tensor, mixture: LogisticMixture) -> Tensor:  # noqa: ANN401
+        rows, count = numbers.movedim(-1, 0).contiguous(), mixture.components
+        logits, offsets, raw, centre = rows.split([count] * 3 + [1])
+        log_scales = (raw + LOG_SCALE).clamp(NARROWEST, WIDEST)
+        sharpness = torch.exp(-log_scales)
+        away = (levels.to(numbers.dtype) - mixture.middle - centre - OFFSET * offsets) * sharpness
+        half = sharpness / 2
+        # sigmoid(t + h) - sigmoid(t - h) with few exponentials, none of which overflows or cancels.
+        tail, wide = torch.exp(-away.abs()), torch.exp(half)
+        above, below = tail * wide, tail / wide
+        mass = 2 * tail * torch.sinh(half) / (1 + above) / (1 + below)
+        lowest, highest = levels == 0, levels == mixture.levels - 1
+        mass = torch.where(lowest | highest, torch.sigmoid(half + torch.where(lowest, away, -away)), mass)
+        weights = torch.softmax(logits, 0)
+        mixed = (mass * weights).sum(0)
+        kept = 1 - mixture.levels / SLOTS
+        found = mixed * kept + 1 / SLOTS
+        ctx.kept = kept
+        ctx.save_for_backward(
+            raw, sharpness, away, half, above / (1 + above), below / (1 + below), lowest, highest, mass, weights, mixed
+        )
+        log: Tensor = found.log()
+        return log
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401 - as torch declares it
+        raw, sharpness, away, half, above, below, lowest, highest, mass, weights, mixed = ctx.saved_tensors
+        weighted = weights * (gradients[0] * ctx.kept / (mixed * ctx.kept + 1 / SLOTS))
+        # Of a mass by t and by h; of the outer levels, which have one edge, by either.
+        edge, outer = mass * (1 - mass), lowest | highest
+        by_away = torch.where(outer, edge * (lowest.to(edge.dtype) * 2 - 1), mass * away.sign() * (above + below - 1))
+        by_half = torch.where(outer, edge, mass * (1 / torch.tanh(half) - above + below))
+        by_away, by_half = weighted * by_away, weighted * by_half
+        by_centre = -sharpness * by_away
+        log_scales = raw + LOG_SCALE
+        inside = (log_scales >= NARROWEST) & (log_scales <= WIDEST)
+        by_raw = -(away * by_away + half * by_half) * inside
+        parts = (weighted * (mass - mixed), OFFSET * by_centre, by_raw, by_centre.sum(0, keepdim=True))
+        return torch.cat(parts).movedim(0, -1), None, None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from acn.exact.tables import (
     ASINH_REACH,
@@ -265,7 +264,7 @@ class IntegerConv(IntegerLayer):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map `[B, I, H, W]` to `[B, O, H, W]`, with a stride to the places of every second row and column, say."""
-        return self.convolve(functional.pad(features, self.window.padding))
+        return self.convolve(self.window.pad(features))
 
     def convolve(self, padded: Tensor) -> Tensor:
         """Map `[B, I, H + rows - 1, W + columns - 1]` to `[B, O, H, W]`, or `[B, O, H / stride, W / stride]`."""
@@ -310,7 +309,7 @@ class IntegerDepthwise(IntegerLayer):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map `[B, F, H, W]` to the same."""
-        return self.convolve(functional.pad(features, self.window.padding))
+        return self.convolve(self.window.pad(features))
 
     def cell(self) -> Callable[[Tensor, Tensor], Tensor]:
         """See `DepthwiseConv`."""

@@ -63,7 +63,7 @@ class DepthwiseConv(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map `[B, F, H, W]` to the same."""
-        return self.convolve(functional.pad(features, self.window.padding))
+        return self.convolve(self.window.pad(features))
 
     def convolve(self, padded: Tensor) -> Tensor:
         """Map `[B, F, H + rows - 1, W + columns - 1]` to `[B, F, H, W]`."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,10 @@ class Window:
         A negative number crops, as in `torch.nn.functional.pad`.
         """
         return (self.left, self.columns - 1 - self.left, self.rows - 1 + self.gap, -self.gap)
+
+    def pad(self, features: Tensor) -> Tensor:
+        """`features` `[B, F, H, W]` with the `padding`; themselves if there is none, of which torch makes a copy."""
+        return functional.pad(features, self.padding) if any(self.padding) else features
 
 
 def vertical_window(kernel: int, *, first: bool) -> Window:

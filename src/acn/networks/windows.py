@@ -35,7 +35,7 @@ class WindowConv(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map `[B, inputs, H, W]` to `[B, outputs, H, W]`."""
-        return self.convolve(functional.pad(features, self.window.padding))
+        return self.convolve(self.window.pad(features))
 
     def convolve(self, padded: Tensor) -> Tensor:
         """Map `[B, inputs, H + rows - 1, W + columns - 1]` to `[B, outputs, H, W]`."""
@@ -72,7 +72,7 @@ def windows_at(features: Tensor, window: Window, places: Tensor) -> Tensor:
 
     A place is row x W + column; taps run over rows and columns.
     """
-    padded = functional.pad(features, window.padding)
+    padded = window.pad(features)
     width, wide = features.shape[3], padded.shape[3]
     rows, columns = (torch.arange(count, device=places.device) for count in (window.rows, window.columns))
     taps = (rows[:, None] * wide + columns).flatten()

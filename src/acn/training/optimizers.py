@@ -83,10 +83,13 @@ def forget_gradients(model: nn.Module, *, keep: bool) -> None:
 def step_if(sound: Tensor, optimizer: Optimizer) -> None:
     """Take a step where `sound` `[]` is true, else leave weights and moments as they are.
 
-    Nothing is read from the device. Fused Adam does so by itself; what another optimizer changed is put back.
+    Nothing is read from a GPU. Fused Adam does so by itself; what another optimizer changed is put back.
     """
     if isinstance(optimizer, MatricesAndAdam):
         optimizer.step(sound)
+    elif sound.is_cpu and not torch.compiler.is_compiling():
+        if sound:
+            optimizer.step()
     elif isinstance(optimizer, torch.optim.Adam):
         optimizer.found_inf = (~sound).float()  # type: ignore[attr-defined]
         optimizer.step()

@@ -30,8 +30,10 @@ from acn.training.fresh import PIXELS
 from acn.training.optimizers import build_optimizer, step_if
 from acn.units import nats_to_bits
 
-# Pixels of a step, and of the crops that it draws them from; numbers that are kept of all crops if they are few.
-STEP_PIXELS, SHUFFLED, KEPT = 2**10, 2**16, 2**25
+# Pixels of a step, of the crops that it draws them from, and of those that are prepared at once, which lie in a cache.
+STEP_PIXELS, SHUFFLED, PREPARED = 2**10, 2**16, 2**12
+# Inputs, of two bytes, that are kept of all crops if there are no more.
+KEPT = 3 * 2**27
 LEARNING_RATE, WARMUP = 6e-3, 100
 # From this share on weights are rounded, to steps of about 2^-PRECISION of their root mean square.
 ROUNDED_FROM, PRECISION = 0.5, 3
@@ -108,44 +110,42 @@ def _order(crops: Crops, generator: torch.Generator) -> Iterator[list[tuple[Grou
 
 
 Pool = list[Tensor]
-"""Of n pixels: inputs, errors and centres, as `Seen` has them, and levels, `[n, ...]` each."""
+"""Of n pixels: inputs in float16, errors and centres, as `Seen` has them, and levels, `[n, ...]` each."""
 
 
 def _pools(decoder: CentredDecoder, crops: Crops, generator: torch.Generator, device: torch.device) -> Iterator[Pool]:
     """Pixels of some crops, without end; of all of them again and again if what is seen of them can be kept."""
     inputs = cast(CentredBlock, decoder.blocks[0]).read.conv.in_channels
     if inputs * sum(group.levels[:, 0].numel() for group in crops.groups) <= KEPT:
-        parts = [_pool(decoder, chosen, device) for chosen in _once(crops)]
-        pool = [torch.cat(part) for part in zip(*parts, strict=True)]
+        pool = _pool(decoder, [(group, torch.arange(len(group.levels))) for group in crops.groups], device)
         while True:
             yield pool
     for chosen in _order(crops, generator):
         yield _pool(decoder, chosen, device)
 
 
-def _once(crops: Crops) -> Iterator[list[tuple[Group, Tensor]]]:
-    """All crops, some at a time."""
-    for group in crops.groups:
-        for rows in torch.arange(len(group.levels)).split(max(1, SHUFFLED // group.levels[0, 0].numel())):
-            yield [(group, rows)]
-
-
 @torch.no_grad()
 def _pool(decoder: CentredDecoder, chosen: list[tuple[Group, Tensor]], device: torch.device) -> Pool:
     """All pixels of some crops."""
-    parts: list[list[Tensor]] = []
+    count = sum(int(group.inside(rows).sum()) for group, rows in chosen)
+    pool, first = list[Tensor](), 0
     for group, rows in chosen:
-        levels, inside = group.levels[rows].to(device), group.inside(rows).flatten().to(device)
-        seen = decoder.sized(*levels.shape[2:]).seen(levels)
-        parts.append([part.movedim(1, -1).flatten(0, 2)[inside] for part in (*seen, levels)])
-    return [torch.cat(part) for part in zip(*parts, strict=True)]
+        for some in rows.split(max(1, PREPARED // group.levels[0, 0].numel())):
+            levels, inside = group.levels[some].to(device), group.inside(some).flatten().to(device)
+            inputs, *others = decoder.sized(*levels.shape[2:]).seen(levels)
+            parts = [part.movedim(1, -1).flatten(0, 2)[inside] for part in (inputs.half(), *others, levels)]
+            pool = pool or [part.new_empty(count, part.shape[1]) for part in parts]
+            for whole, part in zip(pool, parts, strict=True):
+                whole[first : first + len(part)] = part
+            first += len(parts[0])
+    return pool
 
 
 def _steps(pool: Pool, generator: torch.Generator) -> Iterator[tuple[Seen, Tensor]]:
     """All pixels of a pool, a step's at a time: what the decoder sees of n of them, and their levels `[C, n]`."""
     for some in torch.randperm(len(pool[0]), generator=generator).to(pool[0].device).split(STEP_PIXELS):
         inputs, errors, centres, own = (part.index_select(0, some).T for part in pool)
-        yield Seen(*(part[None, :, None] for part in (inputs, errors, centres))), own
+        yield Seen(*(part[None, :, None] for part in (inputs.float(), errors, centres))), own
 
 
 def _fit_centre(decoder: CentredDecoder, crops: Crops, device: torch.device) -> None:
@@ -183,8 +183,9 @@ def _step_sizes(model: Model) -> list[float]:
 
 @torch.no_grad()
 def _round(layers: list[Tensor], steps: list[float]) -> None:
-    for weight, step in zip(layers, steps, strict=True):
-        weight.copy_(torch.round(weight / step) * step)
+    torch._foreach_div_(layers, steps)
+    torch._foreach_round_(layers)
+    torch._foreach_mul_(layers, steps)
 
 
 @contextmanager

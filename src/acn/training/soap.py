@@ -9,7 +9,7 @@ Letters: O rows, I columns.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -41,33 +41,50 @@ class Soap(torch.optim.Optimizer):
         if closure is not None:
             raise TypeError("a step takes the gradients that there are")
         for group in self.param_groups:
-            for matrix in group["params"]:
-                if matrix.grad is not None:
-                    move = self._move(matrix, matrix.grad, *group["betas"])
-                    matrix.sub_(move, alpha=group["lr"])
+            matrices = [matrix for matrix in group["params"] if matrix.grad is not None]
+            if matrices:
+                self._step(matrices, group["lr"], *group["betas"])
 
-    def _move(self, matrix: Tensor, gradient: Tensor, first: float, second: float) -> Tensor:
-        """The step `[O, I]` in units of the learning rate."""
-        kept = self.state[matrix]
+    def _step(self, matrices: list[Tensor], rate: float, first: float, second: float) -> None:
+        """What is done to every number is done to those of all matrices by one call: most of the time goes to calls."""
+        gradients, kept = [cast(Tensor, matrix.grad) for matrix in matrices], [*map(self._kept, matrices)]
+        steps = [int(each["step"]) for each in kept]
+        torch._foreach_lerp_([each["exp_avg"] for each in kept], gradients, 1 - first)
+        turned = [_turned(*each) for each in zip(kept, gradients, steps, strict=True)]
+        squares, (latest, means) = [each["exp_avg_sq"] for each in kept], zip(*turned, strict=True)
+        torch._foreach_mul_(squares, second)
+        torch._foreach_addcmul_(squares, latest, latest, 1 - second)
+        widths = torch._foreach_div(squares, [1 - second**count for count in steps])
+        torch._foreach_sqrt_(widths)
+        torch._foreach_add_(widths, SMALLEST)
+        torch._foreach_mul_(widths, [1 - first**count for count in steps])
+        moves = torch._foreach_div(means, widths)
+        back = [each["left_basis"] @ move @ each["right_basis"].T for each, move in zip(kept, moves, strict=True)]
+        torch._foreach_add_(matrices, back, alpha=-rate)
+
+    def _kept(self, matrix: Tensor) -> dict[str, Tensor]:
+        """What is kept of a matrix, one step older."""
+        kept: dict[str, Tensor] = self.state[matrix]
         if not kept:
             kept.update(step=torch.zeros(()), exp_avg=torch.zeros_like(matrix), exp_avg_sq=torch.zeros_like(matrix))
             for side, size in zip(("left", "right"), matrix.shape, strict=True):
                 kept[side] = matrix.new_zeros(size, size)
                 kept[f"{side}_basis"] = torch.eye(size, dtype=matrix.dtype, device=matrix.device)
         kept["step"] += 1
-        steps = int(kept["step"])
-        kept["exp_avg"].lerp_(gradient, 1 - first)
-        kept["left"].lerp_(gradient @ gradient.T, 1 - COVARIANCE_DECAY)
-        kept["right"].lerp_(gradient.T @ gradient, 1 - COVARIANCE_DECAY)
-        if steps % EVERY == 1:
-            _turn(kept)
-        left, right = kept["left_basis"], kept["right_basis"]
-        turned = left.T @ gradient @ right
-        kept["exp_avg_sq"].mul_(second).addcmul_(turned, turned, value=1 - second)
-        mean = left.T @ kept["exp_avg"] @ right / (1 - first**steps)
-        width = (kept["exp_avg_sq"] / (1 - second**steps)).sqrt_().add_(SMALLEST)
-        found: Tensor = left @ mean.div_(width) @ right.T
-        return found
+        return kept
+
+
+def _turned(kept: dict[str, Tensor], gradient: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """The gradient and the first moment along the eigenvectors, `[O, I]` each; the covariances take in the gradient."""
+    share = {"beta": COVARIANCE_DECAY, "alpha": 1 - COVARIANCE_DECAY}
+    kept["left"].addmm_(gradient, gradient.T, **share)
+    kept["right"].addmm_(gradient.T, gradient, **share)
+    if steps % EVERY == 1:
+        _turn(kept)
+    rows, columns = gradient.shape
+    both = kept["left_basis"].T @ torch.cat([gradient, kept["exp_avg"]], dim=1)
+    latest, mean = (both.view(2 * rows, columns) @ kept["right_basis"]).view(rows, 2, columns).unbind(1)
+    return latest, mean
 
 
 def _turn(kept: dict[str, Tensor]) -> None:
