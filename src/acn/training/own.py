@@ -35,8 +35,11 @@ STEP_PIXELS, SHUFFLED, PREPARED = 2**10, 2**16, 2**12
 # Inputs, of two bytes, that are kept of all crops if there are no more.
 KEPT = 3 * 2**27
 LEARNING_RATE, WARMUP = 6e-3, 100
-# From this share on weights are rounded, to steps of about 2^-PRECISION of their root mean square.
-ROUNDED_FROM, PRECISION = 0.5, 3
+# From this share on weights are rounded.
+ROUNDED_FROM = 0.5
+# To steps of about 2^-p of their root mean square, for one of these p (those of `acn.codec.store`). It costs about
+# 4^-p bits of each subpixel: with half the step a quarter.
+PRECISIONS = (2, 3, 4, 5, 6)
 
 Watch = Callable[[float, float, float], None]
 """Is called with the share done, the seconds left, and the latest bits per dimension."""
@@ -79,7 +82,7 @@ def train_own(
         for seen, levels in _steps(pool, generator):
             share = min(1.0, (clock() - begin) / seconds)
             if step and share >= ROUNDED_FROM and not step_sizes:
-                step_sizes = _step_sizes(model)
+                step_sizes = _step_sizes(model, crops.pixels * crops.shape.channels)
             if step and share >= 1:
                 _round(_layers(model), step_sizes)
                 return model.eval().requires_grad_(requires_grad=False)
@@ -169,14 +172,17 @@ def _layers(model: Model) -> list[Tensor]:
     return [layer.conv.weight for layer in model.decoder.modules() if isinstance(layer, WindowConv)]
 
 
-def _step_sizes(model: Model) -> list[float]:
-    """To which the weights of each layer are rounded.
+def _step_sizes(model: Model, subpixels: int) -> list[float]:
+    """To which the weights of each layer are rounded; a bit more takes a bit for each, and spares the images some.
 
     Raises:
         TrainingError: a weight is not finite.
     """
+    layers = _layers(model)
+    weights = sum(weight.numel() for weight in layers)
+    precision = min(PRECISIONS, key=lambda bits: subpixels * 4.0**-bits + weights * bits)
     try:
-        return [2.0 ** -fractional_bits(weight.detach(), PRECISION) for weight in _layers(model)]
+        return [2.0 ** -fractional_bits(weight.detach(), precision) for weight in layers]
     except ValueError as error:
         raise TrainingError(f"training came to nothing: {error}; run the command again") from error
 
