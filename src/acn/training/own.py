@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import cast
 
 import torch
@@ -31,9 +32,10 @@ from acn.training.optimizers import build_optimizer, step_if
 from acn.units import nats_to_bits
 
 # Pixels of a step, of the crops that it draws them from, and of those that are prepared at once, which lie in a cache.
-STEP_PIXELS, SHUFFLED, PREPARED = 2**10, 2**16, 2**12
-# Inputs, of two bytes, that are kept of all crops if there are no more.
-KEPT = 3 * 2**27
+# Where a step draws from few crops, the model unlearns the others.
+STEP_PIXELS, SHUFFLED, PREPARED = 2**10, 2**21, 2**12
+# Inputs, of two bytes, that are kept of all crops if there are no more; and steps between two calls of a `Watch`.
+KEPT, TOLD = 3 * 2**27, 64
 LEARNING_RATE, WARMUP = 6e-3, 100
 # From this share on weights are rounded.
 ROUNDED_FROM = 0.5
@@ -77,28 +79,31 @@ def train_own(
     _fit_centre(decoder, crops, device)
     optimizer = build_optimizer(model, TrainingSettings(optimizer="soap", learning_rate=LEARNING_RATE))
     step, step_sizes = 0, list[float]()  # of the weights, once they are rounded
-    for pool in _pools(decoder, crops, generator, device):
-        total, steps = torch.zeros((), device=device), 0
-        for seen, levels in _steps(pool, generator):
-            share = min(1.0, (clock() - begin) / seconds)
-            if step and share >= ROUNDED_FROM and not step_sizes:
-                step_sizes = _step_sizes(model, crops.pixels * crops.shape.channels)
-            if step and share >= 1:
-                _round(_layers(model), step_sizes)
-                return model.eval().requires_grad_(requires_grad=False)
-            for group in optimizer.param_groups:
-                group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * share))
-            optimizer.zero_grad(set_to_none=True)
-            with _rounded(_layers(model), step_sizes):
-                loss = _loss(model, seen, levels)
-                loss.backward()
-            step_if(loss.isfinite(), optimizer)
-            step += 1
-            total, steps = total + loss.detach(), steps + 1
-        mean = nats_to_bits(float(total) / steps)
-        if not math.isfinite(mean):
-            raise TrainingError(f"training stopped at step {step}: the loss is {mean}; run the command again")
-        watch(share, max(0.0, seconds - (clock() - begin)), mean)
+    total = torch.zeros((), device=device)  # of the losses that nobody was told of
+    for seen, levels in chain.from_iterable(
+        _steps(pool, generator) for pool in _pools(decoder, crops, generator, device)
+    ):
+        share = min(1.0, (clock() - begin) / seconds)
+        if step and share >= ROUNDED_FROM and not step_sizes:
+            step_sizes = _step_sizes(model, crops.pixels * crops.shape.channels)
+        done = step > 0 and share >= 1
+        if step and (done or step % TOLD == 0):
+            mean = nats_to_bits(float(total) / ((step - 1) % TOLD + 1))
+            if not math.isfinite(mean):
+                raise TrainingError(f"training stopped at step {step}: the loss is {mean}; run the command again")
+            watch(share, max(0.0, seconds - (clock() - begin)), mean)
+            total.zero_()
+        if done:
+            _round(_layers(model), step_sizes)
+            return model.eval().requires_grad_(requires_grad=False)
+        for group in optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * share))
+        optimizer.zero_grad(set_to_none=True)
+        with _rounded(_layers(model), step_sizes):
+            loss = _loss(model, seen, levels)
+            loss.backward()
+        step_if(loss.isfinite(), optimizer)
+        step, total = step + 1, total + loss.detach()
     raise AssertionError("the crops have no end")
 
 
