@@ -14,8 +14,8 @@ from acn.codec.layers import matrix_of
 from acn.config import ImageShape
 from acn.data import ALL_BYTES, Images
 from acn.errors import TrainingError
-from acn.models import build, exact_model
-from acn.networks.centred import CentredDecoder
+from acn.models import Model, build, exact_model
+from acn.networks.centred import CentredDecoder, Seen
 from acn.networks.windows import WindowConv
 from acn.recipes import own_minutes, own_of
 from acn.training import own
@@ -122,6 +122,33 @@ def test_the_clock_ends_it_after_one_step_at_least(photos: Images) -> None:
     heard: list[float] = []
     model = train_own(crops_of(photos), own_of(photos.shape, 24), 1e-9, CPU, lambda share, *_: heard.append(share))
     assert all(torch.isfinite(weight).all() for weight in model.parameters())
+
+
+def test_how_far_it_is_is_said_every_few_steps(photos: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the mean of the losses since; and at the end."""
+    monkeypatch.setattr(own, "TOLD", 4)
+    ticks, losses, heard = itertools.count(), [], []
+    loss = own._loss
+
+    def listened(model: Model, seen: Seen, levels: torch.Tensor) -> torch.Tensor:
+        found = loss(model, seen, levels)
+        losses.append(found.detach())
+        return found
+
+    monkeypatch.setattr(own, "_loss", listened)
+    train_own(
+        crops_of(photos),
+        own_of(photos.shape, len(photos)),
+        20,
+        CPU,
+        clock=lambda: next(ticks),
+        watch=lambda share, _, bits: heard.append((share, bits)),
+    )
+    assert [share for share, _ in heard] == sorted(share for share, _ in heard)
+    assert heard[-1][0] == 1
+    ends = [*range(4, len(losses), 4), len(losses)]
+    means = [torch.stack(losses[first:end]).mean() for first, end in zip([0, *ends], ends, strict=False)]
+    assert [bits for _, bits in heard] == pytest.approx([nats_to_bits(float(mean)) for mean in means])
 
 
 def test_more_pixels_take_wider_models_and_longer() -> None:
