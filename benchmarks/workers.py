@@ -14,7 +14,7 @@ from acn.codec.archiver import compress_splits
 from acn.codec.frozen import FrozenModel
 from acn.codec.restoring import restore_each
 from acn.codec.store import smallest
-from acn.data import ALL_BYTES, Images
+from acn.data import ALL_BYTES, Images, spread
 from acn.models import exact_model
 from acn.recipes import own_of
 from acn.training.crops import crops_of
@@ -35,7 +35,8 @@ def run(progress: Callable[[str], None], images: str = "cifar10_subset.npz:train
     torch.set_num_threads(1)
     opened = Images(open_images(images), ALL_BYTES)
     trained = train_own(crops_of(opened), own_of(opened.shape, len(opened)), TRAINED, DEVICE)
-    model = smallest(exact_model(trained, "an archive"), ALL_BYTES, None, opened.batch(range(SAMPLE)), len(opened))
+    sample = opened.batch(spread(len(opened), SAMPLE))
+    model = smallest(exact_model(trained, "an archive"), ALL_BYTES, None, sample, len(opened))
     seconds: dict[str, list[float]] = {}
     for _ in range(ROUNDS):
         archives = []

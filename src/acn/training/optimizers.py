@@ -51,12 +51,15 @@ class MatricesAndAdam:
         for parameter in self.state:
             parameter.grad = None if set_to_none or parameter.grad is None else parameter.grad.zero_()
 
-    def step(self, sound: Tensor) -> None:
-        """Take a step by the gradients of all parameters where `sound` `[]` is true; see `step_if`."""
+    def step(self, sound: Tensor | None = None) -> None:
+        """Take a step by the gradients of all parameters, where `sound` `[]` is true if it is given; see `step_if`."""
         for parameter, view in self.matrices.items():
             view.grad = None if parameter.grad is None else _by_rows(parameter, parameter.grad).reshape(view.shape)
-        step_if(sound, self.other)
-        step_if(sound, self.adam)
+        for optimizer in (self.other, self.adam):
+            if sound is None:
+                optimizer.step()
+            else:
+                step_if(sound, optimizer)
 
 
 Optimizer = torch.optim.Optimizer | MatricesAndAdam
@@ -83,13 +86,10 @@ def forget_gradients(model: nn.Module, *, keep: bool) -> None:
 def step_if(sound: Tensor, optimizer: Optimizer) -> None:
     """Take a step where `sound` `[]` is true, else leave weights and moments as they are.
 
-    Nothing is read from a GPU. Fused Adam does so by itself; what another optimizer changed is put back.
+    Nothing is read from the device. Fused Adam does so by itself; what another optimizer changed is put back.
     """
     if isinstance(optimizer, MatricesAndAdam):
         optimizer.step(sound)
-    elif sound.is_cpu and not torch.compiler.is_compiling():
-        if sound:
-            optimizer.step()
     elif isinstance(optimizer, torch.optim.Adam):
         optimizer.found_inf = (~sound).float()  # type: ignore[attr-defined]
         optimizer.step()

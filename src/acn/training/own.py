@@ -28,7 +28,7 @@ from acn.networks.centred import CentredBlock, CentredDecoder, Seen
 from acn.networks.windows import WindowConv
 from acn.training.crops import ABOVE, LEFT, RIGHT, Crops, Group
 from acn.training.fresh import PIXELS
-from acn.training.optimizers import build_optimizer, step_if
+from acn.training.optimizers import build_optimizer
 from acn.units import nats_to_bits
 
 # Pixels of a step, of the crops that it draws them from, and of those that are prepared at once, which lie in a cache.
@@ -102,7 +102,7 @@ def train_own(
         with _rounded(_layers(model), step_sizes):
             loss = _loss(model, seen, levels)
             loss.backward()
-        step_if(loss.isfinite(), optimizer)
+        optimizer.step()  # whatever the loss: one that is not finite ends the training
         step, total = step + 1, total + loss.detach()
     raise AssertionError("the crops have no end")
 
