@@ -77,20 +77,23 @@ def test_a_first_step_is_the_orthogonal_factor_of_the_gradient() -> None:
 
 
 def test_matrices_of_one_shape_take_their_steps_together() -> None:
-    """As PyTorch's do one by one, but for its rounding to bfloat16; what is kept of each is the same."""
+    """As one by one; and as PyTorch's do, but for its rounding to bfloat16. What is kept of each is the same."""
     generator = torch.Generator().manual_seed(0)
     shapes = [(6, 20), (20, 6), (6, 20), (7, 7), (20, 6), (6, 20)]
     starts = [torch.randn(shape, generator=generator) for shape in shapes]
-    one, together = ([nn.Parameter(start.clone()) for start in starts] for _ in range(2))
-    optimizers = torch.optim.Muon(one, 0.1, weight_decay=0.1), BatchedMuon(together, 0.1, weight_decay=0.1)
+    theirs, alone, together = ([nn.Parameter(start.clone()) for start in starts] for _ in range(3))
+    one_by_one = [BatchedMuon([matrix], 0.1, weight_decay=0.1) for matrix in alone]
+    optimizers = torch.optim.Muon(theirs, 0.1, weight_decay=0.1), BatchedMuon(together, 0.1, weight_decay=0.1)
     for step in range(3):
         for number, shape in enumerate(shapes):
             gradient = torch.randn(shape, generator=generator)
-            for matrices in (one, together):
+            for matrices in (theirs, alone, together):
                 matrices[number].grad = None if (step, number) == (0, 2) else gradient.clone()
-        for optimizer in optimizers:
+        for optimizer in (*optimizers, *one_by_one):
             optimizer.step()
-    for start, single, batched in zip(starts, one, together, strict=True):
+    for matrix, batched in zip(alone, together, strict=True):
+        torch.testing.assert_close(batched, matrix, rtol=0, atol=1e-5)
+    for start, single, batched in zip(starts, theirs, together, strict=True):
         torch.testing.assert_close(batched, single, rtol=0, atol=1e-2)
         assert (single - start).abs().max() > 0.05
         kept = [optimizer.state[matrix] for optimizer, matrix in zip(optimizers, (single, batched), strict=True)]

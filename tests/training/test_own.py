@@ -14,6 +14,7 @@ from acn.codec.layers import matrix_of
 from acn.config import ImageShape
 from acn.data import ALL_BYTES, Images
 from acn.errors import TrainingError
+from acn.exact.steps import PRECISIONS
 from acn.models import Model, build, exact_model
 from acn.networks.centred import CentredDecoder, Seen
 from acn.networks.windows import WindowConv
@@ -69,7 +70,7 @@ def test_weights_end_on_the_steps_of_the_archive(photos: Images) -> None:
     for path, layer in of_images.items():
         kept = frozen.tensors[f"{path}.weight"]
         assert torch.equal(kept.numbers * 2.0**-kept.shift, matrix_of(layer).double())
-        assert kept.numbers.abs().max() < 2 ** (min(own.PRECISIONS) + 4)  # so few images are worth no more
+        assert kept.numbers.abs().max() < 2 ** (min(PRECISIONS) + 4)  # so few images are worth no more
 
 
 def test_weights_of_many_images_are_rounded_to_finer_steps(photos: Images) -> None:

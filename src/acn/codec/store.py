@@ -14,12 +14,12 @@ from acn.codec.frozen import FrozenModel
 from acn.codec.loss import frozen_loss
 from acn.codec.modelfile import from_bytes, identity, to_bytes
 from acn.errors import ArchiveError
+from acn.exact.steps import PRECISIONS
 from acn.files import write_atomically
 from acn.models import ExactModel, exact_model
 from acn.run_models import StoredPriors, integer_files, load_model, load_priors
 from acn.runs import FROZEN, PRIOR, Run
 
-EMBEDDED_PRECISIONS = (2, 3, 4, 5, 6)
 SHOWN = 16  # hexadecimal digits of an identity
 
 
@@ -161,7 +161,7 @@ def smallest(
     """`model` in exact integers with the precision at which it and `images` images take fewest bytes; see `freeze`."""
     prior = None if priors is None else (priors.mixture, priors.codes)
     candidates: list[tuple[float, FrozenModel]] = []
-    for precision in EMBEDDED_PRECISIONS:
+    for precision in PRECISIONS:
         frozen = freeze(model, palette, prior, with_prior=with_prior, precision=precision)
         loss = frozen_loss(frozen, model, prior and prior[0], sample).total if len(sample) else 0.0
         candidates.append((len(to_bytes(frozen)) + images * loss / math.log(256), frozen))

@@ -7,6 +7,9 @@ import math
 
 from torch import Tensor
 
+# The precisions that are tried for a model within an archive.
+PRECISIONS = (2, 3, 4, 5, 6)
+
 
 def fractional_bits(matrix: Tensor, precision: int) -> int:
     """Bits after the point of a layer's weights at steps of about 2^-`precision` of their root mean square.

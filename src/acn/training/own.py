@@ -22,7 +22,7 @@ from torch import Tensor
 
 from acn.config import ModelSettings, TrainingSettings
 from acn.errors import TrainingError
-from acn.exact.steps import fractional_bits
+from acn.exact.steps import PRECISIONS, fractional_bits
 from acn.models import Model, build
 from acn.networks.centred import CentredBlock, CentredDecoder, Seen
 from acn.networks.windows import WindowConv
@@ -39,9 +39,6 @@ KEPT, TOLD = 3 * 2**27, 64
 LEARNING_RATE, WARMUP = 6e-3, 100
 # From this share on weights are rounded.
 ROUNDED_FROM = 0.5
-# To steps of about 2^-p of their root mean square, for one of these p (those of `acn.codec.store`). It costs about
-# 4^-p bits of each subpixel: with half the step a quarter.
-PRECISIONS = (2, 3, 4, 5, 6)
 
 Watch = Callable[[float, float, float], None]
 """Is called with the share done, the seconds left, and the latest bits per dimension."""
@@ -178,7 +175,9 @@ def _layers(model: Model) -> list[Tensor]:
 
 
 def _step_sizes(model: Model, subpixels: int) -> list[float]:
-    """To which the weights of each layer are rounded; a bit more takes a bit for each, and spares the images some.
+    """To which the weights of each layer are rounded: about 2^-p of their root mean square.
+
+    That costs about 4^-p bits of each subpixel, with half the step a quarter, and p bits of each weight.
 
     Raises:
         TrainingError: a weight is not finite.
