@@ -91,11 +91,12 @@ class CentredWaves:
         """See `Waves`."""
         places = self._places = wave[0] * self.network.shape.width + wave[1]
         table = self._table
-        centre, cells, beside = self._cells(places) if table is None else (part[places] for part in table)
-        taps = self.pixels[:, centre].flatten(0, 1)
+        cells = self._cells(places) if table is None else [part.index_select(0, places) for part in table]
+        beside, centre, *own = cells
+        taps = self._shown(self.pixels, centre)
         self._bases = self._base(self._base.base(), taps)
-        shown, near = self.pixels[:, cells], self.errors[:, beside]
-        parts = (shown.flatten(0, 1).flatten(1), self._bases, near.flatten(0, 1).flatten(1))
+        window = self._shown(self.pixels, own[0]) if own else taps
+        parts = (window, self._bases, self._shown(self.errors, beside))
         inputs = self.network.inputs(*(part[:, :, None, None] for part in parts))[:, :, 0, 0]
         painted = None
         if self._canvas is not None and self._paint is not None:
@@ -110,24 +111,31 @@ class CentredWaves:
         """See `Waves`."""
         centres = self._bases
         if self._own is not None and channel:
-            off = self.arithmetic.difference(self.pixels[:, self._places].flatten(0, 1), self._bases)
+            off = self.arithmetic.difference(self._shown(self.pixels, self._places), self._bases)
             centres = self._own(self._own.base(self._bases), off)
         self._centres = centres[:, channel]
-        own = self.errors[:, self._places, :channel].flatten(0, 1)
+        own = self._shown(self.errors, self._places)[:, :channel]
         hidden, output = self._heads[channel]
-        seen = torch.cat([self._features, self.arithmetic.asinh(own)], dim=1)
+        seen = torch.cat([self._features, self.arithmetic.asinh(own.contiguous())], dim=1)
         numbers = output(output.base(), self.gate(hidden(hidden.base(), seen)))
         return torch.cat([numbers, self._centres[:, None]], dim=1)
 
     def put(self, channel: int, levels: Tensor) -> None:
         """See `Waves`."""
         found = self.arithmetic.centred(levels[:, None, None, None], self.network.shape.levels, self.pixels)[:, 0, 0]
-        self.pixels[:, self._places, channel] = found.view(self.count, -1)
-        self.errors[:, self._places, channel] = self.arithmetic.difference(found, self._centres).view(self.count, -1)
+        off = self.arithmetic.difference(found, self._centres)
+        for whole, part in ((self.pixels, found), (self.errors, off)):
+            whole[..., channel].index_copy_(1, self._places, part.view(self.count, -1))
 
-    def _cells(self, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What pixels at `places` `[P]` see: of the centre's window, of the network's, and of the errors."""
-        return self.network.centre.cells(places), self.network.cells(places), self.network.near_cells(places)
+    def _shown(self, whole: Tensor, cells: Tensor) -> Tensor:
+        """What `whole` `[B, H W + 1, C]` is at `cells` `[P, ...]`: `[n, ... x C]`."""
+        return whole.index_select(1, cells.flatten()).view(self.count * len(cells), -1)
+
+    def _cells(self, places: Tensor) -> list[Tensor]:
+        """Cells seen at `places` `[P]`: of errors, of the centre's window, and of the network's if it differs."""
+        network = self.network
+        own = [] if network.windows == network.centre.windows else [network.cells(places)]
+        return [network.near_cells(places), network.centre.cells(places), *own]
 
 
 def _cell(layer: nn.Module) -> IntegerCell:

@@ -54,11 +54,12 @@ def decode(
 
 
 def _push(model: FrozenModel, images: Tensor, writer: LaneWriter) -> None:
-    starts, sizes = model.pixel_slots(images, images.new_zeros(len(images), 0))
+    starts, sizes = (slots.flatten(2) for slots in model.pixel_slots(images, images.new_zeros(len(images), 0)))
     for rows, columns in reversed(_waves(model)):
-        for channel in reversed(range(images.shape[1])):
-            row = [slots[:, channel, rows, columns].flatten().numpy() for slots in (starts, sizes)]
-            writer.push_row(*row)
+        places = rows * images.shape[3] + columns
+        wave = [slots.index_select(2, places).transpose(0, 1).flatten(1).numpy() for slots in (starts, sizes)]
+        for first, size in zip(reversed(wave[0]), reversed(wave[1]), strict=True):
+            writer.push_row(first, size)
 
 
 @torch.inference_mode()

@@ -79,10 +79,17 @@ class Centre(nn.Module):
         """Pixels that the window shows from `places` `[...]`: `[..., T]`."""
         return earlier_cells(self.windows, places, self.shape.height, self.shape.width)
 
-    def forward(self, pixels: Tensor, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Base, centre, and how far the pixel is off the centre, `[B, C, h, w]`, at `places` `[B or 1, h, w]`."""
+    def window(self, pixels: Tensor, places: Tensor) -> Tensor:
+        """What the window shows, `[B, T C, h, w]`, at `places` `[B or 1, h, w]`."""
+        return shown(pixels, self.cells(places))
+
+    def forward(self, pixels: Tensor, places: Tensor, window: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Base, centre, and how far the pixel is off the centre, `[B, C, h, w]`, at `places` `[B or 1, h, w]`.
+
+        What the `window` shows from there is found unless it is given.
+        """
         own = shown(pixels, places[..., None])
-        base = centre = self.base(shown(pixels, self.cells(places)))
+        base = centre = self.base(self.window(pixels, places) if window is None else window)
         if self.own is not None:
             centre = base + self.own(self.arithmetic.difference(own, base))
         return base, centre, self.arithmetic.difference(own, centre)
@@ -103,7 +110,7 @@ class Centre(nn.Module):
     def add(self, products: Tensor, levels: Tensor, places: Tensor) -> None:
         """Add levels `[B, C, H, W]` at places `[N]` of every image to `products`."""
         pixels, grid = self.pixels(levels), places.view(1, 1, -1)
-        seen = shown(pixels, self.cells(grid)).movedim(1, -1).flatten(0, 2)
+        seen = self.window(pixels, grid).movedim(1, -1).flatten(0, 2)
         own = shown(pixels, grid[..., None]).movedim(1, -1).flatten(0, 2)
         rows = torch.cat([seen, torch.ones_like(own[:, :1]), own], dim=1).double()
         products += (rows.T @ rows).cpu()
@@ -176,11 +183,13 @@ def taps(windows: Iterable[Window]) -> int:
 
 def shown(pixels: Tensor, cells: Tensor) -> Tensor:
     """What `pixels` `[B, n, C]` are at `cells` `[B or 1, h, w, T]`: `[B, T C, h, w]`, taps first, channels fastest."""
+    # Indexing by several axes at once takes three times as long on a CPU.
     if len(cells) == 1:
-        return pixels[:, cells[0]].flatten(3).movedim(-1, 1)
-    first = torch.arange(0, pixels[:, :, 0].numel(), pixels.shape[1], device=pixels.device)
-    rows = pixels.flatten(0, 1).index_select(0, (cells + first[:, None, None, None]).flatten())
-    return rows.view(*cells.shape[:3], cells.shape[3] * pixels.shape[2]).movedim(-1, 1)
+        rows = pixels.index_select(1, cells.flatten())
+    else:
+        first = torch.arange(0, pixels[:, :, 0].numel(), pixels.shape[1], device=pixels.device)
+        rows = pixels.flatten(0, 1).index_select(0, (cells + first[:, None, None, None]).flatten())
+    return rows.view(len(pixels), *cells.shape[1:3], cells.shape[3] * pixels.shape[2]).movedim(-1, 1)
 
 
 def _full_precision(device: torch.device) -> AbstractContextManager[object]:

@@ -140,9 +140,10 @@ class CentredDecoder(Decoder):
     def seen(self, images: Tensor) -> Seen:
         """What the network sees of all pixels of levels `[B, C, H, W]`, before anything that is trained."""
         pixels, places = self.centre.pixels(images), self.places(images.device)
-        base, centre, errors = self.centre(pixels, places)
-        beside = nn.functional.pad(errors.flatten(2), (0, 1)).transpose(1, 2)
-        return self._seen(pixels, beside, places, (base, centre, errors))
+        window = self.centre.window(pixels, places)
+        found = self.centre(pixels, places, window)
+        beside = nn.functional.pad(found[2].flatten(2), (0, 1)).transpose(1, 2)
+        return self._seen(pixels, places, window, found, shown(beside, self.near_cells(places)))
 
     def seen_at(self, pixels: Tensor, beside: Tensor, places: Tensor) -> Seen:
         """The same of the pixels at `places` `[1, h, w]` alone, row x W + column.
@@ -152,12 +153,18 @@ class CentredDecoder(Decoder):
             beside: how far pixels are off their centres, as far as is seen, and a last one, 0: `[B, H W + 1, C]`.
             places: of the pixels.
         """
-        return self._seen(pixels, beside, places, self.centre(pixels, places))
+        window = self.centre.window(pixels, places)
+        found = self.centre(pixels, places, window)
+        return self._seen(pixels, places, window, found, shown(beside, self.near_cells(places)))
 
-    def _seen(self, pixels: Tensor, beside: Tensor, places: Tensor, found: tuple[Tensor, Tensor, Tensor]) -> Seen:
+    def _seen(
+        self, pixels: Tensor, places: Tensor, window: Tensor, found: tuple[Tensor, Tensor, Tensor], near: Tensor
+    ) -> Seen:
+        """What is seen, with what the centre's `window` shows and what the centre `found` there."""
+        if self.windows != self.centre.windows:
+            window = shown(pixels, self.cells(places))
         base, centre, errors = found
-        near = shown(beside, self.near_cells(places))
-        return Seen(self.inputs(shown(pixels, self.cells(places)), base, near), errors, centre)
+        return Seen(self.inputs(window, base, near), errors, centre)
 
     def numbers_of(self, seen: Seen, given: list[Tensor]) -> Tensor:
         """Numbers `[B, C, h, w, P]` of the emission of pixels that are `seen`."""
@@ -166,7 +173,8 @@ class CentredDecoder(Decoder):
     def at(self, images: Tensor, codes: Tensor, places: Tensor) -> Tensor:
         """Numbers `[B, C, N, P]` of the emission at `places` `[B, N]` (row x W + column) alone; see `forward`."""
         pixels, places = self.centre.pixels(images), places[:, None]
-        base, centre, errors = self.centre(pixels, places)
+        window = self.centre.window(pixels, places)
+        found = self.centre(pixels, places, window)
         cells = self.near_cells(places)
         _, _, near = self.centre(pixels, cells.flatten(2))
         near = near.masked_fill((cells.flatten(2) == pixels.shape[1] - 1)[:, None], 0)
@@ -175,8 +183,7 @@ class CentredDecoder(Decoder):
         if canvas is not None:
             canvas = canvas.flatten(2).gather(2, places.expand(-1, canvas.shape[1], -1)).unsqueeze(2)
         given = [cast(Conditioned, block).given(codes, canvas) for block in self.blocks]
-        inputs = self.inputs(shown(pixels, self.cells(places)), base, near)
-        return self.numbers_of(Seen(inputs, errors, centre), given).squeeze(2)
+        return self.numbers_of(self._seen(pixels, places, window, found, near), given).squeeze(2)
 
     def cells(self, places: Tensor) -> Tensor:
         """Pixels that the window shows from `places` `[...]`: `[..., T]`."""

@@ -15,6 +15,7 @@ too, in the others).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -91,27 +92,35 @@ def feature_groups(features: int, channels: int) -> Tensor:
 
 
 def earlier_cells(windows: Sequence[Window], places: Tensor, height: int, width: int) -> Tensor:
-    """Which pixels of an image `windows` show from `places` `[...]`, the numbers row x W + column: int64 `[..., taps]`.
+    """Which pixels of an image `windows` show from `places` `[...]`, the numbers row x W + column: int32 `[..., taps]`.
 
     Of what lies beyond an edge, the nearest pixel stands in. Where that is not an earlier pixel, it is the pixel to the
     left; in the first column the one above; and H x W, which is no pixel, where there is none or no window shows it.
     Taps run over windows, rows and columns.
     """
-    device = places.device
-    row, column, place = (places // width)[..., None], (places % width)[..., None], places[..., None]
-    cells = []
-    for window in windows:
-        up = torch.arange(window.rows - 1 + window.gap, window.gap - 1, -1, device=device).repeat_interleave(
-            window.columns
-        )
-        right = torch.arange(-window.left, window.columns - window.left, device=device).repeat(window.rows)
-        cells.append((row - up).clamp(min=0) * width + (column + right).clamp(0, width - 1))
-    if not cells:
+    place = places.int()[..., None]
+    row = place // width
+    column = place - row * width
+    if not windows:
         return place[..., :0]
-    found = torch.cat(cells, dim=-1)
-    above = any(window.gap for window in windows)
-    left = any(window.left and not window.gap for window in windows)
-    nothing = torch.full_like(place, height * width)
-    instead = torch.where((row > 0) & above, place - width, nothing)
-    instead = torch.where((column > 0) & left, place - 1, instead)
+    up, right = _taps(tuple(windows), places.device)
+    found = (row - up).clamp_(min=0).mul_(width).add_((column + right).clamp_(0, width - 1))
+    instead = torch.full_like(place, height * width)
+    if any(window.gap for window in windows):
+        instead = torch.where(row > 0, place - width, instead)
+    if any(window.left and not window.gap for window in windows):
+        instead = torch.where(column > 0, place - 1, instead)
     return torch.where(found < place, found, instead)
+
+
+@lru_cache(maxsize=64)
+def _taps(windows: tuple[Window, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """How far the taps of `windows` lie above a pixel and to its right, int32 `[taps]` each."""
+    places = [
+        (row + window.gap, column - window.left)
+        for window in windows
+        for row in range(window.rows - 1, -1, -1)
+        for column in range(window.columns)
+    ]
+    up, right = torch.tensor(places, dtype=torch.int32, device=device).unbind(1)
+    return up.contiguous(), right.contiguous()
