@@ -1,4 +1,4 @@
-"""What large collections cost besides the search: the oldest codes, tours, mixtures, and candidates in bfloat16."""
+"""What large collections cost besides the search: the oldest codes, mixtures, and candidates in bfloat16."""
 
 import resource
 import time
@@ -11,14 +11,12 @@ from torch import Tensor
 from acn.config import MemorySettings
 from acn.distributions import UnitNormal
 from acn.evaluation.mixture import fit_mixture
-from acn.memory import AssociativeMemory, greedy_tour, improve_tour, nearest, squared_distances
+from acn.memory import AssociativeMemory, nearest
 from acn.memory.search import MARGIN
 
 REFRESHED, REPEATS = 64, 3
 ROWS = (10**4, 10**5, 10**6, 10**7)
-# Codes of greedy tours, and up to how many these are improved.
-TOURS, IMPROVED = (1_000, 3_000, 10_000, 30_000, 100_000), 10_000
-SIZE, CANDIDATES = 4, 16
+SIZE = 4
 MIXTURE, CENTRES = 10**6, 50
 # Of the comparison of products: codes, their numbers, queries, neighbours; and candidates in multiples of the usual.
 CODES, NUMBERS, INNER, QUERIES, K, MULTIPLES = 10**5, 128, 16, 256, 5, (1, 4, 16, 64)
@@ -27,10 +25,10 @@ CODES, NUMBERS, INNER, QUERIES, K, MULTIPLES = 10**5, 128, 16, 256, 5, (1, 4, 16
 def run(progress: Callable[[str], None]) -> dict[str, object]:
     """Measure seconds of processor time, and the most memory that the program has taken by then, in bytes.
 
-    `refresh`: to find the 64 codes that were written longest ago, which `memory.refresh` does at every step. `tours`:
-    of codes of 4 numbers, the greedy tour and its improvement by Euclidean costs. `mixture`: the whole fit of the
-    unconditional prior to a million codes of 4 numbers around 50 centres. `bfloat16`: the share of the 5 nearest of
-    10^5 codes of 128 numbers that are among so many candidates by products of numbers rounded to bfloat16.
+    `refresh`: to find the 64 codes that were written longest ago, which `memory.refresh` does at every step. `mixture`:
+    the whole fit of the unconditional prior to a million codes of 4 numbers around 50 centres. `bfloat16`: the share of
+    the 5 nearest of 10^5 codes of 128 numbers that are among so many candidates by products of numbers rounded to
+    bfloat16.
     """
     figures: dict[str, object] = {
         "threads": torch.get_num_threads(),
@@ -38,7 +36,7 @@ def run(progress: Callable[[str], None]) -> dict[str, object]:
         "numbers": SIZE,
         "memory_before": _memory(),
     }
-    for name, measured in (("tours", _tours), ("mixture", _mixture), ("refresh", _refresh), ("bfloat16", _bfloat16)):
+    for name, measured in (("mixture", _mixture), ("refresh", _refresh), ("bfloat16", _bfloat16)):
         figures[name] = measured()
         progress(f"{name}: {figures[name]}")
     return figures
@@ -54,24 +52,6 @@ def _refresh() -> dict[str, float]:
         memory = AssociativeMemory(rows, 0, MemorySettings(neighbours=1))
         memory.visited.copy_(torch.randperm(rows, generator=torch.Generator().manual_seed(0)) // 64)
         found[f"N = {rows:,}"] = min(_timed(lambda: memory.stalest(REFRESHED))[0] for _ in range(REPEATS))  # noqa: B023
-    return found
-
-
-def _tours() -> dict[str, dict[str, float]]:
-    found = {}
-    for rows in TOURS:
-        codes = _codes(rows)
-        greedy, tour = _timed(lambda: greedy_tour(codes))  # noqa: B023
-        found[f"N = {rows:,}"] = {"greedy": greedy, "memory": _memory()}
-        if rows > IMPROVED:
-            continue
-        near = nearest(codes, codes, CANDIDATES, exclude=torch.arange(rows))
-
-        def costs(contexts: Tensor, targets: Tensor) -> Tensor:
-            return squared_distances(codes[contexts], codes[targets]).sqrt()  # noqa: B023
-
-        improved, _ = _timed(lambda: improve_tour(tour, costs, torch.zeros(rows), near))  # noqa: B023
-        found[f"N = {rows:,}"] |= {"improved": improved, "memory": _memory()}
     return found
 
 

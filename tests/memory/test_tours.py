@@ -2,10 +2,12 @@ from itertools import permutations
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import Tensor
 
-from acn.errors import UsageError
-from acn.memory import EdgeCosts, greedy_tour, improve_tour, nearest, tour_cost, tours
+from acn.codec.header import BLOCK_IMAGES
+from acn.errors import TrainingError, UsageError
+from acn.memory import EdgeCosts, greedy_tour, improve, improve_tour, nearest, squared_distances, tour_cost, tours
 from acn.memory.costs import CostTable
 from acn.memory.improve import _Search
 
@@ -81,6 +83,83 @@ def test_the_greedy_tour_always_goes_to_the_nearest(
         assert greedy_tour(codes, start).tolist() == slow_greedy_tour(codes, start)
 
 
+@pytest.mark.parametrize("codes", [gaussian(150, 4), gaussian(150, 3).round(), torch.zeros(150, 2), gaussian(151, 1)])
+def test_beyond_the_limit_the_tour_is_greedy_within_groups(monkeypatch: pytest.MonkeyPatch, codes: Tensor) -> None:
+    monkeypatch.setattr(tours, "WHOLE", 149)
+    monkeypatch.setattr(tours, "GROUP", 40)
+    groups = [set(rows.tolist()) for rows in tours._groups(codes, torch.arange(len(codes)), 4)]
+    assert sorted(len(group) for group in groups) in ([37, 37, 38, 38], [37, 38, 38, 38])
+    for start in (0, 70, 149):
+        tour = greedy_tour(codes, start).tolist()
+        assert sorted(tour) == list(range(len(codes)))
+        done = 0
+        while done < len(tour):
+            group = next(group for group in groups if tour[done] in group)
+            rows = sorted(group)
+            entry = start
+            if done:
+                distances = squared_distances(codes[tour[done - 1]], codes[rows])
+                entry = rows[int((distances == distances.min()).nonzero()[0])]
+            within = slow_greedy_tour(codes[rows], rows.index(entry))
+            assert tour[done : done + len(rows)] == [rows[place] for place in within]
+            done += len(rows)
+
+
+def test_up_to_the_limit_the_tour_is_greedy_among_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tours, "GROUP", 20)
+    codes, tour = gaussian(150, 4), slow_greedy_tour(gaussian(150, 4), 3)
+    monkeypatch.setattr(tours, "WHOLE", 150)
+    assert greedy_tour(codes, 3).tolist() == tour
+    monkeypatch.setattr(tours, "WHOLE", 149)
+    assert greedy_tour(codes, 3).tolist() != tour
+
+
+def test_no_block_of_an_archive_is_beyond_the_limit() -> None:
+    assert tours.WHOLE >= BLOCK_IMAGES
+
+
+def test_groups_cut_across_what_varies_most() -> None:
+    """Of two numbers, one varies between clusters, the other a little within them."""
+    places = torch.tensor([30.0, 10.0, 20.0, 0.0]).repeat(25)
+    codes = torch.stack([uniform(100), places], 1)
+    groups = tours._groups(codes, torch.arange(100), 4)
+    assert [set(places[rows].tolist()) for rows in groups] == [{0.0}, {10.0}, {20.0}, {30.0}]
+
+
+def test_a_code_that_is_not_finite_is_refused_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tours, "WHOLE", 50)
+    monkeypatch.setattr(tours, "GROUP", 20)
+    for value in (torch.nan, torch.inf):
+        codes = gaussian(100, 3)
+        codes[17, 1] = value
+        with pytest.raises(TrainingError, match="not finite"):
+            greedy_tour(codes)
+
+
+def test_tours_of_digits_within_groups_cost_hardly_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images as codes, in four groups and in sixteen; improved, the tours are as good as without groups."""
+    codes = torch.from_numpy(load_digits().data).float()
+    starts = torch.zeros(len(codes))
+    near = nearest(codes, codes, 16, exclude=torch.arange(len(codes)))
+
+    def costs(contexts: Tensor, targets: Tensor) -> Tensor:
+        return squared_distances(codes[contexts], codes[targets]).sqrt()
+
+    def both() -> tuple[float, float]:
+        greedy = greedy_tour(codes)
+        improved = improve_tour(greedy, costs, starts, near)
+        return tour_cost(greedy, costs, starts), tour_cost(improved, costs, starts)
+
+    greedy, improved = both()
+    monkeypatch.setattr(tours, "WHOLE", 1000)
+    for size, most, most_improved in ((450, 1.07, 1.01), (113, 1.15, 1.03)):
+        monkeypatch.setattr(tours, "GROUP", size)
+        found = both()
+        assert greedy < found[0] < most * greedy
+        assert improved / most_improved < found[1] < most_improved * improved
+        assert both() == found
+
+
 def test_a_tour_through_nothing_is_empty() -> None:
     assert greedy_tour(torch.empty(0, 3)).tolist() == []
     assert tour_cost(torch.empty(0, dtype=torch.long), from_matrix(torch.empty(0, 0)), torch.empty(0)) == 0
@@ -143,6 +222,23 @@ def test_the_same_input_gives_the_same_tour() -> None:
         improve_tour(torch.arange(120), from_matrix(matrix), start_costs, near_rows(matrix, 6)) for _ in range(2)
     )
     assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("name", MATRICES)
+@pytest.mark.parametrize("near", [1, 8])
+def test_how_much_is_done_at_once_does_not_matter(monkeypatch: pytest.MonkeyPatch, name: str, near: int) -> None:
+    """Moves that are looked for in parts, and applied one by one to the whole cycle, give the same tour."""
+    matrix, start_costs = MATRICES[name], uniform(120, seed=9)
+    for seed in range(3):
+        tour = torch.randperm(120, generator=torch.Generator().manual_seed(seed))
+        found = []
+        for nodes, moves in ((2**15, 2**11), (7, 3), (50, 1)):
+            monkeypatch.setattr(improve, "_NODES", nodes)
+            monkeypatch.setattr(improve, "_MOVES", moves)
+            found.append(improve_tour(tour, from_matrix(matrix), start_costs, near_rows(matrix, near), tolerance=0.0))
+        assert torch.equal(found[0], found[1])
+        assert torch.equal(found[0], found[2])
+        assert not torch.equal(found[0], tour)
 
 
 def test_an_improved_tour_is_much_cheaper_than_the_greedy_one() -> None:

@@ -24,13 +24,13 @@ STEP = 2.0**-12
 @torch.inference_mode()
 def find_tour(model: FrozenModel, levels: Tensor) -> list[int]:
     """Rows of images, level indices `[N, C, H, W]`, along a tour on which each code is cheap given the one before."""
-    integers = model.encode(levels)
-    codes = integers.cpu()  # whole numbers, whose distances are exact
-    count = len(codes)
-    tour = greedy_tour(codes)
+    integers = model.encode(levels)  # whole numbers, whose distances are exact on every device
+    count = len(integers)
+    tour = greedy_tour(integers).cpu()
     if count > 2:
-        near = nearest(codes, codes, min(CANDIDATES, count - 1), exclude=torch.arange(count))
-        prior = NeighbourPrior(UnitNormal(codes / ONE), _priors(model, integers))
+        own = torch.arange(count, device=integers.device)
+        near = nearest(integers, integers, min(CANDIDATES, count - 1), exclude=own).cpu()
+        prior = NeighbourPrior(UnitNormal(integers.cpu() / ONE), _priors(model, integers))
 
         def costs(contexts: Tensor, targets: Tensor) -> Tensor:
             return torch.round(prior.kl(contexts, targets, nodes=SEARCH_NODES, exact=True) / STEP) * STEP

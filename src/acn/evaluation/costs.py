@@ -69,7 +69,7 @@ def reconstruction(
 def neighbour_kl(prior: NeighbourPrior, neighbours: Tensor, progress: Advance) -> Tensor:
     """KL of every image to the prior given each of its neighbours: float64 `[N, K]`, nearest first."""
     columns = []
-    rows = torch.arange(len(neighbours))
+    rows = torch.arange(len(neighbours), device=neighbours.device)
     for column in neighbours.unbind(1):
         columns.append(prior.kl(column, rows))
         progress(1)

@@ -245,12 +245,17 @@ def _unconditional(
 def _neighbour_costs(model: Model, posterior: Posterior, unconditional: Tensor, stage: Stage) -> Values:
     """KL given the nearest codes, and along tours. In a split of K images or fewer, all others are neighbours."""
     prior = neighbour_prior(model, posterior)
-    codes = posterior.mean
+    codes = prior.posterior.mean  # on the device of the model, where they are searched
     count = len(codes)
     if count == 1:  # one image has no neighbour: the tour is the list
         alone = mean(unconditional)
         return {"kl_tour_greedy": alone, "kl_tour_improved": alone}
-    near = nearest(codes, codes, min(max(*NEIGHBOURS, TOUR_CANDIDATES), count - 1), exclude=torch.arange(count))
+    near = nearest(
+        codes,
+        codes,
+        min(max(*NEIGHBOURS, TOUR_CANDIDATES), count - 1),
+        exclude=torch.arange(count, device=codes.device),
+    )
     reported = near[:, : max(NEIGHBOURS)]
     table = neighbour_kl(prior, reported, stage("nearest neighbours", reported.shape[1]))
     values = {f"kl_k{k}": mean(table[:, :k]) for k in NEIGHBOURS}
@@ -270,4 +275,4 @@ def _neighbour_costs(model: Model, posterior: Posterior, unconditional: Tensor, 
 def _tour_kl(prior: NeighbourPrior, tour: Tensor, unconditional: Tensor) -> float:
     """Mean KL along a tour; its first image has no neighbour and costs the unconditional KL."""
     edges = prior.kl(tour[:-1], tour[1:])
-    return (float(edges.sum()) + float(unconditional[tour[0]])) / len(tour)
+    return (float(edges.sum()) + float(unconditional[int(tour[0])])) / len(tour)

@@ -31,8 +31,9 @@ class CostTable:
         self._edge_costs = edge_costs
         self._device = neighbours.device
         self._start: Floats = start_costs.double().cpu().numpy()
-        self._keys: Ints = np.empty(0, np.int64)
-        self._values: Floats = np.empty(0, np.float64)
+        # Of pairs, ascending; the last is above all, so that every key has a place.
+        self._keys: Ints = np.full(1, np.iinfo(np.int64).max)
+        self._values: Floats = np.full(1, np.inf)
         self.evaluated = 0
         self.near = self._near_nodes(neighbours.cpu().numpy())
         nodes = np.broadcast_to(np.arange(self.depot + 1)[:, None], self.near.shape)
@@ -52,15 +53,25 @@ class CostTable:
         return costs
 
     def _lookup(self, keys: Ints) -> Floats:
-        unknown = np.setdiff1d(keys, self._keys)
-        if len(unknown):
-            self.evaluated += len(unknown)
-            contexts, targets = (torch.from_numpy(each).to(self._device) for each in divmod(unknown, self.depot))
-            fresh = self._edge_costs(contexts, targets).double().cpu().numpy()
-            where = np.searchsorted(self._keys, unknown)
-            self._keys = np.insert(self._keys, where, unknown)
-            self._values = np.insert(self._values, where, fresh)
-        return self._values[np.searchsorted(self._keys, keys)]
+        order = np.argsort(keys)  # keys in ascending order are found many times as fast
+        ascending = keys[order]
+        where = np.searchsorted(self._keys, ascending)
+        missing = ascending[self._keys[where] != ascending]
+        if len(missing):
+            self._add(missing[np.diff(missing, prepend=-1) > 0])
+            where = np.searchsorted(self._keys, ascending)
+        found = np.empty(len(keys))
+        found[order] = self._values[where]
+        return found
+
+    def _add(self, keys: Ints) -> None:
+        """Ask for the costs of ascending `keys` `[P]` that are not known."""
+        self.evaluated += len(keys)
+        contexts, targets = (torch.from_numpy(each).to(self._device) for each in divmod(keys, self.depot))
+        fresh = self._edge_costs(contexts, targets).double().cpu().numpy()
+        where = np.searchsorted(self._keys, keys)
+        self._keys = np.insert(self._keys, where, keys)
+        self._values = np.insert(self._values, where, fresh)
 
     def _near_nodes(self, neighbours: Ints) -> Ints:
         starts = np.argsort(self._start, kind="stable")[: neighbours.shape[1]]

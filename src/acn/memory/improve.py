@@ -21,6 +21,8 @@ from acn.memory.costs import CostTable, Floats, Ints
 from acn.memory.tours import EdgeCosts, tour_cost
 
 _LEAST_GAIN = 1e-6  # nats: below the rounding of float32 costs
+# Nodes whose moves are looked for at once, which bounds the memory; moves that are applied at once.
+_NODES, _MOVES = 2**15, 2**11
 
 
 def improve_tour(
@@ -82,10 +84,19 @@ class _Search:
         return following, previous, self.table(np.arange(len(self.order)), following)
 
     def _exchange_sweep(self) -> float:
-        following, previous, out = self._edges()
+        edges = self._edges()
+        parts = range(0, len(self.order), _NODES)
+        found = [self._exchanges(slice(first, first + _NODES), *edges) for first in parts]
+        cuts, gain = (np.concatenate(part) for part in zip(*found, strict=True))
+        ends = edges[0][cuts]
+        return self._apply(cuts, ends, gain - self.table(cuts[:, 2], ends[:, 0]))
+
+    def _exchanges(self, nodes: slice, following: Ints, previous: Ints, out: Floats) -> tuple[Ints, Floats]:
+        """Exchanges with a in `nodes`: their `a, c, e` `[P, 3]`, and what they gain before e -> b is paid `[P]`."""
         near, cost = self.table.near, self.table.near_cost
         # Some way round, the partial sums of an improving move are all positive: first out(a) > cost(a -> d) ...
-        a, column = np.nonzero(cost < out[:, None] - _LEAST_GAIN)
+        a, column = np.nonzero(cost[nodes] < out[nodes, None] - _LEAST_GAIN)
+        a += nodes.start
         d = near[a, column]
         keep = d != following[a]
         a, d, gain = a[keep], d[keep], (out[a] - cost[a, column])[keep]
@@ -94,55 +105,85 @@ class _Search:
         # ... then, with out(c) given back, more than cost(c -> f).
         pick, column = np.nonzero(cost[c] < gain[:, None] - _LEAST_GAIN)
         a, c = a[pick], c[pick]
-        f = near[c, column]
-        e = previous[f]
+        e = previous[near[c, column]]
         gain = gain[pick] - cost[c, column] + out[e]
-        b = following[a]
-        behind_a = [(self.place[node] - self.place[a]) % len(self.order) for node in (c, e)]
-        keep = (behind_a[0] < behind_a[1]) & (gain > self.table.least_into[b] + _LEAST_GAIN)
-        a, b, c, e, gain = a[keep], b[keep], c[keep], e[keep], gain[keep]
-        gain = gain - self.table(e, b)
-        cuts = np.stack([a, c, e], 1)
-        return self._apply(cuts, following[cuts], gain)
+        behind_a = [self.place[node] - self.place[a] for node in (c, e)]
+        behind_a = [np.where(behind < 0, behind + len(self.order), behind) for behind in behind_a]
+        keep = (behind_a[0] < behind_a[1]) & (gain > self.table.least_into[following[a]] + _LEAST_GAIN)
+        return np.stack([a[keep], c[keep], e[keep]], 1), gain[keep]
 
     def _apply(self, cuts: Ints, ends: Ints, gain: Floats) -> float:
         """Apply exchanges in order of gain while their three edges `cuts -> ends` `[P, 3]` are still in the cycle."""
         chosen = np.nonzero(gain > _LEAST_GAIN)[0]
         chosen = chosen[np.argsort(-gain[chosen], kind="stable")]
-        order, place = self.order, self.place
         total = 0.0
-        for index, nodes, after in zip(chosen.tolist(), cuts[chosen].tolist(), ends[chosen].tolist(), strict=True):
-            p, q, r = (int(place[node]) for node in nodes)
-            if any(order[(x + 1) % len(order)] != end for x, end in zip((p, q, r), after, strict=True)):
+        for first in range(0, len(chosen), _MOVES):
+            some = chosen[first : first + _MOVES]
+            for won in self._apply_some(cuts[some], ends[some], gain[some]):
+                total += won
+        return total
+
+    def _apply_some(self, cuts: Ints, ends: Ints, gain: Floats) -> list[float]:
+        """Apply exchanges in this order, and return their gains.
+
+        They only move the segments between their cuts, which are few, however many nodes there are.
+        """
+        places = np.stack([self.place[cuts], (self.place[ends] - 1) % len(self.order)])
+        last = np.unique(places)  # where segments end; the first one begins behind the last one
+        size = len(last)
+        before, behind = np.searchsorted(last, places)
+        order, place = np.arange(size), np.arange(size)  # of segments
+        gained = []
+        for won, segments, after in zip(gain.tolist(), before, ((behind + 1) % size).tolist(), strict=True):
+            p, q, r = place[segments].tolist()
+            if any(order[(x + 1) % size] != segment for x, segment in zip((p, q, r), after, strict=True)):
                 continue
             if not (p < q < r or q < r < p or r < p < q):
                 continue
             p, q, r = sorted((p, q, r))
             order[p + 1 : r + 1] = np.concatenate([order[q + 1 : r + 1], order[p + 1 : q + 1]])
             place[order[p + 1 : r + 1]] = np.arange(p + 1, r + 1)
-            total += gain[index]
-        return total
+            gained.append(won)
+        if gained:
+            pieces = np.split(np.roll(self.order, -last[0] - 1), last[1:] - last[0])
+            joined = np.concatenate([pieces[segment - 1] for segment in order])
+            self.order = np.roll(joined, -int(np.argmax(joined == self.table.depot)))
+            self.place[self.order] = np.arange(len(self.order))
+        return gained
 
     def _reversal_sweep(self) -> float:
-        order, place, near, cost = self.order, self.place, self.table.near, self.table.near_cost
-        size = len(order)
+        order = self.order
         out = self.table(order, np.roll(order, -1))  # out[i]: edge from place i to i + 1
-        back = np.zeros(size)
+        back = np.zeros(len(order))
         back[1:-1] = self.table(order[2:], order[1:-1])
         saved = np.concatenate([[0.0, 0.0], np.cumsum((out - back)[1:-1])])  # turning i ... j saves saved[j] - saved[i]
-        node, column = np.nonzero(np.isfinite(cost))
-        new, known = near[node, column], cost[node, column]
-        here, there = place[node], place[new]
-        # Turning i ... j joins i-1 to j and i to j+1; either of the two may be the near pair.
-        first, second = there > here + 1, (np.where(there == 0, size, there) > here + 1) & (here > 0)
-        i = np.concatenate([here[first] + 1, here[second]])
-        j = np.concatenate([there[first], (there[second] - 1) % size])
-        source = np.concatenate([order[here[first] + 1], order[here[second] - 1]])
-        target = np.concatenate([order[(there[first] + 1) % size], order[(there[second] - 1) % size]])
-        gain = out[i - 1] + out[j] + saved[j] - saved[i] - np.concatenate([known[first], known[second]])
-        keep = gain > self.table.least_into[target] + _LEAST_GAIN
-        i, j, source, target, gain = i[keep], j[keep], source[keep], target[keep], gain[keep]
+        parts = range(0, len(order), _NODES)
+        found = [
+            self._reversals(slice(first, first + _NODES), other, out, saved) for other in (0, 1) for first in parts
+        ]
+        i, j, source, target, gain = (np.concatenate(part) for part in zip(*found, strict=True))
         return self._turn(i, j, gain - self.table(source, target))
+
+    def _reversals(self, nodes: slice, other: int, out: Floats, saved: Floats) -> tuple[Ints, Ints, Ints, Ints, Floats]:
+        """Places i, j that may be turned because one new edge is a near pair of `nodes`, with the nodes of the other.
+
+        Turning i ... j joins i-1 to j and i to j+1: the near pair is the first of the two, or, if `other`, the second.
+        Last, what is gained before the edge that is no near pair is paid.
+        """
+        size = len(self.order)
+        node, column = np.nonzero(np.isfinite(self.table.near_cost[nodes]))
+        node += nodes.start
+        here, there = self.place[node], self.place[self.table.near[node, column]]
+        if other:
+            keep = (np.where(there == 0, size, there) > here + 1) & (here > 0)
+            i, j = here[keep], (there[keep] - 1) % size
+        else:
+            keep = there > here + 1
+            i, j = here[keep] + 1, there[keep]
+        source, target = self.order[i - other], self.order[(j + 1 - other) % size]
+        gain = out[i - 1] + out[j] + saved[j] - saved[i] - self.table.near_cost[node, column][keep]
+        keep = gain > self.table.least_into[target] + _LEAST_GAIN
+        return i[keep], j[keep], source[keep], target[keep], gain[keep]
 
     def _turn(self, i: Ints, j: Ints, gain: Floats) -> float:
         """Apply reversals of places i ... j in order of gain, as far as they do not overlap."""

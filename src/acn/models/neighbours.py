@@ -3,6 +3,7 @@
 Letters: N images, D code size, M mixture components, P pairs. Costs are in nats.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -50,20 +51,22 @@ class NeighbourPrior:
 
 @torch.inference_mode()
 def neighbour_prior(model: Model, posterior: Posterior) -> NeighbourPrior:
-    """Run the prior network once for each image, whose posteriors are given."""
+    """Run the prior network once for each image, whose posteriors are given; all is on the device of the model."""
     if not isinstance(posterior, GaussianPosterior):
         raise TypeError(f"expected Gaussian posteriors, found {type(posterior).__name__}")
-    return NeighbourPrior(posterior, priors_given(model, posterior.mean))
+    device = device_of(model)
+    return NeighbourPrior(posterior.map(lambda field: field.to(device)), concatenate([*_given(model, posterior.mean)]))
 
 
 @torch.inference_mode()
 def priors_given(model: Model, codes: Tensor) -> FactorizedMixture:
     """The prior given each of the codes `[N, D]`, on the CPU."""
-    return concatenate([_given(model, chunk) for chunk in codes.split(4096)])
+    return concatenate([prior.cpu() for prior in _given(model, codes)])
 
 
-def _given(model: Model, codes: Tensor) -> FactorizedMixture:
-    prior = model.prior(codes.to(device_of(model)))
-    if not isinstance(prior, FactorizedMixture):
-        raise TypeError(f"expected a prior given neighbours, found {type(prior).__name__}")
-    return prior.cpu()
+def _given(model: Model, codes: Tensor) -> Iterator[FactorizedMixture]:
+    for chunk in codes.split(4096):
+        prior = model.prior(chunk.to(device_of(model)))
+        if not isinstance(prior, FactorizedMixture):
+            raise TypeError(f"expected a prior given neighbours, found {type(prior).__name__}")
+        yield prior
