@@ -27,6 +27,7 @@ def main() -> None:
         "of archive: how many",
     )
     parser.add_argument("--model", metavar="RUN", help="of local: a model with a local decoder, in place of vlae-mnist")
+    parser.add_argument("--minutes", metavar="M", type=float, help="of codecs: train the model of an archive so long")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file too")
     arguments = parser.parse_args()
     if arguments.name not in names():
@@ -35,7 +36,9 @@ def main() -> None:
         parser.error(f"--images belongs to archive, codecs, photographs, pixels and workers, not to {arguments.name}")
     if arguments.model and arguments.name != "local":
         parser.error(f"--model belongs to local, not to {arguments.name}")
-    options = {"images": arguments.images, "model": arguments.model}
+    if arguments.minutes and arguments.name != "codecs":
+        parser.error(f"--minutes belongs to codecs, not to {arguments.name}")
+    options = {"images": arguments.images, "model": arguments.model, "minutes": arguments.minutes}
     report = measure(arguments.name, **{name: value for name, value in options.items() if value})
     show(report)
     if arguments.json:
@@ -50,7 +53,7 @@ def names() -> list[str]:
     return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
 
 
-def measure(name: str, **options: str) -> dict[str, object]:
+def measure(name: str, **options: str | float) -> dict[str, object]:
     """Run the benchmark `name` and return its figures with the code, machine and time that they come from."""
     module = importlib.import_module(f"benchmarks.{name}")
     started = time.perf_counter()

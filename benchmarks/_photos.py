@@ -30,14 +30,16 @@ from benchmarks._timing import DEVICE
 SOME = 128
 
 
-def archive_of(images: NDArray[np.uint8]) -> dict[str, Any]:
+def archive_of(images: NDArray[np.uint8], minutes: float | None = None) -> dict[str, Any]:
     """Bytes of an archive of images uint8 `[N, H, W, C]`, its parts, and how fast it is against the float forward.
+
+    Its model is trained for so many `minutes` of processor time, or as many as `acn compress` takes by default.
 
     Raises:
         ValueError: the images did not come back.
     """
     opened = Images(images, ALL_BYTES)
-    settings, minutes = own_of(opened.shape, len(images)), own_minutes(opened.shape, len(images))
+    settings, minutes = own_of(opened.shape, len(images)), minutes or own_minutes(opened.shape, len(images))
     begin = time.process_time()
     trained = train_own(crops_of(opened), settings, 60 * minutes, DEVICE, clock=time.process_time).cpu()
     model = exact_model(trained, "an archive")

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ class PictureCodec:
     side: int
 
 
-def run(progress: Callable[[str], None], images: str | None = None) -> dict[str, object]:
+def run(progress: Callable[[str], None], images: str | None = None, minutes: float | None = None) -> dict[str, object]:
     """Measure the collections that are named, or `images`: a SOURCE of `acn train`, then perhaps `:test` or so.
 
     Every picture is decoded again and compared.
@@ -63,8 +64,12 @@ def run(progress: Callable[[str], None], images: str | None = None) -> dict[str,
     }
     figures: dict[str, object] = {"versions": versions}
     for name in [images] if images else COLLECTIONS:
-        figures[Path(name).name] = measure(open_images(name), lambda line, name=name: progress(f"{name}, {line}"))  # type: ignore[misc]
+        figures[Path(name).name] = measure(open_images(name), partial(_named, progress, name), minutes)
     return figures
+
+
+def _named(progress: Callable[[str], None], name: str, line: str) -> None:
+    progress(f"{name}, {line}")
 
 
 def open_images(name: str) -> Bytes:
@@ -79,10 +84,10 @@ def open_images(name: str) -> Bytes:
     return np.asarray(open_splits(source)[1][split].pixels)
 
 
-def measure(images: Bytes, progress: Callable[[str], None]) -> dict[str, object]:
+def measure(images: Bytes, progress: Callable[[str], None], minutes: float | None = None) -> dict[str, object]:
     """Bytes of `images` uint8 [N, H, W, C] by every codec, in all and per image, and the best way of laying them out.
 
-    Of photographs also those of an archive by a model that is trained on them, the model inside.
+    Of photographs also those of an archive by a model that is trained on them for some `minutes`, the model inside.
 
     Raises:
         ValueError: a codec did not give back the pixels.
@@ -94,7 +99,7 @@ def measure(images: Bytes, progress: Callable[[str], None]) -> dict[str, object]
     for name, codec in picture_codecs().items():
         table[name] = _timed(name, progress, len(images), lambda c=codec: _of_pictures(values, two, c))  # type: ignore[misc]
     if are_photos(Images(images, find_palette([images])).shape):
-        table["acn, everything inside"] = _timed("acn", progress, len(images), lambda: archive_of(images))
+        table["acn, everything inside"] = _timed("acn", progress, len(images), lambda: archive_of(images, minutes))
     return table
 
 

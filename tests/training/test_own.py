@@ -154,7 +154,7 @@ def test_how_far_it_is_is_said_every_few_steps(photos: Images, monkeypatch: pyte
 
 def test_more_pixels_take_wider_models_and_longer() -> None:
     colour = ImageShape(height=32, width=32, channels=3, levels=256)
-    assert [own_of(colour, count).decoder.filters for count in (100, 520, 3000, 50_000)] == [24, 32, 48, 64]
+    assert [own_of(colour, count).decoder.filters for count in (100, 520, 1500, 3000)] == [24, 32, 48, 80]
     assert [own_minutes(colour, count) for count in (1, 300, 520, 3000, 50_000)] == [2, 3, 4, 5, 5]
     small = ImageShape(height=4, width=4, channels=1, levels=256)
     settings = own_of(small, 10)

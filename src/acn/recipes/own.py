@@ -14,7 +14,7 @@ from acn.config import (
 from acn.settings import ImageShape
 
 # Filters of the model of an archive of up to so many subpixels, and of larger ones.
-OWN_FILTERS, WIDEST_OWN = ((6e5, 24), (2.5e6, 32), (1.2e7, 48)), 64
+OWN_FILTERS, WIDEST_OWN = ((6e5, 24), (2.5e6, 32), (6e6, 48)), 80
 # The clock ends it, not the epochs.
 CPU_HOUR = TrainingSettings(
     epochs=40,
