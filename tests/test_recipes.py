@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from acn.config import ACNSettings, Config, ImageShape, VLAESettings
 from acn.errors import UsageError
@@ -48,6 +49,19 @@ def test_recipes_of_the_papers_colour(
     assert paper.data.size == size
     assert small.data == paper.data
     assert (small.model, small.training) == (recipe("photos").model, recipe("photos").training)
+
+
+def test_photo_codes_leave_all_between_pixels_to_the_code() -> None:
+    model = build(recipe("photo-codes").model, ImageShape(height=5, width=4, channels=3, levels=256)).eval()
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (1, 3, 5, 4), generator=generator)
+    others = torch.randint(256, images.shape, generator=generator)
+    others[..., 2, 1] = images[..., 2, 1]
+    code = torch.randn(1, 32, generator=generator)
+    with torch.no_grad():
+        found, other = (model.decoder(levels, code)[:, :, 2, 1] for levels in (images, others))
+    torch.testing.assert_close(found, other)
+    assert not torch.equal(found, model.decoder(images, -code)[:, :, 2, 1])
 
 
 @pytest.mark.parametrize(("name", "components"), [("vlae-cifar10", 10), ("vlae-cifar10-cpu", 5)])

@@ -28,7 +28,7 @@ from acn.recipes.graves import (
     mnist_gpu,
     mnist_small,
 )
-from acn.recipes.own import archive, digits, images, own_minutes, own_of, photos
+from acn.recipes.own import archive, digits, images, own_minutes, own_of, photo_codes, photos
 from acn.settings import ImageShape
 from acn.wording import unknown
 
@@ -50,6 +50,7 @@ RECIPES: dict[str, Callable[[], Config]] = {
     "digits": digits,
     "images": images,
     "photos": photos,
+    "photo-codes": photo_codes,
     "archive": archive,
     "mnist-small": mnist_small,
     "mnist-cpu": mnist_cpu,
