@@ -1,8 +1,10 @@
 """How the benchmarks time a call."""
 
+import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
@@ -34,3 +36,15 @@ def interleaved_seconds(
                 torch.cuda.synchronize()
             seconds[name].append(clock() - begin)
     return {name: statistics.median(measured[warmup:]) for name, measured in seconds.items()}
+
+
+def processor_timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    """Processor seconds of one call, and what it returned."""
+    begin = time.process_time()
+    found = call()
+    return time.process_time() - begin, found
+
+
+def peak_memory() -> int:
+    """In bytes; Linux counts in units of 1,024."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,9 +1,6 @@
 """What large collections cost besides the search: the oldest codes, mixtures, and candidates in bfloat16."""
 
-import resource
-import time
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +10,7 @@ from acn.distributions import UnitNormal
 from acn.evaluation.mixture import fit_mixture
 from acn.memory import AssociativeMemory, nearest
 from acn.memory.search import MARGIN
+from benchmarks._timing import peak_memory, processor_timed
 
 REFRESHED, REPEATS = 64, 3
 ROWS = (10**4, 10**5, 10**6, 10**7)
@@ -34,7 +32,7 @@ def run(progress: Callable[[str], None]) -> dict[str, object]:
         "threads": torch.get_num_threads(),
         "seed": 0,
         "numbers": SIZE,
-        "memory_before": _memory(),
+        "memory_before": peak_memory(),
     }
     for name, measured in (("mixture", _mixture), ("refresh", _refresh), ("bfloat16", _bfloat16)):
         figures[name] = measured()
@@ -51,7 +49,7 @@ def _refresh() -> dict[str, float]:
     for rows in ROWS:
         memory = AssociativeMemory(rows, 0, MemorySettings(neighbours=1))
         memory.visited.copy_(torch.randperm(rows, generator=torch.Generator().manual_seed(0)) // 64)
-        found[f"N = {rows:,}"] = min(_timed(lambda: memory.stalest(REFRESHED))[0] for _ in range(REPEATS))  # noqa: B023
+        found[f"N = {rows:,}"] = min(processor_timed(lambda: memory.stalest(REFRESHED))[0] for _ in range(REPEATS))  # noqa: B023
     return found
 
 
@@ -59,8 +57,8 @@ def _mixture() -> dict[str, float]:
     generator = torch.Generator().manual_seed(1)
     centres = 4 * torch.randn(CENTRES, SIZE, generator=generator)
     codes = _codes(MIXTURE) + centres[torch.randint(CENTRES, (MIXTURE,), generator=generator)]
-    seconds, prior = _timed(lambda: fit_mixture(UnitNormal(codes), UnitNormal(codes[::500]), seed=0))
-    return {"seconds": seconds, "memory": _memory(), "components": prior.components}
+    seconds, prior = processor_timed(lambda: fit_mixture(UnitNormal(codes), UnitNormal(codes[::500]), seed=0))
+    return {"seconds": seconds, "memory": peak_memory(), "components": prior.components}
 
 
 def _bfloat16() -> dict[str, float]:
@@ -77,14 +75,3 @@ def _bfloat16() -> dict[str, float]:
         candidates = scores.topk(count, 1, largest=False).indices
         found[f"{count} candidates"] = float((right[:, :, None] == candidates[:, None]).any(2).double().mean())
     return found
-
-
-def _timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    begin = time.process_time()
-    found = call()
-    return time.process_time() - begin, found
-
-
-def _memory() -> int:
-    """In bytes; Linux counts in units of 1,024."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

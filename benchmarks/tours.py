@@ -1,9 +1,6 @@
 """What tours through large collections take, and what is lost where they are greedy within groups alone."""
 
-import resource
-import time
 from collections.abc import Callable
-from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -13,6 +10,7 @@ from torch import Tensor
 from acn.memory import EdgeCosts, greedy_tour, improve_tour, nearest, squared_distances, tour_cost, tours
 from acn.run_models import load_priors
 from benchmarks._shipped import shipped
+from benchmarks._timing import peak_memory, processor_timed
 
 # Codes, and up to how many their near ones are found by `nearest`; of more by a tree, which is quick in few dimensions.
 ROWS, SEARCHED = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000), 100_000
@@ -33,7 +31,7 @@ def run(progress: Callable[[str], None]) -> dict[str, object]:
         "threads": torch.get_num_threads(),
         "seed": 0,
         "numbers": SIZE,
-        "memory_before": _memory(),
+        "memory_before": peak_memory(),
     }
     for name, measured in (("tours", _tours), ("groups", _groups)):
         figures[name] = measured()
@@ -45,15 +43,15 @@ def _tours() -> dict[str, dict[str, float]]:
     found = {}
     for rows in ROWS:
         codes = torch.randn(rows, SIZE, generator=torch.Generator().manual_seed(0))
-        greedy, tour = _timed(lambda: greedy_tour(codes))  # noqa: B023
-        found[f"N = {rows:,}"] = {"greedy": greedy, "memory": _memory()}
+        greedy, tour = processor_timed(lambda: greedy_tour(codes))  # noqa: B023
+        found[f"N = {rows:,}"] = {"greedy": greedy, "memory": peak_memory()}
         if rows <= SEARCHED:
-            searched, near = _timed(lambda: _near(codes))  # noqa: B023
+            searched, near = processor_timed(lambda: _near(codes))  # noqa: B023
             found[f"N = {rows:,}"]["neighbours"] = searched
         else:
             near = torch.from_numpy(KDTree(codes.numpy()).query(codes.numpy(), CANDIDATES + 1)[1][:, 1:])
-        improved, _ = _timed(lambda: _improved(codes, tour, near))  # noqa: B023
-        found[f"N = {rows:,}"] |= {"improved": improved, "memory": _memory()}
+        improved, _ = processor_timed(lambda: _improved(codes, tour, near))  # noqa: B023
+        found[f"N = {rows:,}"] |= {"improved": improved, "memory": peak_memory()}
     return found
 
 
@@ -92,14 +90,3 @@ def _edges(codes: Tensor) -> EdgeCosts:
         return torch.cat([squared_distances(codes[c], codes[t]).sqrt() for c, t in pieces])
 
     return costs
-
-
-def _timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    begin = time.process_time()
-    found = call()
-    return time.process_time() - begin, found
-
-
-def _memory() -> int:
-    """In bytes; Linux counts in units of 1,024."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,6 +1,7 @@
 """The centre is least squares of earlier subpixels; decoders that differ from it generate what they compute."""
 
 import itertools
+from collections.abc import Callable
 from typing import Any, Literal
 
 import pytest
@@ -141,3 +142,17 @@ def test_beyond_the_edges_stands_an_earlier_pixel_of_the_window(size: tuple[int,
             assert cell < place
             assert y - v <= rows
             assert -(width // 2) <= u - x < max(1, width - width // 2)
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_compiler_follows_a_whole_pass() -> None:
+    """Python that it cannot follow would break the graph of a training step."""
+    decoder = network((5, 6), 3, window="5x2")
+    images, codes = random_images(decoder, 2), torch.randn(2, CODE_SIZE, dtype=torch.double)
+    places = torch.tensor([[0, 7, 29], [3, 12, 28]])
+    passes: list[Callable[[], Tensor]] = [
+        lambda: decoder(images, codes),
+        lambda: decoder.at(images, codes, places),  # type: ignore[operator]
+    ]
+    for run in passes:
+        torch.testing.assert_close(torch.compile(run, fullgraph=True, backend="aot_eager")(), run())

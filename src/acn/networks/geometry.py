@@ -103,7 +103,9 @@ def earlier_cells(windows: Sequence[Window], places: Tensor, height: int, width:
     column = place - row * width
     if not windows:
         return place[..., :0]
-    up, right = _taps(tuple(windows), places.device)
+    # The compiler does not see through a cache.
+    find_taps = _taps if torch.compiler.is_compiling() else _kept_taps
+    up, right = find_taps(tuple(windows), places.device)
     found = (row - up).clamp_(min=0).mul_(width).add_((column + right).clamp_(0, width - 1))
     instead = torch.full_like(place, height * width)
     if any(window.gap for window in windows):
@@ -113,14 +115,20 @@ def earlier_cells(windows: Sequence[Window], places: Tensor, height: int, width:
     return torch.where(found < place, found, instead)
 
 
+def _taps(windows: Sequence[Window], device: torch.device) -> tuple[Tensor, Tensor]:
+    """How far the taps of `windows` lie above a pixel and to its right, int32 `[taps]` each.
+
+    They are made on the device, to which a table of the host would have to be copied.
+    """
+    up, right = [], []
+    for window in windows:
+        rows = torch.arange(window.rows - 1 + window.gap, window.gap - 1, -1, dtype=torch.int32, device=device)
+        columns = torch.arange(-window.left, window.columns - window.left, dtype=torch.int32, device=device)
+        up.append(rows.repeat_interleave(window.columns))
+        right.append(columns.repeat(window.rows))
+    return torch.cat(up), torch.cat(right)
+
+
 @lru_cache(maxsize=64)
-def _taps(windows: tuple[Window, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """How far the taps of `windows` lie above a pixel and to its right, int32 `[taps]` each."""
-    places = [
-        (row + window.gap, column - window.left)
-        for window in windows
-        for row in range(window.rows - 1, -1, -1)
-        for column in range(window.columns)
-    ]
-    up, right = torch.tensor(places, dtype=torch.int32, device=device).unbind(1)
-    return up.contiguous(), right.contiguous()
+def _kept_taps(windows: tuple[Window, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    return _taps(windows, device)
