@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -36,8 +37,10 @@ def main() -> None:
         parser.error(f"--images belongs to archive, codecs, photographs, pixels and workers, not to {arguments.name}")
     if arguments.model and arguments.name != "local":
         parser.error(f"--model belongs to local, not to {arguments.name}")
-    if arguments.minutes and arguments.name != "codecs":
+    if arguments.minutes is not None and arguments.name != "codecs":
         parser.error(f"--minutes belongs to codecs, not to {arguments.name}")
+    if arguments.minutes is not None and not 0 < arguments.minutes < math.inf:
+        parser.error(f"--minutes must be above 0, found {arguments.minutes:g}")
     options = {"images": arguments.images, "model": arguments.model, "minutes": arguments.minutes}
     report = measure(arguments.name, **{name: value for name, value in options.items() if value})
     show(report)

@@ -31,6 +31,7 @@ from acn.exact.tables import (
     SIGMOID_REACH,
     SLOTS,
     STEP_BITS,
+    entries,
     inverse_scale_table,
     round_shift,
     sigmoid_table,
@@ -101,7 +102,7 @@ class LogisticMixture(Emission):
         logits, offsets, raw, centre = self._parted(numbers)
         means = round_shift(centre + OFFSET * offsets, BITS - MEAN_BITS) + self.middle * 2**MEAN_BITS
         steps = round_shift(raw, BITS - SCALE_BITS) + (LOG_SCALE - NARROWEST) * 2**SCALE_BITS
-        inverse = _inverse_scales(numbers.device)[steps.clamp(0, (WIDEST - NARROWEST) * 2**SCALE_BITS).long()]
+        inverse = entries(_inverse_scales(numbers.device), steps.clamp(0, (WIDEST - NARROWEST) * 2**SCALE_BITS).int())
         return Mixed(self.levels, means, inverse, weights_of_logits(logits, WEIGHT_BITS))
 
     def _parted(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

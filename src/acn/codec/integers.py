@@ -30,6 +30,7 @@ from acn.exact.tables import (
     NETWORK_ONE,
     STEP_BITS,
     asinh_table,
+    entries,
     exp_table,
     gate_table,
     round_shift,
@@ -77,7 +78,7 @@ class Integers(Floats):
 
     def scale(self, levels: Tensor, count: int, like: Tensor) -> Tensor:
         """Level indices 0 ... count - 1 as the integers nearest to 2^8 times -1 to 1, float32."""
-        return _entries(_scales(count, like.device), levels.int())
+        return entries(_scales(count, like.device), levels.int())
 
     def centred(self, levels: Tensor, count: int, like: Tensor) -> Tensor:
         """As in floating point, times 2^8, float32."""
@@ -86,7 +87,7 @@ class Integers(Floats):
     def asinh(self, levels: Tensor) -> Tensor:
         """Half of the inverse hyperbolic sine of levels rounded to sixteenths."""
         steps = round_shift(levels, NETWORK_BITS - ASINH_STEP_BITS).clamp_(-ASINH_REACH, ASINH_REACH)
-        return _entries(_asinhs(levels.device), steps.int() + ASINH_REACH)
+        return entries(_asinhs(levels.device), steps.int() + ASINH_REACH)
 
     def gate(self, features: Tensor) -> Tensor:
         """As in floating point: (2 sigmoid(a) - 1) sigmoid(b)."""
@@ -94,20 +95,20 @@ class Integers(Floats):
             return _gate_of_few(features)
         within = features.movedim(1, -1).clamp(-GATE_REACH, GATE_REACH - 1)
         index = within.add_(_halves(within.shape[-1], features.device)).int()
-        signal, valve = _entries(_gates(features.device), index).chunk(2, dim=-1)
+        signal, valve = entries(_gates(features.device), index).chunk(2, dim=-1)
         return (signal * valve).add_(0.5).floor_().movedim(-1, 1)
 
     def tanh(self, features: Tensor) -> Tensor:
         """2 sigmoid(2a) - 1."""
         index = (features * 2).clamp_(-GATE_REACH, GATE_REACH - 1).add_(GATE_REACH).int()
-        return _entries(_tanhs(features.device), index)
+        return entries(_tanhs(features.device), index)
 
     def elu(self, features: Tensor) -> Tensor:
         """The features themselves above zero, exp(x) - 1 below."""
         table = _decays(features.device)
         dimension = min(1, features.ndim - 1)
         last = features.movedim(dimension, -1)
-        bends = _entries(table, last.neg().clamp_(0, len(table) - 1).int())
+        bends = entries(table, last.neg().clamp_(0, len(table) - 1).int())
         return bends.add_(last.clamp(min=0)).movedim(-1, dimension)
 
 
@@ -125,11 +126,6 @@ def _gate_of_few(features: Tensor) -> Tensor:
     found += np.float32(0.5)
     gated = torch.from_numpy(np.floor(found, out=found))
     return gated if features.ndim == 2 else gated.movedim(-1, 1)
-
-
-def _entries(table: Tensor, index: Tensor) -> Tensor:
-    """`table[index]`, four times as fast, of an int32 index `[..., F]`; it should lie in memory as it is written."""
-    return table.index_select(0, index.flatten()).view(index.shape)
 
 
 @cache

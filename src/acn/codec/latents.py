@@ -28,6 +28,7 @@ from acn.exact.tables import (
     WIDEST,
     WIDTH_BITS,
     WIDTH_STEP_BITS,
+    entries,
     round_shift,
     width_table,
 )
@@ -237,7 +238,7 @@ def given_neighbour(parameters: tuple[Tensor, ...]) -> Below:
 def inverse_widths(raw: Tensor) -> Tensor:
     """2^16 / widths, float64, of numbers before softplus with 12 fractional bits."""
     steps = round_shift(raw, BITS - WIDTH_STEP_BITS).clamp(NARROWEST, WIDEST).long() - NARROWEST
-    return _width_table(raw.device)[steps]
+    return entries(_width_table(raw.device), steps)
 
 
 @cache

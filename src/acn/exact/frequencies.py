@@ -20,6 +20,7 @@ from acn.exact.tables import (
     SIGMOID_REACH,
     SLOTS,
     STEP_BITS,
+    entries,
     exp_table,
     normal_table,
     round_shift,
@@ -47,7 +48,8 @@ def weights_of_logits(logits: Tensor, bits: int) -> Tensor:
 
 def sigmoid_of(index: Tensor) -> Tensor:
     """2^24 times the sigmoid, float64, of integers with 10 fractional bits."""
-    return _sigmoid(index.device)[index.clamp(-SIGMOID_REACH, SIGMOID_REACH - 1).add_(SIGMOID_REACH).int()]
+    places = index.clamp(-SIGMOID_REACH, SIGMOID_REACH - 1).add_(SIGMOID_REACH).int()
+    return entries(_sigmoid(index.device), places)
 
 
 def of_binary_logits(logits: Tensor) -> Tensor:
@@ -99,7 +101,7 @@ def normal_distribution(standard: Tensor) -> Tensor:
     fraction = shifted - knots * 2**fraction_bits
     values, slopes = _normal(standard.device)
     index = knots.long()
-    return values[index] + torch.floor(slopes[index] * fraction * 2.0**-fraction_bits)
+    return entries(values, index) + torch.floor(entries(slopes, index) * fraction * 2.0**-fraction_bits)
 
 
 def intervals(cumulative: Tensor, symbols: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,7 +120,7 @@ def _exponentials_below(logits: Tensor) -> Tensor:
     """2^28 exp of logits `[..., V]` with 12 fractional bits, beside the largest of them: int64."""
     below = round_shift(logits.amax(-1, keepdim=True) - logits, BITS - STEP_BITS).long()
     table = _exponentials(logits.device)
-    return table[below.clamp_(max=len(table) - 1)]
+    return entries(table, below.clamp_(max=len(table) - 1))
 
 
 def _accumulate(sizes: Tensor) -> Tensor:

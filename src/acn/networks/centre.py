@@ -160,7 +160,7 @@ class CentreGeneration:
             if column == 0:
                 places = torch.arange(place, place + self.centre.shape.width, device=self.pixels.device)
                 self._cells = self.centre.cells(places)
-            self.base = self._base(self._base.base(), self.pixels[:, self._cells[column]])
+            self.base = self._base(self._base.base(), self.pixels.index_select(1, self._cells[column]))
         centres = self.base
         if self._own is not None and channel:
             off = self.arithmetic.difference(self.pixels[:, place], self.base)

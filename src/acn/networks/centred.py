@@ -269,7 +269,9 @@ class CentredGeneration(Generation):
         self.cells, self.near = self.network.cells(places), self.network.near_cells(places)
 
     def _features(self, column: int) -> Tensor:
-        parts = (self.centre.pixels[:, self.cells[column]], self.centre.base, self.centre.errors[:, self.near[column]])
+        window = self.centre.pixels.index_select(1, self.cells[column])
+        near = self.centre.errors.index_select(1, self.near[column])
+        parts = (window, self.centre.base, near)
         inputs = self.network.inputs(*(part.flatten(1)[:, :, None, None] for part in parts))
         gated = self.gate(self.read(self.read.base(self.given[column]), inputs[..., 0, 0]))
         features = self.mix(self.mix.base(), gated)
