@@ -13,11 +13,11 @@ from torch import nn
 from torch.nn import functional
 
 from acn.config import ACNSettings, DecoderSettings, ImageShape
+from acn.devices import autocast
 from acn.emissions import Bernoulli, draw_levels
 from acn.networks.decoder import generate
 from acn.networks.pixelcnn import GatedPixelCNN
 from acn.recipes import recipe
-from acn.training.step import autocast
 from benchmarks._plain import PlainPixelCNN, draw_pixel, plain_copy
 from benchmarks._timing import DEVICE, interleaved_seconds
 

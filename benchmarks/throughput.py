@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from acn.config import Config, ImageShape
+from acn.devices import autocast
 from acn.parsing import override
 from acn.recipes import recipe
 from acn.training.compiling import compile_networks, compiles
 from acn.training.state import TrainingState, new_state
-from acn.training.step import autocast, rates, training_step
+from acn.training.step import rates, training_step
 from benchmarks._timing import DEVICE, median_seconds
 
 MEMORY_ROWS = 60_000

@@ -1,4 +1,6 @@
-"""Where the networks run."""
+"""Where the networks run, and in how many digits."""
+
+from contextlib import AbstractContextManager
 
 import torch
 
@@ -29,3 +31,8 @@ def find_device(name: str | torch.device, said: str = "device") -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"{said} {name}: there are {torch.cuda.device_count()} GPUs here, counted from 0")
     return device
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """Run network passes in bfloat16 where `precision` says so."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")

@@ -30,6 +30,41 @@ IMPORTANCE = ("samples", "images", "negative_elbo")
 
 
 @dataclass(frozen=True)
+class Refined:
+    """What refined posteriors cost (see `acn.evaluation.refining`).
+
+    `steps`: of each image. `prior`: the name of the unconditional prior under which they were taken. `moved`: how far
+    the codes went, on average. `values`: costs by key, as those of an `Evaluation`.
+    """
+
+    steps: int
+    prior: str
+    moved: float
+    values: Values
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return {"steps": self.steps, "prior": self.prior, "moved": self.moved, **self.values}
+
+    @classmethod
+    def from_json(cls, tree: object) -> "Refined":
+        """Return what `to_json` turned into `tree`.
+
+        Raises:
+            ValueError: something lacks, or is of another kind.
+        """
+        if not isinstance(tree, dict):
+            raise ValueError(f"refined is {tree!r:.40}")
+        facts = {key: _entry(tree, key, " in refined") for key in ("steps", "prior", "moved")}
+        values = _numbers({key: value for key, value in tree.items() if key not in facts})
+        for key in ALWAYS:
+            _entry(values, key, " in refined")
+        if not (isinstance(facts["steps"], int) and isinstance(facts["moved"], int | float)):
+            raise ValueError(f"steps and moved in refined are {facts['steps']!r:.40} and {facts['moved']!r:.40}")
+        return cls(facts["steps"], str(facts["prior"]), float(facts["moved"]), values)
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What was found on the test split of a run.
 
@@ -42,6 +77,7 @@ class Evaluation:
     fitted one. Both are None for a model without codes.
     `importance`: of the figure `nll`, where it was sampled: codes drawn for each image, number of images, and the
     negative ELBO of the same draws in nats per image.
+    `refined`: what refined posteriors cost, where that was asked for.
     `training`: steps, images seen, seconds and commit; None where nobody knows, as of a published model.
     `parameters`: how many weights the model has. `config`: all settings. `seconds`: how long the evaluation took.
     `made`: see `acn.provenance`.
@@ -62,6 +98,7 @@ class Evaluation:
     seconds: float
     seed: int
     made: dict[str, Any]
+    refined: Refined | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON can hold it. The palette, often 256 numbers, comes last among the `data`."""
@@ -74,6 +111,7 @@ class Evaluation:
             **({} if self.prior is None else {"prior": self.prior}),
             **({} if self.mixture is None else {"mixture": self.mixture}),
             **({} if self.importance is None else {"importance": self.importance}),
+            **({} if self.refined is None else {"refined": self.refined.to_json()}),
             "bits_per_dimension": dict(self.bits),
             "linear_probe": dict(self.probes),
             "training": self.training,
@@ -111,6 +149,7 @@ class Evaluation:
             prior=tree.get("prior"),
             mixture=tree.get("mixture"),
             importance=importance,
+            refined=None if tree.get("refined") is None else Refined.from_json(tree["refined"]),
             made={key: tree[key] for key in FACTS if key in tree},
             **{key: tree[key] for key in SECTIONS if key not in ("bits_per_dimension", "linear_probe")},
         )

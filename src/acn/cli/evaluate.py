@@ -59,6 +59,16 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    refine: Annotated[
+        int | None,
+        typer.Option(
+            metavar="STEPS",
+            min=1,
+            help="Compute the costs of refined posteriors too, whose means go so many steps on from the encoder's; 8 "
+            "get most of the gain.",
+            show_default=False,
+        ),
+    ] = None,
     force: ForceOption = False,
     device: DeviceOption = "auto",
 ) -> None:
@@ -82,7 +92,7 @@ def evaluate(
         collection = open_images(opened, source)
         say(collection.reading)
         sampling = None if importance is None else Sampling(importance, images or IMAGES)
-        evaluate_and_show(opened, collection, place, json, sampling, ranks)
+        evaluate_and_show(opened, collection, place, json, sampling, ranks, refine or 0)
 
 
 def evaluate_and_show(
@@ -92,6 +102,7 @@ def evaluate_and_show(
     json: Path | None = None,
     sampling: "Sampling | None" = None,
     ranks: "Ranks | None" = None,
+    refine: int = 0,
 ) -> None:
     """Evaluate a run, print its tables, and write the figures and the picture of the codes to its folder.
 
@@ -107,7 +118,7 @@ def evaluate_and_show(
     from acn.cli.progress import stages
     from acn.evaluation.evaluate import assist
     from acn.evaluation.evaluate import evaluate as compute
-    from acn.evaluation.table import code_note, cost_table, importance_note, probe_table, search_note
+    from acn.evaluation.table import code_note, cost_table, importance_note, probe_table, refined_note, search_note
     from acn.files import write_atomically
     from acn.ranks import ONE
     from acn.run_models import for_writing
@@ -121,14 +132,19 @@ def evaluate_and_show(
     console, kept = Console(), [] if json is None else [(EVALUATION, json), (CODES, json.with_suffix(".png"))]
     with for_writing(run) as written:
         with stages(console) as stage:
-            figures = compute(written, collection, device, stage, sampling, ranks)
+            figures = compute(written, collection, device, stage, sampling, ranks, refine)
         for name, path in kept:
             if (written.path / name).exists():
                 write_atomically(path, partial(shutil.copyfile, written.path / name))
     for table in (cost_table(figures), probe_table(figures)):
         if table is not None:
             console.print(table)
-    for note in (code_note(figures), importance_note(figures), search_note(read_metrics(run))):
+    for note in (
+        code_note(figures),
+        importance_note(figures),
+        refined_note(figures),
+        search_note(read_metrics(run)),
+    ):
         if note:
             console.print(note, soft_wrap=True, highlight=False)
     shown = [path for _, path in kept] or [run.path / EVALUATION, run.path / CODES]

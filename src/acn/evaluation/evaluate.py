@@ -17,6 +17,7 @@ from acn.evaluation.mixture import fit_mixture
 from acn.evaluation.plots import plot_codes
 from acn.evaluation.probe import linear_probes
 from acn.evaluation.recording import Values, check_finite, likelihood, mean, mean_and_error, recorded
+from acn.evaluation.refining import Refinement, check_refined
 from acn.evaluation.unconditional import expected_kl
 from acn.families import PriorName
 from acn.memory import greedy_tour, improve_tour, nearest
@@ -25,7 +26,7 @@ from acn.models.neighbours import SEARCH_NODES, NeighbourPrior, neighbour_prior
 from acn.networks.autoregressive import Autoregressive
 from acn.progress import Stage, unwatched
 from acn.ranks import ONE, Ranks
-from acn.record import Evaluation
+from acn.record import Evaluation, Refined
 from acn.run_models import StoredPriors, load_model, load_priors, save_priors
 from acn.runs import CODES, Run, check_images, position_reached, write_figures
 from acn.units import order_nats
@@ -44,6 +45,7 @@ def evaluate(
     stage: Stage,
     sampling: Sampling | None = None,
     ranks: Ranks = ONE,
+    steps: int = 0,
 ) -> Evaluation:
     """Compute all figures of a run, and write them and the picture of its codes to its folder.
 
@@ -54,13 +56,14 @@ def evaluate(
         stage: called with a name and a length when a stage begins; what it returns is called with the progress.
         sampling: how the negative log-likelihood is sampled; None leaves it out.
         ranks: of which the others `assist`.
+        steps: by which posteriors are refined, whose costs are then computed too; 0 leaves that out.
 
     Returns:
         Every figure that the model has (see `acn.evaluation.figures`).
 
     Raises:
         RunError: the images are not those that the run was trained on.
-        UsageError: there is a `sampling`, and the model has no codes.
+        UsageError: there is a `sampling`, and the model has no codes; or posteriors cannot be refined.
         TrainingError: a figure is not finite.
         StorageError: the disk refused.
     """
@@ -70,16 +73,20 @@ def evaluate(
     model = load_model(run).to(device)
     if sampling is not None:
         check_sampled(model)
+    if steps:
+        check_refined(model)
     seed = run.config.training.seed
     found = _codes(model, collection, stage, ranks)
     test = collection.test
     priors = _priors(run, model, found, stage) if model.code_size else None
     values = costs(model, priors, test, found["test"], seed, stage, ranks)
-    importance = None
+    importance = refined = None
     if sampling is not None and priors is not None:
         prior = priors.of(model)[priors.chosen]
         sampled, importance = likelihood(model, prior, test, found["test"], sampling, seed, stage)
         values |= sampled
+    if steps and priors is not None:
+        refined = _refined(run, model, priors, test, found["test"], steps, stage)
     check_finite(values)
     codes = {name: posterior.mean for name, posterior in found.items()}
     probes = linear_probes(run.config.model, collection, codes, seed, stage)
@@ -105,6 +112,7 @@ def evaluate(
         priors=priors,
         probes=probes,
         importance=importance,
+        refined=refined,
     )
     write_figures(run, evaluation)
     return evaluation
@@ -224,6 +232,21 @@ def _priors(run: Run, model: Model, found: dict[str, Posterior], stage: Stage) -
     save_priors(run, priors)
     done(1)
     return priors
+
+
+def _refined(
+    run: Run, model: Model, priors: StoredPriors, test: Images, posterior: Posterior, steps: int, stage: Stage
+) -> Refined:
+    """What the test split costs by posteriors refined under the unconditional prior of `list`.
+
+    The associative prior, a sum over thousands of codes, makes way for the mixture there: any q bounds the likelihood.
+    """
+    seed = run.config.training.seed
+    name: PriorName = "mixture" if priors.chosen == "associative" else priors.chosen
+    refinement = Refinement(model, priors.of(model)[name], steps, seed, run.config.training.precision)
+    better = refinement.of(test, posterior, stage("refined posteriors", steps * len(test)))
+    moved = mean((better.mean - posterior.mean).norm(dim=-1))
+    return Refined(steps, name, moved, costs(model, priors, test, better, seed, stage))
 
 
 def _unconditional(

@@ -16,7 +16,7 @@ from acn.evaluation.importance import Sampling, sampled_likelihood
 from acn.models import Model
 from acn.progress import Stage
 from acn.provenance import provenance
-from acn.record import Evaluation
+from acn.record import Evaluation, Refined
 from acn.run_models import StoredPriors
 from acn.runs import Run
 from acn.units import bits_per_dimension
@@ -37,6 +37,7 @@ def recorded(
     priors: StoredPriors | None = None,
     probes: Mapping[str, float] | None = None,
     importance: dict[str, Any] | None = None,
+    refined: Refined | None = None,
 ) -> Evaluation:
     """Return the record of `values`, which were found in `seconds`.
 
@@ -52,11 +53,14 @@ def recorded(
         priors: those that were fitted.
         probes: accuracies of linear classifiers.
         importance: how the negative log-likelihood was sampled.
+        refined: what refined posteriors cost.
 
     Raises:
         TrainingError: a figure is not finite.
     """
     check_finite(values)
+    if refined is not None:
+        check_finite(refined.values)
     return Evaluation(
         data=collection.provenance,
         n_train=len(collection.train),
@@ -67,6 +71,7 @@ def recorded(
         prior=prior,
         mixture=_described(priors) if priors else None,
         importance=importance,
+        refined=refined,
         training=_progress(reached, len(collection.train)) | {key: run.made.get(key) for key in ("commit", "start")},
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         config=run.config.stated.model_dump(mode="json"),
@@ -76,7 +81,7 @@ def recorded(
     )
 
 
-def check_finite(values: Values) -> None:
+def check_finite(values: Mapping[str, float]) -> None:
     """See that figures can be reported.
 
     Raises:

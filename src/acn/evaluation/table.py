@@ -20,6 +20,7 @@ from acn.evaluation.figures import (
 )
 from acn.record import Evaluation
 from acn.units import nats_to_bits
+from acn.wording import counted
 
 Cells = list[list[str]]
 UNUSED = 0.1  # nats: a code of a smaller KL is unused
@@ -32,14 +33,24 @@ def cost_rows(evaluation: Evaluation) -> list[Figure]:
 
 
 def cost_cells(evaluation: Evaluation) -> Cells:
-    """Texts of the table of costs, its head first: nats per image, bits per dimension, and the paper's where they
-    apply.
+    """Texts of the table of costs, its head first: nats per image, bits per dimension, nats by refined posteriors and
+    the paper's, where there are any.
     """
-    paper = published(evaluation)
-    rows = [["cost", "nats / image", "bits / dim", *(["paper, nats"] if paper else [])]]
+    paper, refined = published(evaluation), evaluation.refined
+    rows = [
+        [
+            "cost",
+            "nats / image",
+            "bits / dim",
+            *(["refined, nats"] if refined else []),
+            *(["paper, nats"] if paper else []),
+        ]
+    ]
     for figure in cost_rows(evaluation):
         nats, bits = figure.of(evaluation), evaluation.bits.get(figure.key)
         cells = [figure.text, decimal(nats, figure.digits), decimal(bits, BITS_DIGITS)]
+        if refined:
+            cells.append(decimal(refined.values.get(figure.key), figure.digits))
         rows.append([*cells, *([str(paper.get(figure.key, NOTHING))] if paper else [])])
     return rows
 
@@ -89,6 +100,19 @@ def importance_note(evaluation: Evaluation) -> str | None:
     )
 
 
+def refined_note(evaluation: Evaluation) -> str | None:
+    """Say what the refined posteriors are, where there are any."""
+    found = evaluation.refined
+    if found is None:
+        return None
+    steps, prior = counted(found.steps, "step"), PRIORS.get(found.prior, found.prior)
+    return (
+        f"Refined: posteriors whose means have gone on from the encoder's codes, by {steps} down the gradient of each "
+        f"image's own cost under {prior} and over {found.moved:.2f} on average. Their costs bound the same likelihood. "
+        "Codes and archives are the encoder's."
+    )
+
+
 def code_note(evaluation: Evaluation) -> str | None:
     """Say how much the code takes, and what to do where that is next to nothing; None where there is no code."""
     kl = unconditional_kl(evaluation)
@@ -120,7 +144,8 @@ def search_note(rows: Iterable[Mapping[str, Any]]) -> str | None:
 
 def notes(evaluation: Evaluation) -> list[str]:
     """What is to be said below the table of costs."""
-    found = (prior_note(evaluation), definitions_note(evaluation), code_note(evaluation), importance_note(evaluation))
+    makers = (prior_note, definitions_note, code_note, importance_note, refined_note)
+    found = (note(evaluation) for note in makers)
     return [note for note in found if note is not None]
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from acn.config import Config
 from acn.data import Collection, Images, batches, epoch_order, located, read_ahead, slices, spread
 from acn.data.resident import Resident, resident
+from acn.devices import autocast
 from acn.memory import settled
 from acn.models import device_of
 from acn.provenance import provenance
@@ -26,7 +27,7 @@ from acn.training.metrics import Metrics
 from acn.training.pixels import draw_places, estimated_cost
 from acn.training.starting import start_from, started
 from acn.training.state import TrainingState, save_state
-from acn.training.step import autocast, rates, training_step
+from acn.training.step import rates, training_step
 
 Ending = Literal["finished", "interrupted"]
 

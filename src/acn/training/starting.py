@@ -1,13 +1,16 @@
-"""Trainings that start from the weights of a trained model, which may have fewer blocks in its decoder.
+"""Trainings that start from the weights of a trained model, whose decoder may be less deep and whose encoder narrower.
 
-A block that is added hands on what it reads until it is trained (as in Net2Net: Chen, Goodfellow and Shlens 2016,
-arXiv 1511.05641), so that the larger model first computes what the smaller one does.
+The larger model first computes what the smaller one does (as in Net2Net: Chen, Goodfellow and Shlens 2016, arXiv
+1511.05641): a block that is added hands on what it reads until it is trained, and what an added feature says counts for
+nothing where it is read.
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from acn.config import Config, ImageShape
 from acn.data import Images, slices
@@ -21,16 +24,15 @@ from acn.runs import Run
 from acn.training.state import TrainingState
 
 BLOCKS = "model.decoder.blocks"
-# Neither has weights.
-MAY_DIFFER = (BLOCKS, "model.decoder.dropout")
+MAY_GROW = (BLOCKS, "model.encoder.stages", "model.encoder.hidden")
+HAS_NO_WEIGHTS = "model.decoder.dropout"
 
 
 def start_from(run: Run, state: TrainingState, config: Config, images: Images) -> None:
     """Give a fresh `state` the weights of the trained model in `run`, and its memory the codes of the `images`.
 
     Raises:
-        UsageError: the networks of `config` differ in more than further blocks of the decoder, or the images have
-            another shape.
+        UsageError: the networks of `config` differ in more than what `MAY_GROW`, or the images have another shape.
         RunError: the model has no weights, or they are damaged.
         DataError: an image cannot be read.
     """
@@ -69,23 +71,35 @@ def started(run: Run) -> dict[str, Any]:
 
 
 def check_networks(run: Run, config: Config) -> None:
-    """See that the networks of `config` are those of the model in `run`, but for further blocks of the decoder.
+    """See that the networks of `config` are those of the model in `run`, but for what has grown.
 
     Raises:
         UsageError: they are not.
     """
     name, known, wanted = spoken(run.path), _networks(run.config), _networks(config)
-    for key in sorted(known.keys() | wanted.keys()):
+    for key in sorted((known.keys() | wanted.keys()) - {HAS_NO_WEIGHTS}):
         there, here = known.get(key), wanted.get(key)
-        if key == BLOCKS and cast(int, here) < cast(int, there):
+        if there == here or (key in MAY_GROW and _grows(there, here)):
+            continue
+        if key in MAY_GROW:
             raise UsageError(
-                f"--start can add blocks to a decoder, not remove them: {name} has {key}={there}, not {here}"
+                f"--start can add blocks to a decoder and filters to an encoder, not remove them, and no layers to an "
+                f"encoder: {name} has {key}={json.dumps(there)}, not {json.dumps(here)}"
             )
-        if key not in MAY_DIFFER and there != here:
-            raise UsageError(
-                f"--start needs the networks of {name}, of which only {BLOCKS} may grow: expected "
-                f"{key}={json.dumps(there)}, found {json.dumps(here)}"
-            )
+        *some, last = MAY_GROW
+        raise UsageError(
+            f"--start needs the networks of {name}, of which only {', '.join(some)} and {last} may grow: expected "
+            f"{key}={json.dumps(there)}, found {json.dumps(here)}"
+        )
+
+
+def _grows(there: object, here: object) -> bool:
+    """Whether sizes, of one layer or of many, are at least what they were; a layer of size 0 is none."""
+    if isinstance(there, int) and isinstance(here, int):
+        return 0 < there <= here
+    if isinstance(there, Sequence) and isinstance(here, Sequence):
+        return len(there) == len(here) and all(_grows(*sizes) for sizes in zip(there, here, strict=True))
+    return False
 
 
 def _networks(config: Config) -> dict[str, object]:
@@ -93,15 +107,33 @@ def _networks(config: Config) -> dict[str, object]:
 
 
 def take_weights(model: Model, given: Model) -> None:
-    """Copy the weights of `given` to `model`, whose further blocks come before the last one and begin as identities."""
+    """Copy the weights of `given` to `model`, which computes what it does, whatever it has more of.
+
+    Further blocks come before the last one and begin as identities; see `_widened` for further features.
+    """
     blocks, count = _blocks(model), len(_blocks(given))
     for block in blocks[count - 1 : len(blocks) - 1]:
         block.begin_as_identity()
     old, new = f"decoder.blocks.{count - 1}.", f"decoder.blocks.{len(blocks) - 1}."
+    fresh = model.state_dict()
     taken = {
         new + key.removeprefix(old) if key.startswith(old) else key: value for key, value in given.state_dict().items()
     }
-    model.load_state_dict({**model.state_dict(), **taken})
+    model.load_state_dict({**fresh, **{key: _widened(fresh[key], value) for key, value in taken.items()}})
+
+
+def _widened(fresh: Tensor, given: Tensor) -> Tensor:
+    """The weights `given` `[O, I, ...]` in the corner of `fresh` ones, `[O', I', ...]` with O' >= O and I' >= I.
+
+    The first O outputs read nothing from the inputs that are new. The outputs that are new read all inputs, by fresh
+    weights, so that they have something to say when the layers after them begin to listen.
+    """
+    if fresh.shape == given.shape:
+        return given
+    widened = fresh.clone()
+    widened[: len(given)] = 0
+    widened[tuple(slice(size) for size in given.shape)] = given
+    return widened
 
 
 def _blocks(model: Model) -> list[Conditioned]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from acn.config import Config
 from acn.data import slices
 from acn.data.keyed import normals, philox_key, uniforms
+from acn.devices import autocast
 from acn.divergence import kl
 from acn.errors import TrainingError
 from acn.models import Model, device_of
@@ -98,11 +99,6 @@ def rates(config: Config, step: int, progress: float) -> Rates:
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress))) if settings.schedule == "cosine" else 1.0
     ramp = min(1.0, progress / settings.kl_warmup) if settings.kl_warmup else 1.0
     return Rates(settings.learning_rate * warm * cosine, settings.kl_floor + (1 - settings.kl_floor) * ramp)
-
-
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """Run network passes in bfloat16 where `precision` says so."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def _dropout(model: Model, seed: int, step: int, rank: int) -> AbstractContextManager[None]:
