@@ -11,12 +11,14 @@ from acn.config import Config, ImageShape
 from acn.errors import RunError, StorageError
 from acn.evaluation.figures import FIGURES
 from acn.provenance import FACTS, provenance
-from acn.record import Evaluation
+from acn.record import Evaluation, Refined
 from acn.runs import EVALUATION, Run, read_figures, write_figures
 
 RESULTS = Path(__file__).parents[1] / "results"
 SAMPLED = {"samples": 64, "images": 100, "negative_elbo": 80.25}
 SHAPE = ImageShape(height=28, width=28, channels=1, levels=2)
+
+REFINED = {"steps": 8, "prior": "mixture", "moved": 1.2, "reconstruction": 70.5, "list": 79.5}
 
 
 def evaluations() -> list[Path]:
@@ -87,6 +89,10 @@ def test_what_lacks_is_named(tmp_path: Path, key: str) -> None:
         ({"importance": {"samples": 3, "images": 2}, "nll": 79.0}, "it lacks negative_elbo in importance"),
         ({"importance": {**SAMPLED, "samples": "3"}, "nll": 79.0}, "samples in importance is '3'"),
         ({"importance": SAMPLED}, "it lacks nll"),
+        ({"refined": 3}, "refined is 3"),
+        ({"refined": {"steps": 8, "moved": 1.2}}, "it lacks prior in refined"),
+        ({"refined": {**REFINED, "steps": "8"}}, "steps and moved in refined are '8' and 1.2"),
+        ({"refined": {**REFINED, "list": None}}, "it lacks list in refined"),
     ],
 )
 def test_what_is_of_another_kind_is_named(tmp_path: Path, change: dict[str, Any], words: str) -> None:
@@ -107,6 +113,20 @@ def test_a_sampled_likelihood_goes_round(tmp_path: Path) -> None:
     assert found.importance == SAMPLED
     assert (FIGURES["nll"].of(found), found.values["nll_standard_error"]) == (79.5, 0.25)
     assert found.to_json() == without_nulls(tree | sampled)
+    write_figures(run, found)
+    assert read_figures(run) == found
+
+
+def test_refined_costs_go_round(tmp_path: Path) -> None:
+    """Records from before there were any have none."""
+    tree = json.loads((RESULTS / "digits.json").read_text(encoding="utf-8"))
+    before = Evaluation.from_json(tree)
+    assert before.refined is None
+    assert "refined" not in before.to_json()
+    run = run_with(tmp_path, json.dumps(tree | {"refined": REFINED}))
+    found = read_figures(run)
+    assert found.refined == Refined(8, "mixture", 1.2, {"reconstruction": 70.5, "list": 79.5})
+    assert found.to_json() == without_nulls(tree | {"refined": REFINED})
     write_figures(run, found)
     assert read_figures(run) == found
 

@@ -1,4 +1,4 @@
-"""`acn evaluate --importance`: what it prints and keeps, and what it refuses."""
+"""`acn evaluate --importance` and `--refine`: what they print and keep, and what they refuse."""
 
 import json
 import re
@@ -105,3 +105,29 @@ def test_a_likelihood_that_is_exact_is_not_sampled(work: Path) -> None:
         "log-likelihood already, and exact; evaluate it without --importance\n"
     )
     assert (work / "pixelcnn" / "evaluation.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", CODED)
+def test_refined_costs_are_printed_and_kept_beside_the_others(work: Path, kind: str) -> None:
+    done = acn("evaluate", kind, "--importance", "3", "--images", "9", "--refine", "2", cwd=work)
+    assert done.returncode == 0, done.stderr
+    assert "refined, nats" in done.stdout
+    assert "by 2 steps down the gradient of each image's own cost" in done.stdout
+    record = json.loads((work / kind / "evaluation.json").read_text())
+    found = record["refined"]
+    assert found["steps"] == 2
+    assert found["list"] == found["reconstruction"] + found[f"kl_unconditional_{record['prior']}"]
+    assert found["list"] != record["list"]
+    assert {"nll", "nll_standard_error"} <= found.keys()
+    assert ("tour" in found) == ("tour" in record)
+    assert acn("report", kind, cwd=work).returncode == 0
+    assert f"{found['list']:.2f}" in (work / kind / "report.html").read_text()
+    assert acn("evaluate", kind, cwd=work).returncode == 0
+    assert "refined" not in json.loads((work / kind / "evaluation.json").read_text())
+
+
+def test_what_has_no_codes_is_not_refined(work: Path) -> None:
+    said = refused(acn("evaluate", "pixelcnn", "--refine", "2", cwd=work), 2)
+    assert said == "acn: --refine needs codes, which a Gated PixelCNN does not have; leave it out\n"
+    for value in ("0", "many"):
+        assert "Invalid value for '--refine'" in acn("evaluate", "vae", "--refine", value, cwd=work).stderr

@@ -11,15 +11,17 @@ from acn.data.published.static_mnist import STATIC_MNIST
 from acn.evaluation.figures import PUBLISHED, UNCONDITIONAL, figures
 from acn.evaluation.table import (
     code_note,
+    cost_cells,
     cost_table,
     definitions_note,
     importance_note,
     notes,
     prior_note,
     probe_table,
+    refined_note,
 )
 from acn.provenance import FACTS
-from acn.record import Evaluation
+from acn.record import Evaluation, Refined
 
 COSTS = {figure.key for figure in figures("nats")}
 
@@ -134,6 +136,23 @@ def test_how_it_was_sampled_is_said() -> None:
     assert importance_note(evaluation(nll=None)) is None
     assert notes(evaluation(nll=None)) == [code_note(evaluation())]
     assert len(notes(on_mnist(**SAMPLED))) == 3
+
+
+def test_refined_costs_stand_in_a_column_of_their_own_and_are_explained() -> None:
+    values = {"reconstruction": 69.25, "list": 79.5}
+    known = on_mnist(refined=Refined(8, "autoregressive", 1.234, values).to_json())
+    head, *rows = cost_cells(known)
+    assert head == ["cost", "nats / image", "bits / dim", "refined, nats", "paper, nats"]
+    found = {row[0]: row[3] for row in rows}
+    assert (found["reconstruction"], found["list: order kept"], found["KL, K = 5"]) == ("69.25", "79.50", "–")
+    assert {len(row) for row in rows} == {5}
+    said = refined_note(known)
+    assert said is not None
+    assert "by 8 steps down the gradient" in said
+    assert "under the autoregressive prior and over 1.23 on average" in said
+    assert said in notes(known)
+    assert refined_note(evaluation()) is None
+    assert len(cost_cells(evaluation())[0]) == 3
 
 
 def test_the_code_is_measured_in_nats_and_bits_under_the_prior_that_is_used() -> None:

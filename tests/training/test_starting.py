@@ -1,5 +1,7 @@
 """Trainings that start from a trained model: with its weights and codes, and further blocks that change nothing yet."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from acn.errors import UsageError
 from acn.models import Model, build
 from acn.runs import open_run
 from acn.training.loop import begin
-from acn.training.starting import take_weights
+from acn.training.starting import check_networks, take_weights
 from tests.cli.command import acn as command
 from tests.test_array_training import SETTINGS
 from tests.training.conftest import Bench
@@ -56,6 +58,50 @@ def test_blocks_that_are_added_change_nothing_until_they_are_trained(bench: Benc
         assert bool((gradient != 0).all())
 
 
+@pytest.mark.parametrize("shape", [GREY, ImageShape(height=40, width=33, channels=3, levels=4)])
+def test_filters_that_are_added_to_an_encoder_change_nothing_until_they_are_trained(
+    bench: Bench, shape: ImageShape
+) -> None:
+    small, large = ((3,), (4, 5)), ((6,), (4, 9))
+    sizes = ((small, 7), (large, 11))
+    given, model = (
+        made(bench, shape, seed, f"model.encoder.stages={json.dumps(stages)}", f"model.encoder.hidden={hidden}")
+        for seed, (stages, hidden) in enumerate(sizes)
+    )
+    images = torch.randint(shape.levels, (5, shape.channels, shape.height, shape.width), dtype=torch.uint8)
+    take_weights(model, given)
+    found, expected = model.posterior(images).mean, given.posterior(images).mean
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    # And they are trained: two steps move every weight that reads a filter which was added, and those of the filter.
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters() if name.startswith("encoder.")}
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+    for _ in range(3):
+        optimizer.zero_grad()
+        model.posterior(images).mean.square().sum().backward()
+        optimizer.step()
+    for name, weight in before.items():
+        assert bool((dict(model.named_parameters())[name] != weight)[-1].any()), name
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["model.encoder.stages=[[2],[8]]"], "can add blocks to a decoder and filters to an encoder, not remove them"),
+        (["model.encoder.stages=[[8,8],[8]]"], "no layers to an encoder"),
+        (["model.encoder.stages=[[8],[8],[8]]"], "no layers to an encoder"),
+        (["model.encoder.hidden=0"], "not remove them"),
+        (["model.decoder.blocks=1"], "has model.decoder.blocks=2, not 1"),
+        (["model.decoder.filters=9"], "of which only model.decoder.blocks, model.encoder.stages and model.encoder.hid"),
+    ],
+)
+def test_networks_may_only_grow(bench: Bench, settings: list[str], words: str) -> None:
+    sizes = ("model.decoder.blocks=2", "model.encoder.stages=[[4],[8]]", "model.encoder.hidden=5")
+    first, _ = bench.begin("first", *sizes)
+    with pytest.raises(UsageError, match=words):
+        check_networks(first, bench.config(*sizes, *settings))
+    check_networks(first, bench.config(*sizes, "model.encoder.stages=[[4],[9]]", "model.encoder.hidden=6"))
+
+
 def test_a_training_starts_with_the_weights_and_the_codes_of_the_model(bench: Bench) -> None:
     first, state = bench.begin("first")
     bench.train(first, state)
@@ -73,16 +119,16 @@ def test_a_training_starts_with_the_weights_and_the_codes_of_the_model(bench: Be
     assert open_run(run.path).made["start"] == {"model": "first", "commit": None, "start": None}
 
 
-def test_only_further_blocks_may_differ(bench: Bench) -> None:
+def test_networks_that_do_not_fit_are_refused_before_there_is_a_run(bench: Bench) -> None:
     first, state = bench.begin("first", "model.decoder.blocks=2")
     bench.train(first, state, until=1)
-    for settings, message in (
-        (("model.decoder.blocks=1",), "not remove them: .*first has model.decoder.blocks=2, not 1"),
-        (("model.decoder.blocks=2", "model.decoder.head=5"), "expected model.decoder.head=4, found 5"),
-        (("model.decoder.blocks=2", "model.encoder.hidden=0"), "expected model.encoder.hidden=8, found 0"),
+    for setting, message in (
+        ("model.decoder.blocks=1", "not remove them, .*first has model.decoder.blocks=2, not 1"),
+        ("model.decoder.head=5", "expected model.decoder.head=4, found 5"),
     ):
+        config = bench.config("model.decoder.blocks=2", setting)
         with pytest.raises(UsageError, match=message):
-            begin(bench.folder / "second", bench.config(*settings), bench.collection, torch.device("cpu"), first)
+            begin(bench.folder / "second", config, bench.collection, torch.device("cpu"), first)
     assert not (bench.folder / "second").exists()
 
 

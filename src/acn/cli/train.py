@@ -80,7 +80,7 @@ def train(
         typer.Option(
             metavar="MODEL",
             help="Start from the weights of a trained model, a run or such as mnist, and with its settings unless "
-            "others are named; model.decoder.blocks may grow.",
+            "others are named; model.decoder.blocks, model.encoder.stages and model.encoder.hidden may grow.",
             show_default=False,
         ),
     ] = None,

@@ -86,7 +86,7 @@ def evaluate(
         sampled, importance = likelihood(model, prior, test, found["test"], sampling, seed, stage)
         values |= sampled
     if steps and priors is not None:
-        refined = _refined(run, model, priors, test, found["test"], steps, stage)
+        refined = _refined(run, model, priors, test, found["test"], steps, sampling, stage)
     check_finite(values)
     codes = {name: posterior.mean for name, posterior in found.items()}
     probes = linear_probes(run.config.model, collection, codes, seed, stage)
@@ -235,18 +235,28 @@ def _priors(run: Run, model: Model, found: dict[str, Posterior], stage: Stage) -
 
 
 def _refined(
-    run: Run, model: Model, priors: StoredPriors, test: Images, posterior: Posterior, steps: int, stage: Stage
+    run: Run,
+    model: Model,
+    priors: StoredPriors,
+    test: Images,
+    posterior: Posterior,
+    steps: int,
+    sampling: Sampling | None,
+    stage: Stage,
 ) -> Refined:
     """What the test split costs by posteriors refined under the unconditional prior of `list`.
 
     The associative prior, a sum over thousands of codes, makes way for the mixture there: any q bounds the likelihood.
     """
-    seed = run.config.training.seed
+    seed, densities = run.config.training.seed, priors.of(model)
     name: PriorName = "mixture" if priors.chosen == "associative" else priors.chosen
-    refinement = Refinement(model, priors.of(model)[name], steps, seed, run.config.training.precision)
+    refinement = Refinement(model, densities[name], steps, seed, run.config.training.precision)
     better = refinement.of(test, posterior, stage("refined posteriors", steps * len(test)))
     moved = mean((better.mean - posterior.mean).norm(dim=-1))
-    return Refined(steps, name, moved, costs(model, priors, test, better, seed, stage))
+    values = costs(model, priors, test, better, seed, stage)
+    if sampling is not None:
+        values |= likelihood(model, densities[priors.chosen], test, better, sampling, seed, stage)[0]
+    return Refined(steps, name, moved, values)
 
 
 def _unconditional(

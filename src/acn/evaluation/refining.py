@@ -86,5 +86,6 @@ class Refinement:
         z = codes.requires_grad_()
         with autocast(levels.device, self.precision):
             pixels = self.model.likelihood(z.to(levels.device)).log_prob(levels)
-        cost = -pixels.sum().cpu().double() - self.prior.log_prob(z).double().sum()
-        return torch.autograd.grad(cost, z)[0]
+        # One after the other: of a density without a gradient, torch says so.
+        slopes = [torch.autograd.grad(-log.sum(), z)[0] for log in (pixels, self.prior.log_prob(z))]
+        return slopes[0] + slopes[1]
