@@ -13,8 +13,10 @@ from torch import Tensor
 from acn.config import ImageShape
 from acn.data.keyed import shuffled
 
-# Pixels in one pass of the networks on a CPU, which is no faster with more: 128 images of 32 x 32, 3 of 200 x 200.
-PIXELS_AT_ONCE = 2**17
+# Pixels in one pass of the networks on a CPU: 20 images of 28 x 28, one of 200 x 200. A CPU is no faster with more
+# (docs/training.md), and from some 2^16 on much slower, when features take more memory than an allocator keeps: the
+# system then clears fresh pages for every layer.
+PIXELS_AT_ONCE = 2**14
 # Memory that a GPU has for each pixel of a pass: training keeps about 25 kB for it in 10 blocks of 64 filters.
 BYTES_PER_PIXEL = 2**15
 
@@ -38,17 +40,17 @@ def batches(order: Tensor, size: int) -> Iterator[Tensor]:
 def slices(count: int, shape: ImageShape, device: torch.device) -> Iterator[range]:
     """Cut 0 ... count - 1 into ranges for one pass each, as few as `device` allows, of equal length or one apart.
 
-    A pixel with many logits counts as several: 6 in colour with 256 levels.
+    On a GPU, whose memory is the limit, a pixel with many logits counts as several: 6 in colour with 256 levels.
     """
-    weight = max(1, shape.channels * shape.levels // 128)
-    size = max(1, _pixels_at_once(device) // (shape.height * shape.width * weight))
+    size = max(1, _pixels_at_once(shape, device) // (shape.height * shape.width))
     pieces = -(-count // size)
     for piece in range(pieces):
         yield range(count * piece // pieces, count * (piece + 1) // pieces)
 
 
-def _pixels_at_once(device: torch.device) -> int:
+def _pixels_at_once(shape: ImageShape, device: torch.device) -> int:
     if device.type != "cuda":
         return PIXELS_AT_ONCE
     # All of its memory, not what is free at the moment: a resumed training cuts its batches as before.
-    return max(PIXELS_AT_ONCE, torch.cuda.get_device_properties(device).total_memory // BYTES_PER_PIXEL)
+    memory = torch.cuda.get_device_properties(device).total_memory
+    return max(PIXELS_AT_ONCE, memory // BYTES_PER_PIXEL // max(1, shape.channels * shape.levels // 128))
