@@ -112,13 +112,19 @@ def test_refined_costs_are_printed_and_kept_beside_the_others(work: Path, kind: 
     done = acn("evaluate", kind, "--importance", "3", "--images", "9", "--refine", "2", cwd=work)
     assert done.returncode == 0, done.stderr
     assert "refined, nats" in done.stdout
-    assert "by 2 steps down the gradient of each image's own cost" in done.stdout
+    assert "by 2 steps down the gradient of that image's own cost" in done.stdout
     record = json.loads((work / kind / "evaluation.json").read_text())
     found = record["refined"]
     assert found["steps"] == 2
     assert found["list"] == found["reconstruction"] + found[f"kl_unconditional_{record['prior']}"]
     assert found["list"] != record["list"]
-    assert {"nll", "nll_standard_error"} <= found.keys()
+    assert found["nll"] < found["negative_elbo"]
+    compared = json.loads(acn("compare", kind, "--format", "json", cwd=work).stdout)
+    shown = {row["key"]: row[kind] for row in compared if row["kind"] == "figure"}
+    assert (shown["nll_samples"], shown["refined_steps"], shown["refined_list"]) == (3, 2, found["list"])
+    text = acn("compare", kind, cwd=work).stdout
+    assert re.search(r"list, refined +\d+\.\d\d", text)
+    assert "codes, accuracy %" in text
     assert ("tour" in found) == ("tour" in record)
     assert acn("report", kind, cwd=work).returncode == 0
     assert f"{found['list']:.2f}" in (work / kind / "report.html").read_text()

@@ -148,8 +148,12 @@ def test_refined_costs_stand_in_a_column_of_their_own_and_are_explained() -> Non
     assert {len(row) for row in rows} == {5}
     said = refined_note(known)
     assert said is not None
-    assert "by 8 steps down the gradient" in said
-    assert "under the autoregressive prior and over 1.23 on average" in said
+    assert (
+        "by 8 steps down the gradient of that image's own cost (the autoregressive prior), a distance of 1.23" in said
+    )
+    assert "importance" not in said
+    sampled = Refined(8, "mixture", 1.234, values | {"nll": 78.0, "negative_elbo": 79.25}).to_json()
+    assert "a negative ELBO of 79.25 nats." in str(refined_note(on_mnist(refined=sampled)))
     assert said in notes(known)
     assert refined_note(evaluation()) is None
     assert len(cost_cells(evaluation())[0]) == 3

@@ -86,11 +86,14 @@ def test_filters_that_are_added_to_an_encoder_change_nothing_until_they_are_trai
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (["model.encoder.stages=[[2],[8]]"], "can add blocks to a decoder and filters to an encoder, not remove them"),
-        (["model.encoder.stages=[[8,8],[8]]"], "no layers to an encoder"),
-        (["model.encoder.stages=[[8],[8],[8]]"], "no layers to an encoder"),
-        (["model.encoder.hidden=0"], "not remove them"),
-        (["model.decoder.blocks=1"], "has model.decoder.blocks=2, not 1"),
+        (
+            ["model.encoder.stages=[[2],[8]]"],
+            "can add to model.encoder.stages, in as many layers, but not remove",
+        ),
+        (["model.encoder.stages=[[8,8],[8]]"], "in as many layers"),
+        (["model.encoder.stages=[[8],[8],[8]]"], "in as many layers"),
+        (["model.encoder.hidden=0"], "has 5, not 0"),
+        (["model.decoder.blocks=1"], "can add to model.decoder.blocks, .* has 2, not 1"),
         (["model.decoder.filters=9"], "of which only model.decoder.blocks, model.encoder.stages and model.encoder.hid"),
     ],
 )
@@ -123,7 +126,7 @@ def test_networks_that_do_not_fit_are_refused_before_there_is_a_run(bench: Bench
     first, state = bench.begin("first", "model.decoder.blocks=2")
     bench.train(first, state, until=1)
     for setting, message in (
-        ("model.decoder.blocks=1", "not remove them, .*first has model.decoder.blocks=2, not 1"),
+        ("model.decoder.blocks=1", "not remove anything: .*first has 2, not 1"),
         ("model.decoder.head=5", "expected model.decoder.head=4, found 5"),
     ):
         config = bench.config("model.decoder.blocks=2", setting)

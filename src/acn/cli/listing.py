@@ -39,8 +39,7 @@ def compare(
     format: FormatOption = "text",
 ) -> None:
     """Show the settings in which runs differ, and their figures side by side."""
-    from acn.evaluation.comparison import differing, side_by_side
-    from acn.evaluation.figures import FIGURES
+    from acn.evaluation.comparison import differing, heading_of, side_by_side
     from acn.runs import open_run
 
     opened = {str(run): open_run(run) for run in runs}
@@ -54,10 +53,7 @@ def compare(
                     for path, row in settings.items()
                 ],
             )
-        shown = [
-            [FIGURES[key].heading, *(_text(value, FIGURES[key].digits) for value in row.values())]
-            for key, row in figures.items()
-        ]
+        shown = [[heading_of(key), *(_text(value) for value in row.values())] for key, row in figures.items()]
         _print_table(["figure", *opened], shown)
     else:
         of_kind = {"setting": settings, "figure": figures}

@@ -80,7 +80,7 @@ def train(
         typer.Option(
             metavar="MODEL",
             help="Start from the weights of a trained model, a run or such as mnist, and with its settings unless "
-            "others are named; model.decoder.blocks, model.encoder.stages and model.encoder.hidden may grow.",
+            "others are named. The decoder may get more blocks, the encoder's layers more filters.",
             show_default=False,
         ),
     ] = None,

@@ -64,12 +64,46 @@ def differing(runs: Mapping[str, Run]) -> dict[str, Row]:
     return {path: row for path, row in rows.items() if any(value != next(iter(row.values())) for value in row.values())}
 
 
+# What only some evaluations ask for: by key, how a row of it is called.
+ON_REQUEST = {
+    "nll_samples": "NLL, codes per image (K)",
+    "refined_steps": "refined, steps",
+    "refined_list": "list, refined",
+    "refined_tour": "tour, refined",
+}
+
+
+def _on_request(evaluation: Evaluation) -> dict[str, float | None]:
+    """Those of `ON_REQUEST` that an evaluation has."""
+    found: dict[str, float | None] = {}
+    if evaluation.importance is not None:
+        found["nll_samples"] = evaluation.importance["samples"]
+    if evaluation.refined is not None:
+        values = evaluation.refined.values
+        found |= {"refined_steps": evaluation.refined.steps}
+        found |= {"refined_list": values["list"], "refined_tour": values.get("tour")}
+    return found
+
+
+def heading_of(key: str) -> str:
+    """The name of a row of `side_by_side`."""
+    if key in ON_REQUEST:
+        return ON_REQUEST[key]
+    figure = FIGURES[key]
+    return f"{figure.heading}, accuracy %" if figure.unit in ("%", "top5") else figure.heading
+
+
 def side_by_side(runs: Mapping[str, Run]) -> dict[str, Row]:
     """Figures that one of the runs has, by key: the value in each run; None where it was not measured."""
     evaluations = {name: _evaluation(run) for name, run in runs.items()}
+    found: dict[str, dict[str, float | None]] = {
+        name: {key: figure.of(evaluation) for key, figure in FIGURES.items()} | _on_request(evaluation)
+        if evaluation
+        else {}
+        for name, evaluation in evaluations.items()
+    }
     rows: dict[str, Row] = {
-        key: {name: figure.of(evaluation) if evaluation else None for name, evaluation in evaluations.items()}
-        for key, figure in FIGURES.items()
+        key: {name: figures.get(key) for name, figures in found.items()} for key in (*FIGURES, *ON_REQUEST)
     }
     return {key: row for key, row in rows.items() if any(value is not None for value in row.values())}
 

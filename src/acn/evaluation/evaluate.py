@@ -255,7 +255,8 @@ def _refined(
     moved = mean((better.mean - posterior.mean).norm(dim=-1))
     values = costs(model, priors, test, better, seed, stage)
     if sampling is not None:
-        values |= likelihood(model, densities[priors.chosen], test, better, sampling, seed, stage)[0]
+        sampled, how = likelihood(model, densities[priors.chosen], test, better, sampling, seed, stage)
+        values |= sampled | {"negative_elbo": how["negative_elbo"]}
     return Refined(steps, name, moved, values)
 
 

@@ -105,11 +105,12 @@ def refined_note(evaluation: Evaluation) -> str | None:
     found = evaluation.refined
     if found is None:
         return None
-    steps, prior = counted(found.steps, "step"), PRIORS.get(found.prior, found.prior)
+    elbo, prior = found.values.get("negative_elbo"), PRIORS.get(found.prior, found.prior)
+    drawn = "" if elbo is None else f" Their draws of the importance sampling have a negative ELBO of {elbo:.2f} nats."
     return (
-        f"Refined: posteriors whose means have gone on from the encoder's codes, by {steps} down the gradient of each "
-        f"image's own cost under {prior} and over {found.moved:.2f} on average. Their costs bound the same likelihood. "
-        "Codes and archives are the encoder's."
+        f"Refined: each image's posterior moved from the encoder's code by {counted(found.steps, 'step')} down the "
+        f"gradient of that image's own cost ({prior}), a distance of {found.moved:.2f} on average. Nothing else "
+        f"changed: these costs bound the same likelihood, more tightly.{drawn} Codes and archives are the encoder's."
     )
 
 

@@ -83,8 +83,8 @@ def check_networks(run: Run, config: Config) -> None:
             continue
         if key in MAY_GROW:
             raise UsageError(
-                f"--start can add blocks to a decoder and filters to an encoder, not remove them, and no layers to an "
-                f"encoder: {name} has {key}={json.dumps(there)}, not {json.dumps(here)}"
+                f"--start can add to {key}, in as many layers, but not remove anything: {name} has "
+                f"{json.dumps(there)}, not {json.dumps(here)}"
             )
         *some, last = MAY_GROW
         raise UsageError(
