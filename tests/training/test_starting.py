@@ -72,7 +72,7 @@ def test_filters_that_are_added_to_an_encoder_change_nothing_until_they_are_trai
     take_weights(model, given)
     found, expected = model.posterior(images).mean, given.posterior(images).mean
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
-    # And they are trained: two steps move every weight that reads a filter which was added, and those of the filter.
+    # And they are trained: after some steps every layer has moved, in what it has more of, too.
     before = {name: weight.detach().clone() for name, weight in model.named_parameters() if name.startswith("encoder.")}
     optimizer = torch.optim.SGD(model.parameters(), 1e-3)
     for _ in range(3):
