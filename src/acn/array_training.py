@@ -163,8 +163,4 @@ def _train(run: Run, state: TrainingState, collection: Collection, verbose: bool
             print(f"{share:4.0%}  reconstruction {row['reconstruction']:.2f}  KL {row['kl']:.2f}  nats per image")
 
     metrics = Metrics(run, state.step, watch)
-    try:
-        train_to_the_end(run, state, collection.train, run.config.training.precision, metrics, lambda: False)
-    except BaseException:
-        metrics.flush(state)  # closes its files, which a notebook would keep open after an interruption
-        raise
+    train_to_the_end(run, state, collection.train, run.config.training.precision, metrics, lambda: False)

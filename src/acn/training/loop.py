@@ -114,7 +114,7 @@ def train(
         state: from `fresh_state` or `restore_state`; changed in place.
         images: the training split.
         precision: `float32` or `bfloat16`.
-        metrics: receives the figures of every step.
+        metrics: receives the figures of every step; closed at the end, whatever ends the training.
         stopped: asked after every step.
         ranks: the processes that train together, all with the same state.
 
@@ -136,7 +136,7 @@ def train(
     kept = resident(images, device)
     visits, reading = _visits(state, config, len(images)), partial(_read, kept, device, ranks)
     ahead = read_ahead(reading, visits) if kept is images else (reading(visit) for visit in visits)
-    with closing(ahead) as batches_ahead:
+    with closing(metrics), closing(ahead) as batches_ahead:
         for batch in batches_ahead:
             progress = plan.progress(state.step, state.seconds)
             if progress >= 1:
@@ -162,8 +162,8 @@ def train(
             if asked:
                 ending = "interrupted"
                 break
-    metrics.check(state)
-    metrics.flush(state)
+        metrics.check(state)
+        metrics.flush(state)
     _save(run, state, ranks)
     return ending
 

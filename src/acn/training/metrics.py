@@ -4,9 +4,10 @@ import json
 import math
 from collections.abc import Callable
 
-from acn.files import storage_error, write_text_atomically
+from acn.files import refusals, write_text_atomically
 from acn.parsing import described
 from acn.runs import EVENTS, METRICS, Run, check_there, read_metrics
+from acn.training.events import Events
 from acn.training.state import TrainingState
 from acn.training.step import Rates, StepReport, read
 
@@ -31,20 +32,22 @@ class Metrics:
             again.
         step: at which this sitting starts.
         watch: called with the state after every step, and with a row where one is complete.
+
+    Raises:
+        StorageError: the files cannot be written.
     """
 
     def __init__(self, run: Run, step: int, watch: Callable[[TrainingState, Row | None], None]) -> None:
-        from tensorboardX import SummaryWriter  # slow to import, and only training needs it
-
         self.run, self.path = run, run.path / METRICS
         self.watch = watch
         self._unread: list[tuple[StepReport, int, float]] = []
         if self.path.exists():
             kept = [row for row in read_metrics(run) if row["step"] <= step]
             write_text_atomically(self.path, "".join(json.dumps(row) + "\n" for row in kept))
-        self._events = SummaryWriter(str(run.path / EVENTS), purge_step=step)
-        if not step:
-            self._write_settings()
+        with refusals(self.path):
+            self._events = Events(run.path / EVENTS, step)
+            if not step:
+                self._events.settings(_settings(run), COMPARED)
 
     def record(self, state: TrainingState, report: StepReport, now: Rates, images: int, seconds: float) -> None:
         """Take in the figures of one step that visited `images` images in `seconds`; read them when a row is complete.
@@ -82,17 +85,18 @@ class Metrics:
         self._unread.clear()
 
     def flush(self, state: TrainingState) -> None:
-        """Write out the events. Steps short of a full row wait in `state.pending` for the next sitting."""
+        """Write out the events. Steps short of a full row wait in `state.pending` for the next sitting.
+
+        Raises:
+            StorageError: they cannot be written.
+        """
         self.watch(state, None)
+        with refusals(self.path):
+            self._events.flush()
+
+    def close(self) -> None:
+        """Let go of the files, also after a failure."""
         self._events.close()
-
-    def _write_settings(self) -> None:
-        """Let TensorBoard's page HPARAMS compare runs by their settings and by what an image costs."""
-        from tensorboardX.summary import hparams
-
-        settings = {path: _plain(value) for path, value, _ in described(self.run.config) if value is not None}
-        for summary in hparams(settings, dict.fromkeys(COMPARED, 0.0)):
-            self._events.file_writer.add_summary(summary)
 
     def _row(self, state: TrainingState, now: Rates) -> Row:
         self.check(state)
@@ -122,14 +126,11 @@ class Metrics:
 
     def _write(self, row: Row) -> None:
         check_there(self.run)
-        try:
+        curves = {key: value for key, value in row.items() if key not in ("step", "images") and math.isfinite(value)}
+        with refusals(self.path):
             with self.path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps({key: _finite(value) for key, value in row.items()}) + "\n")
-            for key, value in row.items():
-                if key not in ("step", "images") and math.isfinite(value):
-                    self._events.add_scalar(key, value, global_step=int(row["step"]))
-        except OSError as error:
-            raise storage_error(error, self.path) from error
+            self._events.scalars(curves, int(row["step"]))
 
 
 class Unwritten(Metrics):
@@ -147,6 +148,9 @@ class Unwritten(Metrics):
     def flush(self, state: TrainingState) -> None:
         """See `Metrics`."""
 
+    def close(self) -> None:
+        """See `Metrics`."""
+
 
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else math.nan
@@ -155,6 +159,10 @@ def _mean(values: list[float]) -> float:
 def _known_mean(values: list[float]) -> float:
     """The mean of those that are numbers."""
     return _mean([value for value in values if not math.isnan(value)])
+
+
+def _settings(run: Run) -> dict[str, float | str]:
+    return {path: _plain(value) for path, value, _ in described(run.config) if value is not None}
 
 
 def _plain(value: object) -> float | str:
