@@ -13,7 +13,7 @@ from benchmarks._shipped import shipped
 from benchmarks._timing import peak_memory, processor_timed
 
 # Codes, and up to how many their near ones are found by `nearest`; of more by a tree, which is quick in few dimensions.
-ROWS, SEARCHED = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000), 100_000
+ROWS, SEARCHED = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000), 100_000
 SIZE, CANDIDATES = 4, 16
 PIECE = 2**16  # pairs whose distances are computed at once
 # Of the comparison: the most codes, and rows of a group.
