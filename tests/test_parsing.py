@@ -54,6 +54,7 @@ def test_a_source_named_like_a_number_stays_text() -> None:
         ("epochs=3", r"no setting 'epochs'; did you mean training.epochs"),
         ("zzz=3", r"no setting 'zzz'; settings are data.source, "),
         ("data.source.name=x", r"no setting 'data.source.name'"),
+        ("model.prior_hidden=64", r"setting model.prior_hidden: expected a list, such as \[64, 64\], found 64"),
         ("training.epochs=0", r"setting training.epochs: expected a value greater than or equal to 1, found 0"),
         ("training.epochs=many", r"setting training.epochs: expected a whole number, found 'many'"),
         ("training.learning_rate=NaN", r"setting training.learning_rate: expected a finite number, found nan"),

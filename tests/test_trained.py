@@ -105,8 +105,18 @@ def test_costs_of_the_test_split_are_those_of_its_evaluation(tmp_path: Path, dig
     few = digits.test.values(range(9))
     assert model.evaluate(few)["list"] == pytest.approx(-model.score_samples(few).mean(), abs=3)
     assert model.in_memory().evaluate(few) == model.evaluate(few)
+    again = evaluate(run, digits, torch.device("cpu"), lambda *_: lambda _: None, steps=2)
+    assert again.refined is not None
+    assert model.evaluate(refine=2) == {key: again.refined.values[key] for key in found}
     with pytest.raises(UsageError, match="has no images of its own"):
         model.in_memory().evaluate()
+
+
+def test_a_model_without_codes_has_nothing_to_refine(tmp_path: Path, digits: Collection) -> None:
+    run, state = Bench(tmp_path, digits).begin("run", "model.name=pixelcnn")
+    save_state(run, state)
+    with pytest.raises(UsageError, match="--refine needs codes"):
+        acn.load(run.path).evaluate(digits.test.values(range(3)), refine=1)
 
 
 def test_a_model_and_its_run_are_one_line(folder: Path) -> None:

@@ -19,7 +19,8 @@ from acn.devices import find_device
 from acn.distributions import Prior
 from acn.errors import UsageError
 from acn.evaluation.costs import encode, posteriors, reconstruction
-from acn.evaluation.evaluate import UNCONDITIONAL_SAMPLES, costs
+from acn.evaluation.evaluate import UNCONDITIONAL_SAMPLES, costs, refined_posteriors
+from acn.evaluation.refining import check_refined
 from acn.evaluation.unconditional import expected_kl
 from acn.hub import PREFIX, download, hub_name, upload
 from acn.memory import nearest
@@ -208,7 +209,7 @@ class TrainedModel:
             return nearest(codes, codes, count, exclude=torch.arange(len(codes))).numpy()
         return nearest(codes, torch.from_numpy(self.encode(among, fit=fit)), count).numpy()
 
-    def evaluate(self, images: Given | None = None) -> dict[str, float]:
+    def evaluate(self, images: Given | None = None, *, refine: int = 0) -> dict[str, float]:
         """Costs of images in nats per image, by the names that `evaluation.json` has: `reconstruction`, `list`, ...
 
         Those of the test split are the figures of `acn evaluate`, which also fits the priors, writes its record and
@@ -216,17 +217,24 @@ class TrainedModel:
 
         Args:
             images: as for `encode`; None for the test split of the run, where its images still are.
+            refine: steps by which each image's posterior is refined first (see `acn.evaluation.refining`): tighter
+                bounds, of which each step takes as long as training on the image does.
 
         Raises:
             DataError: see `encode`; or the images of the run are not there.
             RunError: the run was not evaluated yet.
-            UsageError: there are no `images`, and the model is in memory.
+            UsageError: there are no `images`, and the model is in memory; or its posteriors cannot be refined.
         """
         if images is None and self.run.path == IN_MEMORY:
             raise UsageError(f"{IN_MEMORY} has no images of its own: give some, as in evaluate(images)")
         opened = open_images(self.run).test if images is None else self._images(images)
         posterior = posteriors(self.model, opened, lambda _: None)
         priors = self._priors if self.model.code_size else None
+        if refine:
+            check_refined(self.model)
+            posterior = refined_posteriors(
+                self.run, self.model, self._priors, opened, posterior, refine, lambda _: None
+            )
         seed = self.run.config.training.seed
         return costs(self.model, priors, opened, posterior, seed, lambda *_: lambda _: None)
 

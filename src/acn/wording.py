@@ -36,4 +36,6 @@ def complaint(message: str) -> str:
         return "expected names with values"
     if "valid integer" in text:
         return "expected a whole number"
+    if "valid tuple" in text:
+        return "expected a list, such as [64, 64]"
     return re.sub("^Input should be (?=greater|less)", "expected a value ", text).replace("Input should be", "expected")

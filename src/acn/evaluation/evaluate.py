@@ -24,7 +24,7 @@ from acn.memory import greedy_tour, improve_tour, nearest
 from acn.models import Model, device_of
 from acn.models.neighbours import SEARCH_NODES, NeighbourPrior, neighbour_prior
 from acn.networks.autoregressive import Autoregressive
-from acn.progress import Stage, unwatched
+from acn.progress import Advance, Stage, unwatched
 from acn.ranks import ONE, Ranks
 from acn.record import Evaluation, Refined
 from acn.run_models import StoredPriors, load_model, load_priors, save_priors
@@ -244,20 +244,39 @@ def _refined(
     sampling: Sampling | None,
     stage: Stage,
 ) -> Refined:
-    """What the test split costs by posteriors refined under the unconditional prior of `list`.
-
-    The associative prior, a sum over thousands of codes, makes way for the mixture there: any q bounds the likelihood.
-    """
-    seed, densities = run.config.training.seed, priors.of(model)
-    name: PriorName = "mixture" if priors.chosen == "associative" else priors.chosen
-    refinement = Refinement(model, densities[name], steps, seed, run.config.training.precision)
-    better = refinement.of(test, posterior, stage("refined posteriors", steps * len(test)))
+    """What the test split costs by refined posteriors."""
+    seed, name = run.config.training.seed, refined_under(priors)
+    progress = stage("refined posteriors", steps * len(test))
+    better = refined_posteriors(run, model, priors, test, posterior, steps, progress)
     moved = mean((better.mean - posterior.mean).norm(dim=-1))
     values = costs(model, priors, test, better, seed, stage)
     if sampling is not None:
-        sampled, how = likelihood(model, densities[priors.chosen], test, better, sampling, seed, stage)
+        sampled, how = likelihood(model, priors.of(model)[priors.chosen], test, better, sampling, seed, stage)
         values |= sampled | {"negative_elbo": how["negative_elbo"]}
     return Refined(steps, name, moved, values)
+
+
+def refined_under(priors: StoredPriors) -> PriorName:
+    """The unconditional prior under which posteriors are refined: that of `list`.
+
+    The associative prior, a sum over thousands of codes, makes way for the mixture there: any q bounds the likelihood.
+    """
+    return "mixture" if priors.chosen == "associative" else priors.chosen
+
+
+def refined_posteriors(
+    run: Run,
+    model: Model,
+    priors: StoredPriors,
+    images: Images,
+    posterior: Posterior,
+    steps: int,
+    progress: Advance,
+) -> Posterior:
+    """Return the posteriors `[N, D]` of `images` refined in so many `steps`; see `acn.evaluation.refining`."""
+    training = run.config.training
+    prior = priors.of(model)[refined_under(priors)]
+    return Refinement(model, prior, steps, training.seed, training.precision).of(images, posterior, progress)
 
 
 def _unconditional(

@@ -126,8 +126,9 @@ def code_note(evaluation: Evaluation) -> str | None:
     if kl >= UNUSED:
         return said
     return (
-        f"{said} Below {UNUSED} nats the code is unused: train with free bits (training.free_nats, the nats that it "
-        "may take at no cost) and a gradual KL (training.kl_warmup)."
+        f"{said} Below {UNUSED} nats the code is unused, as it is at the start of a training. If it is after several "
+        "epochs, train with free bits (training.free_nats, the nats that it may take at no cost) and a gradual KL "
+        "(training.kl_warmup)."
     )
 
 
