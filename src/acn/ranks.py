@@ -7,6 +7,7 @@ rounding. Rank 0 alone writes, tells the time and speaks; of errors, whoever mee
 The methods of `Ranks` are those of one process alone: they return what they are given.
 """
 
+import importlib
 import os
 import signal
 import socket
@@ -285,6 +286,9 @@ def joined() -> Iterator[Ranks]:
     if not launched():
         yield ONE
         return
+    # Imported while there is a group, as much of torch does, it takes that for a default of its functions and keeps it:
+    # with threads which, where they drop a tensor while the interpreter ends, abort the process.
+    importlib.import_module("torch.distributed.nn.functional")
     with _meet():
         kept, rank, count = next(rendezvous("env://", timeout=PATIENCE))
     # torchrun keeps its store when it starts the processes again.

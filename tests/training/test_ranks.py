@@ -126,6 +126,30 @@ def test_ranks_tell_one_another(tmp_path: Path) -> None:
     assert together(facts, 3, tmp_path) == [expected] * 3
 
 
+LEAVING = """
+import os, sys
+from acn.ranks import joined
+with joined() as ranks:
+    ranks.told("a fact")
+    import acn.evaluation.evaluate  # and with it much of torch
+here = f"{len(os.listdir('/proc/self/task'))} thread"
+sys.stdout.write(here + "\\n")  # at once, or the lines of two processes mix
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs a system that lists threads")
+def test_ranks_that_part_leave_no_thread_behind(tmp_path: Path) -> None:
+    """Whatever was imported in between: a thread of the group that outlived it could abort the process at its end."""
+    (tmp_path / "leaving.py").write_text(LEAVING)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launcher, str(tmp_path / "leaving.py")], capture_output=True, text=True, timeout=120, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n") == ["1 thread", "1 thread", ""]
+
+
 def sitting(ranks: Ranks, bench: Bench, until: int, *settings: str) -> tuple[int, float, dict[str, Tensor]]:
     """Begin a run or go on with it on all ranks; the last one alone is asked to stop."""
     device = torch.device("cpu")
