@@ -15,8 +15,8 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]  # torch do
 from acn.config import Config
 from acn.data import open_collection
 from acn.errors import AcnError
+from acn.joining import joined
 from acn.parsing import override
-from acn.ranks import joined
 from acn.recipes import recipe
 from acn.runs import CHECKPOINT
 from acn.tensors import read_tensors

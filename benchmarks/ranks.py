@@ -18,8 +18,9 @@ import torch
 
 from acn.config import Config, ImageShape
 from acn.data.keyed import shuffled
+from acn.joining import joined
 from acn.memory import AssociativeMemory, nearly_nearest
-from acn.ranks import Ranks, Several, joined
+from acn.ranks import Ranks, Several
 from acn.recipes import recipe
 from acn.training.state import TrainingState, new_state
 from acn.training.step import rates, training_step

@@ -21,6 +21,7 @@ REPOSITORY = Path(__file__).parents[1]
 FLOORS = (
     ("errors", "units", "version", "threads", "progress", "wording"),
     ("devices", "hub", "ranks"),
+    ("joining",),
     ("settings",),
     ("network_settings",),
     ("families",),

@@ -16,7 +16,7 @@ import torch
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # torch does not export its type
 
 from acn.errors import AcnError
-from acn.ranks import joined
+from acn.joining import joined
 
 CONTEXT = multiprocessing.get_context("forkserver")
 # The last is what an optimizer imports at its first step.

@@ -128,7 +128,7 @@ def test_ranks_tell_one_another(tmp_path: Path) -> None:
 
 LEAVING = """
 import os, sys
-from acn.ranks import joined
+from acn.joining import joined
 with joined() as ranks:
     ranks.told("a fact")
     import acn.evaluation.evaluate  # and with it much of torch

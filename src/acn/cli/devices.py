@@ -35,7 +35,7 @@ def devices() -> None:
 
     Under torchrun, show where each process would compute.
     """
-    from acn.ranks import joined
+    from acn.joining import joined
 
     with joined() as ranks:
         device = ranks.place(find_device("auto"))

@@ -14,8 +14,8 @@ Arguments = ParamSpec("Arguments")
 
 @contextmanager
 def together() -> Iterator["Ranks"]:
-    """Join the other processes, if torchrun started several; see `acn.ranks.joined`. Those but rank 0 are silent."""
-    from acn.ranks import joined
+    """Join the other processes, if torchrun started several; see `acn.joining.joined`. Those but rank 0 are silent."""
+    from acn.joining import joined
 
     with joined() as ranks, ExitStack() as silence:
         if not ranks.leads:
@@ -30,7 +30,7 @@ def led(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
 
     @wraps(command)
     def done(*given: Arguments.args, **named: Arguments.kwargs) -> None:
-        from acn.ranks import launched
+        from acn.joining import launched
 
         if not launched():
             command(*given, **named)

@@ -94,7 +94,7 @@ def train(
 
     from acn.data import open_collection
     from acn.errors import UsageError
-    from acn.ranks import joined, restarts
+    from acn.joining import joined, restarts
     from acn.runs import check_free, open_run
     from acn.training.starting import check_family as check_start
 
@@ -171,7 +171,7 @@ def _begun(
 ) -> "tuple[Run, TrainingState]":
     """Begin a run; with `lower`, by as few neighbours as few images ask for. Processes started again go on with it."""
     from acn.errors import UsageError
-    from acn.ranks import restarts
+    from acn.joining import restarts
     from acn.training.loop import begin
     from acn.training.opening import open_together, resume_or_begin
 
