@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from acn.training.crops import Crops
 
 SAMPLE, OWN_SAMPLE = 128, 64
+# Passes of a training that ends by the clock, however few its images are.
+ENDLESS = 10**6
 
 
 class Origin(Protocol):
@@ -227,7 +229,8 @@ def _trained(
     from acn.training.opening import resume_or_begin
 
     folder = out.with_name(out.name + ".run")
-    config = override(recipe("archive"), [f"data.source={source}", f"training.max_minutes={minutes}"])
+    lasting = [f"training.max_minutes={minutes}", f"training.epochs={ENDLESS}"]
+    config = override(recipe("archive"), [f"data.source={source}", *lasting])
     config = fewer_neighbours(console, config, len(collection.train))
     run, state = resume_or_begin(folder, config, collection, device, "delete it to train again")
     train_on(console, run, collection, state, "the same command")
