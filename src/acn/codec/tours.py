@@ -16,7 +16,7 @@ from acn.memory import greedy_tour, improve_tour, nearest
 from acn.models.neighbours import SEARCH_NODES, NeighbourPrior
 from acn.networks.prior import widths
 
-CANDIDATES = 16
+CANDIDATES = 32
 # Costs are rounded to multiples of this many nats, far above what machines differ by, so that they find the same tour.
 STEP = 2.0**-12
 

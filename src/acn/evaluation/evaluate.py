@@ -32,7 +32,7 @@ from acn.runs import CODES, Run, check_images, position_reached, write_figures
 from acn.units import order_nats
 
 NEIGHBOURS = (1, 5, 10)
-TOUR_CANDIDATES = 16
+TOUR_CANDIDATES = 32
 UNCONDITIONAL_SAMPLES = 2
 # Validation images by which the unconditional prior of a run is chosen.
 CHOOSING = 2000

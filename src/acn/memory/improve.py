@@ -32,7 +32,7 @@ def improve_tour(
     neighbours: Tensor,
     *,
     max_sweeps: int = 60,
-    tolerance: float = 3e-4,
+    tolerance: float = 1e-4,
 ) -> Tensor:
     """Return a tour `[N]` that costs no more nats than `tour` `[N]` by `tour_cost`; the same for the same input.
 
