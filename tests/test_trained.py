@@ -108,6 +108,8 @@ def test_costs_of_the_test_split_are_those_of_its_evaluation(tmp_path: Path, dig
     again = evaluate(run, digits, torch.device("cpu"), lambda *_: lambda _: None, steps=2)
     assert again.refined is not None
     assert model.evaluate(refine=2) == {key: again.refined.values[key] for key in found}
+    with pytest.raises(UsageError, match="at least 0, found -1"):
+        model.evaluate(few, refine=-1)
     with pytest.raises(UsageError, match="has no images of its own"):
         model.in_memory().evaluate()
 

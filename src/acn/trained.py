@@ -223,13 +223,16 @@ class TrainedModel:
         Raises:
             DataError: see `encode`; or the images of the run are not there.
             RunError: the run was not evaluated yet.
-            UsageError: there are no `images`, and the model is in memory; or its posteriors cannot be refined.
+            UsageError: there are no `images`, and the model is in memory; or `refine` is less than 0, or the posteriors
+                cannot be refined.
         """
         if images is None and self.run.path == IN_MEMORY:
             raise UsageError(f"{IN_MEMORY} has no images of its own: give some, as in evaluate(images)")
         opened = open_images(self.run).test if images is None else self._images(images)
         posterior = posteriors(self.model, opened, lambda _: None)
         priors = self._priors if self.model.code_size else None
+        if refine < 0:
+            raise UsageError(f"refine counts steps: expected a whole number of at least 0, found {refine}")
         if refine:
             check_refined(self.model)
             posterior = refined_posteriors(

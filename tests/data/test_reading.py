@@ -198,7 +198,7 @@ def test_all_damaged_files_are_named_at_once(partly_damaged: Path) -> None:
     with pytest.raises(
         DataError,
         match=r"found 3 files of 12 that cannot be decoded: .*03\.png .*05\.png .*07\.png .*; "
-        "repair or remove them, or leave them out with --skip-damaged",
+        "repair or remove them, or leave them out with --skip-damaged, where a command has that",
     ):
         read_folder(partly_damaged)
 

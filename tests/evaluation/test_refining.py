@@ -41,6 +41,19 @@ def test_steps_are_newtons_at_falling_rates(steps: int) -> None:
     assert torch.equal(found.scale, best.scale)
 
 
+@pytest.mark.parametrize("width", [3, 30, 1000])
+@pytest.mark.parametrize("steps", [1, 2, 8])
+def test_posteriors_that_are_much_too_wide_do_not_run_away(width: int, steps: int) -> None:
+    """Whose steps, Newton's times the square of the width, would go up to a million times too far."""
+    known = Linear().setting()
+    away = torch.linspace(-2, 3, 30).double()[:, None]
+    best = known.posterior
+    assert isinstance(best, DiagonalNormal)
+    found = refined(replace(known, posterior=DiagonalNormal(best.mean + away, best.scale * width)), steps)
+    assert isinstance(found, DiagonalNormal)
+    assert float((found.mean - best.mean).square().mean()) <= float(away.square().mean())
+
+
 @pytest.mark.parametrize("kind", GAUSSIAN)
 def test_the_cost_falls_and_bounds_the_likelihood(kind: str) -> None:
     """All images of 2 x 2 bits, codes of one number, the expectation over q as a sum over its quantiles."""

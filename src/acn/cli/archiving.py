@@ -131,8 +131,8 @@ def jpeg_files(splits: "Folder") -> list[str]:
         return []
     some = ", ".join(names[:JPEGS_NAMED]) + (f" and {len(names) - JPEGS_NAMED:,} more" if names[JPEGS_NAMED:] else "")
     return [
-        f"An archive of JPEG files ({some}) will be larger than the files: it holds every pixel, and is for lossless "
-        "sources."
+        f"JPEG files ({some}) take more space in an archive than as they are: it holds every pixel, and is for "
+        "lossless sources."
     ]
 
 
@@ -202,7 +202,7 @@ def outcome(source: str, splits: "Splits", archive: int, *, embed: bool) -> Sequ
     if archive > size and jpegs:
         lines.append("The archive is larger than its source, as expected of JPEG files: keep the source instead.")
     elif archive > size:
-        shared = "a model that several archives share (--no-embed), " if embed else ""
+        shared = "a model that several archives share (--model RUN --no-embed), " if embed else ""
         lines.append(f"The archive is larger than its source: more images, {shared}or longer training make it smaller.")
     return lines
 

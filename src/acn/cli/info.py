@@ -76,6 +76,7 @@ def describe(console: "Console", file: Path, data: bytes | mmap) -> None:
 
     from acn.cli.archiving import LOSSY
     from acn.codec.archive import read
+    from acn.wording import counted
 
     archive = read(data)
     header, images = archive.header, sum(archive.images_by_split())
@@ -84,7 +85,7 @@ def describe(console: "Console", file: Path, data: bytes | mmap) -> None:
     details = header.details.bytes if header.details is not None else 0
     known = header.model.bytes + header.notes_bytes + payload + planes + details
     of = "several sizes" if archive.found is not None else f"{header.model.dimensions:,} values"
-    title = f"{file}: {images:,} images of {of}{', LOSSY' if header.lossy is not None else ''}"
+    title = f"{file}: {counted(images, 'image')} of {of}{', LOSSY' if header.lossy is not None else ''}"
     table = Table(title=escape(title), title_justify="left")
     table.add_column("part")
     table.add_column("bytes", justify="right")

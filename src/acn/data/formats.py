@@ -42,7 +42,7 @@ class DamagedImageError(DataError):
         self.reason = "its format is unknown" if unknown else str(reason).strip() or type(reason).__name__
         super().__init__(
             f"expected an image, found a file that cannot be decoded: {name} ({self.reason}); "
-            "repair or remove it, or leave it out with --skip-damaged"
+            "repair or remove it, or leave it out with --skip-damaged, where a command has that"
         )
 
 

@@ -197,7 +197,7 @@ def all_damaged(errors: Sequence[DamagedImageError], images: int) -> DataError:
     named = listed((f"{error.name} ({error.reason})" for error in errors), MOST_NAMES)
     return DataError(
         f"expected images, found {len(errors):,} files of {images:,} that cannot be decoded: {named}; "
-        "repair or remove them, or leave them out with --skip-damaged",
+        "repair or remove them, or leave them out with --skip-damaged, where a command has that",
     )
 
 

@@ -107,10 +107,13 @@ def refined_note(evaluation: Evaluation) -> str | None:
         return None
     elbo, prior = found.values.get("negative_elbo"), PRIORS.get(found.prior, found.prior)
     drawn = "" if elbo is None else f" Their draws of the importance sampling have a negative ELBO of {elbo:.2f} nats."
+    tighter = (
+        "more tightly" if found.values["list"] < evaluation.values["list"] else "and no more tightly: use the others"
+    )
     return (
         f"Refined: each image's posterior moved from the encoder's code by {counted(found.steps, 'step')} down the "
         f"gradient of that image's own cost ({prior}), a distance of {found.moved:.2f} on average. Nothing else "
-        f"changed: these costs bound the same likelihood, more tightly.{drawn} Codes and archives are the encoder's."
+        f"changed: these costs bound the same likelihood, {tighter}.{drawn} Codes and archives are the encoder's."
     )
 
 
