@@ -94,7 +94,8 @@ def cluster(
     console.print(_table(images, found))
     if count is not None and found.count < count:
         made = f"There {'is' if found.count == 1 else 'are'} {counted(found.count, 'cluster')}"
-        typer.echo(f"{made}, not {count:,}: no more clusters than images, and none empty.", err=True)
+        why = "there are no more images" if found.count == len(images) else "the others were left without images"
+        typer.echo(f"{made}, not {count:,}: {why}.", err=True)
     if labels is not None:
         agreed = agreement(found.groups, labels)
         typer.echo(f"purity {agreed.purity:.3f}, NMI {agreed.information:.3f} beside {kinds:,} labels")
