@@ -55,6 +55,14 @@ def printed(table: object) -> str:
     return console.export_text()
 
 
+def test_a_table_of_few_images_says_how_many_neighbours_they_have() -> None:
+    for images, said in ((11, None), (10, "has 9 neighbours: a larger K is of as"), (2, "has 1 neighbour: a larg")):
+        text = " ".join(printed(cost_table(evaluation(n_test=images))).split())
+        assert ("a larger K" in text) == (said is not None)
+        assert said is None or said in text
+    assert "a larger K" not in printed(cost_table(evaluation(n_test=5, kl_k10=None)))
+
+
 def test_every_cost_has_a_row() -> None:
     text = printed(cost_table(evaluation()))
     assert all(figure.text in text for figure in figures("nats"))

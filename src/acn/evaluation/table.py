@@ -24,6 +24,7 @@ from acn.wording import counted
 
 Cells = list[list[str]]
 UNUSED = 0.1  # nats: a code of a smaller KL is unused
+MOST_NEIGHBOURS = 10  # K of the last row that has one
 
 
 def cost_rows(evaluation: Evaluation) -> list[Figure]:
@@ -85,6 +86,14 @@ def definitions_note(evaluation: Evaluation) -> str | None:
         f"The paper's list (there: unordered) uses the mixture, and its tour (ordered) is greedy: by these definitions "
         f"ours are {pixels + mixture:.2f} and {pixels + greedy:.2f}."
     )
+
+
+def few_note(evaluation: Evaluation) -> str | None:
+    """Say that images have fewer neighbours than rows of the table ask for; None where they have enough."""
+    others = evaluation.n_test - 1
+    if "kl_k10" not in evaluation.values or others >= MOST_NEIGHBOURS:
+        return None
+    return f"Each test image has {counted(others, 'neighbour')}: a larger K is of as many."
 
 
 def importance_note(evaluation: Evaluation) -> str | None:
@@ -149,7 +158,7 @@ def search_note(rows: Iterable[Mapping[str, Any]]) -> str | None:
 
 def notes(evaluation: Evaluation) -> list[str]:
     """What is to be said below the table of costs."""
-    makers = (prior_note, definitions_note, code_note, importance_note, refined_note)
+    makers = (prior_note, definitions_note, few_note, code_note, importance_note, refined_note)
     found = (note(evaluation) for note in makers)
     return [note for note in found if note is not None]
 
@@ -171,10 +180,10 @@ def probe_cells(evaluation: Evaluation) -> Cells | None:
 
 
 def cost_table(evaluation: Evaluation) -> Table:
-    """Lay out `cost_cells` for a terminal, `prior_note` and `definitions_note` below them."""
+    """Lay out `cost_cells` for a terminal, the notes on its rows below them."""
     ends = {figure.text for figure, below in pairwise(cost_rows(evaluation)) if figure.section != below.section}
     table = _laid_out(cost_cells(evaluation), f"Test split, {evaluation.n_test:,} images", ends)
-    below = (prior_note(evaluation), definitions_note(evaluation))
+    below = (prior_note(evaluation), definitions_note(evaluation), few_note(evaluation))
     table.caption = "\n".join(note for note in below if note is not None) or None
     return table
 
