@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -188,6 +189,14 @@ def test_clusters_are_listed_and_drawn(run: Path, photos: Path, tmp_path: Path, 
     with pytest.raises(UsageError, match=r"holds other files, such as mine\.txt"):
         cluster(run, str(photos), out=out, force=True)
     assert (out / "clusters.csv").exists()
+
+
+def test_equal_images_are_one_cluster(run: Path, photos: Path, tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "equal").mkdir()
+    for name in "abc":
+        shutil.copyfile(photos / "cat" / "00.png", tmp_path / "equal" / f"{name}.png")
+    cluster(run, str(tmp_path / "equal"), count=3, out=tmp_path / "one")
+    assert "There is 1 cluster, not 3: the others were left without images." in capsys.readouterr().err
 
 
 def test_one_image_is_a_cluster(run: Path, photos: Path, tmp_path: Path, capsys: Captured) -> None:
