@@ -10,9 +10,13 @@ from torch import Tensor
 
 from acn.config import Config
 from acn.data import Images, open_collection, order
-from acn.distributions import DiagonalNormal, Posterior, StandardNormal, UnitNormal
+from acn.distributions import DiagonalNormal, GaussianPrior, Posterior, StandardNormal, UnitNormal
 from acn.errors import UsageError
+from acn.evaluation.evaluate import refined_under
 from acn.evaluation.refining import Refinement, check_refined
+from acn.families import PriorName
+from acn.networks.autoregressive import Autoregressive, ConditionalMixtures
+from acn.run_models import StoredPriors
 from tests.evaluation.test_importance import Linear, Setting, enumerated, evidence, setting
 from tests.models.tiny import KINDS, image_shape, tiny_model
 
@@ -126,6 +130,30 @@ def test_a_density_without_a_gradient_is_no_prior_to_refine_under() -> None:
     known = enumerated("acn", 1, name="associative")
     with pytest.raises(RuntimeError, match="does not require grad"):
         refined(known, 1)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "others", "expected"),
+    [
+        ("mixture", "autoregressive", "mixture"),
+        ("autoregressive", "autoregressive", "autoregressive"),
+        ("associative", "autoregressive", "autoregressive"),
+        ("associative", None, "mixture"),
+        ("own", None, "own"),
+    ],
+)
+def test_the_prior_of_the_list_is_refined_under_where_it_has_a_gradient(
+    chosen: PriorName, others: str | None, expected: PriorName
+) -> None:
+    model = tiny_model(image_shape(2, 2), *KINDS["vlae" if chosen == "own" else "acn"])
+    size = model.code_size
+    mixture = GaussianPrior(torch.ones(1), torch.zeros(1, size), torch.ones(1, size))
+    autoregressive = Autoregressive(ConditionalMixtures(size, 8, 2)) if others else None
+    priors = StoredPriors(mixture, torch.zeros(3, size), chosen, autoregressive)
+    assert refined_under(priors) == expected
+    z = torch.randn(2, size, requires_grad=True)
+    (slope,) = torch.autograd.grad(priors.of(model)[expected].log_prob(z).sum(), z)
+    assert slope.norm() > 0
 
 
 @pytest.mark.parametrize(

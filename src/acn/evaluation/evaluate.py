@@ -257,11 +257,14 @@ def _refined(
 
 
 def refined_under(priors: StoredPriors) -> PriorName:
-    """The unconditional prior under which posteriors are refined: that of `list`.
+    """The unconditional prior under which posteriors are refined: that of `list`, where its density has a gradient.
 
-    The associative prior, a sum over thousands of codes, makes way for the mixture there: any q bounds the likelihood.
+    The associative prior, a sum over thousands of codes, makes way for the autoregressive one, or for the mixture where
+    there is none: any q bounds the likelihood.
     """
-    return "mixture" if priors.chosen == "associative" else priors.chosen
+    if priors.chosen != "associative":
+        return priors.chosen
+    return "mixture" if priors.autoregressive is None else "autoregressive"
 
 
 def refined_posteriors(
