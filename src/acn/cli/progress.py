@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from acn.progress import Stage
@@ -64,11 +64,33 @@ def _lines(console: Console) -> Callable[[float, float, str], None]:
 @contextmanager
 def stages(console: Console) -> Iterator[Stage]:
     """Yield a function that begins a named stage of a given length and returns what to call as it advances."""
-    columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    if not console.is_terminal:
+        yield _logged(console)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
+    with Progress(*columns, console=console, transient=True) as progress:
 
         def begin(name: str, length: int) -> Callable[[float], None]:
             task = progress.add_task(name, total=length)
             return lambda count: progress.advance(task, count)
 
         yield begin
+
+
+def _logged(console: Console) -> Stage:
+    """Stages in a log file, where short work says nothing."""
+    last = time.monotonic()
+
+    def begin(name: str, length: int) -> Callable[[float], None]:
+        begun, done = time.monotonic(), 0.0
+
+        def advance(count: float) -> None:
+            nonlocal last, done
+            now, done = time.monotonic(), done + count
+            if done and now - last >= LOG_SECONDS:
+                last, left = now, (now - begun) * max(0.0, length / done - 1)
+                console.print(f"{name}: {done:,.0f} of {length:,}, {clock(left)} left", soft_wrap=True, highlight=False)
+
+        return advance
+
+    return begin
