@@ -13,6 +13,11 @@ def counted(count: float, noun: str, plural: str | None = None) -> str:
     return f"{number} {noun if count == 1 else plural or noun + 's'}"
 
 
+def extent(height: int, width: int) -> str:
+    """`48x64`: height before width, as `--size` has them."""
+    return f"{height}x{width}"
+
+
 def listed(items: Iterable[str], most: int) -> str:
     """The items between commas; of more than `most` the first ones, and how many others there are."""
     texts = list(items)

@@ -157,7 +157,7 @@ def test_a_lossy_archive_does_not_take_every_file(work: Path, tmp_path: Path) ->
     assert "a.png has transparency, which an archive keeps without loss alone" in sentence
     Image.fromarray(np.zeros((8, 9), np.uint8)).save(tmp_path / "clear" / "b.png")
     sentence = refused(acn("compress", "clear", "out.acn", "--model", str(work / "run"), "--lossy", cwd=tmp_path), 1)
-    sizes = "found 8x8 pixels in a.png and 9x8 in b.png"
+    sizes = "found 8x8 (height x width) in a.png and 8x9 in b.png"
     assert f"{sizes}; nothing is resized for an archive: leave out --model and --lossy, which take one size" in sentence
     assert not (tmp_path / "out.acn").exists()
 
@@ -209,8 +209,9 @@ def test_what_is_left_of_a_damaged_archive(work: Path) -> None:
     changed(work, "half.acn", bytes(data))
     assert "images 0 to 8 of train" in refused(acn("decompress", "half.acn", "half", cwd=work), 1)
     done = acn("decompress", "half.acn", "half", "--partial", cwd=work)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
     assert "left out: block 1 of 2 (images 0 to 8 of train)" in done.stderr
+    assert done.stderr.endswith("acn: 1 of 2 blocks left out; what they held is lost\n")
     assert sorted(path.name for path in (work / "half").rglob("*.png")) == ["000000.png", "000001.png", "000002.png"]
     assert {path.name for path in (work / "half").iterdir()} == {"test"}
 

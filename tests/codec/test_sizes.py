@@ -50,6 +50,17 @@ def drawn(tmp_path: Path, clear: tuple[str, ...] = ()) -> FolderImages:
     return survey({"train": [tmp_path / file for file in files]}, {"train": files}, {"train": (None, None)})["train"]
 
 
+def test_a_damaged_block_names_the_files_in_it(folder: FolderImages) -> None:
+    """And a block between two others names the images that begin before it and end after it."""
+    archive = read(compress_splits({"train": folder}, tiny_pixelcnn((5, 4, 3, 256))))
+    notes = archive.notes()
+    named = [archive.files_of(number, notes) for number in range(len(archive.header.blocks))]
+    held = [{f"{list(SIZES)[row]}.png" for row, _ in found_piece} for found_piece in archive.layout(notes)]
+    assert list(map(set, named)) == held
+    assert [len(names) for names in named] == list(map(len, held))
+    assert sum("b.png" in names for names in named) > 1
+
+
 def pixels(path: Path) -> NDArray[np.uint8]:
     with Image.open(path) as image:
         return np.asarray(image)
@@ -84,7 +95,7 @@ def test_arrays_cannot_hold_several_sizes(tmp_path: Path) -> None:
 
 
 def test_a_model_with_codes_takes_one_size(folder: FolderImages) -> None:
-    with pytest.raises(DataError, match=r"one size, found 4x5 pixels in a\.png and 6x23 in b\.png"):
+    with pytest.raises(DataError, match=r"one size, found 5x4 \(height x width\) in a\.png and 23x6 in b\.png"):
         compress_splits({"train": folder}, tiny((5, 4, 3, 4)))
 
 

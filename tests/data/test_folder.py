@@ -174,7 +174,9 @@ def test_linked_folders_are_read_once(tmp_path: Path) -> None:
 def test_unequal_sizes_name_both_files(tmp_path: Path) -> None:
     for name, size in (("a", (4, 5)), ("b", (4, 5)), ("c", (6, 7)), ("d", (8, 8))):
         put(tmp_path / f"{name}.png", grey(size=size))
-    with pytest.raises(DataError, match=r"found 5x4 pixels in .*a\.png and 7x6 in .*c\.png; give them one size"):
+    with pytest.raises(
+        DataError, match=r"found 4x5 \(height x width\) in .*a\.png and 6x7 in .*c\.png; give them one size"
+    ):
         read_folder(tmp_path)
 
 

@@ -93,7 +93,7 @@ def test_other_datasets_are_refused(hub: Any) -> None:  # noqa: ANN401
         ("o/texts", "expected a column of images, found text, label;"),
         ("o/test", "expected a split named train, found test;"),
         ("o/twice", "val and validation are both the valid split"),
-        ("o/sizes", "found 5x4 pixels in o/sizes train 0 and 5x3 in o/sizes test 0"),
+        ("o/sizes", r"found 4x5 \(height x width\) in o/sizes train 0 and 3x5 in o/sizes test 0"),
     ):
         with pytest.raises(DataError, match=message):
             read_hub(name)

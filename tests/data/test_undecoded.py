@@ -60,7 +60,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     put(tmp_path / "d.tif", np.zeros((4, 5), dtype=np.float32))
     images = files_of(tmp_path)
     for index, message in (
-        (1, r"expected images of 5x4 pixels, found 7x6 in .*b\.png; resize"),
+        (1, r"expected images of 4x5 \(height x width\), found 6x7 in .*b\.png; resize"),
         (2, r"expected grey images, found colour in .*c\.png; convert"),
         (3, r"expected 8 or 16 bits per channel, .*d\.tif"),
     ):

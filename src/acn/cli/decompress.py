@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from acn.codec.notes import Notes
     from acn.data.palette import Bytes
 
+FILES_NAMED = 3  # of a damaged block
+
 ModelOption = Annotated[
     Path | None,
     typer.Option(
@@ -29,6 +31,13 @@ ModelOption = Annotated[
         metavar="RUN",
         help=f"The run whose model the archive needs, if it holds none: {RUN}.",
         show_default=False,
+    ),
+]
+
+PartialOption = Annotated[
+    bool,
+    typer.Option(
+        "--partial", help="Leave out damaged blocks and restore the rest; exit with status 1 if there were any."
     ),
 ]
 
@@ -40,7 +49,7 @@ def decompress(
         Path, typer.Argument(metavar="OUT", help="An .npz file, or a folder of image files.", show_default=False)
     ],
     model: ModelOption = None,
-    partial: Annotated[bool, typer.Option("--partial", help="Leave out damaged blocks, and restore the rest.")] = False,
+    partial: PartialOption = False,
     seed: Annotated[
         int | None,
         typer.Option(
@@ -63,6 +72,7 @@ def decompress(
     from acn.codec.refusals import refuse_planes
     from acn.codec.restoring import one_extent, planes_of
     from acn.errors import UsageError
+    from acn.wording import counted
 
     arrays = out.suffix == ".npz"
     if arrays:
@@ -76,7 +86,9 @@ def decompress(
         if seed is not None and not lossy:
             raise UsageError(f"{file} is lossless, so nothing is drawn from it: leave out --seed")
         frozen, notes = find_model(archive, model, device), archive.notes()
-        with closing(blocks_of(archive, frozen, notes, seed or 0, workers, partial=partial)) as blocks:
+        left_out: list[int] = []
+        known = left_out if partial else None
+        with closing(blocks_of(archive, frozen, notes, seed or 0, workers, left_out=known)) as blocks:
             if arrays:
                 refuse_planes(archive, "an .npz file")
                 one_extent(archive, frozen, "an .npz file")
@@ -90,6 +102,10 @@ def decompress(
     typer.echo(out)
     if lossy:
         typer.echo(LOSSY, err=True)
+    if left_out:
+        count = counted(len(archive.header.blocks), "block")
+        typer.echo(f"acn: {len(left_out):,} of {count} left out; what they held is lost", err=True)
+        raise typer.Exit(1)
 
 
 @led
@@ -110,7 +126,7 @@ def verify(
                 "acn decompress detects damaged codes"
             )
         frozen, notes = find_model(archive, model, device), archive.notes()
-        with closing(blocks_of(archive, frozen, notes, 0, workers, partial=False)) as blocks:
+        with closing(blocks_of(archive, frozen, notes, 0, workers)) as blocks:
             for _ in blocks:
                 pass
     typer.echo(f"{file}: all {sum(archive.images_by_split()):,} images are intact")
@@ -134,10 +150,13 @@ def blocks_of(
     seed: int,
     workers: int | None,
     *,
-    partial: bool,
+    left_out: list[int] | None = None,
     numbers: "Sequence[int] | None" = None,
 ) -> "Generator[tuple[int, Bytes], None, None]":
-    """Decode block by block: its number, and its pixel values; planes are checked first, which is quick."""
+    """Decode block by block: its number, and its pixel values; planes are checked first, which is quick.
+
+    Damaged blocks are named, and their numbers added to `left_out`; without such a list they raise.
+    """
     from rich.console import Console
 
     from acn.cli.info import subpixels
@@ -145,6 +164,7 @@ def blocks_of(
     from acn.codec.restoring import planes_of, restore_each
     from acn.codec.workers import cores_for
     from acn.errors import ArchiveError
+    from acn.wording import listed
 
     wanted = range(len(archive.header.blocks)) if numbers is None else numbers
 
@@ -152,14 +172,17 @@ def blocks_of(
         try:
             planes_of(archive, notes, frozen, number)
         except ArchiveError as error:
-            left_out(error)
+            leave_out(number, error)
             return False
         return True
 
-    def left_out(error: ArchiveError) -> None:
-        if not partial:
-            raise error
-        typer.echo(f"acn: left out: {error}", err=True)
+    def leave_out(number: int, error: ArchiveError) -> None:
+        files = listed(archive.files_of(number, notes), FILES_NAMED)
+        said = f"{error}; it held {files}" if files else str(error)
+        if left_out is None:
+            raise ArchiveError(said)
+        left_out.append(number)
+        typer.echo(f"acn: left out: {said}", err=True)
 
     with stages(Console(stderr=True)) as stage:
         readable = [number for number in wanted if intact(number)]
@@ -168,6 +191,6 @@ def blocks_of(
         with closing(restore_each(archive, frozen, readable, advance, seed=seed, workers=processes)) as found:
             for number, values in zip(readable, found, strict=True):
                 if isinstance(values, ArchiveError):
-                    left_out(values)
+                    leave_out(number, values)
                 else:
                     yield number, values

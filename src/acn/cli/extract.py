@@ -66,7 +66,7 @@ def extract(
             for number, block in enumerate(archive.header.blocks)
             if any((block.split, row) in wanted for row, _ in layout[number])
         ]
-        with closing(blocks_of(archive, frozen, notes, 0, workers, partial=False, numbers=numbers)) as blocks:
+        with closing(blocks_of(archive, frozen, notes, 0, workers, numbers=numbers)) as blocks:
             planes = partial(planes_of, archive, notes, frozen)
             for name, written in chosen_files(archive, notes, blocks, planes, wanted):
                 target = out / name

@@ -22,7 +22,7 @@ from acn.codec.limits import enough_memory
 from acn.codec.notes import Notes as Notes
 from acn.codec.notes import unpack_notes, with_details
 from acn.errors import ArchiveError
-from acn.wording import complaint
+from acn.wording import complaint, extent
 
 MAGIC = b"\x89ACN\r\n\x1a\n"
 # The second version has details of files, the third is lossy, the fourth of several sizes; any other archive is of the
@@ -155,9 +155,15 @@ class Archive:
         blocks, size = self.header.blocks, self.header.blocks[number].size
         split = self.header.splits[blocks[number].split]
         if size is not None:
-            return f"block {number + 1} of {len(blocks)} (images of {size.width}x{size.height} pixels of {split})"
+            return f"block {number + 1} of {len(blocks)} (images of {extent(size.height, size.width)} of {split})"
         rows = self.rows_of(number)
         return f"block {number + 1} of {len(blocks)} (images {rows[0]} to {rows[-1]} of {split})"
+
+    def files_of(self, number: int, notes: Sequence[Notes]) -> list[str]:
+        """Names of the files that a block holds images of, none where the archive keeps no names; see `pieces`."""
+        files = notes[self.header.blocks[number].split].files
+        rows = {row: None for row, _ in self.pieces(number, notes)}  # in their order, each once
+        return [] if files is None else list(dict.fromkeys(files[row] for row in rows))
 
     def first_image(self, number: int) -> int:
         """Number of the first image of a block, counted through all blocks."""

@@ -23,6 +23,7 @@ from acn.data.labels import Labels
 from acn.data.originals import Frame, Original, read_original, upright
 from acn.data.palette import ALL_BYTES, Bytes, level_table, to_levels
 from acn.errors import DataError
+from acn.wording import extent
 
 # What to do with images that a model does not know; true of lossy archives too, which keep no pixels.
 NOT_RESIZED = "nothing is resized for an archive: use a model of such images, or train one with --train-minutes"
@@ -130,10 +131,10 @@ class FolderImages:
         """
         for name, (height, width) in zip(self.files, self.extents, strict=True):
             if (height, width) != self.extents[0]:
-                known = "x".join(map(str, reversed(self.extents[0])))
                 raise DataError(
-                    f"expected images of one size, found {known} pixels in {self.files[0]} and {width}x{height} in "
-                    f"{name}; nothing is resized for an archive: leave out --model and --lossy, which take one size, "
+                    f"expected images of one size, found {extent(*self.extents[0])} (height x width) in "
+                    f"{self.files[0]} and {extent(height, width)} in {name}; nothing is resized for an archive: leave "
+                    "out --model and --lossy, which take one size, "
                     "or put images of each size into an archive of their own"
                 )
 
@@ -222,7 +223,7 @@ def _first_shape(found: Mapping[str, Sequence[Found]], files: Mapping[str, Seque
             if len(sizes) > 1:
                 one, other = sorted(sizes)[:2]
                 raise DataError(
-                    f"expected pages of one size in a file, found {one[1]}x{one[0]} and {other[1]}x{other[0]} pixels "
+                    f"expected pages of one size in a file, found {extent(*one)} and {extent(*other)} (height x width) "
                     f"in {name}; put them into files of their own"
                 )
             shapes += {shape: None for shape, _ in original.frames}

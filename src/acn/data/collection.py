@@ -19,6 +19,7 @@ from acn.data.binarize import Binarizer
 from acn.data.palette import Bytes, level_table, nearest_values, to_levels
 from acn.data.reading import NOTHING, Reading
 from acn.errors import DataError
+from acn.wording import extent
 
 Rows = NDArray[np.int64]
 Indices = Tensor | Rows | Sequence[int]
@@ -133,8 +134,8 @@ def check_known(found: ImageShape, known: ImageShape, name: str, advice: str = "
     """
     if (found.height, found.width) != (known.height, known.width):
         raise DataError(
-            f"expected images of {known.width}x{known.height} pixels, found {found.width}x{found.height} in {name}; "
-            f"{advice}"
+            f"expected images of {extent(known.height, known.width)} (height x width), found "
+            f"{extent(found.height, found.width)} in {name}; {advice}"
         )
     check_channels(found.channels, known.channels, name)
 

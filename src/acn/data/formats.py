@@ -27,8 +27,8 @@ class TooManyPixelsError(DataError):
     def __init__(self, width: int, height: int, megapixels: float, largest: float, name: str) -> None:
         self.width, self.height = width, height
         super().__init__(
-            f"expected at most {largest:g} megapixels, found {width:,} x {height:,} pixels in {name}, which count as "
-            f"{megapixels:,.0f} megapixels; make it smaller, or set data.largest_megapixels"
+            f"expected at most {largest:g} megapixels, found {height:,} x {width:,} (height x width) in {name}, which "
+            f"count as {megapixels:,.0f} megapixels; make it smaller, or set data.largest_megapixels"
         )
 
 

@@ -26,7 +26,7 @@ from acn.data.palette import Bytes
 from acn.data.reading import NOTHING, Reading
 from acn.data.storage import chunk_rows, gather
 from acn.errors import DataError
-from acn.wording import listed
+from acn.wording import extent, listed
 
 GREY_MODES = ("1", "L", "LA", "I", "F")  # and those that begin with "I;"
 SIDEWAYS = range(5, 9)  # EXIF orientations that exchange height and width
@@ -120,8 +120,9 @@ def sizes_differ(*found: tuple[str, tuple[int, int]]) -> DataError:
     """Return an error about two images, each given by its name, width and height, that should be of one size."""
     (name, size), (other, another) = found
     return DataError(
-        f"expected images of one size, found {size[0]}x{size[1]} pixels in {name} and {another[0]}x{another[1]} in "
-        f"{other}; give them one size, for instance by {size_that_serves(*size, *another)}"
+        f"expected images of one size, found {extent(*reversed(size))} (height x width) in {name} and "
+        f"{extent(*reversed(another))} in {other}; give them one size, for instance by "
+        f"{size_that_serves(*size, *another)}"
     )
 
 
@@ -162,8 +163,8 @@ def pixels_of(pictures: Pictures, index: int, shape: tuple[int, int, int]) -> tu
     height, width, channels = shape
     if pixels.shape[:2] != (height, width):
         raise DataError(
-            f"expected images of {width}x{height} pixels, found {pixels.shape[1]}x{pixels.shape[0]} in {name}; "
-            "resize it, or fit it with --fit crop"
+            f"expected images of {extent(height, width)} (height x width), found {extent(*pixels.shape[:2])} in "
+            f"{name}; resize it, or fit it with --fit crop"
         )
     return to_channels(pixels, channels, name), converted
 

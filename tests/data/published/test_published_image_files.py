@@ -54,7 +54,7 @@ def test_drawings_become_ink_with_their_alphabets(web: Path, publish: Publish, t
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (drawing(3, (28, 28)), "expected images of 105x105 pixels, found 28x28 .*0001_01.png"),
+        (drawing(3, (28, 28)), r"expected images of 105x105 \(height x width\), found 28x28 .*0001_01.png"),
         (drawing(3, mode="L"), "black and white, found grey in .*0001_01.png"),
         (drawing(3)[:60], "0001_01.png"),
         (bytes(5 << 20), "claims 5,242,880 bytes"),
@@ -120,7 +120,7 @@ def test_the_middle_of_photographs_is_shrunk(kind: str, publish: Publish, tmp_pa
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [
-        ("000001.jpg", face(3, (64, 64)), "expected images of 178x218 pixels, found 64x64"),
+        ("000001.jpg", face(3, (64, 64)), r"expected images of 218x178 \(height x width\), found 64x64"),
         ("000001.jpg", face(3)[:500], "000001.jpg"),
         ("holiday.jpg", face(3), "found none of the training split"),
         ("202599.jpg", face(3), "found none of the training split"),
