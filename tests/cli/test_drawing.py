@@ -1,5 +1,6 @@
 """The commands that draw pictures from a trained run."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -104,6 +105,13 @@ def test_report_draws_what_is_missing(run: Path) -> None:
     assert done.returncode == 0, done.stderr
     page = (run / "report.html").read_text()
     assert page.count("data:image/") == 8
+    old, drawn = run / "samples.png", (run / "reconstructions.png").stat().st_mtime_ns
+    Image.new("L", (9, 9)).save(old)
+    os.utime(old, ((run / "checkpoint.safetensors").stat().st_mtime - 1,) * 2)  # of the run as it was
+    assert acn("report", str(run), cwd=run.parent).returncode == 0
+    with Image.open(old) as picture:
+        assert picture.size > (56, 56)
+    assert (run / "reconstructions.png").stat().st_mtime_ns == drawn
     (run / "evaluation.json").rename(run / "evaluation.bak")
     assert "acn evaluate" in refused(acn("report", str(run), cwd=run.parent), 1)
     (run / "evaluation.bak").rename(run / "evaluation.json")

@@ -17,16 +17,20 @@ def test_levels_become_values_with_the_maximum_white() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("apart", [False, True])
-def test_grid_shows_every_picture_in_its_place(channels: int, apart: bool) -> None:
+@pytest.mark.parametrize(
+    ("first", "last", "gaps"),
+    [(False, False, (0, 0)), (True, False, (3, 3)), (False, True, (0, 3)), (True, True, (3, 6))],
+)
+def test_grid_shows_every_picture_in_its_place(channels: int, first: bool, last: bool, gaps: tuple[int, int]) -> None:
     pictures = np.zeros((2, 3, 60, 70, channels), np.uint8)
     for row in range(2):
         for column in range(3):
             pictures[row, column] = 10 * row + column
-    drawn = np.asarray(grid(pictures, first_column=apart))
+    drawn = np.asarray(grid(pictures, first_column=first, last_column=last))
+    assert drawn.shape[:2] == (2 * 60 + 3 * GAP, 3 * 70 + 4 * GAP + gaps[1] * GAP)
     for row in range(2):
         for column in range(3):
-            top, left = GAP + row * (60 + GAP), GAP + column * (70 + GAP) + (3 * GAP if apart and column else 0)
+            top, left = GAP + row * (60 + GAP), GAP + column * (70 + GAP) + (0, *gaps)[column] * GAP
             assert (drawn[top : top + 60, left : left + 70] == 10 * row + column).all()
 
 

@@ -32,7 +32,9 @@ def interpolate(
     force: ForceOption = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Draw images at evenly spaced codes between those of two images, a row for each pair."""
+    """Draw images at evenly spaced codes between those of two images, a row for each pair, which stands at its ends."""
+    import torch
+
     from acn.data import spread
     from acn.errors import DataError
     from acn.runs import open_run
@@ -48,5 +50,11 @@ def interpolate(
     # Not neighbours in the collection, which are often of one class.
     first, second = images.batch(ends[:pairs]), images.batch(ends[pairs:])
     with sampler(opened, seed, temperature, pairs * steps, device) as drawing:
-        pictures = to_pictures(drawing.interpolate(first, second, steps), opened.palette)
-    deliver(path, grid(pictures), interpolations=pictures)
+        drawn = drawing.interpolate(first, second, steps)
+    pictures = to_pictures(torch.cat([first[:, None], drawn, second[:, None]], dim=1), opened.palette)
+    deliver(
+        path,
+        grid(pictures, first_column=True, last_column=True),
+        originals=pictures[:, [0, -1]],
+        interpolations=pictures[:, 1:-1],
+    )

@@ -34,7 +34,10 @@ def report(
     force: ForceOption = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Write one HTML file with costs, curves, pictures, settings and provenance; missing pictures are drawn first."""
+    """Write one HTML file with costs, curves, pictures, settings and provenance.
+
+    Pictures that are missing, or older than the run's last checkpoint, are drawn first.
+    """
     from acn.evaluation.plots import plot_curves
     from acn.evaluation.report import html_report
     from acn.files import write_text_atomically
@@ -47,8 +50,13 @@ def report(
     figures = read_figures(opened)
     plot_curves(read_metrics(opened), run / "curves.png")
     for name, (draw, needed) in DRAWN_BY.items():
-        if getattr(opened.config.model, needed) and not (run / name).exists():
+        if getattr(opened.config.model, needed) and not _is_of(opened.checkpoint, run / name):
             draw(run, device=device)
     path = out or run / "report.html"
     write_text_atomically(path, html_report(opened, figures))
     announce(path)
+
+
+def _is_of(checkpoint: Path, picture: Path) -> bool:
+    """Whether a picture was drawn since a checkpoint was written."""
+    return picture.exists() and picture.stat().st_mtime >= checkpoint.stat().st_mtime

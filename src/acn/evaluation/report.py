@@ -31,7 +31,12 @@ PICTURES = (
         False,
     ),
     ("neighbours.png", "Neighbours", "Next to each image, its nearest images: by code above, by pixels below.", False),
-    ("interpolations.png", "Interpolations", "Images at evenly spaced codes between those of two images.", False),
+    (
+        "interpolations.png",
+        "Interpolations",
+        "Images at evenly spaced codes between those of two images, which stand at the ends.",
+        False,
+    ),
     (
         "daydreams.gif",
         "Daydreams",

@@ -28,17 +28,19 @@ def to_pictures(levels: Tensor, palette: Bytes) -> Bytes:
     return pictures
 
 
-def grid(pictures: Bytes, *, first_column: bool = False) -> Image.Image:
-    """One picture of `[rows, columns, H, W, C]`; with `first_column` a wider gap sets the first column apart."""
+def grid(pictures: Bytes, *, first_column: bool = False, last_column: bool = False) -> Image.Image:
+    """One picture of `[rows, columns, H, W, C]`; a wider gap sets the first column apart, or the last one."""
     rows, columns, height, width, channels = pictures.shape
     scale = max(1, -(-SMALLEST // max(height, width)))
     large = pictures.repeat(scale, axis=2).repeat(scale, axis=3)
     tall, wide = height * scale + GAP, width * scale + GAP
-    extra = 3 * GAP if first_column else 0
-    canvas = np.full((rows * tall + GAP, columns * wide + GAP + extra, channels), PAPER, dtype=np.uint8)
+    before = np.zeros(columns, dtype=int)
+    before[1:] += 3 * GAP * first_column
+    before[-1] += 3 * GAP * last_column
+    canvas = np.full((rows * tall + GAP, columns * wide + GAP + before[-1], channels), PAPER, dtype=np.uint8)
     for row in range(rows):
         for column in range(columns):
-            top, left = GAP + row * tall, GAP + column * wide + (extra if column else 0)
+            top, left = GAP + row * tall, GAP + column * wide + before[column]
             canvas[top : top + tall - GAP, left : left + wide - GAP] = large[row, column]
     return Image.fromarray(canvas[..., 0] if channels == 1 else canvas)
 
