@@ -3,7 +3,7 @@
 import json
 
 from acn.evaluation.figures import PLACES, published
-from acn.evaluation.table import Cells, cost_cells, notes, probe_cells
+from acn.evaluation.table import Cells, cost_cells, notes, probe_cells, probe_note
 from acn.families import code_size
 from acn.record import Evaluation
 from acn.runs import Run
@@ -81,7 +81,7 @@ def _kept(run: Run) -> str:
 
 def _figures(evaluation: Evaluation) -> str:
     probes = probe_cells(evaluation)
-    parts = [_table(cost_cells(evaluation)), *([] if probes is None else [_table(probes)])]
+    parts = [_table(cost_cells(evaluation)), *([] if probes is None else [_table(probes), probe_note(evaluation)])]
     for source in {figure.source for figure in published(evaluation).values()}:
         parts.append(f"Paper: {source} ({PLACES[source]}).")
     parts += notes(evaluation)

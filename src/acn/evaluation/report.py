@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from acn.evaluation.table import Cells, cost_cells, notes, probe_cells, search_note
+from acn.evaluation.table import Cells, cost_cells, notes, probe_cells, probe_note, search_note
 from acn.record import Evaluation
 from acn.runs import Run, read_metrics
 
@@ -61,7 +61,7 @@ def html_report(run: Run, evaluation: Evaluation) -> str:
         f"<h1>{title}</h1><p>{html.escape(_summary(evaluation))}</p>",
         f"<h2>Costs of the test split</h2>{_table(cost_cells(evaluation))}",
         *(f"<p>{html.escape(note)}</p>" for note in (*notes(evaluation), search_note(read_metrics(run))) if note),
-        f"<h2>Linear classification</h2>{_table(probes)}" if probes is not None else "",
+        "" if probes is None else f"<h2>Linear classification</h2>{_table(probes)}<p>{probe_note(evaluation)}</p>",
         *(_picture(run.path / file, heading, text, smooth) for file, heading, text, smooth in PICTURES),
         f"<h2>Settings</h2><pre>{html.escape(json.dumps(evaluation.config, indent=2))}</pre>",
         f"<h2>Provenance</h2><pre>{html.escape(json.dumps(_provenance(evaluation), indent=2))}</pre></html>\n",

@@ -144,6 +144,12 @@ def code_note(evaluation: Evaluation) -> str | None:
     )
 
 
+def probe_note(evaluation: Evaluation) -> str:
+    """Say how far accuracies of so few test images are to be trusted."""
+    most = 50 / evaluation.n_test**0.5  # of one half: sqrt(1/2 x 1/2 / N)
+    return f"With {counted(evaluation.n_test, 'image')}, an accuracy has a standard error of at most {most:.2g} points."
+
+
 def search_note(rows: Iterable[Mapping[str, Any]]) -> str | None:
     """Say how many neighbours an inverted file found in training, by the rows of its metrics; None where none was."""
     found = [row["recall"] for row in rows if row.get("recall") is not None]
@@ -191,7 +197,11 @@ def cost_table(evaluation: Evaluation) -> Table:
 def probe_table(evaluation: Evaluation) -> Table | None:
     """Lay out `probe_cells` for a terminal, if there are any."""
     cells = probe_cells(evaluation)
-    return None if cells is None else _laid_out(cells, "Linear classification of the test split", set())
+    if cells is None:
+        return None
+    table = _laid_out(cells, "Linear classification of the test split", set())
+    table.caption = probe_note(evaluation)
+    return table
 
 
 def _laid_out(cells: Cells, title: str, ends: set[str]) -> Table:
