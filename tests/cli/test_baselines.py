@@ -148,6 +148,27 @@ def test_archives_need_an_acn(work: Path, kind: str, command: tuple[str, ...]) -
     assert set(work.rglob("*")) == files
 
 
+def test_a_pixelcnn_in_exact_integers_is_frozen_and_makes_archives(tmp_path: Path) -> None:
+    """It has neither codes nor a prior of them, which nobody should ask for."""
+    settings = ["model.decoder.kind=local", "model.decoder.emission=logistic", "model.decoder.window=3x1"]
+    settings += ["model.decoder.canvas=0", "training.epochs=1", "training.batch=500"]
+    chosen = [part for item in settings for part in ("--set", item)]
+    done = acn("train", "digits", "--family", "pixelcnn", "--out", "run", *small("pixelcnn"), *chosen, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = acn("freeze", "run", "--images", "50", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "50 test images" in done.stdout
+    assert "given z" not in done.stdout
+    exact, floating = (float(cell) for cell in done.stdout.partition("pixels ")[2].split("│")[1:3])
+    assert exact == pytest.approx(floating, rel=0.01)
+    np.savez(tmp_path / "few.npz", images=np.random.default_rng(0).integers(0, 17, (9, 8, 8), dtype=np.uint8))
+    for command in (("compress", "few.npz", "few.acn", "--model", "run"), ("decompress", "few.acn", "back.npz")):
+        done = acn(*command, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "few.npz") as few, np.load(tmp_path / "back.npz") as back:
+        assert np.array_equal(few["images"], back["images"])
+
+
 def test_a_lossy_archive_needs_a_code(work: Path) -> None:
     sentence = refused(acn("compress", "digits", "digits.acn", "--model", "pixelcnn", "--lossy", cwd=work), 2)
     assert "a lossy archive needs codes, which a Gated PixelCNN does not have; use another run" in sentence

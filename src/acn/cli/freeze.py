@@ -33,17 +33,17 @@ def freeze(
     rows = spread(len(test), images)
     console = Console()
     with console.status(f"Comparing the models on {len(rows):,} images"):
-        mixture = load_priors(opened).mixture
+        mixture = load_priors(opened).mixture if frozen.facts.components else None
         loss = frozen_loss(frozen.to(place), load_model(opened).to(place), mixture, test.batch(rows))
     table = Table(title=f"{len(rows):,} test images, nats per image", title_justify="left")
     for column in ("", "integers", "floating point", "loss"):
         table.add_column(column, justify="right" if column else "left")
-    both = [(loss.pixels, loss.pixels_float), (loss.codes, loss.codes_float)]
-    for name, (exact, floating) in zip(("pixels given z", "z"), both, strict=True):
+    rows_of = {"pixels given z": (loss.pixels, loss.pixels_float), "z": (loss.codes, loss.codes_float)}
+    rows_of["both"] = loss.pixels + loss.codes, loss.pixels_float + loss.codes_float
+    if not frozen.facts.settings.has_codes:
+        rows_of = {"pixels": rows_of["both"]}
+    for name, (exact, floating) in rows_of.items():
         table.add_row(name, f"{exact:.3f}", f"{floating:.3f}", f"{exact - floating:+.4f}")
-    table.add_row(
-        "both", f"{sum(pair[0] for pair in both):.3f}", f"{sum(p[1] for p in both):.3f}", f"{loss.total:+.4f}"
-    )
     console.print(table)
     data = to_bytes(frozen)
     console.print(f"model {identity(data)[:16]}, {len(data):,} bytes", highlight=False)
