@@ -38,7 +38,7 @@ def cluster(
             "-k",
             metavar="K",
             min=1,
-            help="How many clusters. [default: as many as there are labels, else 10]",
+            help="How many clusters. [default: as many as there are labels if these are 2 to 30, else 10]",
             show_default=False,
         ),
     ] = None,

@@ -113,5 +113,5 @@ def _processes(ranks: "Ranks") -> str:
         return f"{ranks.count}, which communicate by {dist.get_backend()}"
     if not dist.is_available():
         return f"1: this PyTorch for {platform.system()} cannot communicate with others"
-    nccl = "and by NCCL between GPUs" if dist.is_nccl_available() else "NCCL, for GPUs, is not built in"
-    return f"1: torchrun starts several, which communicate by gloo between CPUs, {nccl}"
+    nccl = "by NCCL on GPUs" if dist.is_nccl_available() else "NCCL, for GPUs, is not in this PyTorch"
+    return f"1: torchrun starts several, which communicate by gloo on CPUs; {nccl}"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Arrays = NDArray[np.uint8] | NDArray[np.float32]
 
 # What commands that use a trained model, and need nothing of its training, take for a run.
-RUN = "the folder that acn train or acn publish wrote, mnist, or hub:OWNER/NAME"
+RUN = "the folder that acn train or acn publish wrote, mnist, vlae-mnist, or hub:OWNER/NAME"
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help=f"A run: {RUN}.", show_default=False)]
 TrainingArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="The folder that acn train wrote.", show_default=False)

@@ -44,8 +44,8 @@ def duplicates(
             metavar="T",
             min=0.0,
             max=1.0,
-            help="Call two images nearly equal if their distance is at most T times that to the tenth neighbour of "
-            "either; 0 for equal pixels alone. [default: what the codes suggest]",
+            help="Call two images nearly equal if their distance is at most T times the distance from each of them "
+            "to its tenth neighbour; 0 for equal pixels alone. [default: what the codes suggest]",
             show_default=False,
         ),
     ] = None,

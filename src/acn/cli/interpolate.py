@@ -32,7 +32,7 @@ def interpolate(
     force: ForceOption = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Draw images at evenly spaced codes between those of two images, a row for each pair, which stands at its ends."""
+    """Draw images at evenly spaced codes between those of two images: a row for each pair, with the two at its ends."""
     import torch
 
     from acn.data import spread

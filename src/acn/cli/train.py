@@ -42,8 +42,8 @@ def train(
         str | None,
         typer.Argument(
             metavar="SOURCE",
-            help="digits (built in, the default), a folder of images, an .npz or .npy file, - for the standard "
-            "input, or hub:OWNER/NAME; "
+            help="digits (built in, the default), a folder of images, an .npz or .npy file, one image, tar or Parquet "
+            "shards, - for the standard input, or hub:OWNER/NAME; "
             "with --resume, where the run's images are now.",
             show_default=False,
         ),
@@ -79,8 +79,9 @@ def train(
         Path | None,
         typer.Option(
             metavar="MODEL",
-            help="Start from the weights of a trained model, a run or such as mnist, and with its settings unless "
-            "others are named. The decoder may get more blocks, the encoder's layers more filters.",
+            help="Start from the weights and settings of a trained model: a run, mnist, vlae-mnist or "
+            "hub:OWNER/NAME. Settings you give override the model's; the decoder may get more blocks, the encoder's "
+            "layers more filters.",
             show_default=False,
         ),
     ] = None,
