@@ -10,7 +10,7 @@ from acn.config import Config
 from acn.data import open_collection
 from acn.errors import DataError, UsageError
 from acn.runs import check_images, open_images, open_run
-from tests.training.conftest import TINY
+from tests.training.conftest import TINY, tiny_settings
 
 # `TINY`, as keywords.
 SETTINGS: dict[str, Any] = {name.replace(".", "__"): value for name, _, value in (item.partition("=") for item in TINY)}
@@ -25,7 +25,10 @@ def test_an_array_is_enough(images: NDArray[np.uint8], capsys: pytest.CaptureFix
     model = acn.train(
         images, recipe="digits", device="cpu", verbose=True, **SETTINGS | {"training__epochs": 3, "training__batch": 7}
     )
-    assert "nats per image" in capsys.readouterr().out
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].endswith("in 17 levels: 48 images, 21 steps")
+    assert any("nats per image" in line for line in said)
+    assert said[-1].startswith("trained for 21 steps in ")
     assert repr(model).startswith("TrainedModel(the model in memory: Associative Compression Network, codes of 3 num")
     assert model.encode(images).shape == (60, 3)
     assert model.sample(2).shape == (2, 8, 8)
@@ -53,6 +56,22 @@ def test_a_source_is_trained_on_as_the_command_does(tmp_path: Path, images: NDAr
     model = acn.train(tmp_path / "some.npy", recipe="digits", folder=tmp_path / "run", device="cpu", **SETTINGS)
     assert model.run.where == str(tmp_path / "some.npy")
     assert not (tmp_path / "run" / "images.npz").exists()
+
+
+def test_a_model_without_codes_has_no_prior_to_fit(images: NDArray[np.uint8]) -> None:
+    settings: dict[str, Any] = dict(item.split("=") for item in tiny_settings("pixelcnn"))
+    settings = {name.replace(".", "__"): value for name, value in settings.items()}
+    model = acn.train(images, recipe="digits", model="pixelcnn", device="cpu", **settings)
+    assert np.isfinite(model.score_samples(images)).all()
+    assert model.sample(2).shape == (2, 8, 8)
+
+
+@pytest.mark.parametrize("size", [None, (8, 8)])
+def test_one_image_in_colour_is_not_trained_on_as_many(size: tuple[int, int] | None) -> None:
+    with pytest.raises(
+        DataError, match=r"found \[32, 32, 3\], which looks like one image in colour; take array\[None\]"
+    ):
+        acn.train(np.zeros((32, 32, 3), np.uint8), device="cpu", data__size=size)
 
 
 def test_images_of_any_size_are_fitted(images: NDArray[np.uint8]) -> None:

@@ -338,8 +338,22 @@ def test_samples_come_in_the_form_of_the_training_images(few: NDArray[np.uint8],
     drawn = tiny(levels=5).fit(real).sample(50)
     middles = np.linspace(real.min(), real.max(), 5)
     assert np.abs(drawn[..., None] - middles).min(-1).max() < 1e-12
-    with pytest.raises(ValueError, match="at least 1"):
-        encoder.sample(0)
+    counts: list[Any] = [0, 1.5]
+    for count in counts:
+        with pytest.raises(ValueError, match="at least 1"):
+            encoder.sample(count)
+    for temperature in (-1, float("nan")):
+        with pytest.raises(ValueError, match="temperature must be at least 0"):
+            encoder.sample(2, temperature=temperature)
+    assert np.array_equal(tiny().fit(list(few)).codes_, tiny().fit(few).codes_)
+    with pytest.raises(ValueError, match=r"looks like one image in colour; take array\[None\]"):
+        tiny().fit(np.zeros((32, 32, 3), np.uint8))
+    others: list[dict[str, Any]] = [{"recipe": None}, {"settings": "x"}]
+    for wrong in others:
+        with pytest.raises(UsageError):
+            tiny(**wrong).fit(few)
+    with pytest.raises(ValueError, match=r"images must be \(H, W\)"):
+        tiny(image_shape=8).fit(few.reshape(len(few), -1))
 
 
 @pytest.mark.parametrize("levels", [None, 2, 16, 256])

@@ -1,7 +1,9 @@
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from acn.errors import DataError, RunError, UsageError
 from acn.evaluation.evaluate import evaluate
 from acn.models import device_of
 from acn.run_models import StoredPriors, save_priors
+from acn.settings import Fit
 from acn.training.state import save_state
 from tests.training.conftest import Bench
 
@@ -232,6 +235,78 @@ def test_images_that_do_not_fit_are_refused(folder: Path, tmp_path: Path) -> Non
         acn.load("nowhere")
     with pytest.raises(RunError, match=r"is not a run folder: it holds no config\.json"):
         acn.load(tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 3), (32, 20, 3), (40, 8, 4)])
+@pytest.mark.parametrize("fit", [None, "crop"])
+def test_one_image_in_colour_is_not_taken_for_many_grey_ones(folder: Path, shape: tuple[int, ...], fit: Fit) -> None:
+    model, image = acn.load(folder), np.zeros(shape, np.uint8)
+    for task in (model.encode, model.reconstruct, model.neighbours, model.score_samples, model.evaluate):
+        with pytest.raises(DataError, match=r"looks like one image in colour; take array\[None"):
+            task(image, fit=fit)
+    narrow = np.zeros(shape, np.uint8)[..., None]
+    assert model.encode(narrow, fit="stretch").shape == (shape[0], 3)
+
+
+def test_lists_are_as_good_as_arrays(folder: Path, digits: Collection) -> None:
+    model, images = acn.load(folder), digits.test.values(range(4))[..., 0]
+    codes = model.encode(images)
+    for given in (list(images), images.tolist(), tuple(images), [images[0], *images[1:, ..., None]]):
+        assert np.array_equal(model.encode(given), codes)
+    assert np.array_equal(model.encode(list(images[:, :, 2:6]), fit="stretch")[0].shape, (3,))
+    with pytest.raises(DataError, match=r'found 8x8 \(height x width\) at 0 and 5x8 at 2; fit them, as in fit="crop"'):
+        model.encode([images[0], images[1], images[2][:5]])
+    with pytest.raises(DataError, match=r"for one image take array\[None\]"):
+        model.encode(list(images[0]))
+
+
+def test_images_are_fitted_wherever_they_are_given(folder: Path, digits: Collection) -> None:
+    model, images = acn.load(folder), digits.test.values(range(6))
+    large = np.kron(images, np.ones((1, 3, 3, 1), np.uint8))
+    assert model.score_samples(large, fit="crop").shape == (6,)
+    assert model.evaluate(large, fit="crop")["list"] > 0
+    with pytest.raises(UsageError, match="fit must be one of"):
+        model.score_samples(large, fit="none")  # type: ignore[arg-type]
+
+
+def test_numbers_are_whole_whoever_counts(folder: Path, digits: Collection) -> None:
+    model: Any = acn.load(folder)
+    images = digits.test.values(range(4))
+    assert np.array_equal(model.sample(np.int64(2), seed=np.int64(3)), model.sample(2, seed=3))
+    assert np.array_equal(model.score_samples(images, seed=np.uint8(3)), model.score_samples(images, seed=3))
+    wrong: list[tuple[Callable[[], object], str]] = [
+        (lambda: model.sample(0), "count: expected a whole number of at least 1, found 0"),
+        (lambda: model.sample(1.5), "count: expected a whole number of at least 1, found 1.5"),
+        (lambda: model.neighbours(images, 1.5), "count: expected"),
+        (lambda: model.evaluate(images, refine=1.5), "refine: expected"),
+        (lambda: model.sample(1, seed=1.5), "seed: expected a whole number of 64 bits, found 1.5"),
+        (lambda: model.sample(1, seed=None), "seed: expected"),
+        (lambda: model.reconstruct(images, seed=2**64), "seed: expected"),
+        (lambda: model.sample(1, temperature=-1), "temperature: expected a number of at least 0, found -1"),
+        (lambda: model.reconstruct(images, temperature=float("nan")), "found nan"),
+    ]
+    for call, words in wrong:
+        with pytest.raises(UsageError, match=words):
+            call()
+
+
+def test_a_model_may_be_a_key(folder: Path) -> None:
+    model = acn.load(folder)
+    assert {model: 1}[model] == 1
+
+
+def test_what_is_no_archive_and_no_model_is_refused(folder: Path, digits: Collection) -> None:
+    model, images = acn.load(folder), digits.test.values(range(4))
+    codec: Any = acn.codec
+    with pytest.raises(UsageError, match="there is no mode 'nope'; choose one of list, set, tour"):
+        codec.compress(images, model, mode="nope")
+    with pytest.raises(UsageError, match=r"expected a model, as acn\.load returns it, found 'mnist'"):
+        codec.compress(images, "mnist")
+    for data in (folder, str(folder)):
+        with pytest.raises(UsageError, match="expected the bytes of an archive"):
+            codec.decompress(data, model)
+    with pytest.raises(DataError, match="at 1; make an archive of each size"):
+        codec.compress([images[0], images[1][:5]], model)
 
 
 def test_public_names() -> None:

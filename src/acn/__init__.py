@@ -22,12 +22,12 @@ from acn.version import __version__
 quiet_threads()  # before any module of this package can import NumPy or torch
 
 if TYPE_CHECKING:
-    from acn import codec
+    from acn import codec, errors
     from acn.array_training import train
     from acn.estimator import ACNEncoder
     from acn.trained import TrainedModel, load
 
-__all__ = ["ACNEncoder", "TrainedModel", "__version__", "codec", "load", "train"]
+__all__ = ["ACNEncoder", "TrainedModel", "__version__", "codec", "errors", "load", "train"]
 
 
 def __getattr__(name: str) -> object:
@@ -43,8 +43,8 @@ def __getattr__(name: str) -> object:
         from acn.array_training import train
 
         return train
-    if name == "codec":
-        return importlib.import_module("acn.codec")
+    if name in ("codec", "errors"):
+        return importlib.import_module(f"acn.{name}")
     raise AttributeError(f"module 'acn' has no attribute {name!r}")
 
 

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from acn.choice import Options
 from acn.config import Config, DataSettings
-from acn.data import ALL_BYTES, Collection, Images, as_pixels, assemble, open_collection
+from acn.data import ALL_BYTES, Collection, Images, assemble, gathered, open_collection
 from acn.data.fitting import fitted, fitting_of
 from acn.devices import find_device
+from acn.errors import UsageError
 from acn.evaluation.evaluate import fit_priors
 from acn.files import write_atomically
 from acn.parsing import override
@@ -28,6 +29,7 @@ from acn.training.loop import train as train_to_the_end
 from acn.training.metrics import Metrics, Row
 from acn.training.opening import with_fewer_neighbours
 from acn.training.state import TrainingState
+from acn.wording import counted
 
 ARRAYS = "images.npz"
 # What stands for a source in the settings of a training on an array.
@@ -61,7 +63,7 @@ def train(
         folder: where the run is kept, with every file that `acn train` writes but those of an evaluation, so that
             every command goes on with it. An array is kept there too. None keeps the model in memory alone.
         device: `cpu`, `cuda`, or `auto`: the GPU when there is one.
-        verbose: print costs now and then.
+        verbose: print what is trained, costs now and then, and how long it took.
         settings: changes to the recipe, with two underscores for the dot in a setting's name:
             `training__epochs=2`, `data__size=(32, 32)`. `acn settings` lists all.
 
@@ -85,6 +87,8 @@ def train(
         with TemporaryDirectory(prefix="acn-") as temporary:
             return learn(Path(temporary), config, collection, place, verbose=verbose, start=trained)[0].in_memory()
     path = Path(folder)
+    if not str(folder) or (path.exists() and not path.is_dir()):
+        raise UsageError(f"folder: expected the name of a folder, found {str(folder)!r}")
     check_free(path)
     if source is not None:
         return learn(path, config, collection, place, verbose=verbose, start=trained)[0]
@@ -113,7 +117,8 @@ def learn(
     run, state = begin(path, config, collection, device, start)
     _train(run, state, collection, verbose)
     model = load_model(run).to(device)
-    fit_priors(run, model, collection)
+    if model.code_size:
+        fit_priors(run, model, collection)
     return TrainedModel(run, model), state.step
 
 
@@ -141,7 +146,8 @@ def setting_text(value: object) -> str:
 
 def _of_array(images: Any, settings: DataSettings) -> Collection:  # noqa: ANN401 - checked by what is called
     fitting = fitting_of(settings)
-    pixels = as_pixels(np.asarray(images), "images") if fitting is None else fitted(images, fitting)
+    advice = "give them one, as in data__size=(32, 32)"
+    pixels = gathered(images, advice) if fitting is None else fitted(images, fitting)
     return assemble(ARRAY, {"train": Images(pixels, ALL_BYTES)}, settings)
 
 
@@ -154,6 +160,10 @@ def _write_splits(path: Path, collection: Collection) -> None:
 
 def _train(run: Run, state: TrainingState, collection: Collection, verbose: bool) -> None:
     plan, told = make_plan(run.config, len(collection.train)), 0
+    if verbose:
+        config = run.config
+        ends = "" if config.training.max_minutes is None else f", at most {config.training.max_minutes:g} minutes"
+        print(f"{run.summary}: {counted(len(collection.train), 'image')}, {plan.steps:,} steps{ends}")
 
     def watch(now: TrainingState, row: Row | None) -> None:
         nonlocal told
@@ -164,3 +174,5 @@ def _train(run: Run, state: TrainingState, collection: Collection, verbose: bool
 
     metrics = Metrics(run, state.step, watch)
     train_to_the_end(run, state, collection.train, run.config.training.precision, metrics, lambda: False)
+    if verbose:
+        print(f"trained for {counted(state.step, 'step')} in {state.seconds:.0f} seconds")

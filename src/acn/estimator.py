@@ -24,11 +24,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from acn.array_training import images_kept, learn, setting_text
 from acn.config import SEEDS, Config
 from acn.data import ALL_BYTES, Collection, Images, assemble
+from acn.data.arrays import refuse_one_image
 from acn.data.fitting import Fitting, fitted, fitting_of
 from acn.data.scale import PixelScale, image_shape, is_whole, with_channels
 from acn.data.splits import complete_splits
 from acn.devices import find_device
-from acn.errors import UsageError
+from acn.errors import DataError, UsageError
 from acn.families import FAMILIES
 from acn.files import storage_error
 from acn.memory import nearest, squared_distances
@@ -135,6 +136,10 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             StorageError: the folder of the run cannot be written.
         """
         rows, item = self._rows(X, reset=True)
+        if self.settings is not None and not isinstance(self.settings, Mapping):
+            raise UsageError(
+                f"settings: expected settings by name, as {{'training.batch': 128}}, found {self.settings!r}"
+            )
         shape, scale = image_shape(item or self.image_shape, rows.shape[1]), PixelScale.fit(rows, self.levels)
         seed = int(check_random_state(self.random_state).randint(SEEDS))
         device, config = find_device(self.device), self._config(seed, *shape[:2])
@@ -197,11 +202,13 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
         Raises:
             NotFittedError: `fit` was not called.
-            ValueError: not even one image is asked for.
+            ValueError: not even one image is asked for, or the temperature is below 0.
         """
         check_is_fitted(self)
-        if n_samples < 1:
-            raise ValueError(f"n_samples must be at least 1, found {n_samples}")
+        if not (is_whole(n_samples) and n_samples >= 1):
+            raise ValueError(f"n_samples must be a whole number of at least 1, found {n_samples!r}")
+        if not temperature >= 0:  # nor NaN
+            raise ValueError(f"temperature must be at least 0, found {temperature}")
         source = check_random_state(self.random_state if random_state is None else random_state)
         pixels = self.model_.sample(n_samples, seed=int(source.randint(2**31)), temperature=temperature)
         return self._scale.values(pixels.reshape(n_samples, *self._item_shape))
@@ -270,8 +277,14 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     def _rows(self, X: ArrayLike, *, reset: bool = False) -> tuple[NDArray[Any], tuple[int, ...] | None]:
         """Rows `[N, F]` of numbers, and the shape of an image where images came as such."""
         shape = None
+        if isinstance(X, list | tuple) and len({np.shape(image) for image in X}) == 1:
+            X = np.asarray(X)  # images, or rows
         if getattr(X, "ndim", 2) in (3, 4):
             X = np.asarray(X)
+            try:
+                refuse_one_image(X.shape, "X")
+            except DataError as error:
+                raise ValueError(str(error)) from error
             X = X if reset else self._in_colour(X)
             shape = X.shape[1:]
             X = X.reshape(len(X), math.prod(shape))

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acn import pretrained
-from acn.data import ALL_BYTES, Images, as_pixels, to_values
+from acn.data import ALL_BYTES, Images, gathered, to_values
 from acn.data.fitting import Fitting, fitted
+from acn.data.scale import is_whole
 from acn.devices import find_device
 from acn.distributions import Prior
 from acn.errors import UsageError
@@ -70,7 +71,7 @@ def from_files(files: Mapping[str, bytes]) -> "TrainedModel":
         return TrainedModel.from_pretrained(folder).in_memory()
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class TrainedModel:
     """Encodes, compares, scores and draws images, which are uint8 arrays `[N, H, W]` or `[N, H, W, C]` of pixel values.
 
@@ -182,9 +183,10 @@ class TrainedModel:
             fit: as for `encode`.
 
         Raises:
-            DataError, UsageError: see `encode`.
+            DataError: see `encode`.
+            UsageError: see `encode`; or `seed` is no whole number of 64 bits, or `temperature` below 0.
         """
-        sampler = Sampler(self.model.with_codes("reconstruction"), torch.Generator().manual_seed(seed), temperature)
+        sampler = Sampler(self.model.with_codes("reconstruction"), _generator(seed), temperature)
         codes = torch.from_numpy(self.encode(images, fit=fit))
         return self._pixels(sampler.decode(codes))
 
@@ -204,12 +206,13 @@ class TrainedModel:
             DataError: see `encode`.
             UsageError: see `encode`; or there are fewer images than neighbours.
         """
+        count = _whole("count", count, 1)
         codes = torch.from_numpy(self.encode(images, fit=fit))
         if among is None:
             return nearest(codes, codes, count, exclude=torch.arange(len(codes))).numpy()
         return nearest(codes, torch.from_numpy(self.encode(among, fit=fit)), count).numpy()
 
-    def evaluate(self, images: Given | None = None, *, refine: int = 0) -> dict[str, float]:
+    def evaluate(self, images: Given | None = None, *, refine: int = 0, fit: Fit | None = None) -> dict[str, float]:
         """Costs of images in nats per image, by the names that `evaluation.json` has: `reconstruction`, `list`, ...
 
         Those of the test split are the figures of `acn evaluate`, which also fits the priors, writes its record and
@@ -219,6 +222,7 @@ class TrainedModel:
             images: as for `encode`; None for the test split of the run, where its images still are.
             refine: steps by which each image's posterior is refined first (see `acn.evaluation.refining`): tighter
                 bounds, of which each step takes as long as training on the image does.
+            fit: as for `encode`.
 
         Raises:
             DataError: see `encode`; or the images of the run are not there.
@@ -228,11 +232,10 @@ class TrainedModel:
         """
         if images is None and self.run.path == IN_MEMORY:
             raise UsageError(f"{IN_MEMORY} has no images of its own: give some, as in evaluate(images)")
-        opened = open_images(self.run).test if images is None else self._images(images)
+        refine = _whole("refine", refine, 0)
+        opened = open_images(self.run).test if images is None else self._images(images, fit)
         posterior = posteriors(self.model, opened, lambda _: None)
         priors = self._priors if self.model.code_size else None
-        if refine < 0:
-            raise UsageError(f"refine counts steps: expected a whole number of at least 0, found {refine}")
         if refine:
             check_refined(self.model)
             posterior = refined_posteriors(
@@ -241,7 +244,7 @@ class TrainedModel:
         seed = self.run.config.training.seed
         return costs(self.model, priors, opened, posterior, seed, lambda *_: lambda _: None)
 
-    def score_samples(self, images: Given, *, seed: int | None = None) -> NDArray[np.float64]:
+    def score_samples(self, images: Given, *, seed: int | None = None, fit: Fit | None = None) -> NDArray[np.float64]:
         """Lower bound of the log-likelihood of images `[N]`, in nats: minus what each costs on its own.
 
         The mean over the test split is minus the `list` cost of its evaluation.
@@ -249,12 +252,14 @@ class TrainedModel:
         Args:
             images: as for `encode`.
             seed: of z and of the samples that estimate its KL; None for that of the evaluation.
+            fit: as for `encode`.
 
         Raises:
             DataError: see `encode`.
+            UsageError: `seed` is no whole number of 64 bits, or there is no such way to fit.
             RunError: the run was not evaluated yet.
         """
-        opened, seed = self._images(images), self.run.config.training.seed if seed is None else seed
+        opened, seed = self._images(images, fit), self.run.config.training.seed if seed is None else _seed(seed)
         posterior = posteriors(self.model, opened, lambda _: None)
         cost = reconstruction(self.model, opened, posterior, seed, lambda _: None)
         if self.model.code_size:
@@ -283,8 +288,9 @@ class TrainedModel:
 
         Raises:
             RunError: the run was not evaluated yet.
+            UsageError: `count` is no whole number of at least 1, `seed` none of 64 bits, or `temperature` below 0.
         """
-        sampler = Sampler(self.model, torch.Generator().manual_seed(seed), temperature)
+        count, sampler = _whole("count", count, 1), Sampler(self.model, _generator(seed), temperature)
         return self._pixels(sampler.decode(draw_codes(self.model, self._priors, count, sampler.generator)))
 
     @cached_property
@@ -307,5 +313,23 @@ class TrainedModel:
             if how not in get_args(Fit):
                 raise UsageError(f"fit must be one of {', '.join(get_args(Fit))}, or None, found {how!r}")
             images = fitted(images, Fitting(shape.height, shape.width, how))
-        opened = Images(as_pixels(np.asarray(images), "images"), ALL_BYTES)
-        return opened.as_known(shape, self.run.palette, "the array", resampled=how is not None)
+        else:
+            images = gathered(images, 'fit them, as in fit="crop"')
+        return Images(images, ALL_BYTES).as_known(shape, self.run.palette, "the array", resampled=how is not None)
+
+
+def _whole(name: str, value: int, least: int) -> int:
+    """Return `value` as a number of Python's; one of NumPy's, which a loop may bring, is as good."""
+    if is_whole(value) and value >= least:
+        return int(value)
+    raise UsageError(f"{name}: expected a whole number of at least {least}, found {value!r}")
+
+
+def _seed(seed: int) -> int:
+    if is_whole(seed) and -(2**63) <= seed < 2**63:
+        return int(seed)
+    raise UsageError(f"seed: expected a whole number of 64 bits, found {seed!r}")
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(_seed(seed))

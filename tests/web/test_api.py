@@ -186,10 +186,19 @@ def test_groups(client: TestClient, digits_run: tuple[Run, Collection]) -> None:
     assert set(clusters.tolist()) == set(range(10))
 
 
+def image_of(client: TestClient, key: int | str) -> str:
+    return f"/api/image/{lines(client, '/api/atlas')[-1]['atlas']['fingerprint']}/{key}.png"
+
+
+def test_an_image_of_other_codes_is_not_served(client: TestClient) -> None:
+    """Its address may be kept for ever."""
+    assert "load the page again" in refusal(client.get("/api/image/x/3.png"), 404)
+
+
 def test_images_are_exact(client: TestClient, digits_run: tuple[Run, Collection]) -> None:
     run, collection = digits_run
     for row in (0, 1436):
-        answer = client.get(f"/api/image/anything/{row}.png")
+        answer = client.get(image_of(client, row))
         assert answer.headers["content-type"] == "image/png"
         assert "immutable" in answer.headers["cache-control"]
         shown = np.asarray(Image.open(io.BytesIO(answer.content)))
@@ -239,7 +248,7 @@ def test_an_image_lands_where_it_lies(client: TestClient, digits_atlas: tuple[At
     assert item["by_code"][0][1] < 1e-4
     assert np.allclose(item["place"], atlas.points[5], atol=1e-4)
     assert client.get(f"/api/item/{key}/pixels").json()["by_pixels"][0] == [5, 0.0]
-    assert client.get(f"/api/image/x/{key}.png").content == client.get("/api/image/x/5.png").content
+    assert client.get(image_of(client, key)).content == client.get(image_of(client, 5)).content
     assert lines(client, f"/api/item/{key}/dream?seed=1&steps=2") == lines(client, "/api/item/5/dream?seed=1&steps=2")
     assert client.post("/api/land", content=encoded(values)).json()["key"] == key
     assert client.post("/api/land?invert=1", content=encoded(values)).json()["key"] != key
@@ -351,7 +360,7 @@ def test_colour_images_without_labels(colour_run: tuple[Run, Collection]) -> Non
         assert atlas["labels"] is None
         assert "clusters" in refusal(client.get("/api/groups/labels"), 404)
         assert len(client.get("/api/groups/clusters").content) == 4 * atlas["count"]
-        shown = np.asarray(Image.open(io.BytesIO(client.get("/api/image/x/3.png").content)))
+        shown = np.asarray(Image.open(io.BytesIO(client.get(image_of(client, 3)).content)))
         assert np.array_equal(shown, collection.train.values([3])[0])
         assert pixels(lines(client, "/api/item/3/reconstructions")[0]["images"][0]).shape == (6, 5, 3)
         key = client.post("/api/land", content=encoded(collection.train.values([3])[0])).json()["key"]
@@ -364,7 +373,7 @@ def test_colour_images_without_labels(colour_run: tuple[Run, Collection]) -> Non
 def test_binarized_images_are_shown_as_the_model_sees_them(how: str, tmp_path: Path) -> None:
     run, collection = make_run(tmp_path / "run", f"data.binarize={how}")
     with client_of(run, collection, run.path) as client:
-        shown = client.get("/api/image/x/3.png").content
+        shown = client.get(image_of(client, 3)).content
         bits = np.asarray(Image.open(io.BytesIO(shown)))
         assert np.array_equal(bits, 255 * collection.train.batch([3])[0, 0].numpy())
         key = client.post("/api/land", content=shown).json()["key"]

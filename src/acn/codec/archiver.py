@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, TypedDict, Unpack
+from typing import IO, Any, TypedDict, Unpack, get_args
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from acn.codec.cells import Cells
 from acn.codec.facts import Facts
 from acn.codec.folder import FolderImages
 from acn.codec.freezing import without_prior
-from acn.codec.frozen import Freezable, FrozenModel
+from acn.codec.frozen import Freezable, FrozenModel, frozen_of
 from acn.codec.header import BLOCK_IMAGES
 from acn.codec.layout import Extent, Piece, Portion, most_together, portions
 from acn.codec.limits import LARGEST_DIMENSIONS, Allowance, demand, facts_of
@@ -33,11 +33,12 @@ from acn.codec.planes import pack_planes
 from acn.codec.refusals import refuse_rich, refuse_step, refuse_tour
 from acn.codec.workers import Job, in_order, workers_for
 from acn.codec.writing import Spool, write
-from acn.data import ALL_BYTES, Images, as_pixels, spread
-from acn.errors import DataError
+from acn.data import ALL_BYTES, Images, gathered, spread
+from acn.errors import DataError, UsageError
 from acn.files import write_atomically
 from acn.progress import Stage
 from acn.version import __version__
+from acn.wording import unknown
 
 BATCH = 256
 SAMPLE = 64
@@ -66,10 +67,13 @@ def compress(
 
     Raises:
         DataError: the images do not fit the model.
-        UsageError: the model has no prior network, and the mode `tour` needs it; or the step cannot be.
+        UsageError: `model` is no model, or has no prior network, which the mode `tour` needs; or there is no such mode;
+            or the step cannot be.
     """
-    frozen = model if isinstance(model, FrozenModel) else model.freeze()
-    splits = {"images": Images(as_pixels(np.asarray(images), "images"), ALL_BYTES)}
+    frozen = frozen_of(model)
+    if mode not in get_args(Mode):
+        raise UsageError(unknown("mode", mode, get_args(Mode)))
+    splits = {"images": Images(gathered(images, "make an archive of each size"), ALL_BYTES)}
     return compress_splits(splits, frozen, modes=(mode,), embed=embed, step=step)
 
 

@@ -27,7 +27,7 @@ from acn.codec.parallel import one_thread, side_by_side
 from acn.codec.posteriors import GridPosterior, LearnedPosterior, UnitPosterior
 from acn.codec.rows import Coder
 from acn.codec.waves import generate_in_waves, waves_of
-from acn.errors import RunError
+from acn.errors import RunError, UsageError
 from acn.exact.tables import BITS, NETWORK_BITS, NETWORK_ONE
 from acn.models import ExactModel
 from acn.networks.centred import CentredDecoder
@@ -271,3 +271,17 @@ class Freezable(Protocol):
 
     def freeze(self) -> FrozenModel:
         """The model in exact integers."""
+
+
+def frozen_of(model: object) -> FrozenModel:
+    """Return a model in exact integers, as it is or frozen.
+
+    Raises:
+        UsageError: it is neither in exact integers nor can be frozen.
+    """
+    if isinstance(model, FrozenModel):
+        return model
+    if not hasattr(model, "freeze"):
+        raise UsageError(f"model: expected a model, as acn.load returns it, found {model!r}")
+    frozen: FrozenModel = model.freeze()
+    return frozen

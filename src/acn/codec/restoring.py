@@ -11,7 +11,7 @@ from torch import Tensor
 
 from acn.codec.archive import Archive, payload_of, read
 from acn.codec.blocks import decoded
-from acn.codec.frozen import Freezable, FrozenModel
+from acn.codec.frozen import Freezable, FrozenModel, frozen_of
 from acn.codec.header import Header
 from acn.codec.layout import Extent
 from acn.codec.limits import check_archive, enough_memory
@@ -23,7 +23,7 @@ from acn.codec.refusals import refuse_planes
 from acn.codec.stack import ExhaustedError
 from acn.codec.workers import Job, in_order, workers_for
 from acn.data import to_values
-from acn.errors import ArchiveError
+from acn.errors import ArchiveError, UsageError
 
 
 def decompress(data: bytes, model: FrozenModel | Freezable | None = None, *, seed: int = 0) -> NDArray[np.uint8]:
@@ -36,10 +36,15 @@ def decompress(data: bytes, model: FrozenModel | Freezable | None = None, *, see
 
     Raises:
         ArchiveError: the archive is damaged, needs another model, or holds more than such arrays do.
+        UsageError: `data` are no bytes, or `model` is no model.
     """
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise UsageError(
+            f"data: expected the bytes of an archive, as Path(...).read_bytes() returns them, found {data!r}"
+        )
     archive = read(data)
     refuse_planes(archive, "arrays of bytes")
-    frozen = model_of(archive, model if model is None or isinstance(model, FrozenModel) else model.freeze())
+    frozen = model_of(archive, None if model is None else frozen_of(model))
     (height, width), channels = one_extent(archive, frozen, "an array"), frozen.facts.shape.channels
     starts = np.cumsum([0, *archive.images_by_split()])
     with enough_memory("the images of the archive"):

@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from acn.data.ahead import read_ahead
-from acn.data.arrays import as_pixels
+from acn.data.arrays import as_pixels, gathered
 from acn.data.assembly import assemble
 from acn.data.collection import Collection, Images
 from acn.data.order import batches, epoch_order, slices, spread
@@ -31,6 +31,7 @@ __all__ = [
     "batches",
     "epoch_order",
     "find_palette",
+    "gathered",
     "inspect",
     "located",
     "open_collection",

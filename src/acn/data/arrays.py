@@ -1,5 +1,6 @@
 """Arrays of images as users have them, made into uint8 [N, H, W, C]."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,11 @@ from numpy.typing import NDArray
 
 from acn.data.palette import Bytes
 from acn.errors import DataError
+from acn.wording import extent
 
 ADVICE = "store pixel values as whole numbers 0 ... 255"
+# Of an array [N, H, W] with W = 3 or 4: so high are no such images, but so wide is one in colour, [H, W, 3 or 4].
+ONE_IMAGE = 8
 
 
 def as_bytes(values: NDArray[Any], where: str) -> Bytes:
@@ -44,6 +48,7 @@ def pixel_shape(shape: tuple[int, ...], where: str) -> tuple[int, int, int, int]
     Raises:
         DataError: the shape is another one, or there is no image.
     """
+    refuse_one_image(shape, where)
     if len(shape) == 3:
         shape = (*shape, 1)
     if len(shape) != 4 or shape[3] not in (1, 3) or min(shape) < 0:
@@ -55,6 +60,20 @@ def pixel_shape(shape: tuple[int, ...], where: str) -> tuple[int, int, int, int]
     return shape[0], shape[1], shape[2], shape[3]
 
 
+def refuse_one_image(shape: tuple[int, ...], where: str) -> None:
+    """See that an array of `shape` is not one image in colour, of which every row would be taken for a grey image.
+
+    Raises:
+        DataError: it looks like one.
+    """
+    if len(shape) == 3 and shape[2] in (3, 4) and shape[1] >= ONE_IMAGE:
+        one = "array[None]" if shape[2] == 3 else "array[None, ..., :3]"
+        raise DataError(
+            f"{where}: expected images as [N, H, W] or [N, H, W, 1 or 3], found {list(shape)}, which looks like one "
+            f"image in colour; take {one} for that, or array[..., None] for grey images {shape[2]} pixels wide"
+        )
+
+
 def _remedy(shape: tuple[int, ...]) -> str:
     """What makes images of an array of another shape; only what is flat may be reshaped without mixing pixels up."""
     if len(shape) == 4 and shape[1] in (1, 3):
@@ -64,6 +83,50 @@ def _remedy(shape: tuple[int, ...]) -> str:
     if len(shape) == 2 and shape[0] and shape[1]:
         return "for one image take array[None], for rows of pixels array.reshape(N, H, W)"
     return "give the array one of these shapes"
+
+
+def gathered(images: Any, advice: str) -> Bytes:  # noqa: ANN401 - whatever users have
+    """Images as users have them, an array or a list of arrays [H, W] or [H, W, C] of one size: uint8 [N, H, W, C].
+
+    One in colour in a list makes all of them colour.
+
+    Raises:
+        DataError: another shape, values that are not whole numbers 0 ... 255, or no image at all; or images of a list
+            differ in size, for which `advice` says what to do.
+    """
+    if not isinstance(images, list | tuple):
+        return as_pixels(np.asarray(images), "images")
+    rows = each(images)
+    for number, row in enumerate(rows):
+        if row.shape[:2] != rows[0].shape[:2]:
+            first, other = (extent(*found.shape[:2]) for found in (rows[0], row))
+            raise DataError(
+                f"images: expected images of one size, found {first} (height x width) at 0 and {other} at {number}; "
+                f"{advice}"
+            )
+    return in_one(rows)
+
+
+def each(images: Any) -> list[Bytes]:  # noqa: ANN401 - whatever users have
+    """Images one by one, uint8 [H, W, C]: of an array, or of a list of arrays [H, W] or [H, W, C] of any sizes.
+
+    Raises:
+        DataError: another shape, values that are not whole numbers 0 ... 255, or no image at all.
+    """
+    if isinstance(images, np.ndarray):
+        return list(as_pixels(images, "images"))
+    arrays = [np.asarray(image) for image in images]
+    if not arrays:
+        raise DataError("expected at least one image, found none; add images")
+    if arrays[0].ndim < 2:  # one image as a list of its rows, for instance
+        pixel_shape((len(arrays), *arrays[0].shape), "images")
+    return [as_pixels(one[None, ..., None] if one.ndim == 2 else one[None], "images")[0] for one in arrays]
+
+
+def in_one(rows: Sequence[Bytes]) -> Bytes:
+    """Images [H, W, C] of one size as one array [N, H, W, C], all in colour if one is."""
+    channels = max(row.shape[-1] for row in rows)
+    return np.stack([to_channels(row, channels, "images") for row in rows])
 
 
 def check_channels(found: int, known: int, name: str) -> None:

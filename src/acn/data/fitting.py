@@ -4,18 +4,15 @@ Letters: H height, W width, C channels (1 or 3).
 """
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from acn.config import DataSettings
-from acn.data.arrays import as_pixels, to_channels
+from acn.data.arrays import each, in_one
 from acn.data.palette import Bytes
 from acn.data.storage import chunk_rows, gather
-from acn.errors import DataError
 from acn.settings import Fit
 
 if TYPE_CHECKING:
@@ -92,19 +89,15 @@ def fit_all(pixels: Bytes, fitting: Fitting, identity: str) -> Bytes:
     return gather(f"{identity} {fitting}", (len(pixels), *shape), chunks)
 
 
-def fitted(images: Iterable[NDArray[Any]], fitting: Fitting) -> Bytes:
-    """Images [H, W] or [H, W, C] of any number type and of any sizes, fitted: uint8 [N, H, W, C].
+def fitted(images: Any, fitting: Fitting) -> Bytes:  # noqa: ANN401 - whatever users have
+    """Images fitted, uint8 [N, H, W, C]: of an array, or of a list of arrays [H, W] or [H, W, C] of any sizes.
 
     One in colour makes all of them colour.
 
     Raises:
         DataError: another shape, values that are not whole numbers 0 ... 255, or no image at all.
     """
-    rows = [fitting(as_pixels(np.asarray(image)[None], "images")[0]) for image in images]
-    if not rows:
-        raise DataError("expected at least one image, found none; add images")
-    channels = max(row.shape[-1] for row in rows)
-    return np.stack([to_channels(row, channels, "images") for row in rows])
+    return in_one([fitting(image) for image in each(images)])
 
 
 def size_that_serves(*sides: int) -> str:

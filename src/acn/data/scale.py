@@ -69,7 +69,7 @@ def image_shape(given: tuple[int, ...] | None, features: int) -> tuple[int, int,
     side = math.isqrt(features)
     if given is None:
         return (side, side, 1) if side * side == features else (1, features, 1)
-    shape = with_channels(given)
+    shape = with_channels(given if np.iterable(given) else (given,))
     whole = all(map(is_whole, shape))
     if len(shape) != 3 or not whole or shape[2] not in (1, 3) or math.prod(shape) != features:
         raise ValueError(

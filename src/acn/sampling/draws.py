@@ -30,6 +30,9 @@ class Sampler:
 
     `progress` is called with how many more images are done; `temperature` divides the logits of the pixels, 0 for
     their modes.
+
+    Raises:
+        UsageError: the temperature is below 0, or no number.
     """
 
     model: Model
@@ -37,6 +40,10 @@ class Sampler:
     temperature: float = 1.0
     progress: Callable[[float], None] = lambda _: None
     ranks: Ranks = ONE
+
+    def __post_init__(self) -> None:
+        if not self.temperature >= 0:  # nor NaN
+            raise UsageError(f"temperature: expected a number of at least 0, found {self.temperature}")
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:

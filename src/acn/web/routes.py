@@ -136,6 +136,8 @@ class Pages:
     async def image(self, request: Request) -> Response:
         """One image."""
         opened, item = await self._item(request)
+        if request.path_params["fingerprint"] != opened.atlas.fingerprint:
+            raise HTTPException(404, "the codes are others by now; load the page again")
         body = await run_in_threadpool(png, item.levels, opened.atlas.run.palette)
         return Response(body, media_type="image/png", headers=FOREVER)
 
