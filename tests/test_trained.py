@@ -96,7 +96,9 @@ def test_neighbours_are_the_nearest_codes(folder: Path, digits: Collection) -> N
         model.neighbours(images[:4], 4)
 
 
-def test_costs_of_the_test_split_are_those_of_its_evaluation(tmp_path: Path, digits: Collection) -> None:
+def test_costs_of_the_test_split_are_those_of_its_evaluation(
+    tmp_path: Path, digits: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run, state = Bench(tmp_path, digits).begin("run")
     save_state(run, state)
     record = evaluate(run, digits, torch.device("cpu"), lambda *_: lambda _: None)
@@ -115,6 +117,10 @@ def test_costs_of_the_test_split_are_those_of_its_evaluation(tmp_path: Path, dig
         model.evaluate(few, refine=-1)
     with pytest.raises(UsageError, match="has no images of its own"):
         model.in_memory().evaluate()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ACN_DATA", raising=False)
+    with pytest.raises(DataError, match=r"or give images, as in evaluate\(images\)"):
+        acn.load("mnist", device="cpu").evaluate()
 
 
 def test_a_model_without_codes_has_nothing_to_refine(tmp_path: Path, digits: Collection) -> None:

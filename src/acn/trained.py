@@ -18,7 +18,7 @@ from acn.data.fitting import Fitting, fitted
 from acn.data.scale import is_whole
 from acn.devices import find_device
 from acn.distributions import Prior
-from acn.errors import UsageError
+from acn.errors import DataError, UsageError
 from acn.evaluation.costs import encode, posteriors, reconstruction
 from acn.evaluation.evaluate import UNCONDITIONAL_SAMPLES, costs, refined_posteriors
 from acn.evaluation.refining import check_refined
@@ -233,7 +233,7 @@ class TrainedModel:
         if images is None and self.run.path == IN_MEMORY:
             raise UsageError(f"{IN_MEMORY} has no images of its own: give some, as in evaluate(images)")
         refine = _whole("refine", refine, 0)
-        opened = open_images(self.run).test if images is None else self._images(images, fit)
+        opened = self._test() if images is None else self._images(images, fit)
         posterior = posteriors(self.model, opened, lambda _: None)
         priors = self._priors if self.model.code_size else None
         if refine:
@@ -292,6 +292,12 @@ class TrainedModel:
         """
         count, sampler = _whole("count", count, 1), Sampler(self.model, _generator(seed), temperature)
         return self._pixels(sampler.decode(draw_codes(self.model, self._priors, count, sampler.generator)))
+
+    def _test(self) -> Images:
+        try:
+            return open_images(self.run).test
+        except DataError as error:
+            raise DataError(f"{error}; or give images, as in evaluate(images)") from error
 
     @cached_property
     def _priors(self) -> StoredPriors:

@@ -81,7 +81,10 @@ def model_of(archive: Archive, model: FrozenModel | None = None) -> FrozenModel:
             model = from_bytes(embedded)
     wanted = archive.header.model.identity
     if model is None:
-        raise ArchiveError(f"the archive holds no model: name the run that made it with --model (model {wanted[:16]})")
+        raise ArchiveError(
+            f"the archive holds no model: name the run that made it with --model, or in Python as acn.load(RUN) "
+            f"(model {wanted[:16]})"
+        )
     found = identity(embedded if embedded is not None else to_bytes(model))
     if found != wanted:
         raise ArchiveError(f"the archive was made with another model: expected {wanted[:16]}, found {found[:16]}")
