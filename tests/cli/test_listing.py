@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from acn.cli.listing import _told_apart
 from acn.cli.main import app
 from acn.errors import RunError
 from tests.training.conftest import TINY
@@ -96,3 +97,19 @@ def test_a_folder_without_runs_is_a_sentence(tmp_path: Path) -> None:
     for place, said in ((tmp_path, "holds no run"), (tmp_path / "none", "there is no folder")):
         with pytest.raises(RunError, match=said):
             acn("runs", place)
+
+
+@pytest.mark.parametrize(
+    ("folders", "headings"),
+    [
+        (["runs/a", "runs/b"], ["a", "b"]),
+        (["runs/deep/a", "runs/b"], ["deep/a", "b"]),
+        (["/x/runs/a", "/x/runs/b"], ["a", "b"]),
+        (["/x/a", "runs/b"], ["/x/a", "runs/b"]),
+        (["mnist", "runs/b"], ["mnist", "runs/b"]),
+        (["runs/a"], ["a"]),
+        (["a", "a/b"], ["a", "a/b"]),
+    ],
+)
+def test_headings_leave_out_what_all_folders_share(folders: list[str], headings: list[str]) -> None:
+    assert _told_apart(folders) == headings

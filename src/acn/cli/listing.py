@@ -1,5 +1,6 @@
 """`acn runs` and `acn compare`: what runs there are, and how they differ."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -45,22 +46,32 @@ def compare(
     opened = {str(run): open_run(run) for run in runs}
     settings, figures = differing(opened), side_by_side(opened)
     if format == "text":
+        headings = _told_apart(list(opened))
         if settings:
             _print_table(
-                ["setting", *opened],
+                ["setting", *headings],
                 [
                     [path, *("–" if value is None else str(value) for value in row.values())]
                     for path, row in settings.items()
                 ],
             )
         shown = [[heading_of(key), *(_text(value) for value in row.values())] for key, row in figures.items()]
-        _print_table(["figure", *opened], shown)
+        _print_table(["figure", *headings], shown)
     else:
         of_kind = {"setting": settings, "figure": figures}
         rows: list[Row] = [
             {"kind": kind, "key": key, **row} for kind, found in of_kind.items() for key, row in found.items()
         ]
         _print_rows(rows, format)
+
+
+def _told_apart(folders: list[str]) -> list[str]:
+    """Names of folders without the parents that all of them share, so that a table of several has room."""
+    parents = [str(Path(folder).parent) for folder in folders]
+    if len({Path(folder).is_absolute() for folder in folders}) > 1:
+        return folders
+    shared = os.path.commonpath(parents)
+    return [os.path.relpath(folder, shared) for folder in folders]
 
 
 def _text(cell: "Cell", digits: int = 2) -> str:
