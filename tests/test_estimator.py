@@ -342,12 +342,16 @@ def test_samples_come_in_the_form_of_the_training_images(few: NDArray[np.uint8],
     for count in counts:
         with pytest.raises(ValueError, match="at least 1"):
             encoder.sample(count)
-    for temperature in (-1, float("nan")):
-        with pytest.raises(ValueError, match="temperature must be at least 0"):
+    temperatures: list[Any] = [-1, float("nan"), "1"]
+    for temperature in temperatures:
+        with pytest.raises(ValueError, match="temperature: expected a number of at least 0"):
             encoder.sample(2, temperature=temperature)
     assert np.array_equal(tiny().fit(list(few)).codes_, tiny().fit(few).codes_)
     with pytest.raises(ValueError, match=r"looks like one image in colour; take array\[None\]"):
         tiny().fit(np.zeros((32, 32, 3), np.uint8))
+    narrow = np.random.default_rng(0).integers(0, 17, (20, 12, 4), dtype=np.uint8)
+    as_rows = tiny(image_shape=(12, 4)).fit(narrow.reshape(20, -1))
+    assert np.array_equal(as_rows.transform(narrow), as_rows.codes_)
     others: list[dict[str, Any]] = [{"recipe": None}, {"settings": "x"}]
     for wrong in others:
         with pytest.raises(UsageError):

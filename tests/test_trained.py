@@ -18,7 +18,7 @@ from acn.models import device_of
 from acn.run_models import StoredPriors, save_priors
 from acn.settings import Fit
 from acn.training.state import save_state
-from tests.training.conftest import Bench
+from tests.training.conftest import TINY, Bench
 
 
 @pytest.fixture(scope="module")
@@ -243,15 +243,32 @@ def test_images_that_do_not_fit_are_refused(folder: Path, tmp_path: Path) -> Non
         acn.load(tmp_path)
 
 
-@pytest.mark.parametrize("shape", [(8, 8, 3), (32, 20, 3), (40, 8, 4)])
+@pytest.mark.parametrize("shape", [(8, 8, 3), (32, 20, 3), (40, 8, 4), (5, 6, 3)])
 @pytest.mark.parametrize("fit", [None, "crop"])
 def test_one_image_in_colour_is_not_taken_for_many_grey_ones(folder: Path, shape: tuple[int, ...], fit: Fit) -> None:
     model, image = acn.load(folder), np.zeros(shape, np.uint8)
     for task in (model.encode, model.reconstruct, model.neighbours, model.score_samples, model.evaluate):
         with pytest.raises(DataError, match=r"looks like one image in colour; take array\[None"):
             task(image, fit=fit)
-    narrow = np.zeros(shape, np.uint8)[..., None]
-    assert model.encode(narrow, fit="stretch").shape == (shape[0], 3)
+    forms: list[Any] = [list(image), image.tolist(), tuple(image), torch.from_numpy(image)]
+    for form in forms:
+        with pytest.raises(DataError, match="looks like one image in colour"):
+            model.encode(form, fit=fit)
+    assert model.encode(image[..., None], fit="stretch").shape == (shape[0], 3)
+
+
+@pytest.mark.parametrize("width", [3, 4])
+def test_images_as_narrow_as_the_model_knows_are_many(tmp_path: Path, width: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 17, (60, 12, width, 1), dtype=np.uint8)
+    parts = (item.partition("=") for item in TINY)
+    settings: dict[str, Any] = {name.replace(".", "__"): value for name, _, value in parts}
+    model = acn.train(pixels, recipe="digits", device="cpu", **settings)
+    drawn = model.sample(5)
+    assert drawn.shape == (5, 12, width)
+    assert model.encode(drawn).shape == (5, 3)
+    assert model.neighbours(model.reconstruct(pixels[:6]), 2).shape == (6, 2)
+    archive = acn.codec.compress(drawn, model)
+    assert np.array_equal(acn.codec.compress(acn.codec.decompress(archive), model), archive)
 
 
 def test_lists_are_as_good_as_arrays(folder: Path, digits: Collection) -> None:
@@ -259,7 +276,7 @@ def test_lists_are_as_good_as_arrays(folder: Path, digits: Collection) -> None:
     codes = model.encode(images)
     for given in (list(images), images.tolist(), tuple(images), [images[0], *images[1:, ..., None]]):
         assert np.array_equal(model.encode(given), codes)
-    assert np.array_equal(model.encode(list(images[:, :, 2:6]), fit="stretch")[0].shape, (3,))
+    assert np.array_equal(model.encode(list(images[:, :, 1:6]), fit="stretch").shape, (4, 3))
     with pytest.raises(DataError, match=r'found 8x8 \(height x width\) at 0 and 5x8 at 2; fit them, as in fit="crop"'):
         model.encode([images[0], images[1], images[2][:5]])
     with pytest.raises(DataError, match=r"for one image take array\[None\]"):
@@ -288,6 +305,7 @@ def test_numbers_are_whole_whoever_counts(folder: Path, digits: Collection) -> N
         (lambda: model.sample(1, seed=1.5), "seed: expected a whole number of 64 bits, found 1.5"),
         (lambda: model.sample(1, seed=None), "seed: expected"),
         (lambda: model.reconstruct(images, seed=2**64), "seed: expected"),
+        (lambda: model.sample(1, temperature="1"), "temperature: expected a number of at least 0, found '1'"),
         (lambda: model.sample(1, temperature=-1), "temperature: expected a number of at least 0, found -1"),
         (lambda: model.reconstruct(images, temperature=float("nan")), "found nan"),
     ]
@@ -306,7 +324,10 @@ def test_what_is_no_archive_and_no_model_is_refused(folder: Path, digits: Collec
     codec: Any = acn.codec
     with pytest.raises(UsageError, match="there is no mode 'nope'; choose one of list, set, tour"):
         codec.compress(images, model, mode="nope")
-    with pytest.raises(UsageError, match=r"expected a model, as acn\.load returns it, found 'mnist'"):
+    for wrong in (["set"], None):
+        with pytest.raises(UsageError, match="there is no mode"):
+            codec.compress(images, model, mode=wrong)
+    with pytest.raises(UsageError, match=r"expected a model, as acn\.load returns it, found str"):
         codec.compress(images, "mnist")
     for data in (folder, str(folder)):
         with pytest.raises(UsageError, match="expected the bytes of an archive"):

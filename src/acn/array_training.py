@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from acn.choice import Options
 from acn.config import Config, DataSettings
 from acn.data import ALL_BYTES, Collection, Images, assemble, gathered, open_collection
+from acn.data.arrays import refuse_one_image, shape_of
 from acn.data.fitting import fitted, fitting_of
 from acn.devices import find_device
 from acn.errors import UsageError
@@ -69,7 +70,8 @@ def train(
 
     Raises:
         DataError: the images are not usable.
-        UsageError: there is no such recipe, model, setting, value of a setting, or device; or the folder holds a run.
+        UsageError: there is no such recipe, model, setting, value of a setting, or device; or `folder` holds a
+            run, or is none.
         TrainingError: the loss is not finite.
         StorageError: the folder cannot be written.
     """
@@ -145,6 +147,7 @@ def setting_text(value: object) -> str:
 
 
 def _of_array(images: Any, settings: DataSettings) -> Collection:  # noqa: ANN401 - checked by what is called
+    refuse_one_image(shape_of(images), "images")
     fitting = fitting_of(settings)
     advice = "give them one, as in data__size=(32, 32)"
     pixels = gathered(images, advice) if fitting is None else fitted(images, fitting)

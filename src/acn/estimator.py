@@ -24,7 +24,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from acn.array_training import images_kept, learn, setting_text
 from acn.config import SEEDS, Config
 from acn.data import ALL_BYTES, Collection, Images, assemble
-from acn.data.arrays import refuse_one_image
+from acn.data.arrays import refuse_one_image, shape_of
 from acn.data.fitting import Fitting, fitted, fitting_of
 from acn.data.scale import PixelScale, image_shape, is_whole, with_channels
 from acn.data.splits import complete_splits
@@ -37,6 +37,7 @@ from acn.parsing import override
 from acn.recipes import recipe as recipe_settings
 from acn.recipes import with_used_code
 from acn.runs import CONFIG
+from acn.sampling.draws import check_temperature
 from acn.training.opening import with_fewer_neighbours
 
 Bytes = NDArray[np.uint8]
@@ -80,7 +81,7 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         device: `cpu`, `cuda`, or `auto`: the GPU when there is one.
         random_state: of the weights, the order of images and all other draws. With an int, two fits on one machine are
             equal to the bit, unless a limit in minutes gives the clock a say.
-        verbose: print costs now and then.
+        verbose: print what is trained, costs now and then, and how long it took.
 
     Attributes:
         n_features_in_: F.
@@ -202,13 +203,13 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
         Raises:
             NotFittedError: `fit` was not called.
-            ValueError: not even one image is asked for, or the temperature is below 0.
+            ValueError: `n_samples` is no whole number of at least 1, or the temperature none of at least 0.
         """
         check_is_fitted(self)
         if not (is_whole(n_samples) and n_samples >= 1):
             raise ValueError(f"n_samples must be a whole number of at least 1, found {n_samples!r}")
-        if not temperature >= 0:  # nor NaN
-            raise ValueError(f"temperature must be at least 0, found {temperature}")
+        with _as_value_error():
+            check_temperature(temperature)
         source = check_random_state(self.random_state if random_state is None else random_state)
         pixels = self.model_.sample(n_samples, seed=int(source.randint(2**31)), temperature=temperature)
         return self._scale.values(pixels.reshape(n_samples, *self._item_shape))
@@ -277,14 +278,14 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     def _rows(self, X: ArrayLike, *, reset: bool = False) -> tuple[NDArray[Any], tuple[int, ...] | None]:
         """Rows `[N, F]` of numbers, and the shape of an image where images came as such."""
         shape = None
-        if isinstance(X, list | tuple) and len({np.shape(image) for image in X}) == 1:
+        if isinstance(X, list | tuple) and shape_of(X):
             X = np.asarray(X)  # images, or rows
         if getattr(X, "ndim", 2) in (3, 4):
             X = np.asarray(X)
-            try:
-                refuse_one_image(X.shape, "X")
-            except DataError as error:
-                raise ValueError(str(error)) from error
+            known = (self.image_shape if reset else self.image_shape_) or ()
+            if X.shape[1:] != tuple(known[:2]):
+                with _as_value_error():
+                    refuse_one_image(X.shape, "X")
             X = X if reset else self._in_colour(X)
             shape = X.shape[1:]
             X = X.reshape(len(X), math.prod(shape))
@@ -337,6 +338,15 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             return
         with TemporaryDirectory(prefix="acn-") as temporary:
             yield Path(temporary)
+
+
+@contextmanager
+def _as_value_error() -> Iterator[None]:
+    """Let what is wrong with an argument be the error that scikit-learn expects."""
+    try:
+        yield
+    except (DataError, UsageError) as error:
+        raise ValueError(str(error)) from error
 
 
 def _fitted(pixels: Bytes, fitting: Fitting | None) -> Bytes:

@@ -96,6 +96,15 @@ def integer_files(run: Run) -> list[Path]:
     return [file for file in (run.path / FROZEN, *run.path.glob("frozen-*.acnm")) if file.exists()]
 
 
+def newest(run: Run) -> float:
+    """When the weights or the priors of a run were last written, in seconds since 1970.
+
+    0 without a checkpoint: such weights never change, and their files may have been copied in any order.
+    """
+    sources = [run.checkpoint, run.path / PRIOR] if run.checkpoint.exists() else []
+    return max((path.stat().st_mtime for path in sources if path.exists()), default=0.0)
+
+
 def save_model(run: Run, model: Model, priors: StoredPriors, *, half: bool = False) -> None:
     """Write what using a model takes, and nothing of its training, to the folder of `run`.
 

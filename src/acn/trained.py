@@ -14,6 +14,7 @@ from torch import Tensor
 
 from acn import pretrained
 from acn.data import ALL_BYTES, Images, gathered, to_values
+from acn.data.arrays import refuse_one_image, shape_of
 from acn.data.fitting import Fitting, fitted
 from acn.data.scale import is_whole
 from acn.devices import find_device
@@ -204,7 +205,7 @@ class TrainedModel:
 
         Raises:
             DataError: see `encode`.
-            UsageError: see `encode`; or there are fewer images than neighbours.
+            UsageError: see `encode`; or `count` is no whole number of at least 1, or there are fewer images than that.
         """
         count = _whole("count", count, 1)
         codes = torch.from_numpy(self.encode(images, fit=fit))
@@ -227,8 +228,8 @@ class TrainedModel:
         Raises:
             DataError: see `encode`; or the images of the run are not there.
             RunError: the run was not evaluated yet.
-            UsageError: there are no `images`, and the model is in memory; or `refine` is less than 0, or the posteriors
-                cannot be refined.
+            UsageError: there are no `images`, and the model is in memory; or `refine` is no whole number of at least 0,
+                or the posteriors cannot be refined; or there is no such way to fit.
         """
         if images is None and self.run.path == IN_MEMORY:
             raise UsageError(f"{IN_MEMORY} has no images of its own: give some, as in evaluate(images)")
@@ -314,14 +315,17 @@ class TrainedModel:
         return values[..., 0] if self.run.shape.channels == 1 else values
 
     def _images(self, images: Given, fit: Fit | None = None) -> Images:
-        shape, how = self.run.shape, fit or (self.run.config.data.fit if self.run.config.data.fitted else None)
+        known, found = self.run.shape, shape_of(images)
+        if found[1:] != (known.height, known.width):
+            refuse_one_image(found, "images")
+        how = fit or (self.run.config.data.fit if self.run.config.data.fitted else None)
         if how is not None:
             if how not in get_args(Fit):
                 raise UsageError(f"fit must be one of {', '.join(get_args(Fit))}, or None, found {how!r}")
-            images = fitted(images, Fitting(shape.height, shape.width, how))
+            images = fitted(images, Fitting(known.height, known.width, how))
         else:
             images = gathered(images, 'fit them, as in fit="crop"')
-        return Images(images, ALL_BYTES).as_known(shape, self.run.palette, "the array", resampled=how is not None)
+        return Images(images, ALL_BYTES).as_known(known, self.run.palette, "the array", resampled=how is not None)
 
 
 def _whole(name: str, value: int, least: int) -> int:
@@ -332,7 +336,7 @@ def _whole(name: str, value: int, least: int) -> int:
 
 
 def _seed(seed: int) -> int:
-    if is_whole(seed) and -(2**63) <= seed < 2**63:
+    if is_whole(seed) and -(2**63) <= seed < 2**64:
         return int(seed)
     raise UsageError(f"seed: expected a whole number of 64 bits, found {seed!r}")
 

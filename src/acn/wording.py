@@ -25,11 +25,11 @@ def listed(items: Iterable[str], most: int) -> str:
     return ", ".join(texts[:most]) + (f" and {counted(left, 'other')}" if left > 0 else "")
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     """`there is no recipe 'digts'; did you mean digits?`; where no name is near, all that are `known`."""
-    names = list(known)
-    close = [each for each in names if name and name.casefold() in each][:MOST_SUGGESTED]
-    close = close or difflib.get_close_matches(name, names, MOST_SUGGESTED)
+    names, given = list(known), str(name)
+    close = [each for each in names if given and given.casefold() in each][:MOST_SUGGESTED]
+    close = close or difflib.get_close_matches(given, names, MOST_SUGGESTED)
     advice = f"did you mean {' or '.join(close)}?" if close else f"choose one of {', '.join(names)}"
     return f"there is no {kind} {name!r}; {advice}"
 

@@ -1,5 +1,6 @@
 """The commands that draw pictures from a trained run."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -72,6 +73,17 @@ def test_codes_go_to_a_file(run: Path, name: str) -> None:
             assert set(arrays) == {"codes", "index", "split", "label"}
 
 
+def test_interpolations_lie_between_their_images(run: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 17, (4, 8, 8), dtype=np.uint8)
+    np.savez(run.parent / "ends.npz", images=pixels)
+    done = acn("interpolate", str(run), "ends.npz", "--steps", "3", "-o", "between.npz", cwd=run.parent)
+    assert done.returncode == 0, done.stderr
+    with np.load(run.parent / "between.npz") as arrays:
+        assert arrays["interpolations"].shape == (2, 3, 8, 8, 1)
+        shown = np.rint(pixels * (255 / 16)).astype(np.uint8)
+        assert np.array_equal(arrays["originals"][..., 0], np.stack([shown[:2], shown[2:]], axis=1))
+
+
 def test_images_of_another_source(run: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 17, (5, 8, 8), dtype=np.uint8)
     np.savez(run.parent / "own.npz", images=pixels)
@@ -112,6 +124,13 @@ def test_report_draws_what_is_missing(run: Path) -> None:
     with Image.open(old) as picture:
         assert picture.size > (56, 56)
     assert (run / "reconstructions.png").stat().st_mtime_ns == drawn
+    found = json.loads((run / "evaluation.json").read_text())
+    assert "trained further" not in done.stderr
+    found["training"]["steps"] -= 1
+    (run / "evaluation.json").write_text(json.dumps(found))
+    assert "was trained further after its evaluation" in acn("report", str(run), cwd=run.parent).stderr
+    found["training"]["steps"] += 1
+    (run / "evaluation.json").write_text(json.dumps(found))
     (run / "evaluation.json").rename(run / "evaluation.bak")
     assert "acn evaluate" in refused(acn("report", str(run), cwd=run.parent), 1)
     (run / "evaluation.bak").rename(run / "evaluation.json")

@@ -52,7 +52,7 @@ def test_what_is_none_is_named(tmp_path: Path) -> None:
     for values, words in (
         (np.zeros((3, 4)), r"expected images as \[N, H, W\]"),
         (np.zeros((0, 4, 4)), "at least one image"),
-        (np.zeros((9, 8, 3)), r"found \[9, 8, 3\], which looks like one image in colour; save array\[None\]"),
+        (np.zeros((9, 8, 3)), r"found \[9, 8, 3\], which looks like one image in colour; take array\[None\]"),
         (np.full((2, 4, 4), 0.5), "whole numbers 0 ... 255, found 0.5"),
         (np.full((2, 4, 4), 256), "found 256"),
     ):

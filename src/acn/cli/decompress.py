@@ -180,7 +180,7 @@ def blocks_of(
         files = listed(archive.files_of(number, notes), FILES_NAMED)
         said = f"{error}; it held {files}" if files else str(error)
         if left_out is None:
-            raise ArchiveError(said)
+            raise ArchiveError(said) from error
         left_out.append(number)
         typer.echo(f"acn: left out: {said}", err=True)
 

@@ -131,7 +131,7 @@ def evaluate_and_show(
         return
     console, kept = Console(), [] if json is None else [(EVALUATION, json), (CODES, json.with_suffix(".png"))]
     with for_writing(run) as written:
-        with stages(console) as stage:
+        with stages(Console(stderr=True)) as stage:
             figures = compute(written, collection, device, stage, sampling, ranks, refine)
         for name, path in kept:
             if (written.path / name).exists():

@@ -24,7 +24,7 @@ def interpolate(
     run: RunArgument,
     source: SourceArgument = None,
     fit: FitOption = None,
-    steps: Annotated[int, typer.Option(metavar="N", min=2, help="Images in a row, both ends included.")] = 10,
+    steps: Annotated[int, typer.Option(metavar="N", min=2, help="Images drawn for each pair, from code to code.")] = 10,
     count: Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many pairs.")] = 8,
     temperature: TemperatureOption = 1.0,
     seed: SeedOption = 0,

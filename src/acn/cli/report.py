@@ -36,12 +36,13 @@ def report(
 ) -> None:
     """Write one HTML file with costs, curves, pictures, settings and provenance.
 
-    Pictures that are missing, or older than the run's last checkpoint, are drawn first.
+    Pictures that are missing, or older than the run's last checkpoint or priors, are drawn first.
     """
     from acn.evaluation.plots import plot_curves
     from acn.evaluation.report import html_report
     from acn.files import write_text_atomically
-    from acn.runs import check_trained_here, open_run, read_figures, read_metrics
+    from acn.run_models import newest
+    from acn.runs import check_trained_here, open_run, read_figures, read_metrics, read_position
 
     if out is not None:
         check_output(out, force=force, run=run)
@@ -49,14 +50,19 @@ def report(
     check_trained_here(opened)
     figures = read_figures(opened)
     plot_curves(read_metrics(opened), run / "curves.png")
+    present = newest(opened)
+    if figures.training["steps"] != read_position(opened).step:
+        typer.echo(
+            f"acn: {run} was trained further after its evaluation: acn evaluate {run} makes new figures", err=True
+        )
     for name, (draw, needed) in DRAWN_BY.items():
-        if getattr(opened.config.model, needed) and not _is_of(opened.checkpoint, run / name):
+        if getattr(opened.config.model, needed) and not _is_newer(run / name, present):
             draw(run, device=device)
     path = out or run / "report.html"
     write_text_atomically(path, html_report(opened, figures))
     announce(path)
 
 
-def _is_of(checkpoint: Path, picture: Path) -> bool:
-    """Whether a picture was drawn since a checkpoint was written."""
-    return picture.exists() and picture.stat().st_mtime >= checkpoint.stat().st_mtime
+def _is_newer(file: Path, seconds: float) -> bool:
+    """Whether a file is there and was written since `seconds`."""
+    return file.exists() and file.stat().st_mtime >= seconds

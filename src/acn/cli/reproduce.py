@@ -160,6 +160,8 @@ class _Job:
             time.sleep(WAIT_SECONDS)
 
     def _trained(self, training: "Training") -> "Result":
+        from rich.console import Console
+
         from acn.cli.progress import stages
         from acn.reproduction.plan import VARIANTS
 
@@ -172,7 +174,7 @@ class _Job:
             highlight=False,
         )
         run = trainer.done(training)
-        with stages(self.console) as stage:
+        with stages(Console(stderr=True)) as stage:
             return replace(trainer, stage=stage).evaluated(training, run)
 
     def _write_complete(self) -> None:
@@ -209,12 +211,14 @@ class _Job:
     def _document(
         self, part: "Part", found: "Found", missing: "Sequence[Training]", left_out: "Mapping[Training, str]"
     ) -> "Document":
+        from rich.console import Console
+
         from acn.cli.progress import stages
         from acn.reproduction.parts import document_of
         from acn.reproduction.summary import PageInputs
 
         trainer = self.trainers[part.study]
-        with stages(self.console) as stage:
+        with stages(Console(stderr=True)) as stage:
             inputs = PageInputs(found, trainer.collection, self.out, trainer.device, stage)
             return document_of(part, inputs, missing, left_out)
 

@@ -282,6 +282,6 @@ def frozen_of(model: object) -> FrozenModel:
     if isinstance(model, FrozenModel):
         return model
     if not hasattr(model, "freeze"):
-        raise UsageError(f"model: expected a model, as acn.load returns it, found {model!r}")
+        raise UsageError(f"model: expected a model, as acn.load returns it, found {type(model).__name__}")
     frozen: FrozenModel = model.freeze()
     return frozen

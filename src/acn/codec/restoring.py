@@ -4,6 +4,7 @@ Letters: N images of a block, C channels, H height, W width.
 """
 
 from collections.abc import Callable, Generator, Sequence
+from os import PathLike
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,12 +37,10 @@ def decompress(data: bytes, model: FrozenModel | Freezable | None = None, *, see
 
     Raises:
         ArchiveError: the archive is damaged, needs another model, or holds more than such arrays do.
-        UsageError: `data` are no bytes, or `model` is no model.
+        UsageError: `data` is a path, or `model` is no model.
     """
-    if not isinstance(data, bytes | bytearray | memoryview):
-        raise UsageError(
-            f"data: expected the bytes of an archive, as Path(...).read_bytes() returns them, found {data!r}"
-        )
+    if isinstance(data, str | PathLike):
+        raise UsageError("data: expected the bytes of an archive, as Path(...).read_bytes() returns them, found a path")
     archive = read(data)
     refuse_planes(archive, "arrays of bytes")
     frozen = model_of(archive, None if model is None else frozen_of(model))

@@ -17,8 +17,8 @@ from acn.errors import ArchiveError
 from acn.exact.steps import PRECISIONS
 from acn.files import write_atomically
 from acn.models import ExactModel, exact_model
-from acn.run_models import StoredPriors, integer_files, load_model, load_priors
-from acn.runs import FROZEN, PRIOR, Run
+from acn.run_models import StoredPriors, integer_files, load_model, load_priors, newest
+from acn.runs import FROZEN, Run
 
 SHOWN = 16  # hexadecimal digits of an identity
 
@@ -55,11 +55,8 @@ def kept_model(run: Run) -> FrozenModel | None:
 
 def kept_file(run: Run) -> Path | None:
     """The file of the integer model of a run's present weights, None where all are older than these."""
-    # Weights without a checkpoint never change, and their files may have been copied in any order.
-    sources = [run.checkpoint, run.path / PRIOR] if run.checkpoint.exists() else []
-    newest = max((path.stat().st_mtime for path in sources if path.exists()), default=0.0)
     files = _kept(run)
-    return files[-1] if files and files[-1].stat().st_mtime >= newest else None
+    return files[-1] if files and files[-1].stat().st_mtime >= newest(run) else None
 
 
 def wanted_model(run: Run, wanted: str) -> FrozenModel:

@@ -11,8 +11,8 @@ from acn.errors import DataError
 from acn.wording import extent
 
 ADVICE = "store pixel values as whole numbers 0 ... 255"
-# Of an array [N, H, W] with W = 3 or 4: so high are no such images, but so wide is one in colour, [H, W, 3 or 4].
-ONE_IMAGE = 8
+# Channels of an image in colour, without or with transparency.
+COLOURS = (3, 4)
 
 
 def as_bytes(values: NDArray[Any], where: str) -> Bytes:
@@ -48,7 +48,6 @@ def pixel_shape(shape: tuple[int, ...], where: str) -> tuple[int, int, int, int]
     Raises:
         DataError: the shape is another one, or there is no image.
     """
-    refuse_one_image(shape, where)
     if len(shape) == 3:
         shape = (*shape, 1)
     if len(shape) != 4 or shape[3] not in (1, 3) or min(shape) < 0:
@@ -60,18 +59,28 @@ def pixel_shape(shape: tuple[int, ...], where: str) -> tuple[int, int, int, int]
     return shape[0], shape[1], shape[2], shape[3]
 
 
-def refuse_one_image(shape: tuple[int, ...], where: str) -> None:
-    """See that an array of `shape` is not one image in colour, of which every row would be taken for a grey image.
+def refuse_one_image(shape: tuple[int, ...], where: str, colours: tuple[int, ...] = COLOURS) -> None:
+    """See that an array is not one image [H, W, C] in colour, whose rows would be taken for grey images [N, H, W].
+
+    Grey images so narrow are told apart by an axis more, [N, H, W, 1].
 
     Raises:
-        DataError: it looks like one.
+        DataError: the `shape` is that of an image with one of the numbers of channels in `colours`.
     """
-    if len(shape) == 3 and shape[2] in (3, 4) and shape[1] >= ONE_IMAGE:
+    if len(shape) == 3 and shape[2] in colours:
         one = "array[None]" if shape[2] == 3 else "array[None, ..., :3]"
         raise DataError(
             f"{where}: expected images as [N, H, W] or [N, H, W, 1 or 3], found {list(shape)}, which looks like one "
             f"image in colour; take {one} for that, or array[..., None] for grey images {shape[2]} pixels wide"
         )
+
+
+def shape_of(images: Any) -> tuple[int, ...]:  # noqa: ANN401 - whatever users have
+    """Shape of an array, or of what a list of arrays of one shape would make; () of a list of others."""
+    if not isinstance(images, list | tuple):
+        return np.shape(images)
+    found = {np.shape(image) for image in images}
+    return (len(images), *found.pop()) if len(found) == 1 else ()
 
 
 def _remedy(shape: tuple[int, ...]) -> str:
@@ -113,14 +122,24 @@ def each(images: Any) -> list[Bytes]:  # noqa: ANN401 - whatever users have
     Raises:
         DataError: another shape, values that are not whole numbers 0 ... 255, or no image at all.
     """
-    if isinstance(images, np.ndarray):
-        return list(as_pixels(images, "images"))
-    arrays = [np.asarray(image) for image in images]
-    if not arrays:
+    if not isinstance(images, list | tuple):
+        return list(as_pixels(np.asarray(images), "images"))
+    if not images:
         raise DataError("expected at least one image, found none; add images")
+    arrays = [_one(image, number) for number, image in enumerate(images)]
     if arrays[0].ndim < 2:  # one image as a list of its rows, for instance
         pixel_shape((len(arrays), *arrays[0].shape), "images")
-    return [as_pixels(one[None, ..., None] if one.ndim == 2 else one[None], "images")[0] for one in arrays]
+    return [
+        as_pixels(one[None, ..., None] if one.ndim == 2 else one[None], f"image {number} of the list")[0]
+        for number, one in enumerate(arrays)
+    ]
+
+
+def _one(image: Any, number: int) -> NDArray[Any]:  # noqa: ANN401 - whatever users have
+    try:
+        return np.asarray(image)
+    except ValueError as error:
+        raise DataError(f"image {number} of the list: expected an array [H, W] or [H, W, C] ({error})") from error
 
 
 def in_one(rows: Sequence[Bytes]) -> Bytes:

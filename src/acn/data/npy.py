@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acn.data.arrays import as_bytes, pixel_shape
+from acn.data.arrays import as_bytes, pixel_shape, refuse_one_image
 from acn.data.collection import Images
 from acn.data.palette import ALL_BYTES
 from acn.data.storage import chunk_rows, gather
@@ -28,11 +28,7 @@ def read_npy(path: Path) -> dict[str, Images]:
             f"expected one array of numbers (.npy), found a file that holds none, or is truncated or damaged: {path} "
             f"({error}); make or download it again"
         ) from error
-    if len(values.shape) == 3 and values.shape[2] == 3:  # images 3 pixels wide are said to be grey by [N, H, 3, 1]
-        raise DataError(
-            f"{path}: expected images as [N, H, W] or [N, H, W, 1 or 3], found {list(values.shape)}, which looks like "
-            "one image in colour; save array[None] for that, or array[..., None] for grey images 3 pixels wide"
-        )
+    refuse_one_image(values.shape, str(path), colours=(3,))
     shape = pixel_shape(values.shape, str(path))
     if values.dtype == np.uint8 and values.flags.c_contiguous:
         return {"train": Images(values.reshape(shape), ALL_BYTES)}

@@ -81,7 +81,10 @@ def _kept(run: Run) -> str:
 
 def _figures(evaluation: Evaluation) -> str:
     probes = probe_cells(evaluation)
-    parts = [_table(cost_cells(evaluation)), *([] if probes is None else [_table(probes), probe_note(evaluation)])]
+    parts = [
+        _table(cost_cells(evaluation)),
+        *([] if probes is None else [_table(probes), probe_note(evaluation)]),
+    ]
     for source in {figure.source for figure in published(evaluation).values()}:
         parts.append(f"Paper: {source} ({PLACES[source]}).")
     parts += notes(evaluation)

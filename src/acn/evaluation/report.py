@@ -34,7 +34,7 @@ PICTURES = (
     (
         "interpolations.png",
         "Interpolations",
-        "Images at evenly spaced codes between those of two images, which stand at the ends.",
+        "Images at evenly spaced codes between those of two images.",
         False,
     ),
     (

@@ -24,6 +24,7 @@ from acn.wording import counted
 
 Cells = list[list[str]]
 UNUSED = 0.1  # nats: a code of a smaller KL is unused
+FEW = 1000  # test images, whose accuracies differ by chance alone
 MOST_NEIGHBOURS = 10  # K of the last row that has one
 
 
@@ -145,7 +146,9 @@ def code_note(evaluation: Evaluation) -> str | None:
 
 
 def probe_note(evaluation: Evaluation) -> str:
-    """Say how far accuracies of so few test images are to be trusted."""
+    """Say how far accuracies of few test images are to be trusted; nothing where there are enough."""
+    if evaluation.n_test > FEW:
+        return ""
     most = 50 / evaluation.n_test**0.5  # of one half: sqrt(1/2 x 1/2 / N)
     return f"With {counted(evaluation.n_test, 'image')}, an accuracy has a standard error of at most {most:.2g} points."
 
@@ -200,7 +203,7 @@ def probe_table(evaluation: Evaluation) -> Table | None:
     if cells is None:
         return None
     table = _laid_out(cells, "Linear classification of the test split", set())
-    table.caption = probe_note(evaluation)
+    table.caption = probe_note(evaluation) or None
     return table
 
 

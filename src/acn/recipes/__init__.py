@@ -100,7 +100,7 @@ def recipe(name: str) -> Config:
         UsageError: there is no such recipe; the message suggests others.
     """
     if name not in RECIPES:
-        raise UsageError(unknown("recipe", str(name), RECIPES))
+        raise UsageError(unknown("recipe", name, RECIPES))
     return RECIPES[name]()
 
 

@@ -7,6 +7,7 @@ Letters: B images, S samples or steps, D code size.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ class Sampler:
     their modes.
 
     Raises:
-        UsageError: the temperature is below 0, or no number.
+        UsageError: the temperature is no number of at least 0.
     """
 
     model: Model
@@ -42,8 +43,7 @@ class Sampler:
     ranks: Ranks = ONE
 
     def __post_init__(self) -> None:
-        if not self.temperature >= 0:  # nor NaN
-            raise UsageError(f"temperature: expected a number of at least 0, found {self.temperature}")
+        check_temperature(self.temperature)
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
@@ -116,6 +116,16 @@ class Sampler:
         codes = torch.lerp(*ends, shares.expand(len(first), -1, ends[0].shape[-1]))
         drawn = self.decode(codes.flatten(0, 1))
         return drawn.view(len(first), steps, *drawn.shape[1:])
+
+
+def check_temperature(temperature: object) -> None:
+    """See that a temperature is a number of at least 0.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not (isinstance(temperature, Real) and float(temperature) >= 0):  # nor NaN
+        raise UsageError(f"temperature: expected a number of at least 0, found {temperature!r}")
 
 
 def priors_of(run: Run, model: Model) -> StoredPriors:
