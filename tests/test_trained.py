@@ -281,6 +281,9 @@ def test_lists_are_as_good_as_arrays(folder: Path, digits: Collection) -> None:
         model.encode([images[0], images[1], images[2][:5]])
     with pytest.raises(DataError, match=r"for one image take array\[None\]"):
         model.encode(list(images[0]))
+    ragged: Any = [[[1, 2], [3]]]
+    with pytest.raises(DataError, match=r"image 0 of the list: expected an array \[H, W\]"):
+        model.encode(ragged)
 
 
 def test_images_are_fitted_wherever_they_are_given(folder: Path, digits: Collection) -> None:

@@ -76,10 +76,13 @@ def refuse_one_image(shape: tuple[int, ...], where: str, colours: tuple[int, ...
 
 
 def shape_of(images: Any) -> tuple[int, ...]:  # noqa: ANN401 - whatever users have
-    """Shape of an array, or of what a list of arrays of one shape would make; () of a list of others."""
-    if not isinstance(images, list | tuple):
-        return np.shape(images)
-    found = {np.shape(image) for image in images}
+    """Shape of an array, or of what a list of arrays of one shape would make; () of any others."""
+    try:
+        if not isinstance(images, list | tuple):
+            return np.shape(images)
+        found = {np.shape(image) for image in images}
+    except ValueError:  # lists of numbers of several lengths
+        return ()
     return (len(images), *found.pop()) if len(found) == 1 else ()
 
 
