@@ -57,7 +57,7 @@ def test_every_record_of_the_results_goes_round(tmp_path: Path, file: Path) -> N
 
 def test_the_palette_comes_last_among_the_data(tmp_path: Path) -> None:
     tree = json.loads((RESULTS / "digits.json").read_text(encoding="utf-8"))
-    assert list(tree["data"])[-1] != "palette"
+    tree["data"] = {"palette": tree["data"].pop("palette"), **tree["data"]}  # as records of earlier commits have it
     written = Evaluation.from_json(tree).to_json()
     assert list(written["data"])[-1] == "palette"
     assert written["data"] == tree["data"]
