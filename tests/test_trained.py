@@ -335,6 +335,8 @@ def test_what_is_no_archive_and_no_model_is_refused(folder: Path, digits: Collec
     for data in (folder, str(folder)):
         with pytest.raises(UsageError, match="expected the bytes of an archive"):
             codec.decompress(data, model)
+    with pytest.raises(DataError, match="looks like one image in colour"):
+        codec.compress(np.zeros((8, 9, 3), np.uint8), model)
     with pytest.raises(DataError, match="at 1; make an archive of each size"):
         codec.compress([images[0], images[1][:5]], model)
 

@@ -283,9 +283,8 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         if getattr(X, "ndim", 2) in (3, 4):
             X = np.asarray(X)
             known = (self.image_shape if reset else self.image_shape_) or ()
-            if X.shape[1:] != tuple(known[:2]):
-                with _as_value_error():
-                    refuse_one_image(X.shape, "X")
+            with _as_value_error():
+                refuse_one_image(X.shape, "X", tuple(known[:2]) if np.iterable(known) else ())
             X = X if reset else self._in_colour(X)
             shape = X.shape[1:]
             X = X.reshape(len(X), math.prod(shape))

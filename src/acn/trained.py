@@ -315,9 +315,8 @@ class TrainedModel:
         return values[..., 0] if self.run.shape.channels == 1 else values
 
     def _images(self, images: Given, fit: Fit | None = None) -> Images:
-        known, found = self.run.shape, shape_of(images)
-        if found[1:] != (known.height, known.width):
-            refuse_one_image(found, "images")
+        known = self.run.shape
+        refuse_one_image(shape_of(images), "images", (known.height, known.width))
         how = fit or (self.run.config.data.fit if self.run.config.data.fitted else None)
         if how is not None:
             if how not in get_args(Fit):

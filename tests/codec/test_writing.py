@@ -14,6 +14,7 @@ from acn.codec.output import write_npz
 from acn.codec.restoring import decompress
 from acn.codec.writing import Spool
 from acn.data import ALL_BYTES, Images
+from acn.data.npz import read_npz
 from acn.errors import StorageError
 from tests.cli.test_compress import little_room
 from tests.codec.models import random_images, tiny, tiny_pixelcnn
@@ -101,3 +102,15 @@ def test_an_archive_on_the_disk_is_read_as_it_is_asked_for(tmp_path: Path) -> No
     with np.load(tmp_path / "partial.npz") as file:
         np.testing.assert_array_equal(file["train_images"], np.delete(halves[0], [6, 7], axis=0))
         np.testing.assert_array_equal(file["test_images"], halves[1])
+
+
+@pytest.mark.parametrize("width", [3, 4, 5])
+def test_narrow_grey_images_are_read_again_as_they_were_written(tmp_path: Path, width: int) -> None:
+    """Of [N, H, 3] nobody could tell whether it is one image in colour."""
+    images = np.random.default_rng(0).integers(0, 256, (7, 6, width, 1), np.uint8)
+    archive = read(compress_splits({"train": Images(images, ALL_BYTES)}, tiny_pixelcnn((6, width, 1, 256))))
+    rows = archive.layout(archive.notes())
+    blocks = [(number, images[[row for row, _ in pieces]]) for number, pieces in enumerate(rows)]
+    write_npz(tmp_path / "images.npz", archive, archive.notes(), blocks)
+    found = read_npz(tmp_path / "images.npz")
+    assert np.array_equal(next(iter(found.values())).values(range(7)), images)

@@ -172,6 +172,10 @@ def test_archives_without_clear_images_are_refused(names: list[str], message: st
         (np.full((3, 4, 5), -2), "images.npz, images: expected values 0 ... 255, found -2; store"),
         (np.zeros((3, 20)), r"images.npz, images: expected images as .* found \[3, 20\]; .* array.reshape\(N, H, W\)"),
         (np.zeros((0, 4, 5)), "images.npz, images: expected at least one image"),
+        (
+            np.zeros((9, 8, 3)),
+            r"found \[9, 8, 3\], which looks like one image in colour; take array\[None\] for that, or",
+        ),
         (np.array([[["a"]]], dtype=object), "images.npz, images: expected numbers, found Python objects"),
         (np.zeros((1, 2, 2), dtype=[("r", "u1")]), "images.npz, images: expected numbers, found values of type"),
     ],
@@ -237,7 +241,7 @@ def test_nothing_is_left_open(tmp_path: Path) -> None:
 
 
 def test_names_of_files_are_read_where_they_are_names(tmp_path: Path) -> None:
-    pixels = np.zeros((2, 3, 3), np.uint8)
+    pixels = np.zeros((2, 3, 5), np.uint8)
     path = tmp_path / "named.npz"
     np.savez(path, x_train=pixels, train_files=["a.png", "b/c.bmp"], test_images=pixels, test_files=np.array([1, 2]))
     found = read_npz(path)

@@ -38,11 +38,11 @@ def freeze(
     table = Table(title=f"{len(rows):,} test images, nats per image", title_justify="left")
     for column in ("", "integers", "floating point", "loss"):
         table.add_column(column, justify="right" if column else "left")
-    rows_of = {"pixels given z": (loss.pixels, loss.pixels_float), "z": (loss.codes, loss.codes_float)}
-    rows_of["both"] = loss.pixels + loss.codes, loss.pixels_float + loss.codes_float
+    costs = {"pixels given z": (loss.pixels, loss.pixels_float), "z": (loss.codes, loss.codes_float)}
+    costs["both"] = loss.pixels + loss.codes, loss.pixels_float + loss.codes_float
     if not frozen.facts.settings.has_codes:
-        rows_of = {"pixels": rows_of["both"]}
-    for name, (exact, floating) in rows_of.items():
+        costs = {"pixels": costs["both"]}
+    for name, (exact, floating) in costs.items():
         table.add_row(name, f"{exact:.3f}", f"{floating:.3f}", f"{exact - floating:+.4f}")
     console.print(table)
     data = to_bytes(frozen)

@@ -34,6 +34,7 @@ from acn.codec.refusals import refuse_rich, refuse_step, refuse_tour
 from acn.codec.workers import Job, in_order, workers_for
 from acn.codec.writing import Spool, write
 from acn.data import ALL_BYTES, Images, gathered, spread
+from acn.data.arrays import refuse_one_image, shape_of
 from acn.errors import DataError, UsageError
 from acn.files import write_atomically
 from acn.progress import Stage
@@ -73,6 +74,7 @@ def compress(
     frozen = frozen_of(model)
     if mode not in get_args(Mode):
         raise UsageError(unknown("mode", mode, get_args(Mode)))
+    refuse_one_image(shape_of(images), "images", (frozen.facts.shape.height, frozen.facts.shape.width))
     splits = {"images": Images(gathered(images, "make an archive of each size"), ALL_BYTES)}
     return compress_splits(splits, frozen, modes=(mode,), embed=embed, step=step)
 

@@ -21,6 +21,7 @@ from acn.codec.encoders import encoded
 from acn.codec.naming import folded, restored_names
 from acn.codec.notes import Notes
 from acn.codec.planes import NO_PLANES, Planes
+from acn.data.arrays import IN_FILES
 from acn.data.originals import Frame, as_stored
 from acn.files import nameless_file, write_all, write_atomically, write_folder_atomically
 
@@ -101,8 +102,9 @@ class _Rows:
         write_all(self.file, np.ascontiguousarray(image).tobytes())
 
     def write(self, file: zipfile.ZipFile, name: str) -> None:
-        """Write all of them as an array `[N, H, W, C]`, without C if that is 1."""
-        shape = (len(self.rows), *self.shape[: 2 if self.shape[2] == 1 else 3])
+        """Write all of them as an array `[N, H, W, C]`, without C if that is 1 and nobody takes W for C then."""
+        plain = self.shape[2] == 1 and self.shape[1] not in IN_FILES
+        shape = (len(self.rows), *self.shape[: 2 if plain else 3])
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         self.file.seek(0)
         with file.open(f"{name}.npy", "w", force_zip64=True) as stream:

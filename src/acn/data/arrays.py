@@ -13,6 +13,8 @@ from acn.wording import extent
 ADVICE = "store pixel values as whole numbers 0 ... 255"
 # Channels of an image in colour, without or with transparency.
 COLOURS = (3, 4)
+# The same of arrays in files, which may be those of a run of long ago: grey images 4 pixels wide go on being read.
+IN_FILES = (3,)
 
 
 def as_bytes(values: NDArray[Any], where: str) -> Bytes:
@@ -59,15 +61,23 @@ def pixel_shape(shape: tuple[int, ...], where: str) -> tuple[int, int, int, int]
     return shape[0], shape[1], shape[2], shape[3]
 
 
-def refuse_one_image(shape: tuple[int, ...], where: str, colours: tuple[int, ...] = COLOURS) -> None:
+def refuse_one_image(
+    shape: tuple[int, ...], where: str, known: tuple[int, ...] = (), colours: tuple[int, ...] = COLOURS
+) -> None:
     """See that an array is not one image [H, W, C] in colour, whose rows would be taken for grey images [N, H, W].
 
     Grey images so narrow are told apart by an axis more, [N, H, W, 1].
 
+    Args:
+        shape: of the array.
+        where: names it.
+        known: height and width of images that are expected, which are not suspected.
+        colours: numbers of channels of an image in colour.
+
     Raises:
-        DataError: the `shape` is that of an image with one of the numbers of channels in `colours`.
+        DataError: it looks like one.
     """
-    if len(shape) == 3 and shape[2] in colours:
+    if len(shape) == 3 and shape[2] in colours and shape[1:] != known:
         one = "array[None]" if shape[2] == 3 else "array[None, ..., :3]"
         raise DataError(
             f"{where}: expected images as [N, H, W] or [N, H, W, 1 or 3], found {list(shape)}, which looks like one "

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acn.data.arrays import as_bytes, pixel_shape, refuse_one_image
+from acn.data.arrays import IN_FILES, as_bytes, pixel_shape, refuse_one_image
 from acn.data.collection import Images
 from acn.data.palette import ALL_BYTES
 from acn.data.storage import chunk_rows, gather
@@ -28,7 +28,7 @@ def read_npy(path: Path) -> dict[str, Images]:
             f"expected one array of numbers (.npy), found a file that holds none, or is truncated or damaged: {path} "
             f"({error}); make or download it again"
         ) from error
-    refuse_one_image(values.shape, str(path), colours=(3,))
+    refuse_one_image(values.shape, str(path), colours=IN_FILES)
     shape = pixel_shape(values.shape, str(path))
     if values.dtype == np.uint8 and values.flags.c_contiguous:
         return {"train": Images(values.reshape(shape), ALL_BYTES)}

@@ -12,7 +12,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from acn.data.arrays import as_bytes, as_pixels, pixel_shape
+from acn.data.arrays import IN_FILES, as_bytes, as_pixels, pixel_shape, refuse_one_image
 from acn.data.collection import Images
 from acn.data.labels import Labels, as_labels, encode_names
 from acn.data.palette import ALL_BYTES, Bytes
@@ -88,6 +88,7 @@ def _pixels(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Byte
     where = f"{path}, {info.filename.removesuffix('.npy')}"
     with archive.open(info) as member:
         header = _header(member, info, where)
+        refuse_one_image(header.shape, where, colours=IN_FILES)
         shape = pixel_shape(header.shape, where)
         if header.fortran:
             return as_pixels(np.ascontiguousarray(_rest(member, header)), where)

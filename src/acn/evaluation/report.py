@@ -31,12 +31,7 @@ PICTURES = (
         False,
     ),
     ("neighbours.png", "Neighbours", "Next to each image, its nearest images: by code above, by pixels below.", False),
-    (
-        "interpolations.png",
-        "Interpolations",
-        "Images at evenly spaced codes between those of two images.",
-        False,
-    ),
+    ("interpolations.png", "Interpolations", "Images at evenly spaced codes between those of two images.", False),
     (
         "daydreams.gif",
         "Daydreams",
