@@ -96,6 +96,59 @@ def test_neighbours_are_the_nearest_codes(folder: Path, digits: Collection) -> N
         model.neighbours(images[:4], 4)
 
 
+def test_daydreams_start_at_the_images(folder: Path, digits: Collection) -> None:
+    """One step is by hand: encode, draw a code from the prior given that code, draw an image from the code drawn."""
+    model = acn.load(folder, device="cpu")
+    images = digits.test.values(range(3))[..., 0]
+    chains = model.daydream(images, 4, seed=5)
+    assert chains.shape == (3, 5, 8, 8)
+    assert np.array_equal(chains[:, 0], images)
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        codes = model.model.with_neighbours("").prior(torch.from_numpy(model.encode(images))).sample(generator)
+        by_hand = model.model.likelihood(codes).sample(generator, temperature=1.0)
+    assert np.array_equal(chains[:, 1], digits.palette[by_hand[:, 0].numpy()])
+    with pytest.raises(UsageError, match="steps: expected a whole number of at least 1, found 0"):
+        model.daydream(images, 0)
+
+
+def test_interpolations_end_at_the_codes_of_both(folder: Path, digits: Collection) -> None:
+    model = acn.load(folder, device="cpu")
+    first, second = digits.test.values(range(2))[..., 0], digits.test.values(range(2, 4))[..., 0]
+    drawn = model.interpolate(first, second, 3, temperature=0.0)
+    assert drawn.shape == (2, 3, 8, 8)
+    assert np.array_equal(drawn[:, 0], model.reconstruct(first, temperature=0.0))
+    assert np.array_equal(drawn[:, -1], model.reconstruct(second, temperature=0.0))
+    with pytest.raises(DataError, match="as many images in second as in first, found 1 and 2"):
+        model.interpolate(first, second[:1])
+    with pytest.raises(UsageError, match="steps: expected a whole number of at least 2"):
+        model.interpolate(first, second, 1)
+
+
+def test_duplicates_are_groups_of_rows(folder: Path, digits: Collection) -> None:
+    model = acn.load(folder, device="cpu")
+    images = digits.test.values(range(40))[..., 0]
+    given = np.concatenate([images, images[[7, 3]], images[[3]]])
+    assert model.duplicates(given, threshold=0) == [[3, 41, 42], [7, 40]]
+    near = model.duplicates(given)
+    assert all(any(set(rows) <= set(group) for group in near) for rows in ([3, 41, 42], [7, 40]))
+    assert model.duplicates(images[:5]) == []
+    for threshold in (-0.1, 1.5, float("nan"), "0.5"):
+        with pytest.raises(UsageError, match="threshold: expected a number in 0"):
+            model.duplicates(given, threshold=threshold)  # type: ignore[arg-type]
+
+
+def test_what_needs_codes_or_neighbours_says_so(without_codes: Path, digits: Collection) -> None:
+    model, images = acn.load(without_codes), digits.test.values(range(3))
+    for use in (
+        lambda: model.daydream(images),
+        lambda: model.interpolate(images, images),
+        lambda: model.duplicates(images),
+    ):
+        with pytest.raises(UsageError, match="PixelCNN"):
+            use()
+
+
 def test_costs_of_the_test_split_are_those_of_its_evaluation(
     tmp_path: Path, digits: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, get_args
@@ -191,6 +192,81 @@ class TrainedModel:
         codes = torch.from_numpy(self.encode(images, fit=fit))
         return self._pixels(sampler.decode(codes))
 
+    def daydream(
+        self, images: Given, steps: int = 20, *, seed: int = 0, temperature: float = 1.0, fit: Fit | None = None
+    ) -> Pixels:
+        """Chains of associations: uint8 `[N, steps + 1, H, W]` or `[N, steps + 1, H, W, 3]`, each from an image on.
+
+        Each next image is drawn from a code that is drawn from the prior given the code of the last (Figure 1 of Graves
+        et al. 2018).
+
+        Args:
+            images: as for `encode`.
+            steps: images after the first.
+            seed: see `reconstruct`.
+            temperature: see `reconstruct`.
+            fit: as for `encode`.
+
+        Raises:
+            DataError: see `encode`.
+            UsageError: see `reconstruct`; or the model has no prior given a neighbour.
+        """
+        steps = _whole("steps", steps, 1)
+        sampler = Sampler(self.model.with_neighbours("daydreaming"), _generator(seed), temperature)
+        return self._pixels(sampler.daydream(_all(self._images(images, fit)), steps))
+
+    def interpolate(
+        self,
+        first: Given,
+        second: Given,
+        steps: int = 10,
+        *,
+        seed: int = 0,
+        temperature: float = 1.0,
+        fit: Fit | None = None,
+    ) -> Pixels:
+        """Draw images at evenly spaced codes, uint8 `[N, steps, H, W]` or `[N, steps, H, W, 3]`.
+
+        Args:
+            first: from whose codes, as for `encode`.
+            second: to whose codes, as many images.
+            steps: images of each pair, of which the outer ones are drawn from the codes of the two.
+            seed: see `reconstruct`.
+            temperature: see `reconstruct`.
+            fit: as for `encode`.
+
+        Raises:
+            DataError: see `encode`; or there are more images on one side.
+            UsageError: see `reconstruct`.
+        """
+        steps = _whole("steps", steps, 2)
+        sampler = Sampler(self.model.with_codes("interpolation"), _generator(seed), temperature)
+        ends = [_all(self._images(images, fit)) for images in (first, second)]
+        if len(ends[0]) != len(ends[1]):
+            raise DataError(f"expected as many images in second as in first, found {len(ends[1])} and {len(ends[0])}")
+        return self._pixels(sampler.interpolate(ends[0], ends[1], steps))
+
+    def duplicates(self, images: Given, *, threshold: float | None = None, fit: Fit | None = None) -> list[list[int]]:
+        """Groups of equal and of nearly equal images: the rows of each, earliest first.
+
+        Args:
+            images: as for `encode`.
+            threshold: two images are nearly equal if the distance of their codes is at most this share of the distance
+                from each of them to its tenth neighbour; 0 for equal pixels alone, None for what the codes suggest.
+            fit: as for `encode`.
+
+        Raises:
+            DataError: see `encode`.
+            UsageError: see `encode`; or the threshold is no number in [0, 1].
+        """
+        from acn.data.looks import digests
+        from acn.evaluation.near import alike, firsts_of
+
+        _check_threshold(threshold)
+        opened = self._images(images, fit)
+        codes = encode(self.model.with_codes("the search by code"), opened, lambda _: None)
+        return alike(firsts_of(digests(opened)), codes, threshold).groups
+
     def neighbours(
         self, images: Given, count: int = 5, *, among: Given | None = None, fit: Fit | None = None
     ) -> NDArray[np.int64]:
@@ -310,8 +386,9 @@ class TrainedModel:
         return self._priors.of(self.model)[self._priors.chosen]
 
     def _pixels(self, levels: Tensor) -> Pixels:
-        """Pixel values of levels `[B, C, H, W]`, as images come: without the axis of a single channel."""
-        values = to_values(levels, self.run.palette)
+        """Pixel values of levels `[..., C, H, W]`, as images come: without the axis of a single channel."""
+        values = to_values(levels.flatten(0, -4), self.run.palette)
+        values = values.reshape(*levels.shape[:-3], *values.shape[1:])
         return values[..., 0] if self.run.shape.channels == 1 else values
 
     def _images(self, images: Given, fit: Fit | None = None) -> Images:
@@ -327,11 +404,20 @@ class TrainedModel:
         return Images(images, ALL_BYTES).as_known(known, self.run.palette, "the array", resampled=how is not None)
 
 
+def _all(images: Images) -> Tensor:
+    return images.batch(range(len(images)))
+
+
 def _whole(name: str, value: int, least: int) -> int:
     """Return `value` as a number of Python's; one of NumPy's, which a loop may bring, is as good."""
     if is_whole(value) and value >= least:
         return int(value)
     raise UsageError(f"{name}: expected a whole number of at least {least}, found {value!r}")
+
+
+def _check_threshold(threshold: object) -> None:
+    if threshold is not None and not (isinstance(threshold, Real) and 0 <= float(threshold) <= 1):  # nor NaN
+        raise UsageError(f"threshold: expected a number in 0 ... 1, or None, found {threshold!r}")
 
 
 def _seed(seed: int) -> int:

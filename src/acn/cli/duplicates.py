@@ -1,6 +1,6 @@
 """`acn duplicates`: images that are equal, or nearly so."""
 
-from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,6 +68,7 @@ def duplicates(
     from acn.cli.coded import images_alone
     from acn.cli.progress import stages
     from acn.errors import UsageError
+    from acn.evaluation.near import alike
     from acn.pretrained import located
 
     is_run = (located(Path(place)) / "config.json").is_file()
@@ -85,10 +86,10 @@ def duplicates(
         else:
             images, codes = _coded(run, source, stage, fit, device, skip_damaged=skip_damaged)
         firsts = _firsts(images, stage)
-    groups, limit = _groups(firsts, codes, threshold)
-    entries = _entries(images, groups, firsts, codes)
+    found = alike(firsts, codes, threshold)
+    entries = _entries(images, found.groups, firsts, codes)
     deliver_list(entries, COLUMNS, _lines(entries), form, out)
-    typer.echo(_summary(groups, firsts, limit, searched=codes is not None and threshold != 0), err=True)
+    typer.echo(_summary(found.groups, firsts, found.threshold, searched=codes is not None and threshold != 0), err=True)
 
 
 def _coded(
@@ -105,40 +106,18 @@ def _coded(
 
 
 def _firsts(images: "Listed", stage: "Stage") -> "NDArray[np.int64]":
-    """Row of the first image with the same pixels, for each image, int64 `[N]`."""
-    import numpy as np
-
     from acn.data.looks import digests
+    from acn.evaluation.near import firsts_of
 
-    advance, known = stage("pixels", len(images)), dict[bytes, int]()
-    firsts = np.empty(len(images), dtype=np.int64)
-    row = 0
-    for part in images.splits.values():
-        for digest in digests(part):
-            firsts[row] = known.setdefault(digest, row)
-            row += 1
-            advance(1)
-    return firsts
+    advance = stage("pixels", len(images))
 
+    def counted_digests() -> Iterator[bytes]:
+        for part in images.splits.values():
+            for digest in digests(part):
+                yield digest
+                advance(1)
 
-def _groups(
-    firsts: "NDArray[np.int64]", codes: "Tensor | None", threshold: float | None
-) -> tuple[list[list[int]], float | None]:
-    """Rows of each group of at least two images, and the threshold by which near ones were found."""
-    import numpy as np
-
-    from acn.evaluation.near import grouped, near_pairs
-
-    own = np.arange(len(firsts))
-    pairs, limit = np.stack([firsts, own], axis=1)[firsts != own], threshold
-    if codes is not None and threshold != 0:
-        different = own[firsts == own]
-        near = near_pairs(codes[different], threshold)
-        pairs, limit = np.concatenate([pairs, different[near.pairs]]), near.threshold
-    members = defaultdict[int, list[int]](list)
-    for row, group in enumerate(grouped(len(firsts), pairs).tolist()):
-        members[group].append(row)
-    return [rows for rows in members.values() if len(rows) > 1], limit
+    return firsts_of(counted_digests())
 
 
 def _entries(

@@ -9,6 +9,8 @@ are copies. The threshold is where chance would give a pair to every hundredth i
 Letters: N codes of size D, K neighbours, P pairs.
 """
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +32,40 @@ class NearPairs:
 
     pairs: Rows
     threshold: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Alike:
+    """`groups`: rows of each group of at least two images, the earliest first. `threshold`: see `NearPairs`."""
+
+    groups: list[list[int]]
+    threshold: float | None
+
+
+def firsts_of(digests: Iterable[bytes]) -> Rows:
+    """Row of the first image with the same digest, for each image, int64 `[N]`."""
+    known = dict[bytes, int]()
+    return np.fromiter((known.setdefault(digest, row) for row, digest in enumerate(digests)), dtype=np.int64)
+
+
+def alike(firsts: Rows, codes: Tensor | None, threshold: float | None = None) -> Alike:
+    """Group images with equal pixels, and those with nearly equal codes.
+
+    Args:
+        firsts: as `firsts_of` returns them.
+        codes: `[N, D]`; None to look at pixels alone, as a threshold of 0 does too.
+        threshold: see `near_pairs`.
+    """
+    own = np.arange(len(firsts))
+    pairs, limit = np.stack([firsts, own], axis=1)[firsts != own], threshold
+    if codes is not None and threshold != 0:
+        different = own[firsts == own]
+        near = near_pairs(codes[different], threshold)
+        pairs, limit = np.concatenate([pairs, different[near.pairs]]), near.threshold
+    members = defaultdict[int, list[int]](list)
+    for row, group in enumerate(grouped(len(firsts), pairs).tolist()):
+        members[group].append(row)
+    return Alike([rows for rows in members.values() if len(rows) > 1], limit)
 
 
 def near_pairs(codes: Tensor, threshold: float | None = None) -> NearPairs:
