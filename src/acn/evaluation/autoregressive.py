@@ -125,7 +125,7 @@ def _order(images: int, steps: int, generator: torch.Generator) -> Tensor:
 def _descent(networks: ConditionalMixtures, steps: int) -> Callable[[Tensor], None]:
     """What learns from a batch `[B, D]`: Adam, at a rate that rises for some steps and falls along a cosine."""
     prior = Autoregressive(networks)
-    optimizer = torch.optim.Adam(networks.parameters(), lr=RATE, betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam(networks.parameters(), lr=RATE, betas=(0.9, 0.99), fused=True)
     warmup = min(WARMUP, steps // 10)
 
     def rate(step: int) -> float:

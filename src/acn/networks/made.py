@@ -50,20 +50,23 @@ class StaircaseLinear(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map `[..., inputs]` to `[..., rows]`."""
-        flat, seen = inputs.reshape(inputs.shape[:-1].numel(), inputs.shape[-1]), self.seen
+        flat = inputs.reshape(inputs.shape[:-1].numel(), inputs.shape[-1])
+        sizes, reaches = zip(*self._bands(), strict=True)
+        # Split, not sliced: the gradient of a slice is as large as what it was cut from.
+        cut = (tensor.split(sizes) for tensor in (self.weight, self.mask, self.bias))
         parts = [
-            functional.linear(flat[:, :reach], seen[begin:end, :reach], self.bias[begin:end])
-            for begin, end, reach in self._bands()
+            functional.linear(flat[:, :reach], weight[:, :reach] * mask[:, :reach], bias)
+            for weight, mask, bias, reach in zip(*cut, reaches, strict=True)
         ]
         return torch.cat(parts, -1).view(*inputs.shape[:-1], len(self.reach))
 
-    def _bands(self) -> list[tuple[int, int, int]]:
-        """Rows in parts, and how far each part reaches: nearly 40 % less to multiply where there is much of it."""
+    def _bands(self) -> list[tuple[int, int]]:
+        """How many rows each part has and how far it reaches: nearly 40 % less to multiply where there is much of it."""
         rows = len(self.reach)
         if self.weight.numel() < LARGE:
-            return [(0, rows, self.weight.shape[1])]
+            return [(rows, self.weight.shape[1])]
         edges = [rows * band // BANDS for band in range(BANDS + 1)]
-        return [(begin, end, self.reach[end - 1]) for begin, end in pairwise(edges)]
+        return [(end - begin, self.reach[end - 1]) for begin, end in pairwise(edges)]
 
     def rows(self, begin: int, end: int, inputs: Tensor) -> Tensor:
         """Outputs `[end - begin, B]` of some rows of equal reach, given the inputs `[inputs, B]` up to that reach."""
