@@ -130,3 +130,34 @@ def test_mixtures_that_the_data_cannot_carry_are_skipped() -> None:
     assert mixture._fits((50_000, 128), 50, "diag")
     assert mixture._fits((50_000, 16), 200, "full")
     assert not mixture._fits((1000, 128), 2, "full")
+
+
+@pytest.mark.parametrize(
+    ("means", "sizes"),
+    [
+        ([0.0, 1.0, 0.9, 0.8, 2.0], 3),  # a fall of five standard errors ends the search
+        ([0.0, 1.0, 0.99, 1.1, 1.09, 1.08, 2.0], 6),  # of half a standard error, the second in a row does
+    ],
+)
+def test_sizes_are_tried_until_the_best_is_passed(
+    monkeypatch: pytest.MonkeyPatch, means: list[float], sizes: int
+) -> None:
+    """The scores of two mixtures differ by a mean, and by a standard deviation of 1, of which 2,500 images see 0.02."""
+    images = 2500  # of two samples each
+
+    class Scored:
+        def __init__(self, score: float) -> None:
+            self.score = score
+
+        def score_samples(self, held_out: mixture.Rows) -> mixture.Rows:
+            noise = np.random.default_rng(int(1000 * self.score)).normal(0, 1 / np.sqrt(2), len(held_out))
+            scores: mixture.Rows = self.score + noise - noise.mean()
+            return scores
+
+    def em(rows: mixture.Rows, size: int, *_: object, **__: object) -> Scored:
+        return Scored(means[mixture.SIZES.index(size)])
+
+    monkeypatch.setattr(mixture, "_em", em)
+    rows, held_out = np.zeros((10**6, 2)), np.zeros((2 * images, 2))
+    found = [score for score, _ in mixture._trials(rows, held_out, images, "full", 0)]
+    assert found == pytest.approx(means[:sizes])

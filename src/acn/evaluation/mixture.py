@@ -28,6 +28,8 @@ LEAST_DRAWS, MOST_DRAWS = 20_000, 60_000
 # A full mixture beyond this many multiplications per EM step (10 components of 128 dimensions, or 600 of 16, on 60,000
 # rows) takes minutes on a small machine.
 MOST_WORK = 10**10
+# Standard errors beyond which a difference is no chance.
+SURE = 3
 # Codes of more numbers than this are fitted to fewer samples, down to the fewest, and EM stops at gains larger in
 # proportion: a hundredth of a nat in the 700 of a code of 512 numbers tells nothing, and takes minutes.
 USUAL_SIZE = 64
@@ -37,10 +39,10 @@ def fit_mixture(train: Posterior, valid: Posterior, *, seed: int) -> GaussianPri
     """Fit a mixture to samples of the posteriors of the training images.
 
     The kind of covariance and the number of components are those with the highest mean log density of samples of the
-    validation images. The sizes are tried upwards until that score has fallen twice in a row. For this comparison EM
-    stops at gains below 0.01 nats per step, which ranks the sizes as convergence does in a fifth of the time; the
-    winner is then run until a step gains less than 0.001. Codes of more than 64 numbers are fitted less closely, in
-    proportion.
+    validation images. The sizes are tried upwards until that score has fallen twice in a row, or once by more than
+    chance explains. For this comparison EM stops at gains below 0.01 nats per step, which ranks the sizes as
+    convergence does in a fifth of the time; the winner is then run until a step gains less than 0.001. Codes of more
+    than 64 numbers are fitted less closely, in proportion.
 
     Args:
         train: q(z given x) of N images.
@@ -50,7 +52,7 @@ def fit_mixture(train: Posterior, valid: Posterior, *, seed: int) -> GaussianPri
     size = train.mean.shape[1]
     rows, held_out = _draws(train, seed, most_draws(size)), _draws(valid, seed + 1, LEAST_DRAWS)
     with one_blas_thread():
-        trials = [trial for kind in ("full", "diag") for trial in _trials(rows, held_out, kind, seed)]
+        trials = [trial for kind in ("full", "diag") for trial in _trials(rows, held_out, len(valid.mean), kind, seed)]
         _, best = max(trials, key=lambda trial: trial[0])
         return _prior(_converged(best, rows))
 
@@ -71,17 +73,28 @@ def _draws(posterior: Posterior, seed: int, most: int) -> Rows:
     return chosen.sample(generator).numpy()
 
 
-def _trials(rows: Rows, held_out: Rows, kind: str, seed: int) -> Iterator[tuple[float, "GaussianMixture"]]:
-    """Yield (mean log density of `held_out`, mixture) for growing sizes until the score has fallen twice."""
-    last, falls = -math.inf, 0
+def _trials(rows: Rows, held_out: Rows, images: int, kind: str, seed: int) -> Iterator[tuple[float, "GaussianMixture"]]:
+    """Yield (mean log density of `held_out`, mixture) for growing sizes, until it is plain that the best was there.
+
+    `held_out` are samples of so many `images`: of few images there are several, which fall together.
+    """
+    last, falls = None, 0
     for size in SIZES:
-        if falls == 2 or not _fits(rows.shape, size, kind):
+        if falls >= 2 or not _fits(rows.shape, size, kind):
             return
         mixture = _em(rows, size, kind, seed, tolerance=1e-2)
-        score = float(mixture.score(held_out))
-        yield score, mixture
-        falls = falls + 1 if score < last else 0
-        last = score
+        scores = mixture.score_samples(held_out)
+        yield float(scores.mean()), mixture
+        falls = 0 if last is None else _fallen(falls, last - scores, images)
+        last = scores
+
+
+def _fallen(falls: int, losses: Rows, images: int) -> int:
+    """How often in a row the score has fallen, after these `losses` of each sample; a sure fall counts twice."""
+    if losses.mean() <= 0:
+        return 0
+    chance = losses.std() / math.sqrt(images)
+    return falls + (2 if losses.mean() > SURE * chance else 1)
 
 
 def _fits(shape: tuple[int, ...], size: int, kind: str) -> bool:

@@ -61,7 +61,7 @@ class StaircaseLinear(nn.Module):
         return torch.cat(parts, -1).view(*inputs.shape[:-1], len(self.reach))
 
     def _bands(self) -> list[tuple[int, int]]:
-        """How many rows each part has and how far it reaches: nearly 40 % less to multiply where there is much of it."""
+        """How many rows each part has and how far it reaches: nearly 40 % less to multiply in large layers."""
         rows = len(self.reach)
         if self.weight.numel() < LARGE:
             return [(rows, self.weight.shape[1])]
