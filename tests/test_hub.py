@@ -105,15 +105,17 @@ def test_a_model_in_memory_is_pushed_without_a_card(hub: Path, model: acn.Traine
 
 def test_refusals_of_the_hub_are_one_sentence(hub: Path) -> None:
     with pytest.raises(
-        RunError, match="no folder me/nothing, and loading it from the hub failed: 404 Client Error; check"
+        RunError, match=r"no folder me/nothing, and as a model of the hub: loading .* failed: 404 Client Error; check"
     ):
         acn.load("me/nothing")
 
 
-def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(MissingExtraError, match=r"loading it from the hub needs .* pip install 'acn\[hub\]'"):
-        acn.load("me/digits")
+    with pytest.raises(MissingExtraError, match=r"loading me/digits from the hub needs .* pip install huggingface_hub"):
+        acn.load("hub:me/digits")
+    with pytest.raises(RunError, match=r"there is no folder me/digits, and as a model of the hub: .* pip install"):
+        acn.load("me/digits")  # more likely a mistyped path
 
 
 def test_what_names_a_model_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

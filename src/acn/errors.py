@@ -4,6 +4,7 @@
     ├── UsageError              an argument or a setting is wrong (exit status 2)
     ├── DataError               the images or labels are not usable
     │   ├── DamagedImageError     (acn.data.formats) a file cannot be decoded
+    │   ├── UnkeptError           (acn.data.originals) an archive cannot keep what a file holds
     │   ├── TooManyPixelsError    (acn.data.formats) an image is larger than data.largest_megapixels
     │   ├── TooLargeError         (acn.web.uploads) an image that was dropped has too many bytes
     │   └── MissingImageError     (acn.web.explorer) the explorer has no such image
@@ -59,5 +60,5 @@ class StorageError(AcnError):
 class MissingExtraError(AcnError):
     """An optional library is not installed."""
 
-    def __init__(self, library: str, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs the library {library}, which is not installed: pip install 'acn[{extra}]'")
+    def __init__(self, library: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs the library {library}, which is not installed: pip install {library}")

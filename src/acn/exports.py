@@ -60,7 +60,7 @@ def write_parquet(path: Path, splits: list[EncodedSplit]) -> None:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise MissingExtraError("pyarrow", "parquet", "writing Parquet") from error
+        raise MissingExtraError("pyarrow", "writing Parquet") from error
 
     def write(temporary: Path) -> None:
         writer = None

@@ -26,14 +26,19 @@ def download(model: str | Path, revision: str | None = None) -> Path:
     """Fetch a model that `hub_name` knows, or take the copy of an earlier call, and return its folder.
 
     Raises:
-        MissingExtraError: the library is not installed.
+        MissingExtraError: it is hub:OWNER/NAME, and the library is not installed.
         RunError: there is no such model, or the network or the hub refused.
     """
     name, said = hub_name(model), str(model).startswith(PREFIX)
-    what = f"loading {name} from the hub" if said else f"there is no folder {name}, and loading it from the hub"
-    library = _library(what)
-    with _refusals(what):
-        return Path(library.snapshot_download(repo_id=name, revision=revision, allow_patterns=FILES))
+    what = f"loading {name} from the hub"
+    try:
+        library = _library(what)
+        with _refusals(what):
+            return Path(library.snapshot_download(repo_id=name, revision=revision, allow_patterns=FILES))
+    except (MissingExtraError, RunError) as error:
+        if said:
+            raise
+        raise RunError(f"there is no folder {name}, and as a model of the hub: {error}") from error
 
 
 def downloaded_from(folder: Path) -> str | None:
@@ -61,7 +66,7 @@ def _library(purpose: str) -> Any:  # noqa: ANN401 - the library may be absent
     try:
         import huggingface_hub
     except ImportError as error:
-        raise MissingExtraError("huggingface_hub", "hub", purpose) from error
+        raise MissingExtraError("huggingface_hub", purpose) from error
     return huggingface_hub
 
 

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,13 +18,14 @@ from acn.codec import archiver
 from acn.codec import output as output_module
 from acn.codec.archive import read
 from acn.codec.archiver import compress, compress_splits
-from acn.codec.folder import FolderImages, survey
+from acn.codec.encoders import _png_of_chunks
+from acn.codec.folder import FolderImages, survey, survey_kept
 from acn.codec.frozen import FrozenModel
 from acn.codec.naming import folded, restored_names
-from acn.codec.notes import Notes
+from acn.codec.notes import PLAIN, Notes
 from acn.codec.output import write_folder
 from acn.codec.restoring import decompress, model_of, planes_of, restore
-from acn.data.originals import Original, read_original
+from acn.data.originals import Original, UnkeptError, read_original
 from acn.errors import ArchiveError, DataError
 from tests.codec import reader
 from tests.codec.models import tiny
@@ -73,7 +75,7 @@ def content(original: Original) -> list[tuple[object, ...]]:
             frame.colours.tobytes(),
             None if frame.alpha is None else frame.alpha.tobytes(),
             None if frame.low is None else frame.low.tobytes(),
-            round(frame.duration or 0) if original.count > 1 else 0,
+            (round(frame.duration or 0), original.loop) if original.count > 1 else None,
             original.orientation,
             original.icc,
         )
@@ -436,3 +438,33 @@ def test_orientations_are_put_back(tmp_path: Path) -> None:
     for name in files:
         assert_restored(folder / name, tmp_path / "out" / name)
         assert read_original(tmp_path / "out" / name, name).orientation == int(name[0])
+
+
+def test_all_that_cannot_be_kept_is_named_at_once_or_left_out(tmp_path: Path) -> None:
+    grey = saved(noise(1, 7), "PNG")
+    pages = tiff([noise(1, 1)[:4], noise(1, 2)])
+    cmyk = next(data for name, data, _ in refused() if name == "print.jpg")
+    last = saved(noise(1, 8), "PNG")
+    files = {"a.png": grey, "cmyk.jpg": cmyk, "cut.png": grey[:50], "pages.tif": pages, "z.png": last}
+    named = sorted(str(path) for path in filled(tmp_path / "in", files).iterdir())
+    parts: Any = ({"train": [Path(name) for name in named]}, {"train": sorted(files)}, {"train": (np.arange(5), None)})
+    with pytest.raises(DataError) as caught:
+        survey(*parts)
+    assert "found 3 files of 5 that it cannot: cmyk.jpg (its pixels are CMYK), cut.png (" in str(caught.value)
+    assert "pages.tif (its pages are 4x5 and 6x5 (height x width)); repair, convert or remove" in str(caught.value)
+    kept, others = survey_kept(*parts)
+    assert [name for name, _ in others] == ["cmyk.jpg", "cut.png", "pages.tif"]
+    assert kept["train"].files == ("a.png", "z.png")
+    assert kept["train"].labels is not None
+    assert kept["train"].labels.tolist() == [0, 4]
+    np.testing.assert_array_equal(kept["train"].batch([1]).numpy()[0, 0], noise(1, 8)[..., 0])
+    with pytest.raises(DataError, match="found 3 files of 3 that it cannot"):
+        survey_kept({"train": parts[0]["train"][1:4]}, {"train": sorted(files)[1:4]}, {"train": (None, None)})
+    with pytest.raises(UnkeptError, match=r"cmyk.jpg: its pixels are CMYK; convert it to PNG, or leave it out with"):
+        survey({"train": parts[0]["train"][1:2]}, {"train": ["cmyk.jpg"]}, {"train": (None, None)})
+
+
+def test_an_animation_of_which_nothing_is_said_runs_once() -> None:
+    """So do GIFs without a loop, of which earlier archives say nothing."""
+    written = _png_of_chunks([noise(1, 1), noise(1, 2)], [PLAIN, PLAIN])
+    assert read_original(written, "moving.png").loop == 1

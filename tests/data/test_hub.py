@@ -116,7 +116,7 @@ def test_failed_download_is_one_sentence(hub: Any) -> None:  # noqa: ANN401
 
 def test_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'acn\[hub\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install datasets"):
         open_splits("hub:owner/name")
-    with pytest.raises(DataError, match=r"no file or folder 'pictures/birds', and .* pip install 'acn\[hub\]'"):
+    with pytest.raises(DataError, match=r"no file or folder 'pictures/birds', and .* pip install datasets"):
         open_splits("pictures/birds")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from tests.kinds import Kind, Samples, kinds, noise, orientation, png, refused, saved
+from tests.kinds import Kind, Samples, animated, kinds, noise, orientation, png, refused, saved
 
 from acn.data.originals import Original, conversions, pixels_of_original, read_original
 from acn.errors import DataError
@@ -93,11 +93,22 @@ def test_what_travels_besides(tmp_path: Path) -> None:
     moving = next(kind for kind in kinds() if kind.name == "moving grey.gif")
     original = read_original(moving.data, moving.name)
     assert [frame.duration for frame in original.frames] == [40, 50, 60]
-    assert original.loop == 3
+    assert original.loop == 4  # once, and three times again
     hold = next(kind for kind in kinds() if kind.name == "hold.png")
     original = read_original(hold.data, hold.name)
     assert [frame.duration for frame in original.frames] == [100, 30, 20]
     assert original.loop == 2
+
+
+@pytest.mark.parametrize(
+    ("form", "written", "plays"),
+    [("GIF", None, 1), ("GIF", 0, 0), ("GIF", 1, 2), ("PNG", 0, 0), ("PNG", 1, 1), ("WEBP", 0, 0), ("WEBP", 3, 3)],
+)
+def test_an_animation_runs_as_often_as_its_format_means(form: str, written: int | None, plays: int) -> None:
+    """A GIF counts the times after the first, and says nothing if there are none; PNG and WebP count all."""
+    options = {} if written is None else {"loop": written}
+    data = animated((noise(1, 1, bits=7), noise(1, 2, bits=7)), form, **options)
+    assert read_original(data, f"moving.{form.lower()}").loop == plays
 
 
 def test_orientation_of_nonsense_is_upright() -> None:

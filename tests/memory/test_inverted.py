@@ -170,7 +170,9 @@ def test_auto_is_settled_by_size_and_machine(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_without_faiss_it_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(MissingExtraError, match=r"memory\.search=ivf needs the library faiss.*'acn\[faiss\]'"):
+    with pytest.raises(
+        MissingExtraError, match=r"memory\.search=ivf needs the library faiss-cpu, .*: pip install faiss-cpu"
+    ):
         AssociativeMemory(600, 6, IVF)
 
 

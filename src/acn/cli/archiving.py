@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from acn.wording import counted
+from acn.wording import counted, listed
 
 if TYPE_CHECKING:
     from mmap import mmap
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from acn.config import DataSettings, ImageShape, ModelSettings
     from acn.data import Collection, Reading
     from acn.data.palette import Bytes
+    from acn.errors import DataError
 
     Folder = Mapping[str, FolderImages]
 
@@ -27,16 +28,24 @@ LOSSY = (
 )
 
 
-def folder_splits(source: str, split: str | None) -> "tuple[dict[str, FolderImages], Reading] | None":
-    """Return every frame of every image of a folder, all of them read once, and which files are left out.
+class FolderFound(NamedTuple):
+    """Every frame of every image of a folder. `reading`: which files are no images. `refused`: names of others, why."""
 
-    None where the source is no folder.
+    splits: "dict[str, FolderImages]"
+    reading: "Reading"
+    refused: "list[tuple[str, DataError]]"
+
+
+def open_folder(source: str, split: str | None, *, skip_damaged: bool = False) -> FolderFound | None:
+    """Read all images of a folder once; None where the source is no folder.
+
+    With `skip_damaged`, files that are damaged, or that an archive cannot keep, are left out.
 
     Raises:
         DataError: a file is damaged, or holds what archives do not keep.
         UsageError: there is no such split.
     """
-    from acn.codec.folder import survey
+    from acn.codec.folder import survey, survey_kept
     from acn.config import DataSettings, ImageShape
     from acn.data import ALL_BYTES, open_files
 
@@ -45,12 +54,13 @@ def folder_splits(source: str, split: str | None) -> "tuple[dict[str, FolderImag
     if listed is None:
         return None
     chosen = chosen_split(listed[0], split, source)
-    surveyed = survey(
+    parts = (
         {name: [Path(path) for path in images.pictures.names] for name, images in chosen.items()},
         {name: images.files for name, images in chosen.items()},
         {name: (images.labels, images.label_names) for name, images in chosen.items()},
     )
-    return surveyed, listed[1]
+    surveyed, refused = survey_kept(*parts) if skip_damaged else (survey(*parts), [])
+    return FolderFound(surveyed, listed[1], refused)
 
 
 def array_splits(
@@ -115,10 +125,19 @@ def collection_of(splits: "Folder", settings: "DataSettings") -> "Collection":
     return assemble(name, {"train": images, "valid": sample, "test": sample}, settings)
 
 
-def losses(splits: "Folder", reading: "Reading") -> list[str]:
+def losses(found: FolderFound) -> list[str]:
     """Say in a line each which files are left out, and how many files say what is dropped."""
-    lines = reading.lines()
-    dropped = sum((Counter(images.dropped) for images in splits.values()), Counter())
+    from acn.codec.folder import why
+    from acn.data.reading import MOST_NAMES
+
+    lines = found.reading.lines()
+    if found.refused:
+        count = len(found.refused)
+        names = listed((f"{name} ({why(error)})" for name, error in found.refused), MOST_NAMES)
+        lines.append(
+            f"{counted(count, 'file')} that an archive cannot keep {'was' if count == 1 else 'were'} left out: {names}."
+        )
+    dropped = sum((Counter(images.dropped) for images in found.splits.values()), Counter())
     if dropped:
         lines.append(f"Not kept of files besides their pixels: {_counts(dropped)}.")
     return lines

@@ -80,6 +80,10 @@ def compress(
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop if files would be left out, or something in them would be dropped.")
     ] = False,
+    skip_damaged: Annotated[
+        bool,
+        typer.Option("--skip-damaged", help="Leave out files that are damaged or cannot be kept, and list them."),
+    ] = False,
     workers: WorkersOption = None,
     force: ForceOption = False,
     device: DeviceOption = "auto",
@@ -92,10 +96,10 @@ def compress(
     from rich.console import Console
 
     from acn.cli.archiving import (
-        folder_splits,
         jpeg_files,
         losses,
         lossy_outcome,
+        open_folder,
         outcome,
         refuse_names,
         refuse_without_codes,
@@ -115,10 +119,10 @@ def compress(
         raise UsageError("--train-minutes trains a model, and --model names one: leave out one of them")
     check_output(out, force=force, sources=[source], run=model)
     opened = None if model is None else open_run(model)
-    found = folder_splits(source, split)
-    folder = found[0] if found else None
+    found = open_folder(source, split, skip_damaged=skip_damaged)
+    folder = found.splits if found else None
     if found:
-        _say(errors, losses(*found), strict=strict)
+        _say(errors, losses(found), strict=strict)
     coded = lossy or mode == "tour"
     origin = (
         own_origin(source, split, folder, out, train_minutes, place, coded=coded, embed=embed)

@@ -155,7 +155,8 @@ def _png_of_chunks(frames: Sequence[NDArray[Any]], traits: Sequence[Traits]) -> 
     parts = [b"\x89PNG\r\n\x1a\n", _chunk(b"IHDR", header), *_notes_of_png(traits[0])]
     if len(frames) == 1:
         return b"".join([*parts, _chunk(b"IDAT", _filtered(frames[0])), _chunk(b"IEND", b"")])
-    parts.append(_chunk(b"acTL", struct.pack(">II", len(frames), traits[0].loop or 0)))
+    plays = 1 if traits[0].loop is None else traits[0].loop  # archives of before said nothing of a GIF that runs once
+    parts.append(_chunk(b"acTL", struct.pack(">II", len(frames), plays)))
     number = 0
     for place, (frame, one) in enumerate(zip(frames, traits, strict=True)):
         delay = min(round(one.duration or 0), 2**16 - 1)

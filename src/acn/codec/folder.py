@@ -20,10 +20,11 @@ from acn.config import ImageShape
 from acn.data import read_ahead
 from acn.data.collection import check_known
 from acn.data.labels import Labels
-from acn.data.originals import Frame, Original, read_original, upright
+from acn.data.originals import Frame, Original, UnkeptError, read_original, upright
 from acn.data.palette import ALL_BYTES, Bytes, level_table, to_levels
+from acn.data.reading import MOST_NAMES
 from acn.errors import DataError
-from acn.wording import extent
+from acn.wording import extent, listed
 
 # What to do with images that a model does not know; true of lossy archives too, which keep no pixels.
 NOT_RESIZED = "nothing is resized for an archive: use a model of such images, or train one with --train-minutes"
@@ -192,19 +193,56 @@ def survey(
         labels: of the files, and their names.
 
     Raises:
-        DataError: a file is damaged, or holds what archives do not keep.
+        DataError: files are damaged, or hold what archives do not keep.
+    """
+    splits, refused = survey_kept(paths, files, labels)
+    if refused:
+        raise _all_refused(refused, sum(map(len, files.values())))
+    return splits
+
+
+def survey_kept(
+    paths: Mapping[str, Sequence[Path]],
+    files: Mapping[str, Sequence[str]],
+    labels: Mapping[str, tuple[Labels | None, tuple[str, ...] | None]],
+) -> tuple[dict[str, FolderImages], list[tuple[str, DataError]]]:
+    """Do what `survey` does with the files that an archive can keep; return the names of the others, and why.
+
+    Raises:
+        DataError: no file can be kept.
     """
     found = {split: list(_looked_at(paths[split], files[split])) for split in paths}
-    shape = _first_shape(found, files)
-    return {split: _split(found[split], paths[split], files[split], labels[split], shape) for split in paths}
+    refused = [
+        (name, one)
+        for split, ones in found.items()
+        for name, one in zip(files[split], ones, strict=True)
+        if isinstance(one, DataError)
+    ]
+    sizes = {
+        split: [size for one in ones if isinstance(one, Found) for size, _ in one.frames]
+        for split, ones in found.items()
+    }
+    if not any(sizes.values()):
+        nothing = DataError("expected at least one image, found none; add images")
+        raise _all_refused(refused, len(refused)) if refused else nothing
+    height, width, _ = next(size for each in sizes.values() for size in each)
+    channels = max(size[2] for each in sizes.values() for size in each)
+    shape = ImageShape(height=height, width=width, channels=channels, levels=len(ALL_BYTES))
+    return {
+        split: _split(found[split], paths[split], files[split], labels[split], shape) for split in paths if sizes[split]
+    }, refused
 
 
-def _looked_at(paths: Sequence[Path], files: Sequence[str]) -> Iterator[Found]:
+def _looked_at(paths: Sequence[Path], files: Sequence[str]) -> Iterator[Found | DataError]:
     known: dict[Traits, Traits] = {}
 
-    def look(place: int) -> Found:
-        original = read_original(paths[place], files[place])
-        frames = [_upright(original, number).colours.shape for number in range(original.count)]
+    def look(place: int) -> Found | DataError:
+        try:
+            original = read_original(paths[place], files[place])
+            frames = [_upright(original, number).colours.shape for number in range(original.count)]
+            _check_pages(frames, files[place])
+        except DataError as error:
+            return error
         traits = [_traits(original, number) for number in range(original.count)]
         shared = [known.setdefault(one, one) for one in traits]
         size = paths[place].stat().st_size
@@ -214,56 +252,63 @@ def _looked_at(paths: Sequence[Path], files: Sequence[str]) -> Iterator[Found]:
     yield from read_ahead(look, range(len(paths)))
 
 
-def _first_shape(found: Mapping[str, Sequence[Found]], files: Mapping[str, Sequence[str]]) -> ImageShape:
-    """Size of the first image, and in colour if any is."""
-    shapes: list[tuple[int, int, int]] = []
-    for split, originals in found.items():
-        for original, name in zip(originals, files[split], strict=True):
-            sizes = {shape[:2] for shape, _ in original.frames}
-            if len(sizes) > 1:
-                one, other = sorted(sizes)[:2]
-                raise DataError(
-                    f"expected pages of one size in a file, found {extent(*one)} and {extent(*other)} (height x width) "
-                    f"in {name}; put them into files of their own"
-                )
-            shapes += {shape: None for shape, _ in original.frames}
-    if not shapes:
-        raise DataError("expected at least one image, found none; add images")
-    channels = max(shape[2] for shape in shapes)
-    return ImageShape(height=shapes[0][0], width=shapes[0][1], channels=channels, levels=len(ALL_BYTES))
+def _check_pages(frames: Sequence[tuple[int, ...]], name: str) -> None:
+    sizes = sorted({(shape[0], shape[1]) for shape in frames})
+    if len(sizes) > 1:
+        found = f"{extent(*sizes[0])} and {extent(*sizes[1])} (height x width)"
+        raise UnkeptError(
+            "pages of one size in a file", name, f"its pages are {found}", "put them into files of their own"
+        )
+
+
+def _all_refused(refused: Sequence[tuple[str, DataError]], images: int) -> DataError:
+    """One error for all files that cannot be kept, of so many `images`; the first of them are named."""
+    if len(refused) == 1:
+        return refused[0][1]
+    named = listed((f"{name} ({why(error)})" for name, error in refused), MOST_NAMES)
+    return DataError(
+        f"expected images that an archive can keep, found {len(refused):,} files of {images:,} that it cannot: "
+        f"{named}; repair, convert or remove them, or leave them out with --skip-damaged"
+    )
+
+
+def why(error: DataError) -> str:
+    """Why a file cannot be kept, in a few words where its error knows them."""
+    return str(getattr(error, "reason", error))
 
 
 def _split(
-    found: Sequence[Found],
+    found: Sequence[Found | DataError],
     paths: Sequence[Path],
     files: Sequence[str],
     labels: tuple[Labels | None, tuple[str, ...] | None],
     shape: ImageShape,
 ) -> FolderImages:
-    sources = [place for place, original in enumerate(found) for _ in original.frames]
+    kept = [(place, one) for place, one in enumerate(found) if isinstance(one, Found)]
+    sources = [place for place, original in kept for _ in original.frames]
     dropped: dict[str, int] = {}
-    for original in found:
+    for _, original in kept:
         for what in original.dropped:
             dropped[what] = dropped.get(what, 0) + 1
     return FolderImages(
         paths=paths,
         sources=sources,
-        frames=[number for original in found for number in range(len(original.frames))],
+        frames=[number for _, original in kept for number in range(len(original.frames))],
         files=tuple(files[source] for source in sources),
         traits=tuple(
             traits if size[2] == shape.channels else replace(traits, channels=1)
-            for original in found
+            for _, original in kept
             for size, traits in original.frames
         ),
-        modified=tuple(found[source].modified for source in sources),
-        extents=tuple(size[:2] for original in found for size, _ in original.frames),
+        modified=tuple(original.modified for _, original in kept for _ in original.frames),
+        extents=tuple(size[:2] for _, original in kept for size, _ in original.frames),
         shape=shape,
         palette=ALL_BYTES,
-        size=sum(original.size for original in found),
+        size=sum(original.size for _, original in kept),
         dropped=dropped,
         labels=None if labels[0] is None else labels[0][np.array(sources, np.int64)],
         label_names=labels[1],
-        jpegs=tuple(name for original, name in zip(found, files, strict=True) if original.jpeg),
+        jpegs=tuple(files[place] for place, original in kept if original.jpeg),
     )
 
 

@@ -67,7 +67,7 @@ def _load(name: str) -> Mapping[str, Any]:
     try:
         import datasets
     except ImportError as error:
-        raise MissingExtraError("datasets", "hub", f"reading the dataset {name} from the Hugging Face hub") from error
+        raise MissingExtraError("datasets", f"reading the dataset {name} from the Hugging Face hub") from error
     try:
         loaded = datasets.load_dataset(name)
     except Exception as error:  # network, hub and file errors of several libraries

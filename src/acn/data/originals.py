@@ -77,6 +77,14 @@ class Original:
     dropped: tuple[str, ...] = ()
 
 
+class UnkeptError(DataError):
+    """An image that is not damaged, but that an archive cannot keep. `reason`: why not."""
+
+    def __init__(self, expected: str, name: str, reason: str, remedy: str) -> None:
+        self.reason = reason
+        super().__init__(f"expected {expected}, found {name}: {reason}; {remedy}, or leave it out with --skip-damaged")
+
+
 def read_original(
     source: Path | bytes | BytesIO, name: str, *, exact: bool = True, largest_megapixels: float = LARGEST_MEGAPIXELS
 ) -> Original:
@@ -91,7 +99,8 @@ def read_original(
 
     Raises:
         DamagedImageError: it is no image, or a damaged one.
-        DataError: it has too many pixels, or holds what is not kept, such as CMYK or 32-bit samples.
+        UnkeptError: it holds what is not kept, such as CMYK.
+        DataError: it has too many pixels, or of 32 bits.
     """
     modified = None
     try:
@@ -163,25 +172,31 @@ def _read(image: Image.Image, data: bytes, name: str, modified: float | None, *,
         orientation=turned if first.format == "TIFF" else orientation_of(image),
         icc=image.info.get("icc_profile") or None,
         dpi=_dpi(image),
-        loop=image.info.get("loop") if count > 1 else None,
+        loop=_plays(image) if count > 1 else None,
         modified=modified,
         dropped=_dropped(image) if exact else (),
     )
     for number in range(1, count if exact else 1):
         image.seek(number)
         if _turned_by_pillow(image) != turned:
-            raise DataError(f"expected pages that lie in the same way, found {name}: EXIF turns some; turn them first")
+            raise UnkeptError("pages that lie in the same way", name, "EXIF turns some of its pages", "turn them first")
         frames.append(_frame(image, data, name, count, exact=exact))
     return replace(original, frames=tuple(_alike(frames) if first.format == "GIF" else frames))
+
+
+def _plays(image: Image.Image) -> int | None:
+    """How often an animation runs, 0 without end; a GIF says how often it runs again, or nothing if it does not."""
+    loop: int | None = image.info.get("loop")
+    if image.format != "GIF":
+        return loop
+    return 1 if loop is None else loop and loop + 1
 
 
 def _frame(image: Image.Image, data: bytes, name: str, count: int, *, exact: bool) -> Frame:
     found = stored(image)
     lost = what_would_be_lost(image, found, count) if exact else None
     if lost:
-        raise DataError(
-            f"expected an image that an archive can keep, found {name}: {lost}; convert it to PNG or leave it out"
-        )
+        raise UnkeptError("an image that an archive can keep", name, lost, "convert it to PNG")
     if found.mode in ("I", "F") and not found.deep:
         raise DataError(
             f"expected 8 or 16 bits per channel, found Pillow's mode {found.mode} in {name}; convert it to 8 bits"

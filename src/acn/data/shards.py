@@ -211,7 +211,7 @@ class ParquetShard(Shard):
             import pyarrow
             import pyarrow.parquet
         except ImportError as error:
-            raise MissingExtraError("pyarrow", "parquet", "reading Parquet") from error
+            raise MissingExtraError("pyarrow", "reading Parquet") from error
         self.path, self._lock = path, Lock()
         try:
             self._file = pyarrow.parquet.ParquetFile(path)

@@ -55,7 +55,7 @@ def check_installed() -> None:
         MissingExtraError: it is not.
     """
     if not _installed():
-        raise MissingExtraError("faiss", "faiss", "memory.search=ivf")
+        raise MissingExtraError("faiss-cpu", "memory.search=ivf")
 
 
 def _installed() -> bool:

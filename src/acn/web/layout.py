@@ -50,7 +50,7 @@ def umap_layout(codes: Floats) -> UmapLayout:
     try:
         from umap import UMAP
     except ImportError as error:
-        raise MissingExtraError("umap-learn", "umap", "the UMAP layout") from error
+        raise MissingExtraError("umap-learn", "the UMAP layout") from error
     reducer = UMAP(n_neighbors=min(15, len(codes) - 1), random_state=SEED, n_jobs=1)
     return UmapLayout(np.asarray(reducer.fit_transform(codes), dtype=np.float32), reducer)
 
