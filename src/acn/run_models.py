@@ -29,6 +29,7 @@ from acn.models.unconditional import unconditional_priors
 from acn.networks.autoregressive import Autoregressive
 from acn.runs import CONFIG, FROZEN, PRIOR, WEIGHTS, Run, is_model_alone, write_settings
 from acn.tensors import halved, read_layouts, read_tensors, write_tensors
+from acn.wording import command
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def load_priors(run: Run) -> StoredPriors:
     """
     file = run.path / PRIOR
     if not file.exists():
-        raise RunError(f"{run.path} has no unconditional prior yet: run acn evaluate {run.path} to fit it")
+        raise RunError(f"{run.path} has no unconditional prior yet: run {command('evaluate', run.path)} to fit it")
     check_prior_layouts(file, read_layouts(file), code_size(run.config.model))
     tensors, facts = read_tensors(file)
     mixture = GaussianPrior.from_tensors(tensors)

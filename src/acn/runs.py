@@ -39,7 +39,7 @@ from acn.pretrained import located, names, spoken
 from acn.record import Evaluation
 from acn.tensors import read_facts
 from acn.version import __version__
-from acn.wording import counted
+from acn.wording import command, counted
 
 CONFIG, CHECKPOINT, METRICS = "config.json", "checkpoint.safetensors", "metrics.jsonl"
 EVENTS, EVALUATION, CODES = "tensorboard", "evaluation.json", "codes.png"
@@ -100,7 +100,8 @@ def check_free(path: Path) -> None:
         UsageError: the folder already holds one.
     """
     if (path / CONFIG).exists():
-        raise UsageError(f"{path} already holds a run: resume it (acn train --resume {path}), or choose another folder")
+        to_go_on = command("train", "--resume", path)
+        raise UsageError(f"{path} already holds a run: resume it ({to_go_on}), or choose another folder")
 
 
 def create_run(
@@ -284,11 +285,11 @@ def read_figures(run: Run, name: str = EVALUATION) -> Evaluation:
     """
     file = run.path / name
     if not file.exists():
-        raise RunError(f"{run.path} has not been evaluated yet: run acn evaluate {run.path} first")
+        raise RunError(f"{run.path} has not been evaluated yet: run {command('evaluate', run.path)} first")
     try:
         return Evaluation.from_json(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, RecursionError) as error:
-        again = f"run acn evaluate {run.path}" if name == EVALUATION else "run the same command again"
+        again = f"run {command('evaluate', run.path)}" if name == EVALUATION else "run the same command again"
         raise RunError(f"{file} is damaged ({error}); delete it, and {again}") from error
 
 

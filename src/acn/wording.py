@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import shlex
 from collections.abc import Iterable
 
 MOST_SUGGESTED = 3
@@ -16,6 +17,11 @@ def counted(count: float, noun: str, plural: str | None = None) -> str:
 def extent(height: int, width: int) -> str:
     """`48x64`: height before width, as `--size` has them."""
     return f"{height}x{width}"
+
+
+def command(*words: object) -> str:
+    """`acn evaluate 'runs/my photos'`: what to type, as a shell takes it."""
+    return shlex.join(["acn", *map(str, words)])
 
 
 def listed(items: Iterable[str], most: int) -> str:

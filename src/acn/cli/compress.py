@@ -10,6 +10,7 @@ from acn.cli.drawing import RUN
 from acn.cli.options import WorkersOption, minutes_option
 from acn.cli.outputs import ForceOption, check_output
 from acn.cli.together import led
+from acn.wording import command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -197,7 +198,7 @@ def _needed(run: "Run", name: Path | None, out: Path) -> str:
     """Say what decoding an archive without its model takes."""
     from acn.codec.store import kept_file
 
-    needed = f"acn decompress {out} OUT --model {name}"
+    needed = command("decompress", out, "OUT", "--model", name)
     return f"The archive holds no model. Keep {kept_file(run)}, and restore the images with {needed}"
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from acn.settings import Fit
 
     Arrays = NDArray[np.uint8] | NDArray[np.float32]
+
+# What was said already, where it is to be said once.
+_said = ContextVar[set[str]]("said")
 
 # What commands that use a trained model, and need nothing of its training, take for a run.
 RUN = "the folder that acn train or acn publish wrote, mnist, vlae-mnist, or hub:OWNER/NAME"
@@ -131,8 +135,21 @@ def settings_for(run: "Run", source: str, *, fit: "Fit | None" = None, skip_dama
 
 def say(reading: "Reading") -> None:
     """Tell people what was converted and left out, on the error output."""
+    said = _said.get(set())
     for line in reading.lines():
-        typer.echo(line, err=True)
+        if line not in said:
+            typer.echo(line, err=True)
+    said.update(reading.lines())
+
+
+@contextmanager
+def said_once() -> Iterator[None]:
+    """Let commands that read the same images say once what `say` says."""
+    before = _said.set(set())
+    try:
+        yield
+    finally:
+        _said.reset(before)
 
 
 @contextmanager

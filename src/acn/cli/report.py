@@ -8,12 +8,13 @@ import typer
 
 from acn.cli.daydream import daydream
 from acn.cli.devices import DeviceOption
-from acn.cli.drawing import TrainingArgument, announce
+from acn.cli.drawing import TrainingArgument, announce, said_once
 from acn.cli.interpolate import interpolate
 from acn.cli.neighbours import neighbours
 from acn.cli.outputs import ForceOption, check_output
 from acn.cli.reconstruct import reconstruct
 from acn.cli.sample import sample
+from acn.wording import command
 
 # What draws a picture, and what a model must have for it.
 DRAWN_BY: dict[str, tuple[Callable[..., None], str]] = {
@@ -52,12 +53,12 @@ def report(
     plot_curves(read_metrics(opened), run / "curves.png")
     present = newest(opened)
     if figures.training["steps"] != read_position(opened).step:
-        typer.echo(
-            f"acn: {run} was trained further after its evaluation: acn evaluate {run} makes new figures", err=True
-        )
-    for name, (draw, needed) in DRAWN_BY.items():
-        if getattr(opened.config.model, needed) and not _is_newer(run / name, present):
-            draw(run, device=device)
+        again = command("evaluate", run)
+        typer.echo(f"acn: {run} was trained further after its evaluation: {again} makes new figures", err=True)
+    with said_once():
+        for name, (draw, needed) in DRAWN_BY.items():
+            if getattr(opened.config.model, needed) and not _is_newer(run / name, present):
+                draw(run, device=device)
     path = out or run / "report.html"
     write_text_atomically(path, html_report(opened, figures))
     announce(path)

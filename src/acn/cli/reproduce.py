@@ -1,6 +1,5 @@
 """`acn reproduce`: the papers' tables and figures, and the ablations, from training to the written page."""
 
-import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ import typer
 
 from acn.cli.devices import DeviceOption, find_device
 from acn.cli.train import train_on
+from acn.wording import command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,14 +75,14 @@ def reproduce(
     pages = out or Path("results") / ("" if scale == "cpu" else scale)
     for option, path in (("--out", pages), ("--runs", folder)):
         _check_folder(option, path)
-    to_go_on = shlex.join(["acn", *sys.argv[1:]])
+    to_go_on = command(*sys.argv[1:])
     trainers = _trainers(console, chosen, data, folder, device, to_go_on)
     chosen = {name: each for name, each in chosen.items() if each.study in trainers}
     needed = {name: each.trainings(scale, seeds, data) for name, each in chosen.items()}
     other = ["--data", data] if data else []
-    command = shlex.join(["acn", "reproduce", part, "--scale", scale, "--seeds", str(seeds), *other])
+    repeated = command("reproduce", part, "--scale", scale, "--seeds", seeds, *other)
     # Asked before the first file is written: the files themselves may lie in the repository.
-    made = {"command": command, **provenance(str(find_device(device)))}
+    made = {"command": repeated, **provenance(str(find_device(device)))}
     job = _Job(console, trainers, pages, made, only_made, chosen, needed)
     try:
         job.make()

@@ -24,7 +24,7 @@ from acn.cli.options import (
     minutes_option,
     size_settings,
 )
-from acn.wording import counted
+from acn.wording import command, counted
 
 if TYPE_CHECKING:
     import torch
@@ -122,11 +122,11 @@ def train(
             chosen = options.config(collection.shape)
             run, state = _begun(chosen, collection, out, place, console, ranks, lower=free, start=trained)
         _describe(console, run, collection, state, ranks)
-        train_on(console, run, collection, state, f"acn train --resume {run.path}", ranks)
+        train_on(console, run, collection, state, command("train", "--resume", run.path), ranks)
         evaluate_and_show(run, collection, place, ranks=ranks)
         if ranks.leads:
             looks = ("explore", "report") if run.config.model.has_codes else ("report",)
-            console.print(f"Next: {', '.join(f'acn {look} {run.path}' for look in looks)}", soft_wrap=True)
+            console.print(f"Next: {', '.join(command(look, run.path) for look in looks)}", soft_wrap=True)
 
 
 def train_on(
