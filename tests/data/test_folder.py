@@ -7,7 +7,7 @@ from PIL import Image
 from acn.config import DataSettings
 from acn.data import open_collection, storage
 from acn.data.collection import Images
-from acn.data.folder import read_folder
+from acn.data.folder import read_folder, unread_folder
 from acn.data.palette import Bytes
 from acn.errors import DataError
 
@@ -93,6 +93,20 @@ def test_values_of_no_fixed_range_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 0.5]], dtype=np.float32)).save(tmp_path / "deep.tif")
     with pytest.raises(DataError, match=r"expected 8 or 16 bits per channel, found Pillow's mode F in .*deep\.tif"):
         read_folder(tmp_path)
+
+
+def test_images_beside_subfolders_take_their_labels_away_and_are_counted(tmp_path: Path) -> None:
+    for seed, name in enumerate(["cats/a.png", "dogs/b.png", "c.png", "d.png"]):
+        put(tmp_path / name, grey(seed))
+    for source in (read_folder(tmp_path), unread_folder(tmp_path, DataSettings())):
+        assert source.reading.loose == 2
+        assert "no labels here: 2 images lie beside them" in source.reading.lines()[0]
+    for name in ("c.png", "d.png"):
+        (tmp_path / name).unlink()
+    source = read_folder(tmp_path)
+    assert source.reading.lines() == []
+    assert source.splits["train"].label_names == ("cats", "dogs")
+    assert read_folder(tmp_path / "cats").reading.loose == 0  # no subfolders
 
 
 def test_files_are_sorted_and_others_ignored(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -134,12 +135,12 @@ def settings_for(run: "Run", source: str, *, fit: "Fit | None" = None, skip_dama
 
 
 def say(reading: "Reading") -> None:
-    """Tell people what was converted and left out, on the error output."""
+    """Tell people what was converted and left out, on the error output; where labels are, training has told them."""
     said = _said.get(set())
-    for line in reading.lines():
+    for line in replace(reading, loose=0).lines():
         if line not in said:
             typer.echo(line, err=True)
-    said.update(reading.lines())
+        said.add(line)
 
 
 @contextmanager

@@ -48,7 +48,8 @@ def read_folder(place: Path, settings: DataSettings | None = None) -> Source:
         )
         for split, files in kept.items()
     }
-    return Source(_name(place), images, decoded.reading + Reading(left_out=listing.left_out))
+    reading = decoded.reading + Reading(left_out=listing.left_out, loose=_loose(kept, depth))
+    return Source(_name(place), images, reading)
 
 
 def list_folder(
@@ -94,7 +95,8 @@ def unread_folder(place: Path, settings: DataSettings) -> Unread:
     splits, depth = _by_split(root, listing.files)
     label_names, labels = _labels(splits, depth)
     pictures = {split: _pictures(root, files, settings) for split, files in splits.items()}
-    return Unread(_name(place), pictures, labels, label_names, Reading(left_out=listing.left_out))
+    reading = Reading(left_out=listing.left_out, loose=_loose(splits, depth))
+    return Unread(_name(place), pictures, labels, label_names, reading)
 
 
 def _listed(place: Path) -> tuple[Path, Listing]:
@@ -129,6 +131,12 @@ def _by_split(root: Path, files: list[str]) -> tuple[dict[str, list[str]], int]:
             )
         splits[folders[folder]].append(file)
     return splits, 1
+
+
+def _loose(splits: Mapping[str, Sequence[str]], depth: int) -> int:
+    """Images beside subfolders, of splits that have both and thus no labels."""
+    bare = [[not file.split("/")[depth:-1] for file in files] for files in splits.values()]
+    return sum(sum(split) for split in bare if not all(split))
 
 
 def _labels(splits: Mapping[str, Sequence[str]], depth: int) -> tuple[tuple[str, ...], dict[str, Labels]]:

@@ -15,6 +15,8 @@ MOST_KINDS, MOST_NAMES = 8, 10
 class Reading:
     """`converted`: images by what was done to them. `left_out`: files by their kind. `damaged`: names of those skipped.
 
+    `loose`: images beside subfolders, which would be their labels if all images had some.
+
     The words are those of a sentence: 3 images were converted: `alpha composited on black`; 2 files were left out:
     `.txt`.
     """
@@ -22,16 +24,18 @@ class Reading:
     converted: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
     damaged: tuple[str, ...] = ()
+    loose: int = 0
 
     def __add__(self, other: Self) -> "Reading":
         return Reading(
             Counter(self.converted) + Counter(other.converted),
             Counter(self.left_out) + Counter(other.left_out),
             self.damaged + other.damaged,
+            self.loose + other.loose,
         )
 
     def lines(self) -> list[str]:
-        """Sentences for people, at most one for each of the three; none where nothing happened."""
+        """Sentences for people, at most one for each of the four; none where nothing happened."""
         lines = []
         if self.converted:
             lines.append(f"Converted: {_counts(self.converted, 'image')}.")
@@ -41,6 +45,12 @@ class Reading:
             count = len(self.damaged)
             names = listed(self.damaged, MOST_NAMES)
             lines.append(f"{counted(count, 'damaged image')} {_were(count)} left out: {names}.")
+        if self.loose:
+            lie = "lies" if self.loose == 1 else "lie"
+            lines.append(
+                f"Subfolders are no labels here: {counted(self.loose, 'image')} {lie} beside them. Move each into a "
+                "subfolder if they are classes."
+            )
         return lines
 
 
