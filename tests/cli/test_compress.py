@@ -207,12 +207,23 @@ def test_what_is_left_of_a_damaged_archive(work: Path) -> None:
     data = bytearray((work / "two.acn").read_bytes())
     data[read(bytes(data)).starts[0] + 3] ^= 1
     changed(work, "half.acn", bytes(data))
-    assert "images 0 to 8 of train" in refused(acn("decompress", "half.acn", "half", cwd=work), 1)
+    said = refused(acn("decompress", "half.acn", "half", cwd=work), 1)
+    assert "images 0 to 8 of train" in said
+    assert "acn decompress --partial restores the other blocks" in said
     done = acn("decompress", "half.acn", "half", "--partial", cwd=work)
     assert done.returncode == 1, done.stderr
     assert "left out: block 1 of 2 (images 0 to 8 of train)" in done.stderr
     assert done.stderr.endswith("acn: 1 of 2 blocks left out; what they held is lost\n")
     assert sorted(path.name for path in (work / "half").rglob("*.png")) == ["000000.png", "000001.png", "000002.png"]
+    whole = (work / "two.acn").read_bytes()
+    changed(work, "short.acn", whole[:-5])
+    assert "acn decompress --partial restores whole blocks" in refused(
+        acn("decompress", "short.acn", "no", cwd=work), 1
+    )
+    done = acn("decompress", "short.acn", "short", "--partial", cwd=work)
+    assert done.returncode == 1, done.stderr
+    assert "left out: block 2 of 2 (images 0 to 2 of test)" in done.stderr
+    assert len(list((work / "short").rglob("*.png"))) == 9
     assert {path.name for path in (work / "half").iterdir()} == {"test"}
 
 

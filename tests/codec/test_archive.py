@@ -18,7 +18,7 @@ from acn.codec import archiver as archiver_module
 from acn.codec import header as header_module
 from acn.codec import limits
 from acn.codec import notes as notes_module
-from acn.codec.archive import Notes, read
+from acn.codec.archive import MOST_CUT, Notes, read
 from acn.codec.archiver import compress, compress_splits
 from acn.codec.freezing import without_prior
 from acn.codec.modelfile import from_bytes, to_bytes
@@ -49,6 +49,7 @@ def in_blocks(monkeypatch: pytest.MonkeyPatch) -> bytes:
 
 
 WHOLE = noted()
+TWO = compress_splits({name: Images(IMAGES[:4], ALL_BYTES) for name in ("train", "test")}, MODEL, batch=4)
 
 
 def refusal(data: bytes) -> str:
@@ -110,7 +111,34 @@ def test_every_truncation_is_refused() -> None:
         with pytest.raises(ArchiveError):
             read(WHOLE[:length])
     for more in (b"\0", b"\0" * 4, WHOLE):
-        assert "it was cut short, or bytes were added" in refusal(WHOLE + more)
+        assert "bytes were added" in refusal(WHOLE + more)
+        with pytest.raises(ArchiveError, match="bytes were added"):
+            read(WHOLE + more, cut=True)
+
+
+def tables(data: bytes) -> None:
+    left = read(data, cut=True)
+    left.model_bytes()
+    left.notes()
+
+
+def test_of_a_cut_archive_whole_blocks_are_left() -> None:
+    """Tables come first: behind them, whatever the length, blocks that are there whole can be read, and no others."""
+    archive = read(TWO)
+    first, second = archive.starts
+    for length in range(len(TWO)):
+        if length < first or len(TWO) > MOST_CUT * length:
+            with pytest.raises(ArchiveError):
+                tables(TWO[:length])
+            continue
+        left = read(TWO[:length], cut=True)
+        assert left.notes() == archive.notes()
+        for number, end in enumerate((second, len(TWO))):
+            if length < end:
+                with pytest.raises(ArchiveError, match=rf"block {number + 1} of 2 .* is damaged"):
+                    left.payload(number)
+            else:
+                assert left.payload(number) == archive.payload(number)
 
 
 def test_other_files_are_no_archives() -> None:

@@ -37,7 +37,8 @@ ModelOption = Annotated[
 PartialOption = Annotated[
     bool,
     typer.Option(
-        "--partial", help="Leave out damaged blocks and restore the rest; exit with status 1 if there were any."
+        "--partial",
+        help="Leave out blocks that are damaged or cut off and restore the rest; exit with status 1 if there were any.",
     ),
 ]
 
@@ -78,17 +79,18 @@ def decompress(
     if arrays:
         check_output(out, force=force, sources=[file], run=model)
     elif os.path.lexists(out):
-        raise UsageError(f"{out} exists already: name a folder that does not, or an .npz file")
+        raise UsageError(f"{out} exists already: name a folder that does not (--force is for .npz files)")
     data = contents(file)
     with naming(file):
-        archive = read(data)
+        archive = read(data, cut=partial)
         lossy = archive.header.lossy is not None
         if seed is not None and not lossy:
             raise UsageError(f"{file} is lossless, so nothing is drawn from it: leave out --seed")
         frozen, notes = find_model(archive, model, device), archive.notes()
         left_out: list[int] = []
         known = left_out if partial else None
-        with closing(blocks_of(archive, frozen, notes, seed or 0, workers, left_out=known)) as blocks:
+        rest = "" if partial else "; acn decompress --partial restores the other blocks"
+        with closing(blocks_of(archive, frozen, notes, seed or 0, workers, left_out=known, remedy=rest)) as blocks:
             if arrays:
                 refuse_planes(archive, "an .npz file")
                 one_extent(archive, frozen, "an .npz file")
@@ -151,11 +153,12 @@ def blocks_of(
     workers: int | None,
     *,
     left_out: list[int] | None = None,
+    remedy: str = "",
     numbers: "Sequence[int] | None" = None,
 ) -> "Generator[tuple[int, Bytes], None, None]":
     """Decode block by block: its number, and its pixel values; planes are checked first, which is quick.
 
-    Damaged blocks are named, and their numbers added to `left_out`; without such a list they raise.
+    Damaged blocks are named, and their numbers added to `left_out`; without such a list they raise, with the `remedy`.
     """
     from rich.console import Console
 
@@ -180,7 +183,7 @@ def blocks_of(
         files = listed(archive.files_of(number, notes), FILES_NAMED)
         said = f"{error}; it held {files}" if files else str(error)
         if left_out is None:
-            raise ArchiveError(said) from error
+            raise ArchiveError(f"{said}{remedy}") from error
         left_out.append(number)
         typer.echo(f"acn: left out: {said}", err=True)
 

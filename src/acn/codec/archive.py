@@ -34,6 +34,8 @@ BLOCK_SUBPIXELS = 2**26
 # A block of fewer bytes than this for its subpixels is padded when it is written, and refused when it is read.
 SUBPIXELS_PER_BYTE = 2**12
 LARGEST_HEADER = 2**26
+# Of an archive that was cut short, the tables may speak of so many times the bytes that are left.
+MOST_CUT = 64
 
 
 @dataclass(frozen=True)
@@ -187,8 +189,12 @@ class Archive:
         return START.size + length + DIGEST
 
 
-def read(data: Any) -> Archive:  # noqa: ANN401 - bytes or a memory map
+def read(data: Any, *, cut: bool = False) -> Archive:  # noqa: ANN401 - bytes or a memory map
     """Read an archive: everything but the digests of its parts is checked.
+
+    Args:
+        data: the archive.
+        cut: take one that was cut short behind its tables too: blocks that are not there are damaged blocks.
 
     Raises:
         ArchiveError: not an archive, of a later version, cut short, or damaged.
@@ -213,7 +219,7 @@ def read(data: Any) -> Archive:  # noqa: ANN401 - bytes or a memory map
         raise ArchiveError(f"the header of the archive is not valid: {complaint(first['msg'])}") from error
     if version != version_of(header):
         raise ArchiveError(f"the header of the archive contradicts its version {version}")
-    starts = _starts(header, after, size)
+    starts = _starts(header, after, size, MOST_CUT if cut else 1)
     if version != SIZED_VERSION:
         return Archive(header, data, starts)
     return Archive(header, data, starts, *found_pieces(header.blocks, len(header.splits)))
@@ -224,7 +230,8 @@ def least_bytes(subpixels: int) -> int:
     return -(-subpixels // SUBPIXELS_PER_BYTE)
 
 
-def _starts(header: Header, after: int, size: int) -> tuple[int, ...]:
+def _starts(header: Header, after: int, size: int, most: int) -> tuple[int, ...]:
+    """Where each block begins in an archive of `size` bytes, of which as little as 1 in `most` may be left."""
     if len(set(header.splits)) != len(header.splits):
         raise ArchiveError("the header of the archive names a split twice")
     details = header.details.bytes if header.details is not None else 0
@@ -244,10 +251,13 @@ def _starts(header: Header, after: int, size: int) -> tuple[int, ...]:
             raise ArchiveError(f"the header of the archive contradicts itself about block {number + 1}")
         starts.append(place)
         place += block.bytes + (block.planes.bytes if block.planes is not None else 0)
-    if place != size:
-        raise ArchiveError(
-            f"the archive should have {place} bytes, found {size}: it was cut short, or bytes were added"
+    if not size <= place <= most * size:
+        what = (
+            "bytes were added"
+            if size > place
+            else "it was cut short, and acn decompress --partial restores whole blocks"
         )
+        raise ArchiveError(f"the archive should have {place} bytes, found {size}: {what}")
     return tuple(starts)
 
 
