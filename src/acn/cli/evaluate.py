@@ -30,7 +30,11 @@ def evaluate(
     ],
     source: Annotated[
         str | None,
-        typer.Argument(metavar="SOURCE", help="Where its images are now, if they moved.", show_default=False),
+        typer.Argument(
+            metavar="SOURCE",
+            help="Its images, if they moved, or where the run has none of its own, as mnist.",
+            show_default=False,
+        ),
     ] = None,
     json: Annotated[
         Path | None,

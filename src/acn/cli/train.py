@@ -70,7 +70,10 @@ def train(
         ),
     ] = None,
     max_minutes: Annotated[
-        float | None, minutes_option("Finish training, learning-rate schedule included, in M minutes")
+        float | None,
+        minutes_option(
+            "Finish training, learning-rate schedule included, in M minutes; priors and evaluation come after it"
+        ),
     ] = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Continue an interrupted run.", show_default=False)

@@ -79,7 +79,7 @@ def wanted_model(run: Run, wanted: str) -> FrozenModel:
             return model
     raise ArchiveError(
         f"the archive was made with another model: expected {wanted[:SHOWN]}, found {', '.join(found)} in {run.path}; "
-        f"restore {named(wanted)} there, or name the run that made the archive"
+        f"name the run that made the archive, or put {named(wanted)} into its folder if that was lost"
     )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acn.errors import DataError
+from acn.wording import listed
 
 Bytes = NDArray[np.uint8]
 
@@ -18,6 +19,8 @@ ALL_BYTES.flags.writeable = False
 
 # Up to this many distinct values a palette of just those values is worth its table: categorical outputs stay small.
 FEW_VALUES = 64
+# So many values that are no range are named.
+MOST_NAMED = 8
 
 SCAN_BYTES = 16 << 20
 
@@ -66,10 +69,18 @@ def to_levels(values: Bytes, table: NDArray[np.int16], name_of: Callable[[int], 
     if levels.min(initial=0) < 0:
         place = tuple(np.argwhere(levels < 0)[0])
         raise DataError(
-            f"expected the {int((table >= 0).sum())} pixel values of the palette, found {values[place]} in "
+            f"expected pixel values {_named(np.flatnonzero(table >= 0))} alone, found {values[place]} in "
             f"{name_of(int(place[0]))}; convert the images to the values the model was trained on"
         )
     return levels.astype(np.uint8)
+
+
+def _named(values: NDArray[np.int64]) -> str:
+    """`0 and 1`, `0 ... 16`, `0, 85, 170, 255`: pixel values in a few words."""
+    first, last = int(values[0]), int(values[-1])
+    if len(values) == 2:
+        return f"{first} and {last}"
+    return f"{first} ... {last}" if len(values) == last - first + 1 else listed(map(str, values), MOST_NAMED)
 
 
 def nearest_values(image: Bytes, palette: Bytes) -> Bytes:
