@@ -34,7 +34,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(pixels.astype(np.uint8)).save(folder / "scans" / f"class {label}" / f"é {number}.bmp")
     done = acn("compress", "scans", "kept.acn", "--model", "run", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert "40 train" in done.stdout
+    assert "40 images; 1 block" in done.stdout
     assert done.stdout == acn("info", "kept.acn", cwd=folder).stdout
     return folder
 

@@ -105,8 +105,9 @@ def describe(console: "Console", file: Path, data: bytes | mmap) -> None:
         amount = f"{size:,}" if size or not name.startswith("model") else "not in the archive"
         table.add_row(escape(name), amount, share)
     console.print(table)
-    counts = list(zip(header.splits, archive.images_by_split(), strict=True))
-    held = [f"{count:,} {name}" for name, count in counts] if len(counts) > 1 else [counted(counts[0][1], "image")]
+    counts = zip(header.splits, archive.images_by_split(), strict=True)
+    alone = list(header.splits) == ["train"]  # as all images are called that were not split
+    held = [counted(count, "image") if alone else f"{count:,} {name}" for name, count in counts]
     blocks = f"{len(header.blocks)} blocks" if len(header.blocks) != 1 else "1 block"
     console.print(
         f"{', '.join(held)}; {blocks}; batches of {header.batch}; by {header.program}",
