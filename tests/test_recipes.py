@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from acn.choice import Options
 from acn.config import ACNSettings, Config, ImageShape, VLAESettings
 from acn.errors import UsageError
 from acn.models import build
@@ -96,6 +97,8 @@ def test_images_of_many_levels_are_taken_for_photographs(
 ) -> None:
     shape = ImageShape.model_validate(dict(zip(("height", "width", "channels", "levels"), size, strict=True)))
     assert default_recipe(source, shape, model) == expected
+    assert Options(source, family=model).holds_little(shape) == (expected == "photos")
+    assert not Options(source, recipe=expected, family=model).holds_little(shape)  # it was asked for
     if model is None:
         build(recipe(expected).model, shape)
 

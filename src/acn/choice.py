@@ -20,7 +20,8 @@ class Options:
     """What the user said: `recipe` or `file` for the settings, and what changes them.
 
     `start` is the model whose weights are to be trained further. Its settings are taken where none are named, but for
-    those that suited the machine and the images there; and its codes need no warm-up of the KL.
+    those that suited the machine and the images there, and in any case the size to which it had images fitted; and its
+    codes need no warm-up of the KL.
     """
 
     source: str | None
@@ -53,6 +54,11 @@ class Options:
             return self.recipe
         return "digits" if shape is None else default_recipe(self.source, shape, self.family)
 
+    def holds_little(self, shape: "ImageShape") -> bool:
+        """Whether a recipe that nobody named trains codes that hold little: that of photographs, made for archives."""
+        named = self.recipe is not None or self.file is not None or self.start is not None
+        return not named and self.name(shape) == "photos"
+
     def config(self, shape: "ImageShape | None" = None) -> Config:
         """All settings, for images of a `shape`.
 
@@ -69,9 +75,12 @@ class Options:
     def _takes_start(self) -> bool:
         return self.start is not None and self.recipe is None and self.file is None
 
+    def _read_start(self) -> Config:
+        return read_config(located(cast(Path, self.start)) / "config.json")
+
     def _of_start(self) -> Config:
         """Settings of the model to start from; what was settled for its machine and images is settled anew."""
-        config = read_config(located(cast(Path, self.start)) / "config.json")
+        config = self._read_start()
         return config.model_copy(
             update={
                 "training": config.training.model_copy(update={"precision": "auto"}),
@@ -81,8 +90,11 @@ class Options:
 
     def _changed(self, config: Config) -> Config:
         if self.start is not None:
+            known = self._read_start().data
+            sized = {} if config.data.size else {"size": known.size, "fit": known.fit}
             training = config.training.model_copy(update={"kl_warmup": 0.0})
-            config = config.model_copy(update={"training": training})
+            data = config.data.model_copy(update=sized)
+            config = config.model_copy(update={"training": training, "data": data})
         given = [f"data.source={self.source}"] if self.source is not None else []
         named = [f"model.name={self.family}"] if self.family is not None else []
         limit = [f"training.max_minutes={self.max_minutes}"] if self.max_minutes is not None else []

@@ -151,6 +151,14 @@ def test_the_command_takes_weights_and_settings_of_a_run(bench: Bench) -> None:
     assert named.training.precision == "float32"
 
 
+def test_images_are_given_the_size_of_the_model_whatever_the_recipe(bench: Bench) -> None:
+    first, _ = bench.begin("first", "data.size=[8,8]", "data.fit=pad")
+    for named in (Options("photos/", start=first.path), Options("photos/", recipe="images", start=first.path)):
+        assert (named.data().size, named.data().fit) == ((8, 8), "pad")
+    given = Options("photos/", recipe="images", changes=("data.size=[9,9]",), start=first.path)
+    assert (given.data().size, given.data().fit) == ((9, 9), "pad")
+
+
 def test_arrays_are_trained_on_from_a_model(bench: Bench) -> None:
     first, state = bench.begin("first")
     bench.train(first, state)

@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from acn.runs import Run
     from acn.training.state import TrainingState
 
+PHOTOS = (
+    "These codes hold little, as the recipe photos is for likelihoods and archives; for search, clusters and labels of "
+    "photographs train with --recipe photo-codes"
+)
+
 
 def train(
     source: Annotated[
@@ -130,6 +135,8 @@ def train(
         if ranks.leads:
             looks = ("explore", "report") if run.config.model.has_codes else ("report",)
             console.print(f"Next: {', '.join(command(look, run.path) for look in looks)}", soft_wrap=True)
+            if resume is None and options.holds_little(collection.shape):
+                console.print(PHOTOS, soft_wrap=True, highlight=False)
 
 
 def train_on(
