@@ -198,6 +198,24 @@ def test_damage_is_named(work: Path) -> None:
     assert not [path for path in work.iterdir() if path.name.startswith(".")]
 
 
+def test_files_that_cannot_be_kept_are_left_out_if_wanted(work: Path) -> None:
+    mixed = work / "mixed"
+    mixed.mkdir()
+    good = (work / "scans" / "class 0" / "é 0.bmp").read_bytes()
+    for name, data in (("a.bmp", good), ("b.bmp", good[:30]), ("c.bmp", good[:60])):
+        (mixed / name).write_bytes(data)
+    command = ("compress", "mixed", "mixed.acn", "--model", "run")
+    said = refused(acn(*command, cwd=work), 1)
+    assert "found 2 files of 3 that it cannot: b.bmp (" in said
+    assert "c.bmp (" in said
+    refused(acn(*command, "--skip-damaged", "--strict", cwd=work), 1)
+    done = acn(*command, "--skip-damaged", cwd=work)
+    assert done.returncode == 0, done.stderr
+    assert "2 files that an archive cannot keep were left out: b.bmp (" in done.stderr
+    assert acn("decompress", "mixed.acn", "kept", cwd=work).returncode == 0
+    assert [path.name for path in (work / "kept").iterdir()] == ["a.bmp"]
+
+
 def test_what_is_left_of_a_damaged_archive(work: Path) -> None:
     """Two splits are two blocks: the one that is damaged is left out."""
     images = load_digits().images.astype(np.uint8)

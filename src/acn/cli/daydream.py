@@ -48,7 +48,8 @@ def daydream(
     with sampler(opened, seed, temperature, len(starts) * steps, device) as drawing:
         pictures = to_pictures(drawing.daydream(starts, steps), opened.palette)
     if path.suffix != ".gif":  # which names the animation alone
-        deliver(path, grid(pictures, first_column=True), daydreams=pictures)
+        shows = "In each row an image, and a chain of images, each drawn from a code near that of the last."
+        deliver(path, grid(pictures, first_column=True), shows, daydreams=pictures)
     if path.suffix != ".npz":
         shape = near_square(len(starts))
         frames = [grid(pictures[:, step].reshape(*shape, *pictures.shape[2:])) for step in range(steps + 1)]

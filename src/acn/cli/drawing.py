@@ -177,14 +177,16 @@ def sampler(
         yield Sampler(model, torch.Generator().manual_seed(seed), temperature, advance, ranks)
 
 
-def deliver(path: Path, picture: "Picture", **arrays: "Arrays") -> None:
-    """Write `picture`, or the `arrays` where the name asks for `.npz`, and say where."""
+def deliver(path: Path, picture: "Picture", shows: str | None = None, **arrays: "Arrays") -> None:
+    """Write `picture`, or the `arrays` where the name asks for `.npz`, and say where and what the picture `shows`."""
     from acn.sampling.grids import save_arrays, save_picture
 
     if path.suffix == ".npz":
         save_arrays(path, **arrays)
     else:
         save_picture(picture, path)
+        if shows is not None:
+            typer.echo(shows, err=True)
     announce(path)
 
 

@@ -55,6 +55,7 @@ def interpolate(
     deliver(
         path,
         grid(pictures, first_column=True, last_column=True),
+        "In each row two images at the ends, and images drawn at codes between theirs.",
         originals=pictures[:, [0, -1]],
         interpolations=pictures[:, 1:-1],
     )

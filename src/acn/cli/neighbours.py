@@ -44,6 +44,7 @@ def neighbours(
     deliver(
         path,
         grid(pictures, first_column=True),
+        "Two rows for each image in the first column: its nearest by code above, by pixels below.",
         images=pictures[::2, 0],
         by_code=pictures[::2, 1:],
         by_pixels=pictures[1::2, 1:],

@@ -49,6 +49,7 @@ def reconstruct(
     deliver(
         path,
         grid(pictures, first_column=True),
+        "In each row an image, and images drawn from its code.",
         originals=pictures[:, 0],
         reconstructions=pictures[:, 1:],
     )

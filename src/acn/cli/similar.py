@@ -114,4 +114,5 @@ def _draw(out: Path, found: "list[tuple[Listed, int, list[int]]]", images: "List
     from acn.sampling.grids import grid, to_pictures
 
     rows: list[Tensor] = [torch.cat([query.levels([row]), images.levels(near)]) for query, row, near in found]
-    deliver(out, grid(to_pictures(torch.stack(rows), palette), first_column=True))  # type: ignore[arg-type]
+    picture = grid(to_pictures(torch.stack(rows), palette), first_column=True)  # type: ignore[arg-type]
+    deliver(out, picture, "In each row an image, and the nearest ones, nearest first.")
