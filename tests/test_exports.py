@@ -1,3 +1,4 @@
+import csv
 import io
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import torch
 from PIL import Image
 
 from acn.data import ALL_BYTES, Images
-from acn.exports import EncodedSplit, write_npz, write_parquet
+from acn.exports import EncodedSplit, write_csv, write_npz, write_parquet
 
 
 def splits(*counts: int, files: bool = True) -> list[EncodedSplit]:
@@ -34,6 +35,23 @@ def test_npz_has_a_row_for_every_image(tmp_path: Path) -> None:
         assert arrays["split"].tolist() == ["train"] * 5 + ["test"] * 3
         assert arrays["label"].tolist() == ["cat", "dog", "cat", "dog", "cat", "cat", "dog", "cat"]
         assert arrays["file_name"][5] == "test/0.png"
+
+
+def test_csv_has_a_row_for_every_image(tmp_path: Path) -> None:
+    encoded = splits(5, 3)
+    write_csv(tmp_path / "codes.csv", encoded)
+    with (tmp_path / "codes.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    codes = torch.cat([split.codes for split in encoded]).numpy()
+    found = np.array([[row[f"code_{place}"] for place in range(3)] for row in rows], dtype=np.float32)
+    assert np.array_equal(found, codes)
+    assert list(rows[0])[:4] == ["index", "split", "file_name", "label"]
+    assert (rows[5]["index"], rows[5]["split"], rows[5]["file_name"], rows[5]["label"]) == (
+        "0",
+        "test",
+        "test/0.png",
+        "cat",
+    )
 
 
 def test_columns_that_a_source_lacks_are_left_out(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
-"""Codes in files that other tools read: NumPy archives, and Parquet for pandas, scikit-learn and embedding-atlas."""
+"""Codes in files that other tools read: NumPy archives, CSV, and Parquet for pandas and embedding-atlas."""
 
+import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,6 +42,25 @@ def write_npz(path: Path, splits: list[EncodedSplit]) -> None:
     """
     columns: dict[str, Any] = {"codes": np.concatenate([split.codes.numpy() for split in splits]), **_columns(splits)}
     write_atomically(path, lambda temporary: np.savez(temporary, **columns))
+
+
+def write_csv(path: Path, splits: list[EncodedSplit]) -> None:
+    """Write a row for each image: `index`, `split`, `file_name` and `label` where they exist, `code_0`, `code_1`, ...
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    columns = {name: values.tolist() for name, values in _columns(splits).items()}
+    codes = np.concatenate([split.codes.numpy() for split in splits])
+
+    def write(temporary: Path) -> None:
+        # Names of files that are no Unicode keep their bytes.
+        with temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow([*columns, *(f"code_{place}" for place in range(codes.shape[1]))])
+            writer.writerows((*known, *code) for *known, code in zip(*columns.values(), codes, strict=True))
+
+    write_atomically(path, write)
 
 
 def write_parquet(path: Path, splits: list[EncodedSplit]) -> None:

@@ -108,7 +108,7 @@ def test_mistakes_end_in_one_sentence(run: Path, tmp_path: Path) -> None:
         (tmp_path / "fresh" / name).write_bytes((run / name).read_bytes())
     assert "acn evaluate" in refused(fails("sample", "fresh"), 1)
     assert fails("sample", str(run), "-n", "0").returncode == 2
-    assert "ends in .npz or .parquet" in refused(fails("encode", str(run), "digits", "-o", "codes.csv"), 2)
+    assert "ends in .npz, .csv or .parquet" in refused(fails("encode", str(run), "digits", "-o", "codes.tsv"), 2)
 
 
 def test_report_draws_what_is_missing(run: Path) -> None:

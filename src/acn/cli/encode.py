@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 def encode(
     run: RunArgument,
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="Images, as for acn train.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help=".npz or .parquet.")] = Path("codes.npz"),
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help=".npz, .csv or .parquet.")] = Path(
+        "codes.npz"
+    ),
     fit: FitOption = None,
     skip_damaged: SkipDamagedOption = False,
     force: ForceOption = False,
@@ -42,7 +44,7 @@ def encode(
     from acn.runs import open_run
 
     with together() as ranks:
-        check_suffix(out, ".npz", ".parquet")
+        check_suffix(out, ".npz", ".csv", ".parquet")
         check_output(out, force=force, sources=[source], run=run)
         opened = open_run(run)
         model = load_model(opened).with_codes("encoding").to(ranks.place(find_device(device)))
@@ -63,7 +65,7 @@ def write_codes(
     skip_damaged: bool = False,
     ranks: "Ranks | None" = None,
 ) -> "Reading":
-    """Encode the images of `source` with the model of `run` and write them to `out`, an .npz or .parquet file.
+    """Encode the images of `source` with the model of `run` and write them to `out`, an .npz, .csv or .parquet file.
 
     Of several processes, None for one alone, all call this, and rank 0 writes.
 
@@ -76,7 +78,7 @@ def write_codes(
     """
     from acn.data import ImageFiles
     from acn.evaluation.costs import encode as codes_of
-    from acn.exports import EncodedSplit, write_npz, write_parquet
+    from acn.exports import EncodedSplit, write_csv, write_npz, write_parquet
     from acn.ranks import ONE
 
     ranks = ranks or ONE
@@ -87,7 +89,7 @@ def write_codes(
         EncodedSplit(name, images, codes_of(model, images, stage(f"codes of {name}", len(images)), ranks))
         for name, images in splits.items()
     ]
-    write = write_npz if out.suffix == ".npz" else write_parquet
+    write = {".npz": write_npz, ".csv": write_csv, ".parquet": write_parquet}[out.suffix]
     if ranks.leads:
         write(out, encoded)
     return sum((images.reading for images in splits.values() if isinstance(images, ImageFiles)), reading)
