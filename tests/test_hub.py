@@ -105,7 +105,7 @@ def test_a_model_in_memory_is_pushed_without_a_card(hub: Path, model: acn.Traine
 
 def test_refusals_of_the_hub_are_one_sentence(hub: Path) -> None:
     with pytest.raises(
-        RunError, match=r"no folder me/nothing, and as a model of the hub: loading .* failed: 404 Client Error; check"
+        RunError, match=r"no folder me/nothing, and loading me/nothing from the hub failed: 404 Client Error; check"
     ):
         acn.load("me/nothing")
 
@@ -114,7 +114,7 @@ def test_without_the_library_it_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(MissingExtraError, match=r"loading me/digits from the hub needs .* pip install huggingface_hub"):
         acn.load("hub:me/digits")
-    with pytest.raises(RunError, match=r"there is no folder me/digits, and as a model of the hub: .* pip install"):
+    with pytest.raises(RunError, match=r"there is no folder me/digits, and loading .* pip install"):
         acn.load("me/digits")  # more likely a mistyped path
 
 

@@ -125,7 +125,7 @@ class MemorySettings(Settings):
     )
     search: Literal["auto", "exact", "ivf"] = setting(
         "auto",
-        "how the nearest are found: exact, or ivf, which looks into some lists of an inverted file (needs acn[faiss]) "
+        "how the nearest are found: exact, or ivf, which looks into some lists of an inverted file (needs faiss-cpu) "
         "and misses a few; auto takes ivf on CPUs with FAISS for 1,000,000 codes and more",
         only=NEIGHBOURS,
     )

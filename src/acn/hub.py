@@ -38,7 +38,7 @@ def download(model: str | Path, revision: str | None = None) -> Path:
     except (MissingExtraError, RunError) as error:
         if said:
             raise
-        raise RunError(f"there is no folder {name}, and as a model of the hub: {error}") from error
+        raise RunError(f"there is no folder {name}, and {error}") from error
 
 
 def downloaded_from(folder: Path) -> str | None:

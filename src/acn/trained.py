@@ -6,7 +6,7 @@ from functools import cached_property
 from numbers import Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 import torch
@@ -195,7 +195,7 @@ class TrainedModel:
     def daydream(
         self, images: Given, steps: int = 20, *, seed: int = 0, temperature: float = 1.0, fit: Fit | None = None
     ) -> Pixels:
-        """Chains of associations: uint8 `[N, steps + 1, H, W]` or `[N, steps + 1, H, W, 3]`, each from an image on.
+        """Chains of associations: uint8 `[N, steps + 1, H, W]` or `[N, steps + 1, H, W, 3]`, each from one of `images`.
 
         Each next image is drawn from a code that is drawn from the prior given the code of the last (Figure 1 of Graves
         et al. 2018).
@@ -247,7 +247,7 @@ class TrainedModel:
         return self._pixels(sampler.interpolate(ends[0], ends[1], steps))
 
     def duplicates(self, images: Given, *, threshold: float | None = None, fit: Fit | None = None) -> list[list[int]]:
-        """Groups of equal and of nearly equal images: the rows of each, earliest first.
+        """Groups of equal and of nearly equal images, as the model sees them: the rows of each, earliest first.
 
         Args:
             images: as for `encode`.
@@ -264,7 +264,7 @@ class TrainedModel:
 
         _check_threshold(threshold)
         opened = self._images(images, fit)
-        codes = encode(self.model.with_codes("the search by code"), opened, lambda _: None)
+        codes = None if threshold == 0 else encode(self.model.with_codes("the search by code"), opened, lambda _: None)
         return alike(firsts_of(digests(opened)), codes, threshold).groups
 
     def neighbours(
@@ -416,7 +416,8 @@ def _whole(name: str, value: int, least: int) -> int:
 
 
 def _check_threshold(threshold: object) -> None:
-    if threshold is not None and not (isinstance(threshold, Real) and 0 <= float(threshold) <= 1):  # nor NaN
+    is_number = isinstance(threshold, Real) and not isinstance(threshold, bool)
+    if threshold is not None and not (is_number and 0 <= float(cast(float, threshold)) <= 1):  # nor NaN
         raise UsageError(f"threshold: expected a number in 0 ... 1, or None, found {threshold!r}")
 
 

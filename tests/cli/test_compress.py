@@ -206,7 +206,7 @@ def test_files_that_cannot_be_kept_are_left_out_if_wanted(work: Path) -> None:
         (mixed / name).write_bytes(data)
     command = ("compress", "mixed", "mixed.acn", "--model", "run")
     said = refused(acn(*command, cwd=work), 1)
-    assert "found 2 files of 3 that it cannot: b.bmp (" in said
+    assert "found 2 of 3 files that it cannot keep: b.bmp (" in said
     assert "c.bmp (" in said
     refused(acn(*command, "--skip-damaged", "--strict", cwd=work), 1)
     done = acn(*command, "--skip-damaged", cwd=work)
@@ -214,6 +214,12 @@ def test_files_that_cannot_be_kept_are_left_out_if_wanted(work: Path) -> None:
     assert "2 files that an archive cannot keep were left out: b.bmp (" in done.stderr
     assert acn("decompress", "mixed.acn", "kept", cwd=work).returncode == 0
     assert [path.name for path in (work / "kept").iterdir()] == ["a.bmp"]
+    (mixed / "a.bmp").unlink()
+    said = refused(acn(*command, "--skip-damaged", "--force", cwd=work), 1)
+    assert "found none but b.bmp (" in said
+    assert said.endswith("; add images\n")
+    said = refused(acn("compress", "digits", "no.acn", "--model", "run", "--skip-damaged", cwd=work), 2)
+    assert "--skip-damaged is for folders of files, which digits is not" in said
 
 
 def test_what_is_left_of_a_damaged_archive(work: Path) -> None:
@@ -235,7 +241,7 @@ def test_what_is_left_of_a_damaged_archive(work: Path) -> None:
     assert sorted(path.name for path in (work / "half").rglob("*.png")) == ["000000.png", "000001.png", "000002.png"]
     whole = (work / "two.acn").read_bytes()
     changed(work, "short.acn", whole[:-5])
-    assert "acn decompress --partial restores whole blocks" in refused(
+    assert "acn decompress --partial restores 1 of 2 blocks" in refused(
         acn("decompress", "short.acn", "no", cwd=work), 1
     )
     done = acn("decompress", "short.acn", "short", "--partial", cwd=work)

@@ -88,7 +88,7 @@ def sizes() -> None:
                 Image.fromarray(arrays[name]).save(Path(folder) / name)
                 paths.setdefault(split, []).append(Path(folder) / name)
         files = {split: [path.name for path in found] for split, found in paths.items()}
-        splits = survey(paths, files, dict.fromkeys(paths, (None, None)))
+        splits, _ = survey(paths, files, dict.fromkeys(paths, (None, None)))
         for mode in ("list", "set"):
             data = compress_splits(splits, model, modes=[mode])
             (GOLDEN / "sizes" / f"{mode}.acn").write_bytes(data)

@@ -18,7 +18,7 @@ from acn.codec import archiver as archiver_module
 from acn.codec import header as header_module
 from acn.codec import limits
 from acn.codec import notes as notes_module
-from acn.codec.archive import MOST_CUT, Notes, read
+from acn.codec.archive import START, Notes, read
 from acn.codec.archiver import compress, compress_splits
 from acn.codec.freezing import without_prior
 from acn.codec.modelfile import from_bytes, to_bytes
@@ -122,12 +122,18 @@ def tables(data: bytes) -> None:
     left.notes()
 
 
-def test_of_a_cut_archive_whole_blocks_are_left() -> None:
+def test_of_a_cut_archive_whole_blocks_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables come first: behind them, whatever the length, blocks that are there whole can be read, and no others."""
     archive = read(TWO)
     first, second = archive.starts
+    least = (first + second) // 2
+    monkeypatch.setattr("acn.codec.archive.MOST_CUT", len(TWO) / least)
     for length in range(len(TWO)):
-        if length < first or len(TWO) > MOST_CUT * length:
+        if second <= length:
+            assert "cut short; acn decompress --partial restores 1 of 2 blocks" in refusal(TWO[:length])
+        elif length > START.size:
+            assert "--partial" not in refusal(TWO[:length])
+        if length < first or length <= least:
             with pytest.raises(ArchiveError):
                 tables(TWO[:length])
             continue

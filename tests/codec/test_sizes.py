@@ -47,7 +47,7 @@ def drawn(tmp_path: Path, clear: tuple[str, ...] = ()) -> FolderImages:
         values = random.integers(0, 256, (height, width, channels), np.uint8)
         Image.fromarray(values).save(tmp_path / f"{name}.png")
     files = [f"{name}.png" for name in SIZES]
-    return survey({"train": [tmp_path / file for file in files]}, {"train": files}, {"train": (None, None)})["train"]
+    return survey({"train": [tmp_path / file for file in files]}, {"train": files}, {"train": (None, None)})[0]["train"]
 
 
 def test_a_damaged_block_names_the_files_in_it(folder: FolderImages) -> None:

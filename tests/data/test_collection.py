@@ -34,7 +34,7 @@ def test_value_outside_the_palette_is_named_with_its_image() -> None:
     values = random_values()
     values[2, 1, 1] = 77
     assert Images(values, PALETTE).batch([0, 1]).shape[0] == 2
-    with pytest.raises(DataError, match=r"expected pixel values 3, 100, 250 alone, found 77 in image 2;"):
+    with pytest.raises(DataError, match=r"expected only pixel values 3, 100, 250, found 77 in image 2;"):
         Images(values, PALETTE).batch([5, 2])
     with pytest.raises(DataError, match=r"found 77 in c\.png"):
         Images(values, PALETTE, files=tuple(f"{name}.png" for name in "abcdef")).batch([2])

@@ -84,7 +84,7 @@ def test_unknown_pixel_values_are_named(tmp_path: Path) -> None:
     put(tmp_path / "b.png", np.full((4, 5), 7, dtype=np.uint8))
     opened = open_files(DataSettings(source=str(tmp_path)), GREY, np.array([0, 1], dtype=np.uint8))
     assert opened is not None
-    with pytest.raises(DataError, match=r"expected pixel values 0 and 1 alone, found 7 in b\.png"):
+    with pytest.raises(DataError, match=r"expected only pixel values 0 and 1, found 7 in b\.png"):
         opened[0]["train"].batch([0, 1])
 
 

@@ -133,17 +133,19 @@ def test_mixtures_that_the_data_cannot_carry_are_skipped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("means", "sizes"),
+    ("means", "sizes", "images"),
     [
-        ([0.0, 1.0, 0.9, 0.8, 2.0], 3),  # a fall of five standard errors ends the search
-        ([0.0, 1.0, 0.99, 1.1, 1.09, 1.08, 2.0], 6),  # of half a standard error, the second in a row does
+        ([0.0, 1.0, 0.9, 0.8, 2.0], 3, 2500),  # a fall of five standard errors ends the search
+        ([0.0, 1.0, 0.99, 1.1, 1.09, 1.08, 2.0], 6, 2500),  # of half a standard error, the second in a row does
+        ([0.0, 1.0, 0.97, 0.94, 2.0], 4, 2500),  # of one and a half
+        ([0.0, 1.0, 0.97, 0.94, 2.0], 4, 10**6),  # so they are where most images have no sample: 5,000 have one
+        ([0.0, 1.0, 0.95, 0.94, 2.0], 3, 10**6),
     ],
 )
 def test_sizes_are_tried_until_the_best_is_passed(
-    monkeypatch: pytest.MonkeyPatch, means: list[float], sizes: int
+    monkeypatch: pytest.MonkeyPatch, means: list[float], sizes: int, images: int
 ) -> None:
-    """The scores of two mixtures differ by a mean, and by a standard deviation of 1, of which 2,500 images see 0.02."""
-    images = 2500  # of two samples each
+    """Scores of two mixtures differ by a mean and a standard deviation of 1, which is 0.02 of 2,500 images."""
 
     class Scored:
         def __init__(self, score: float) -> None:
@@ -158,6 +160,6 @@ def test_sizes_are_tried_until_the_best_is_passed(
         return Scored(means[mixture.SIZES.index(size)])
 
     monkeypatch.setattr(mixture, "_em", em)
-    rows, held_out = np.zeros((10**6, 2)), np.zeros((2 * images, 2))
+    rows, held_out = np.zeros((10**6, 2)), np.zeros((5000, 2))
     found = [score for score, _ in mixture._trials(rows, held_out, images, "full", 0)]
     assert found == pytest.approx(means[:sizes])

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from acn.wording import counted, listed
+from acn.wording import counted
 
 if TYPE_CHECKING:
     from mmap import mmap
@@ -29,7 +30,10 @@ LOSSY = (
 
 
 class FolderFound(NamedTuple):
-    """Every frame of every image of a folder. `reading`: which files are no images. `refused`: names of others, why."""
+    """Every frame of every image of a folder.
+
+    `reading`: which files are no images. `refused`: names of images that an archive cannot keep, and why.
+    """
 
     splits: "dict[str, FolderImages]"
     reading: "Reading"
@@ -45,22 +49,22 @@ def open_folder(source: str, split: str | None, *, skip_damaged: bool = False) -
         DataError: a file is damaged, or holds what archives do not keep.
         UsageError: there is no such split.
     """
-    from acn.codec.folder import survey, survey_kept
+    from acn.codec.folder import survey
     from acn.config import DataSettings, ImageShape
     from acn.data import ALL_BYTES, open_files
 
     shape = ImageShape(height=1, width=1, channels=3, levels=256)  # which nothing is read as
-    listed = open_files(DataSettings(source=source), shape, ALL_BYTES)
-    if listed is None:
+    opened = open_files(DataSettings(source=source), shape, ALL_BYTES)
+    if opened is None:
         return None
-    chosen = chosen_split(listed[0], split, source)
-    parts = (
+    chosen = chosen_split(opened[0], split, source)
+    surveyed, refused = survey(
         {name: [Path(path) for path in images.pictures.names] for name, images in chosen.items()},
         {name: images.files for name, images in chosen.items()},
         {name: (images.labels, images.label_names) for name, images in chosen.items()},
+        skip_damaged=skip_damaged,
     )
-    surveyed, refused = survey_kept(*parts) if skip_damaged else (survey(*parts), [])
-    return FolderFound(surveyed, listed[1], refused)
+    return FolderFound(surveyed, opened[1], refused)
 
 
 def array_splits(
@@ -127,16 +131,13 @@ def collection_of(splits: "Folder", settings: "DataSettings") -> "Collection":
 
 def losses(found: FolderFound) -> list[str]:
     """Say in a line each which files are left out, and how many files say what is dropped."""
-    from acn.codec.folder import why
-    from acn.data.reading import MOST_NAMES
+    from acn.codec.folder import named
 
-    lines = found.reading.lines()
+    lines = replace(found.reading, loose=0).lines()
     if found.refused:
         count = len(found.refused)
-        names = listed((f"{name} ({why(error)})" for name, error in found.refused), MOST_NAMES)
-        lines.append(
-            f"{counted(count, 'file')} that an archive cannot keep {'was' if count == 1 else 'were'} left out: {names}."
-        )
+        were = "was" if count == 1 else "were"
+        lines.append(f"{counted(count, 'file')} that an archive cannot keep {were} left out: {named(found.refused)}.")
     dropped = sum((Counter(images.dropped) for images in found.splits.values()), Counter())
     if dropped:
         lines.append(f"Not kept of files besides their pixels: {_counts(dropped)}.")

@@ -110,6 +110,7 @@ def compress(
     from acn.cli.progress import stages
     from acn.codec.archiver import compress_into, subpixels_of
     from acn.codec.workers import cores_for
+    from acn.data import Reading
     from acn.errors import UsageError
     from acn.runs import open_run
 
@@ -123,7 +124,10 @@ def compress(
     found = open_folder(source, split, skip_damaged=skip_damaged)
     folder = found.splits if found else None
     if found:
+        _say(errors, Reading(loose=found.reading.loose).lines(), strict=False)
         _say(errors, losses(found), strict=strict)
+    elif skip_damaged:
+        raise UsageError(f"--skip-damaged is for folders of files, which {source} is not: leave it out")
     coded = lossy or mode == "tour"
     origin = (
         own_origin(source, split, folder, out, train_minutes, place, coded=coded, embed=embed)
@@ -156,7 +160,7 @@ def compress(
     data = contents(out)
     describe(Console(), out, data)
     if not embed and opened is not None:
-        errors.print(_needed(opened, model, out), highlight=False, soft_wrap=True)
+        errors.print(_needed(opened, model, out), highlight=False, markup=False, soft_wrap=True)
     for line in (*outcome(source, splits, len(data), embed=embed), *lossy_outcome(data, frozen)):
         errors.print(line, highlight=False, markup=False, soft_wrap=True)
 

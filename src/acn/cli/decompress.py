@@ -89,7 +89,7 @@ def decompress(
         frozen, notes = find_model(archive, model, device), archive.notes()
         left_out: list[int] = []
         known = left_out if partial else None
-        rest = "" if partial else "; acn decompress --partial restores the other blocks"
+        rest = ". acn decompress --partial restores the other blocks" if len(archive.header.blocks) > 1 else ""
         with closing(blocks_of(archive, frozen, notes, seed or 0, workers, left_out=known, remedy=rest)) as blocks:
             if arrays:
                 refuse_planes(archive, "an .npz file")
@@ -158,7 +158,8 @@ def blocks_of(
 ) -> "Generator[tuple[int, Bytes], None, None]":
     """Decode block by block: its number, and its pixel values; planes are checked first, which is quick.
 
-    Damaged blocks are named, and their numbers added to `left_out`; without such a list they raise, with the `remedy`.
+    Damaged blocks are named, and their numbers added to `left_out`; without such a list they raise, with the `remedy`
+    behind.
     """
     from rich.console import Console
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -135,9 +134,9 @@ def settings_for(run: "Run", source: str, *, fit: "Fit | None" = None, skip_dama
 
 
 def say(reading: "Reading") -> None:
-    """Tell people what was converted and left out, on the error output; where labels are, training has told them."""
+    """Tell people what was converted and left out, on the error output."""
     said = _said.get(set())
-    for line in replace(reading, loose=0).lines():
+    for line in reading.lines():
         if line not in said:
             typer.echo(line, err=True)
         said.add(line)

@@ -134,7 +134,7 @@ def train(
         evaluate_and_show(run, collection, place, ranks=ranks)
         if ranks.leads:
             looks = ("explore", "report") if run.config.model.has_codes else ("report",)
-            console.print(f"Next: {', '.join(command(look, run.path) for look in looks)}", soft_wrap=True)
+            console.print(f"Next: {', '.join(command(look, run.path) for look in looks)}", soft_wrap=True, markup=False)
             if resume is None and options.holds_little(collection.shape):
                 console.print(PHOTOS, soft_wrap=True, highlight=False)
 

@@ -22,7 +22,7 @@ from acn.codec.limits import enough_memory
 from acn.codec.notes import Notes as Notes
 from acn.codec.notes import unpack_notes, with_details
 from acn.errors import ArchiveError
-from acn.wording import complaint, extent
+from acn.wording import complaint, counted, extent
 
 MAGIC = b"\x89ACN\r\n\x1a\n"
 # The second version has details of files, the third is lossy, the fourth of several sizes; any other archive is of the
@@ -252,10 +252,14 @@ def _starts(header: Header, after: int, size: int, most: int) -> tuple[int, ...]
         starts.append(place)
         place += block.bytes + (block.planes.bytes if block.planes is not None else 0)
     if not size <= place <= most * size:
+        whole = sum(start <= size for start in (*starts[1:], place))  # blocks
+        can_help = whole and most < MOST_CUT and place <= MOST_CUT * size
         what = (
-            "bytes were added"
+            "bytes were added; get another copy"
             if size > place
-            else "it was cut short, and acn decompress --partial restores whole blocks"
+            else f"it was cut short; acn decompress --partial restores {whole} of {counted(len(starts), 'block')}"
+            if can_help
+            else "it was cut short; get another copy"
         )
         raise ArchiveError(f"the archive should have {place} bytes, found {size}: {what}")
     return tuple(starts)

@@ -19,6 +19,7 @@ from acn.codec.planes import Planes
 from acn.config import ImageShape
 from acn.data import read_ahead
 from acn.data.collection import check_known
+from acn.data.formats import released
 from acn.data.labels import Labels
 from acn.data.originals import Frame, Original, UnkeptError, read_original, upright
 from acn.data.palette import ALL_BYTES, Bytes, level_table, to_levels
@@ -184,32 +185,22 @@ def survey(
     paths: Mapping[str, Sequence[Path]],
     files: Mapping[str, Sequence[str]],
     labels: Mapping[str, tuple[Labels | None, tuple[str, ...] | None]],
-) -> dict[str, FolderImages]:
-    """Read all files of all splits once, so that whatever an archive cannot keep is refused before anything is coded.
+    *,
+    skip_damaged: bool = False,
+) -> tuple[dict[str, FolderImages], list[tuple[str, DataError]]]:
+    """Read all files of all splits once, so that whatever an archive cannot keep is known before anything is coded.
 
     Args:
         paths: where the files of each split lie.
         files: what they are called.
         labels: of the files, and their names.
+        skip_damaged: leave out files that an archive cannot keep.
+
+    Returns:
+        The images, and the names of the files that were left out, and why.
 
     Raises:
-        DataError: files are damaged, or hold what archives do not keep.
-    """
-    splits, refused = survey_kept(paths, files, labels)
-    if refused:
-        raise _all_refused(refused, sum(map(len, files.values())))
-    return splits
-
-
-def survey_kept(
-    paths: Mapping[str, Sequence[Path]],
-    files: Mapping[str, Sequence[str]],
-    labels: Mapping[str, tuple[Labels | None, tuple[str, ...] | None]],
-) -> tuple[dict[str, FolderImages], list[tuple[str, DataError]]]:
-    """Do what `survey` does with the files that an archive can keep; return the names of the others, and why.
-
-    Raises:
-        DataError: no file can be kept.
+        DataError: files are damaged, or hold what archives do not keep; or no file is left.
     """
     found = {split: list(_looked_at(paths[split], files[split])) for split in paths}
     refused = [
@@ -218,13 +209,15 @@ def survey_kept(
         for name, one in zip(files[split], ones, strict=True)
         if isinstance(one, DataError)
     ]
+    if refused and not skip_damaged:
+        raise _all_refused(refused, sum(map(len, files.values())))
     sizes = {
         split: [size for one in ones if isinstance(one, Found) for size, _ in one.frames]
         for split, ones in found.items()
     }
     if not any(sizes.values()):
-        nothing = DataError("expected at least one image, found none; add images")
-        raise _all_refused(refused, len(refused)) if refused else nothing
+        others = f" but {named(refused)}" if refused else ""
+        raise DataError(f"expected at least one image that an archive can keep, found none{others}; add images")
     height, width, _ = next(size for each in sizes.values() for size in each)
     channels = max(size[2] for each in sizes.values() for size in each)
     shape = ImageShape(height=height, width=width, channels=channels, levels=len(ALL_BYTES))
@@ -242,7 +235,7 @@ def _looked_at(paths: Sequence[Path], files: Sequence[str]) -> Iterator[Found | 
             frames = [_upright(original, number).colours.shape for number in range(original.count)]
             _check_pages(frames, files[place])
         except DataError as error:
-            return error
+            return released(error)
         traits = [_traits(original, number) for number in range(original.count)]
         shared = [known.setdefault(one, one) for one in traits]
         size = paths[place].stat().st_size
@@ -265,16 +258,15 @@ def _all_refused(refused: Sequence[tuple[str, DataError]], images: int) -> DataE
     """One error for all files that cannot be kept, of so many `images`; the first of them are named."""
     if len(refused) == 1:
         return refused[0][1]
-    named = listed((f"{name} ({why(error)})" for name, error in refused), MOST_NAMES)
     return DataError(
-        f"expected images that an archive can keep, found {len(refused):,} files of {images:,} that it cannot: "
-        f"{named}; repair, convert or remove them, or leave them out with --skip-damaged"
+        f"expected images that an archive can keep, found {len(refused):,} of {images:,} files that it cannot keep: "
+        f"{named(refused)}; repair, convert or remove them, or leave them out with --skip-damaged"
     )
 
 
-def why(error: DataError) -> str:
-    """Why a file cannot be kept, in a few words where its error knows them."""
-    return str(getattr(error, "reason", error))
+def named(refused: Sequence[tuple[str, DataError]]) -> str:
+    """The first of the files that cannot be kept, and why, in a few words where their errors know them."""
+    return listed((f"{name} ({getattr(error, 'reason', error)})" for name, error in refused), MOST_NAMES)
 
 
 def _split(

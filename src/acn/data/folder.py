@@ -82,7 +82,7 @@ def list_folder(
         )
         for split, files in splits.items()
     }
-    return images, Reading(left_out=listing.left_out, damaged=damaged)
+    return images, Reading(left_out=listing.left_out, damaged=damaged, loose=_loose(splits, depth))
 
 
 def unread_folder(place: Path, settings: DataSettings) -> Unread:

@@ -26,10 +26,17 @@ class TooManyPixelsError(DataError):
 
     def __init__(self, width: int, height: int, megapixels: float, largest: float, name: str) -> None:
         self.width, self.height = width, height
+        self.reason = f"it counts as {megapixels:,.0f} megapixels, more than {largest:g}"
         super().__init__(
             f"expected at most {largest:g} megapixels, found {height:,} x {width:,} (height x width) in {name}, which "
             f"count as {megapixels:,.0f} megapixels; make it smaller, or set data.largest_megapixels"
         )
+
+
+def released(error: DataError) -> DataError:
+    """Return an error that may be kept: one that was raised holds on to what was at hand, such as pixels."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 class DamagedImageError(DataError):

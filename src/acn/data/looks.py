@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from acn.data.collection import Images, Source
 from acn.data.fitting import Fitting
-from acn.data.formats import DamagedImageError
+from acn.data.formats import released
 from acn.data.labels import Labels
 from acn.data.originals import conversions, pixels_of_original, read_original
 from acn.data.palette import Bytes
@@ -124,10 +124,8 @@ def _file(pictures: Pictures, index: int) -> Look | DataError:
     try:
         source = BytesIO(source_of(pictures, index))
         original = read_original(source, name, exact=False, largest_megapixels=pictures.largest_megapixels)
-    except DamagedImageError as error:
-        return DamagedImageError(name, error.reason)  # not the one that was raised, which holds on to the file's bytes
     except DataError as error:
-        return error.with_traceback(None)
+        return released(error)
     kind = f"{original.format} {MODES.get(original.mode, original.mode)}" + (" of 16 bits" if original.deep else "")
     return look_at(pixels_of_original(original), kind, conversions(original), pictures.fitting)
 

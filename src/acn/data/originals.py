@@ -100,7 +100,7 @@ def read_original(
     Raises:
         DamagedImageError: it is no image, or a damaged one.
         UnkeptError: it holds what is not kept, such as CMYK.
-        DataError: it has too many pixels, or of 32 bits.
+        DataError: it has too many pixels, or samples of 32 bits.
     """
     modified = None
     try:

@@ -69,18 +69,21 @@ def to_levels(values: Bytes, table: NDArray[np.int16], name_of: Callable[[int], 
     if levels.min(initial=0) < 0:
         place = tuple(np.argwhere(levels < 0)[0])
         raise DataError(
-            f"expected pixel values {_named(np.flatnonzero(table >= 0))} alone, found {values[place]} in "
+            f"expected only {_named(np.flatnonzero(table >= 0))}, found {values[place]} in "
             f"{name_of(int(place[0]))}; convert the images to the values the model was trained on"
         )
     return levels.astype(np.uint8)
 
 
 def _named(values: NDArray[np.int64]) -> str:
-    """`0 and 1`, `0 ... 16`, `0, 85, 170, 255`: pixel values in a few words."""
+    """`pixel values 0 and 1`, `0 ... 16`, `0, 85, 170, 255`: in a few words."""
     first, last = int(values[0]), int(values[-1])
+    if len(values) == 1:
+        return f"the pixel value {first}"
     if len(values) == 2:
-        return f"{first} and {last}"
-    return f"{first} ... {last}" if len(values) == last - first + 1 else listed(map(str, values), MOST_NAMED)
+        return f"pixel values {first} and {last}"
+    whole = len(values) == last - first + 1
+    return f"pixel values {f'{first} ... {last}' if whole else listed(map(str, values), MOST_NAMED)}"
 
 
 def nearest_values(image: Bytes, palette: Bytes) -> Bytes:

@@ -55,9 +55,9 @@ def complete_splits(splits: Mapping[str, Images], settings: DataSettings) -> dic
     train = splits["train"]
     if len(train) < 2 + len(missing):
         *others, last = ("training", *missing)
-        wanted = f"{', '.join(others)} and {last}"
+        wanted = f"{', '.join(others)} and {last} splits" if others else "training split"
         raise DataError(
-            f"expected at least {2 + len(missing)} images for the {wanted} splits, found {len(train)}; "
+            f"expected at least {2 + len(missing)} images for the {wanted}, found {len(train)}; "
             "add images to the source"
         )
     order = shuffled(len(train), "splits", settings.seed)

@@ -93,7 +93,7 @@ def _fallen(falls: int, losses: Rows, images: int) -> int:
     """How often in a row the score has fallen, after these `losses` of each sample; a sure fall counts twice."""
     if losses.mean() <= 0:
         return 0
-    chance = losses.std() / math.sqrt(images)
+    chance = losses.std() / math.sqrt(min(images, len(losses)))
     return falls + (2 if losses.mean() > SURE * chance else 1)
 
 

@@ -84,8 +84,9 @@ class Sampler:
         Raises:
             UsageError: the model has no codes.
         """
-        codes: Tensor = self.model.with_codes("encoding").posterior(images.to(device_of(self.model))).mean
-        return codes.cpu()
+        model = self.model.with_codes("encoding")
+        place = device_of(model)
+        return torch.cat([model.posterior(part.to(place)).mean.cpu() for part in images.split(TOGETHER)])
 
     def reconstruct(self, images: Tensor, copies: int) -> Tensor:
         """Stochastic reconstructions `[B, S, C, H, W]` from the mean codes, `copies` of each image."""
