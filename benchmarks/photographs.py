@@ -51,7 +51,7 @@ def opened(source: str) -> FolderImages:
     listed = open_files(DataSettings(source=source), shape, ALL_BYTES)
     if listed is None:
         raise ValueError(f"{source} is no folder of images")
-    images = listed[0][0]["train"]
+    images = listed[0]["train"]
     paths = [Path(path) for path in images.pictures.names]
     return survey({"train": paths}, {"train": images.files}, {"train": (None, None)})[0]["train"]
 
