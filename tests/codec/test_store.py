@@ -79,7 +79,7 @@ def test_reading_writes_nothing(trained: tuple[Run, TrainingState], monkeypatch:
     before = listing(run)
     assert identity(to_bytes(wanted_model(run, first))) == first
     with pytest.raises(
-        ArchiveError, match=f"expected {'0' * 16}, found .*{first[:16]}.* restore frozen-{'0' * 16}.acnm"
+        ArchiveError, match=f"expected {'0' * 16}, found .*{first[:16]}.* put frozen-{'0' * 16}.acnm into its folder"
     ):
         wanted_model(run, "0" * 64)
     assert listing(run) == before
