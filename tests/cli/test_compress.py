@@ -212,6 +212,7 @@ def test_files_that_cannot_be_kept_are_left_out_if_wanted(work: Path) -> None:
     done = acn(*command, "--skip-damaged", cwd=work)
     assert done.returncode == 0, done.stderr
     assert "2 files that an archive cannot keep were left out: b.bmp (" in done.stderr
+    assert f"source {len(good):,} bytes (1 file), archive" in done.stderr
     assert acn("decompress", "mixed.acn", "kept", cwd=work).returncode == 0
     assert [path.name for path in (work / "kept").iterdir()] == ["a.bmp"]
     (mixed / "a.bmp").unlink()

@@ -232,7 +232,7 @@ def _source_bytes(source: str, splits: "Splits") -> tuple[int, str]:
 
     folders = [images for images in splits.values() if isinstance(images, FolderImages)]
     if folders:
-        count = sum(len(images.paths) for images in folders)
+        count = sum(len(set(images.sources)) for images in folders)  # not those that were left out
         return sum(images.size for images in folders), counted(count, "file")
     pixels = sum(len(images) * images.shape.dimensions for images in splits.values())
     return pixels, f"pixels of {source}, a byte each"
