@@ -158,8 +158,8 @@ def blocks_of(
 ) -> "Generator[tuple[int, Bytes], None, None]":
     """Decode block by block: its number, and its pixel values; planes are checked first, which is quick.
 
-    Damaged blocks are named, and their numbers added to `left_out`; without such a list they raise, with the `remedy`
-    behind.
+    Damaged blocks are named, and their numbers added to `left_out`; without such a list they raise an error that ends
+    with the `remedy`.
     """
     from rich.console import Console
 
