@@ -6,7 +6,7 @@ from functools import cached_property
 from numbers import Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import torch
@@ -416,8 +416,8 @@ def _whole(name: str, value: int, least: int) -> int:
 
 
 def _check_threshold(threshold: object) -> None:
-    is_number = isinstance(threshold, Real) and not isinstance(threshold, bool)
-    if threshold is not None and not (is_number and 0 <= float(cast(float, threshold)) <= 1):  # nor NaN
+    known = isinstance(threshold, Real) and 0 <= float(threshold) <= 1  # nor NaN
+    if threshold is not None and (isinstance(threshold, bool) or not known):
         raise UsageError(f"threshold: expected a number in 0 ... 1, or None, found {threshold!r}")
 
 

@@ -1,13 +1,16 @@
 """Archives as a user meets them: images in, the same images out, and one sentence for whatever is wrong."""
 
 import contextlib
+import io
 import os
 import re
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -219,8 +222,35 @@ def test_files_that_cannot_be_kept_are_left_out_if_wanted(work: Path) -> None:
     said = refused(acn(*command, "--skip-damaged", "--force", cwd=work), 1)
     assert "found none but b.bmp (" in said
     assert said.endswith("; add images\n")
-    said = refused(acn("compress", "digits", "no.acn", "--model", "run", "--skip-damaged", cwd=work), 2)
-    assert "--skip-damaged is for folders of files, which digits is not" in said
+
+
+def test_suggested_commands_can_be_pasted(work: Path) -> None:
+    """Names with blanks and brackets, which would be styles to the library that prints."""
+    done = acn("compress", "scans", "a [b] :cat:.acn", "--model", "run", "--no-embed", cwd=work)
+    assert done.returncode == 0, done.stderr
+    suggested = next(line for line in done.stderr.splitlines() if "acn decompress" in line)
+    words = shlex.split(suggested[suggested.index("acn decompress") :])
+    assert words[1:3] == ["decompress", "a [b] :cat:.acn"]
+
+
+def test_images_of_shards_are_told_of_and_left_out_too(work: Path) -> None:
+    """A shard is read as arrays: what was converted is lost, and what is damaged may be left out."""
+    good = (work / "scans" / "class 0" / "é 0.bmp").read_bytes()
+    clear = io.BytesIO()
+    Image.open(io.BytesIO(good)).convert("LA").save(clear, "PNG")
+    with tarfile.open(work / "shard.tar", "w") as shard:
+        for name, data in (("a.bmp", good), ("b.bmp", good[:30]), ("c.png", clear.getvalue())):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            shard.addfile(member, io.BytesIO(data))
+    command = ("compress", "shard.tar", "shard.acn", "--model", "run")
+    assert "b.bmp" in refused(acn(*command, cwd=work), 1)
+    assert "1 image with transparency" in refused(acn(*command, "--skip-damaged", "--strict", cwd=work), 1)
+    done = acn(*command, "--skip-damaged", cwd=work)
+    assert done.returncode == 0, done.stderr
+    assert "Converted: 1 image with transparency." in done.stderr
+    assert "1 damaged image was left out: " in done.stderr
+    assert "2 images; 1 block" in done.stdout
 
 
 def test_what_is_left_of_a_damaged_archive(work: Path) -> None:

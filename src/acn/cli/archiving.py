@@ -68,26 +68,36 @@ def open_folder(source: str, split: str | None, *, skip_damaged: bool = False) -
 
 
 def array_splits(
-    shape: "ImageShape", palette: "Bytes", source: str, split: str | None, *, any_size: bool = False
-) -> "Splits":
-    """Return the images of a source that is no folder, through the palette of a model, and never binarized.
+    shape: "ImageShape",
+    palette: "Bytes",
+    source: str,
+    split: str | None,
+    *,
+    any_size: bool = False,
+    skip_damaged: bool = False,
+) -> "tuple[Splits, Reading]":
+    """Return the images of a source that is no folder, through the palette of a model, and what became of them.
+
+    They are never binarized.
 
     Raises:
         DataError: the images are of another size than the model's, which does not take `any_size`.
         UsageError: there is no such split.
     """
     from acn.codec.folder import NOT_RESIZED
-    from acn.data import open_splits
+    from acn.config import DataSettings
+    from acn.data import open_source
     from acn.data.collection import check_known
 
-    chosen = chosen_split(open_splits(source)[1], split, source)
+    _, splits, reading = open_source(DataSettings(source=source, skip_damaged=skip_damaged))
+    chosen = chosen_split(splits, split, source)
     places = {name: f"the {name} split of {source}" for name in chosen}
     if any_size:
         own = next(iter(chosen.values())).shape
         shape = shape.model_copy(update={"height": own.height, "width": own.width})
     for name, images in chosen.items():
         check_known(images.shape, shape, places[name], NOT_RESIZED)
-    return {name: images.as_known(shape, palette, places[name]) for name, images in chosen.items()}
+    return {name: images.as_known(shape, palette, places[name]) for name, images in chosen.items()}, reading
 
 
 def chosen_split(splits: Mapping[str, Split], split: str | None, source: str) -> dict[str, Split]:

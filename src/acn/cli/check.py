@@ -76,9 +76,9 @@ def check(
     _show(console, inspection)
     if prospect is not None:
         line = _training(options.name(shape), config, prospect)
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        console.out(line, highlight=False)
         if (advice := too_few_steps(config, prospect.images["train"])) is not None:
-            console.print(advice, soft_wrap=True, highlight=False, markup=False)
+            console.out(advice, highlight=False)
     if json is not None:
         found = inspection.facts() | {"problems": problems, "training": prospect and prospect.facts()}
         write_text_atomically(json, dumps(found, indent=2) + "\n")
@@ -94,7 +94,7 @@ def _show(console: "Console", inspection: "Inspection") -> None:
     if classes is not None:
         console.print(classes)
     for line in (*_lines(inspection), *inspection.reading.lines()):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        console.out(line, highlight=False)
 
 
 def _splits(inspection: "Inspection") -> "Table":

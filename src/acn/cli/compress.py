@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from acn.codec.archiver import Splits
     from acn.codec.bitsback import Mode
     from acn.codec.folder import FolderImages
+    from acn.data import Reading
     from acn.runs import Run
 
 
@@ -126,8 +127,6 @@ def compress(
     if found:
         _say(errors, Reading(loose=found.reading.loose).lines(), strict=False)
         _say(errors, losses(found), strict=strict)
-    elif skip_damaged:
-        raise UsageError(f"--skip-damaged is for folders of files, which {source} is not: leave it out")
     coded = lossy or mode == "tour"
     origin = (
         own_origin(source, split, folder, out, train_minutes, place, coded=coded, embed=embed)
@@ -136,12 +135,13 @@ def compress(
     )
     if lossy:
         refuse_without_codes(origin.settings)
-    splits = _read(origin, folder, source, split)
+    splits, reading = _read(origin, folder, source, split, skip_damaged=skip_damaged)
+    _say(errors, reading.lines(), strict=strict)
     modes = (mode,) if mode else _modes(origin, order, lossy=lossy)
     if modes == ("list",):
         refuse_names(splits)
     for line in jpeg_files(folder) if folder and not lossy else ():
-        errors.print(line, highlight=False, markup=False, soft_wrap=True)
+        errors.out(line, highlight=False)
     # A lossy archive has nothing that would tell what a rougher model loses.
     frozen = origin.frozen(splits, modes, rounded=embed and not lossy).to(place)
     with stages(errors) as stage:
@@ -160,9 +160,9 @@ def compress(
     data = contents(out)
     describe(Console(), out, data)
     if not embed and opened is not None:
-        errors.print(_needed(opened, model, out), highlight=False, markup=False, soft_wrap=True)
+        errors.out(_needed(opened, model, out), highlight=False)
     for line in (*outcome(source, splits, len(data), embed=embed), *lossy_outcome(data, frozen)):
-        errors.print(line, highlight=False, markup=False, soft_wrap=True)
+        errors.out(line, highlight=False)
 
 
 def _step(step: float | None, mode: str | None, *, lossy: bool) -> float | None:
@@ -193,9 +193,9 @@ def _say(console: "Console", lines: list[str], *, strict: bool) -> None:
     from acn.errors import DataError
 
     if lines and strict:
-        raise DataError(f"{' '.join(lines)} Remove that from the folder, or leave out --strict")
+        raise DataError(f"{' '.join(lines)} Remove that from the source, or leave out --strict")
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.out(line, highlight=False)
 
 
 def _needed(run: "Run", name: Path | None, out: Path) -> str:
@@ -206,14 +206,23 @@ def _needed(run: "Run", name: Path | None, out: Path) -> str:
     return f"The archive holds no model. Keep {kept_file(run)}, and restore the images with {needed}"
 
 
-def _read(origin: "Origin", folder: "dict[str, FolderImages] | None", source: str, split: str | None) -> "Splits":
-    """Images as the model knows them: those of a folder, None where the source is none."""
+def _read(
+    origin: "Origin",
+    folder: "dict[str, FolderImages] | None",
+    source: str,
+    split: str | None,
+    *,
+    skip_damaged: bool,
+) -> "tuple[Splits, Reading]":
+    """Images as the model knows them, and what is to be said of them yet: of those of a `folder`, nothing."""
     from acn.cli.archiving import array_splits
+    from acn.data import Reading
 
     shape, palette, any_size = origin.shape, origin.palette, not origin.settings.has_codes
     if folder is None:
-        return array_splits(shape, palette, source, split, any_size=any_size)
-    return {name: images.through(shape, palette, name, any_size=any_size) for name, images in folder.items()}
+        return array_splits(shape, palette, source, split, any_size=any_size, skip_damaged=skip_damaged)
+    splits = {name: images.through(shape, palette, name, any_size=any_size) for name, images in folder.items()}
+    return splits, Reading()
 
 
 def _modes(origin: "Origin", order: Literal["keep", "forget"], *, lossy: bool) -> "tuple[Mode, ...]":

@@ -150,8 +150,8 @@ def evaluate_and_show(
         search_note(read_metrics(run)),
     ):
         if note:
-            console.print(note, soft_wrap=True, highlight=False)
+            console.out(note, highlight=False)
     shown = [path for _, path in kept] or [run.path / EVALUATION, run.path / CODES]
     for path, text in zip(shown, ("Figures", "Picture of the codes"), strict=True):
         if path.exists():
-            console.print(f"{text}: {path}", soft_wrap=True)
+            console.out(f"{text}: {path}", highlight=False)

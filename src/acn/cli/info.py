@@ -115,7 +115,7 @@ def describe(console: "Console", file: Path, data: bytes | mmap) -> None:
         markup=False,
     )
     if header.lossy is not None:
-        console.print(LOSSY, style="bold", highlight=False, markup=False, soft_wrap=True)
+        console.out(LOSSY, style="bold", highlight=False)
 
 
 def subpixels(header: "Header", numbers: "Iterable[int] | None" = None) -> int:

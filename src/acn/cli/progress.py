@@ -56,7 +56,7 @@ def _lines(console: Console) -> Callable[[float, float, str], None]:
         nonlocal last
         if time.monotonic() - last >= LOG_SECONDS:
             last = time.monotonic()
-            console.print(f"{share:4.0%}  {clock(remaining)} left  {figures}", soft_wrap=True, highlight=False)
+            console.out(f"{share:4.0%}  {clock(remaining)} left  {figures}", highlight=False)
 
     return show
 
@@ -89,7 +89,7 @@ def _logged(console: Console) -> Stage:
             now, done = time.monotonic(), done + count
             if done and now - last >= LOG_SECONDS:
                 last, left = now, (now - begun) * max(0.0, length / done - 1)
-                console.print(f"{name}: {done:,.0f} of {length:,}, {clock(left)} left", soft_wrap=True, highlight=False)
+                console.out(f"{name}: {done:,.0f} of {length:,}, {clock(left)} left", highlight=False)
 
         return advance
 

@@ -87,7 +87,7 @@ def reproduce(
     try:
         job.make()
     except KeyboardInterrupt:
-        console.print(f"Stopped; finished runs are kept. Resume with: {to_go_on}", soft_wrap=True, highlight=False)
+        console.out(f"Stopped; finished runs are kept. Resume with: {to_go_on}", highlight=False)
         raise typer.Exit(130) from None
     job.check_written(part)
 
@@ -167,10 +167,9 @@ class _Job:
 
         number, text = self.planned.index(training) + 1, VARIANTS[training.variant].text
         trainer = self._trainer(training)
-        self.console.print(
+        self.console.out(
             f"training {number} of {len(self.planned)}: {text}, seed {training.seed}, "
             f"in {trainer.folder / training.name}",
-            soft_wrap=True,
             highlight=False,
         )
         run = trainer.done(training)
@@ -197,7 +196,7 @@ class _Job:
         found = {variant: those for variant, those in found.items() if those}
         if not part.possible(found):
             names = ", ".join(training.name for training in [*missing, *left_out])
-            self.console.print(f"{name} is not written: there is no finished {names}", soft_wrap=True, highlight=False)
+            self.console.out(f"{name} is not written: there is no finished {names}", highlight=False)
             return False
         self._publish(self._document(part, found, missing, left_out))
         return True
@@ -228,7 +227,7 @@ class _Job:
         paths = [*([self.out / document.picture] if document.picture else []), *write(document, self.out, self.made)]
         if document.rows:
             self.console.print(terminal_table(document))
-        self.console.print(f"Written: {', '.join(map(str, paths))}", soft_wrap=True, highlight=False)
+        self.console.out(f"Written: {', '.join(map(str, paths))}", highlight=False)
 
 
 def _trainers(
@@ -260,7 +259,7 @@ def _trainers(
         raise next(iter(absent.values()))
     for name, why in absent.items():
         left_out = ", ".join(part for part, each in parts.items() if each.study == name)
-        console.print(f"Left out: {left_out}; {why}", soft_wrap=True, highlight=False)
+        console.out(f"Left out: {left_out}; {why}", highlight=False)
 
     def trainer(collection: "Collection") -> "Trainer":
         return Trainer(

@@ -134,9 +134,9 @@ def train(
         evaluate_and_show(run, collection, place, ranks=ranks)
         if ranks.leads:
             looks = ("explore", "report") if run.config.model.has_codes else ("report",)
-            console.print(f"Next: {', '.join(command(look, run.path) for look in looks)}", soft_wrap=True, markup=False)
+            console.out(f"Next: {', '.join(command(look, run.path) for look in looks)}", highlight=False)
             if resume is None and options.holds_little(collection.shape):
-                console.print(PHOTOS, soft_wrap=True, highlight=False)
+                console.out(PHOTOS, highlight=False)
 
 
 def train_on(
@@ -165,7 +165,7 @@ def train_on(
             raise BusyError(f"{run.path} was trained by another process in the meantime; resume with: {to_go_on}")
         ending = _train(console, run, collection, state, ranks)
     if ending == "interrupted":
-        console.print(f"Stopped at step {state.step:,} and saved. Resume with: {to_go_on}", soft_wrap=True)
+        console.out(f"Stopped at step {state.step:,} and saved. Resume with: {to_go_on}", highlight=False)
         raise typer.Exit(130)
 
 
@@ -249,22 +249,21 @@ def _describe(console: "Console", run: "Run", collection: "Collection", state: "
     size = f"{shape.height} x {shape.width} x {shape.channels}, {shape.levels} levels"
     weights = sum(parameter.numel() for parameter in state.model.parameters())
     device = device_of(state.model)
-    console.print(f"{collection.name}: {counts} images of {size}", soft_wrap=True, highlight=False)
+    console.out(f"{collection.name}: {counts} images of {size}", highlight=False)
     for line in collection.reading.lines():
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        console.out(line, highlight=False)
     code, near = state.model.code_size, run.config.memory.neighbours
     parts = [f"{weights:,} weights", *([f"code of {counted(code, 'number')}"] if code else [])]
     parts += [f"K = {near}"] if state.model.conditional else []
     place = f"{device}, {ranks.count} processes" if ranks.count > 1 else f"{device}"
-    console.print(
+    console.out(
         f"{run.path}: {run.config.model.name}, {', '.join(parts)}, {run.config.training.precision} on {place}",
-        soft_wrap=True,
         highlight=False,
     )
     if not state.step and (advice := too_few_steps(run.config, len(collection.train))) is not None:
-        console.print(advice, soft_wrap=True, highlight=False)
+        console.out(advice, highlight=False)
     if (start := run.made.get("start")) is not None:
-        console.print(f"Started from the weights of {start['model']}", soft_wrap=True, highlight=False, markup=False)
+        console.out(f"Started from the weights of {start['model']}", highlight=False)
 
 
 def _train(console: "Console", run: "Run", collection: "Collection", state: "TrainingState", ranks: "Ranks") -> str:
