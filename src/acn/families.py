@@ -110,6 +110,14 @@ class ACNSettings(Family):
         only=NETWORK,
         max_length=DEEPEST,
     )
+    prior_autoregressive: int = setting(
+        0,
+        "units of two hidden layers by which numbers of a code also depend on the numbers before them; 0 for none, as "
+        "in the paper",
+        only=NETWORK,
+        ge=0,
+        le=2**14,
+    )
     posterior: PosteriorKind = "unit"
     encoder: EncoderSettings = EncoderSettings()
     decoder: DecoderSettings = DecoderSettings()
@@ -122,7 +130,12 @@ class ACNSettings(Family):
     @property
     def exact(self) -> bool:
         """With the paper's prior and posterior."""
-        return (self.prior, self.posterior, self.decoder.grey) == ("network", "unit", False)
+        kept = (self.prior, self.prior_autoregressive, self.posterior, self.decoder.grey)
+        return kept == ("network", 0, "unit", False)
+
+    def masks(self, shape: ImageShape) -> int:
+        """See `Family`: how far each row of the staircases reaches."""
+        return super().masks(shape) + 2 * self.prior_autoregressive + 3 * self.code_size * self.mixtures
 
     @property
     def stated(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ The model never looks for neighbours: their codes arrive as an argument.
 """
 
 from collections.abc import Iterator
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +16,10 @@ from acn.likelihood import PixelLikelihood
 from acn.models.model import Model
 from acn.models.parts import autoregressive, decoder_of, posterior_of, posterior_size
 from acn.networks.arithmetic import FLOATS, Floats
+from acn.networks.chain import ChainedMixture, corrections
 from acn.networks.decoder import Decoder
 from acn.networks.encoder import Encoder
+from acn.networks.made import MADE
 from acn.networks.prior import NeighbourWidth, PriorNetwork
 
 
@@ -26,6 +29,7 @@ class ACN(Model):
     settings: ACNSettings
     encoder: Encoder
     prior_network: PriorNetwork | NeighbourWidth
+    autoregressive: MADE | None
     decoder: Decoder
 
     def __init__(self, settings: ACNSettings, shape: ImageShape, arithmetic: Floats = FLOATS) -> None:
@@ -37,16 +41,21 @@ class ACN(Model):
             if settings.prior == "width"
             else PriorNetwork(size, settings.mixtures, settings.prior_hidden, arithmetic)
         )
+        hidden = settings.prior_autoregressive
+        self.autoregressive = corrections(size, settings.mixtures, hidden) if hidden else None
         self.decoder = decoder_of(settings.decoder, shape, size, arithmetic)
 
     def posterior(self, images: Tensor) -> Posterior:
         """q(z given x): a Gaussian around the code of each image, of unit variance as in the paper, or learned."""
         return posterior_of(widened(self.encoder(images)), self.code_size)
 
-    def prior(self, context: Tensor | None = None) -> FactorizedMixture:
+    def prior(self, context: Tensor | None = None) -> FactorizedMixture | ChainedMixture:
         """p(z given the code of a neighbour), from `context` `[B, D]`."""
         if context is None:
             raise UsageError("the prior of an ACN is conditioned on a neighbour's code, and none was given")
+        if self.autoregressive is not None and isinstance(self.prior_network, PriorNetwork):
+            said = map(widened, self.prior_network.parameters_of(context))
+            return ChainedMixture(self.autoregressive, widened(context), *said)
         mixture: FactorizedMixture = self.prior_network(context)
         return mixture.to(torch.promote_types(context.dtype, torch.float32))
 
@@ -55,5 +64,6 @@ class ACN(Model):
         return autoregressive(self.decoder, codes)
 
     def prior_parameters(self) -> Iterator[nn.Parameter]:
-        """Parameters of the prior network."""
-        return self.prior_network.parameters()
+        """Parameters of the prior network, and of what makes it autoregressive."""
+        networks = (self.prior_network, self.autoregressive)
+        return chain.from_iterable(network.parameters() for network in networks if network is not None)

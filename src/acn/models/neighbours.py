@@ -9,35 +9,45 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from acn.data.keyed import normals
 from acn.distributions import FactorizedMixture, GaussianPosterior, Posterior, concatenate
 from acn.divergence import quadrature_kl
 from acn.models.model import Model, device_of
+from acn.networks.chain import ChainedMixture
 
 # 64 nodes leave an error far below what a table prints; a test holds them against a slow integral.
 NODES = 64
 # For the choice between tours, where only the order of costs counts. The reported cost of the tour uses NODES.
 SEARCH_NODES = 8
+# Pairs of images whose draws are computed side by side.
+DRAWN_AT_ONCE = 2**12
+# Pairs of draws, noise and -noise, where the prior is no product of the numbers' own, in either case.
+PAIRS, SEARCH_PAIRS = 8, 2
 
 
 @dataclass(frozen=True)
 class NeighbourPrior:
     """p(z given the code of another image), for all images of a split: the prior network runs once for each.
 
-    `posterior`: `[N, D]`. `priors`: the prior given the code of each image, `[N, D, M]` fields.
+    `posterior`: `[N, D]`. `priors`: the prior given the code of each image, with fields `[N, D, M]`.
     """
 
     posterior: GaussianPosterior
-    priors: FactorizedMixture
+    priors: FactorizedMixture | ChainedMixture
 
+    @torch.inference_mode()
     def kl(self, contexts: Tensor, targets: Tensor, *, nodes: int = NODES, exact: bool = False) -> Tensor:
         """KL(q(z given image `targets[i]`) to p(z given the code of image `contexts[i]`)), float64 `[P]`.
 
-        With few nodes (a search between tours) it is computed in float32, else, or if `exact`, in float64.
+        By quadrature, with few nodes (a search between tours) in float32, else, or if `exact`, in float64. Where the
+        numbers depend on one another it is estimated, without bias, by draws that depend on the target's row alone.
         """
+        if isinstance(self.priors, ChainedMixture):
+            return self._drawn_kl(self.priors, contexts, targets, PAIRS if nodes >= NODES else SEARCH_PAIRS)
         precision = torch.float64 if exact or nodes >= NODES else torch.float32
         size = max(1, 2**21 // (nodes * self.priors.means[0].numel()))  # pairs whose integrands fit the cache
         parts = [
-            quadrature_kl(self._of(target, precision), self._given(context, precision), nodes)
+            quadrature_kl(self._of(target, precision), self._given(self.priors, context, precision), nodes)
             for context, target in zip(contexts.split(size), targets.split(size), strict=True)
         ]
         return torch.cat(parts).double() if parts else torch.zeros(0, dtype=torch.float64)
@@ -45,13 +55,33 @@ class NeighbourPrior:
     def _of(self, rows: Tensor, precision: torch.dtype) -> GaussianPosterior:
         return self.posterior.map(lambda tensor: tensor[rows].to(precision))
 
-    def _given(self, rows: Tensor, precision: torch.dtype) -> FactorizedMixture:
-        return self.priors.map(lambda tensor: tensor[rows].to(precision))
+    @staticmethod
+    def _given(priors: FactorizedMixture, rows: Tensor, precision: torch.dtype) -> FactorizedMixture:
+        return priors.map(lambda tensor: tensor[rows].to(precision))
+
+    def _drawn_kl(self, priors: ChainedMixture, contexts: Tensor, targets: Tensor, pairs: int) -> Tensor:
+        """See `kl`; float32 but for the sums."""
+        total = torch.zeros(len(targets), dtype=torch.float64, device=targets.device)
+        begin = 0
+        for context, target in zip(contexts.split(DRAWN_AT_ONCE), targets.split(DRAWN_AT_ONCE), strict=True):
+            posterior, prior = self._of(target, torch.float32), priors.map(lambda tensor, rows=context: tensor[rows])
+            part = total[begin : begin + len(target)]
+            begin += len(target)
+            for pair in range(pairs):
+                noise = normals(target, posterior.mean.shape[-1], "neighbour", pairs, pair).float()
+                for z in (posterior.at(noise), posterior.at(-noise)):
+                    part -= prior.log_prob(z).double()
+            part /= 2 * pairs
+            part -= posterior.entropy()
+        return total
 
 
 @torch.inference_mode()
 def neighbour_prior(model: Model, posterior: Posterior) -> NeighbourPrior:
-    """Run the prior network once for each image, whose posteriors are given; all is on the device of the model."""
+    """Run the prior network once for each image, whose posteriors are given; all is on the device of the model.
+
+    What makes a prior autoregressive runs for each pair.
+    """
     if not isinstance(posterior, GaussianPosterior):
         raise TypeError(f"expected Gaussian posteriors, found {type(posterior).__name__}")
     device = device_of(model)
@@ -61,12 +91,18 @@ def neighbour_prior(model: Model, posterior: Posterior) -> NeighbourPrior:
 @torch.inference_mode()
 def priors_given(model: Model, codes: Tensor) -> FactorizedMixture:
     """The prior given each of the codes `[N, D]`, on the CPU."""
-    return concatenate([prior.cpu() for prior in _given(model, codes)])
+    return concatenate([_factorized(prior).cpu() for prior in _given(model, codes)])
 
 
-def _given(model: Model, codes: Tensor) -> Iterator[FactorizedMixture]:
+def _factorized(prior: FactorizedMixture | ChainedMixture) -> FactorizedMixture:
+    if not isinstance(prior, FactorizedMixture):
+        raise TypeError(f"expected a product of mixtures, found {type(prior).__name__}")
+    return prior
+
+
+def _given(model: Model, codes: Tensor) -> Iterator[FactorizedMixture | ChainedMixture]:
     for chunk in codes.split(4096):
         prior = model.prior(chunk.to(device_of(model)))
-        if not isinstance(prior, FactorizedMixture):
+        if not isinstance(prior, FactorizedMixture | ChainedMixture):
             raise TypeError(f"expected a prior given neighbours, found {type(prior).__name__}")
         yield prior

@@ -25,6 +25,7 @@ from acn.training.state import TrainingState
 
 BLOCKS = "model.decoder.blocks"
 MAY_GROW = (BLOCKS, "model.encoder.stages", "model.encoder.hidden")
+MAY_BEGIN = "model.prior_autoregressive"
 HAS_NO_WEIGHTS = "model.decoder.dropout"
 
 
@@ -79,7 +80,7 @@ def check_networks(run: Run, config: Config) -> None:
     name, known, wanted = spoken(run.path), _networks(run.config), _networks(config)
     for key in sorted((known.keys() | wanted.keys()) - {HAS_NO_WEIGHTS}):
         there, here = known.get(key), wanted.get(key)
-        if there == here or (key in MAY_GROW and _grows(there, here)):
+        if there == here or (key in MAY_GROW and _grows(there, here)) or (key == MAY_BEGIN and not there):
             continue
         if key in MAY_GROW:
             raise UsageError(
