@@ -271,7 +271,10 @@ Batch = TypeVar("Batch")
 
 
 def concatenate(batches: Sequence[Batch]) -> Batch:
-    """One batch of distributions of the same kind, which are dataclasses: the rows of all `batches`; the first gives what is no tensor."""
+    """One batch of distributions of the same kind, dataclasses: the rows of all `batches`.
+
+    The first gives what is no tensor.
+    """
     fields = [vars(batch) for batch in batches]
     rows = {
         name: torch.cat([field[name] for field in fields])

@@ -67,6 +67,11 @@ class Family(Settings):
         return False
 
     @property
+    def associative(self) -> bool:
+        """Whether the priors given all training codes can be averaged: they are products of the numbers' own."""
+        return self.conditional
+
+    @property
     def exact(self) -> bool:
         """Whether the networks have a form in exact integers, which archives need."""
         return False
@@ -128,10 +133,14 @@ class ACNSettings(Family):
         return True
 
     @property
+    def associative(self) -> bool:
+        """See `Family`."""
+        return not self.prior_autoregressive
+
+    @property
     def exact(self) -> bool:
-        """With the paper's prior and posterior."""
-        kept = (self.prior, self.prior_autoregressive, self.posterior, self.decoder.grey)
-        return kept == ("network", 0, "unit", False)
+        """With the paper's prior network and posterior; what makes the prior autoregressive has no such form."""
+        return (self.prior, self.posterior, self.decoder.grey) == ("network", "unit", False)
 
     def masks(self, shape: ImageShape) -> int:
         """See `Family`: how far each row of the staircases reaches."""

@@ -15,11 +15,12 @@ from tests.models.tiny import KINDS, image_shape, kl_of, shaken, tiny_acn, tiny_
 
 SHAPES = [image_shape(5, 7), image_shape(4, 3, levels=5), image_shape(3, 5, 3, 6)]
 # The weights that are trained at the prior's own rate.
-PRIORS = {
+PRIORS: dict[str, str | tuple[str, ...]] = {
     "acn": "prior_network.",
     "linear": "prior_network.",
     "width": "prior_network.",
     "learned": "prior_network.",
+    "autoregressive": ("prior_network.", "autoregressive."),
     "pixelvae": "mixture.",
     "vlae": "flow.",
     "local": "prior_network.",

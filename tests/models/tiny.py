@@ -19,6 +19,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "linear": ("model.prior_hidden=[]",),
     "width": ("model.prior=width",),
     "learned": ("model.posterior=learned",),
+    "autoregressive": ("model.prior_autoregressive=12",),
     "pixelvae": ("model.name=pixelvae",),
     "vae": ("model.name=vae",),
     "pixelcnn": ("model.name=pixelcnn",),

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from acn.distributions import GaussianPrior
+from acn.distributions import FactorizedMixture, GaussianPrior
 from acn.errors import UsageError
 from acn.families import PriorName
 from acn.models import ACN
@@ -101,6 +101,7 @@ def test_codes_come_from_the_prior_that_is_named(model: ACN) -> None:
     assert float(drawn(200, "mixture").mean()) == pytest.approx(50, abs=0.3)
     assert torch.equal(drawn(200, None), drawn(200, "mixture"))
     given = model.prior(torch.full((1, 3), 40.0)).map(Tensor.detach)
+    assert isinstance(given, FactorizedMixture)
     weights = given.log_weights.exp()[0]
     mean = (weights * given.means[0]).sum(-1)
     variance = (weights * (given.scales.square() + given.means.square())[0]).sum(-1) - mean.square()

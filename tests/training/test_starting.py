@@ -83,6 +83,23 @@ def test_filters_that_are_added_to_an_encoder_change_nothing_until_they_are_trai
         assert bool((dict(model.named_parameters())[name] != weight)[-1].any()), name
 
 
+@torch.no_grad()
+def test_an_autoregressive_prior_changes_nothing_until_it_is_trained(bench: Bench) -> None:
+    given, model = made(bench, GREY, 0), made(bench, GREY, 1, "model.prior_autoregressive=8")
+    take_weights(model, given)
+    context, z = torch.randn(2, 5, 3)
+    torch.testing.assert_close(model.prior(context).log_prob(z), given.prior(context).log_prob(z))
+
+
+def test_an_autoregressive_prior_may_begin_but_not_change(bench: Bench) -> None:
+    plain, _ = bench.begin("plain")
+    check_networks(plain, bench.config("model.prior_autoregressive=8"))
+    with_it, _ = bench.begin("with it", "model.prior_autoregressive=8")
+    for units in (0, 9):
+        with pytest.raises(UsageError, match=f"expected model.prior_autoregressive=8, found {units}"):
+            check_networks(with_it, bench.config(f"model.prior_autoregressive={units}"))
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -58,7 +58,7 @@ def freeze(
         palette: the value of each level.
         prior: the mixture, and the codes of the training images, as `acn.run_models.load_priors` returns them; None for
             a model without codes.
-        with_prior: keep the prior network, which the mode `tour` needs.
+        with_prior: keep the prior network, which the mode `tour` needs. An autoregressive prior is never kept.
         precision: weights are rounded to steps of about 2^-precision of their root mean square.
         narrowest: width of the posteriors of the training images where they are learned, None if nobody knows.
 
@@ -66,7 +66,8 @@ def freeze(
         RunError: the weights are not finite, or so large that integer arithmetic could overflow.
         UsageError: the model has no form in exact integers.
     """
-    network = exact_model(model, "an archive")
+    network = exact_model(model, "an archive").without_autoregressive()
+    with_prior = with_prior and model.settings.associative
     facts = Facts(network.settings, model.shape, tuple(palette.tolist()), 0)
     kept: dict[str, Quantized] = {}
     if prior is None:

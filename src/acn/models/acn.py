@@ -3,8 +3,10 @@
 The model never looks for neighbours: their codes arrive as an argument.
 """
 
+import copy
 from collections.abc import Iterator
 from itertools import chain
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +64,13 @@ class ACN(Model):
     def likelihood(self, codes: Tensor) -> PixelLikelihood:
         """r(x given z): an autoregressive distribution over images for each of the codes `[B, D]`."""
         return autoregressive(self.decoder, codes)
+
+    def without_autoregressive(self) -> Self:
+        """See `Model`."""
+        other = copy.copy(self)
+        other._modules = self._modules | {"autoregressive": None}
+        other.settings = self.settings.model_copy(update={"prior_autoregressive": 0})
+        return other
 
     def prior_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters of the prior network, and of what makes it autoregressive."""

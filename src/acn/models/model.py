@@ -72,6 +72,10 @@ class Model(nn.Module, ABC):
         """Parameters of the prior, which are trained at a rate of their own."""
         return iter(())
 
+    def without_autoregressive(self) -> Self:
+        """The same networks but for what makes a prior given a neighbour autoregressive: codes and images stay."""
+        return self
+
     def with_codes(self, purpose: str) -> Self:
         """Return the model itself if its codes say anything.
 

@@ -43,7 +43,9 @@ class NeighbourPrior:
         numbers depend on one another it is estimated, without bias, by draws that depend on the target's row alone.
         """
         if isinstance(self.priors, ChainedMixture):
-            return self._drawn_kl(self.priors, contexts, targets, PAIRS if nodes >= NODES else SEARCH_PAIRS)
+            pairs = PAIRS if nodes >= NODES else SEARCH_PAIRS
+            pieces = zip(contexts.split(DRAWN_AT_ONCE), targets.split(DRAWN_AT_ONCE), strict=True)
+            return torch.cat([self._drawn_kl(self.priors, *piece, pairs) for piece in pieces])
         precision = torch.float64 if exact or nodes >= NODES else torch.float32
         size = max(1, 2**21 // (nodes * self.priors.means[0].numel()))  # pairs whose integrands fit the cache
         parts = [
@@ -60,20 +62,14 @@ class NeighbourPrior:
         return priors.map(lambda tensor: tensor[rows].to(precision))
 
     def _drawn_kl(self, priors: ChainedMixture, contexts: Tensor, targets: Tensor, pairs: int) -> Tensor:
-        """See `kl`; float32 but for the sums."""
-        total = torch.zeros(len(targets), dtype=torch.float64, device=targets.device)
-        begin = 0
-        for context, target in zip(contexts.split(DRAWN_AT_ONCE), targets.split(DRAWN_AT_ONCE), strict=True):
-            posterior, prior = self._of(target, torch.float32), priors.map(lambda tensor, rows=context: tensor[rows])
-            part = total[begin : begin + len(target)]
-            begin += len(target)
-            for pair in range(pairs):
-                noise = normals(target, posterior.mean.shape[-1], "neighbour", pairs, pair).float()
-                for z in (posterior.at(noise), posterior.at(-noise)):
-                    part -= prior.log_prob(z).double()
-            part /= 2 * pairs
-            part -= posterior.entropy()
-        return total
+        """See `kl`; in float32 but for the sums."""
+        posterior, prior = self._of(targets, torch.float32), priors.map(lambda tensor: tensor[contexts])
+        logs = torch.zeros(len(targets), dtype=torch.float64, device=targets.device)
+        for pair in range(pairs):
+            noise = normals(targets, posterior.mean.shape[-1], "neighbour", pairs, pair).float()
+            for z in (posterior.at(noise), posterior.at(-noise)):
+                logs += prior.log_prob(z)
+        return -posterior.entropy() - logs / (2 * pairs)
 
 
 @torch.inference_mode()

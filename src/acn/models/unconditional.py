@@ -4,8 +4,7 @@
 
     p(z) = mean over the training codes c_i of p(z given c_i).
 
-A network would have to run for each of these terms where the numbers of a code depend on one another; such a model has
-none.
+A model whose prior is autoregressive has none: its networks would have to run for each of these terms.
 
 `autoregressive` is fitted to the training codes by gradient descent (`acn.networks.autoregressive`). Codes of very many
 numbers have none, and neither have runs that were evaluated before there was one.
@@ -45,11 +44,11 @@ def unconditional_priors(
     fitted: dict[PriorName, Prior] = {"mixture": mixture} if model.code_size else {}
     if autoregressive is not None:
         fitted["autoregressive"] = autoregressive.cpu()
-    if model.conditional and getattr(model.settings, "prior_autoregressive", 0):
-        return fitted
-    if model.conditional:
-        return fitted | {"associative": AssociativePrior(lambda near: priors_given(model, near), codes)}
-    return fitted | {"own": model.prior().cpu()}
+    if not model.conditional:
+        return fitted | {"own": model.prior().cpu()}
+    if model.settings.associative:
+        fitted["associative"] = AssociativePrior(lambda near: priors_given(model, near), codes)
+    return fitted
 
 
 class AssociativePrior:

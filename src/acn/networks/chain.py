@@ -97,7 +97,8 @@ class ChainedMixture:
 
 def _parameters(numbers: Tensor) -> tuple[Tensor, ...]:
     """What is added to weights, means and widths `[..., M]`, of the numbers of the MADE `[..., 3 M]`."""
-    return numbers.unflatten(-1, (3, -1)).unbind(-2)
+    parameters: tuple[Tensor, ...] = numbers.unflatten(-1, (3, -1)).unbind(-2)
+    return parameters
 
 
 def _mixture(weights: Tensor, means: Tensor, scales: Tensor) -> FactorizedMixture:
