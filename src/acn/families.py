@@ -88,7 +88,7 @@ class Family(Settings):
 
     @property
     def units(self) -> int:
-        """Units of the hidden layers of a flow, whose order takes time to find."""
+        """Units of the hidden layers of MADEs, whose order takes time to find."""
         return 0
 
     @property
@@ -139,7 +139,7 @@ class ACNSettings(Family):
 
     @property
     def exact(self) -> bool:
-        """With the paper's prior network and posterior; what makes the prior autoregressive has no such form."""
+        """With a prior network, and the paper's posterior."""
         return (self.prior, self.posterior, self.decoder.grey) == ("network", "unit", False)
 
     def masks(self, shape: ImageShape) -> int:
@@ -149,13 +149,20 @@ class ACNSettings(Family):
     @property
     def stated(self) -> dict[str, Any]:
         """See `Family`."""
-        whole = dict.fromkeys(("name", "code_size", "mixtures", "prior_hidden", "encoder"), True)
+        whole: dict[str, Any] = dict.fromkeys(("name", "code_size", "mixtures", "prior_hidden", "encoder"), True)
+        if self.prior_autoregressive:
+            whole["prior_autoregressive"] = True
         return whole | {"decoder": self.decoder.stated}
 
     @property
     def depth(self) -> int:
         """See `Family`."""
-        return super().depth + len(self.prior_hidden)
+        return super().depth + len(self.prior_hidden) + 4 * bool(self.prior_autoregressive)
+
+    @property
+    def units(self) -> int:
+        """See `Family`."""
+        return 2 * self.prior_autoregressive
 
     @property
     def terms(self) -> int:

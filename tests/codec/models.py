@@ -71,6 +71,9 @@ def floating(
     _disturb(model)
     _amplify(model.decoder, loud)
     _fit_centre(model.decoder, shape)
+    if model.autoregressive is not None and model.autoregressive.context is not None:
+        for weight in (model.autoregressive.output.weight, model.autoregressive.context.weight):
+            nn.init.normal_(weight, std=0.5)  # which begin by saying nothing
     return model
 
 

@@ -352,7 +352,9 @@ class Model:
         self.own = settings["name"] == "vlae"
         self.spatial = settings.get("code") == "spatial"
         self.version: int = version
-        assert version in {"acn": (1,), "vlae": (2, 4), "pixelcnn": (3,)}[settings["name"]]
+        assert version in {"acn": (1, 5), "vlae": (2, 4), "pixelcnn": (3,)}[settings["name"]]
+        self.chained = bool(settings.get("prior_autoregressive"))
+        assert self.chained == (version == 5)
         if self.spatial:
             assert version == 4
             self.cells = [side >> len(settings["spatial"]["filters"]) - 1 for side in (self.height, self.width)]
@@ -386,10 +388,12 @@ class Model:
         convolutions = sum(map(len, settings["encoder"]["stages"]))
         encoder = convolutions + bool(settings["encoder"]["hidden"]) + 1
         prior = len(settings["prior_hidden"]) + 1 if facts["with_prior"] else 0
-        self.encoder, self.prior, self.decoder = (
+        links = 4 if self.chained else 0
+        self.encoder, self.prior, self.links, self.decoder = (
             found[:encoder],
             found[encoder : encoder + prior],
-            found[encoder + prior :],
+            found[encoder + prior : encoder + prior + links],
+            found[encoder + prior + links :],
         )
 
     def split_own(self, found: list[Layer]) -> None:
@@ -491,7 +495,15 @@ class Model:
         if with_prior:
             units = settings["prior_hidden"]
             layers += [(self.size + below, one) for below, one in zip([0, *units], units, strict=False)]
-            layers.append((sum(units), 3 * self.size * settings["mixtures"]))
+            layers.append((sum(units) or self.size, 3 * self.size * settings["mixtures"]))
+        if self.chained:
+            assert with_prior
+            units, said = settings["prior_autoregressive"] if self.size > 1 else 0, 3 * settings["mixtures"]
+            degrees = [1 + unit * (self.size - 1) // units for unit in range(units)]
+            ends = [sum(degree <= bound for degree in degrees) for bound in range(self.size)]
+            layers += [(tuple(degrees), units), (tuple(ends[d] for d in degrees), units)]
+            layers.append((tuple(ends[d] for d in range(self.size) for _ in range(said)), said * self.size))
+            layers.append((self.size, units + said * self.size))
         return [*layers, *self.shapes_of_decoder(decoder["canvas"])]
 
     def shapes_of_decoder(self, grid_of: int) -> list[tuple[Any, int]]:
@@ -817,13 +829,23 @@ class Model:
             logits.append(int(score) - rounded(int((r * r).sum()), 13))
         return ends_of_logits(np.array(logits))
 
-    def given(self, code: Ints) -> list[Callable[[Ints], Ints]]:
-        """Distribution function of each dimension given the code `[D]` of a neighbour."""
+    def linked(self, code: Ints, z: Ints) -> Ints:
+        """What is added to the prior network's numbers, `[3][D][M]`, given a neighbour's code and the code `[D]`."""
+        first, second, output, context = self.links
+        said, units = context(code // 16), len(first.bias)
+        offsets = z // 16 - code // 16
+        hidden = np.maximum(first(offsets[: len(first.weights)]) + said[:units], 0)
+        numbers = output(np.maximum(second(hidden), 0)) + said[units:]
+        return np.asarray(numbers.reshape(self.size, 3, -1).transpose(1, 0, 2))
+
+    def given(self, code: Ints, z: Ints | None = None) -> list[Callable[[Ints], Ints]]:
+        """Distribution function of each dimension given the code `[D]` of a neighbour, and the numbers before it."""
         *hidden, output = self.prior
         found: list[Ints] = []
         for layer in hidden:
             found.append(tanh(layer(np.concatenate([code // 16, *found[-1:]]))))
-        logits, means, widths = 16 * output(np.concatenate(found)).reshape(3, self.size, -1)
+        numbers = output(np.concatenate(found or [code // 16])).reshape(3, self.size, -1)
+        logits, means, widths = 16 * (numbers if z is None else numbers + self.linked(code, z))
         weights = np.array([np.diff(ends_of_logits(row)) for row in logits])
         means = np.clip(means, -(2**20), 2**20)
         inverse = width_table()[np.clip(rounded(widths, 5), -12 * 2**7, 20 * 2**7) + 12 * 2**7]
@@ -938,10 +960,21 @@ class Block:
         return steps * (self.model.size // len(steps))
 
     def codes_given(self, neighbours: Ints) -> Ints:
+        if self.model.chained:
+            return self.chained_codes(neighbours)
         below = [one for code in neighbours for one in self.model.given(code)]
         units = [self.unit(one) for one in below]
         numbers = [self.number(one, unit) for one, unit in zip(below, units, strict=True)]
         return np.array(numbers, dtype=np.int64).reshape(neighbours.shape)
+
+    def chained_codes(self, neighbours: Ints) -> Ints:
+        j = np.full(neighbours.shape, self.model.n * self.model.reach)
+        for d in range(self.model.size):
+            both = zip(neighbours, self.value(j), strict=True)
+            below = [self.model.given(code, z)[d] for code, z in both]
+            units = [self.unit(one) for one in below]
+            j[:, d] = [self.number(one, unit) for one, unit in zip(below, units, strict=True)]
+        return j
 
     def images(self, j: Ints, pop: Callable[[int, list[int]], int]) -> Ints:
         """Images whose codes have the numbers `j`; `pop` takes the place of an image, and ends."""

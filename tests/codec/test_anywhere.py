@@ -85,7 +85,8 @@ def order_free(images: NDArray[np.uint8]) -> list[bytes]:
 
 @pytest.mark.slow
 def test_every_machine_writes_the_same_bytes_and_reads_the_others(tmp_path: Path) -> None:
-    model = tiny((4, 4, 3, 5), decoder={"filters": 24, "head": 17}, encoder={"stages": [[9], [17]]})
+    encoder = {"stages": [[9], [17]]}
+    model = tiny((4, 4, 3, 5), prior_autoregressive=21, decoder={"filters": 24, "head": 17}, encoder=encoder)
     (tmp_path / "model.acnm").write_bytes(to_bytes(model))
     (tmp_path / "none").mkdir()
     before, found = tmp_path / "none", []

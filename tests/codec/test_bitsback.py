@@ -29,6 +29,7 @@ MODES: tuple[Mode, ...] = ("list", "set", "tour")
 MODELS = {
     (1, 2): tiny((3, 4, 1, 2), covariance="diag", decoder={"canvas": 0}),
     (1, 5): tiny((3, 4, 1, 5)),
+    (1, 6): tiny((3, 4, 1, 6), prior_autoregressive=5),
     (3, 2): tiny((2, 3, 3, 2)),
     (3, 5): tiny((2, 3, 3, 5), components=1),
     (1, 7): tiny_vlae((3, 4, 1, 7), code_size=8),

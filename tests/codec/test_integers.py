@@ -12,7 +12,7 @@ from acn import models
 from acn.codec import frozen as frozen_module
 from acn.codec import integers
 from acn.codec.bounds import Bound
-from acn.codec.facts import layers
+from acn.codec.facts import layers, links_of
 from acn.codec.freezing import freeze
 from acn.codec.frozen import FrozenModel
 from acn.codec.integers import FEW, INTEGERS, LIMIT, VERTICAL_LIMIT, IntegerConv, IntegerLayer, IntegerStaircase
@@ -29,6 +29,7 @@ from acn.models import ACN
 from acn.networks.arithmetic import FLOATS, Floats
 from acn.networks.gated import GatedBlock
 from acn.networks.geometry import Window
+from acn.networks.made import MADE
 from tests.codec import reader
 from tests.codec.models import floating, floating_vlae, mixture, random_levels, spatial_settings, tiny, tiny_vlae
 
@@ -272,7 +273,7 @@ def watch(network: nn.Module) -> list[float]:
 def test_every_value_is_an_integer_far_below_the_limit(
     shape: tuple[int, int, int, int], decoder: dict[str, str]
 ) -> None:
-    model = tiny(shape, decoder=decoder)
+    model = tiny(shape, decoder=decoder, prior_autoregressive=7)
     seen = watch(model.network)
     images = random_levels(model, 9)
     corners = torch.tensor(list(itertools.product([-1.0, 1.0], repeat=3)), dtype=torch.float64)
@@ -281,6 +282,8 @@ def test_every_value_is_an_integer_far_below_the_limit(
         cast(ACN, model.network).encoder(images)
         model.network.decoder(images, (codes / 16).float())
         model.prior_parameters(codes)
+        far = (codes / 16).float()
+        cast(MADE, links_of(model.network))(far - far.flip(0), far)
     assert len(seen) > 30
     assert max(seen) < 2**23
 

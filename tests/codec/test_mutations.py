@@ -16,7 +16,7 @@ from acn.errors import ArchiveError
 from tests.codec.models import random_images, tiny
 from tests.codec.mutations import mutated, mutated_within
 
-MODEL = tiny((3, 4, 1, 5))
+MODEL = tiny((3, 4, 1, 5), prior_autoregressive=4)
 KINDS: dict[str, tuple[Mode, float | None]] = {
     "list": ("list", None),
     "set": ("set", None),

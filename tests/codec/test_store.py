@@ -4,23 +4,18 @@ import dataclasses
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from acn.codec import store
-from acn.codec.freezing import freeze
 from acn.codec.modelfile import identity, to_bytes
-from acn.codec.refusals import refuse_tour
 from acn.codec.store import frozen_model, kept_file, kept_model, named, wanted_model
 from acn.data import Collection
 from acn.distributions import GaussianPrior
-from acn.errors import ArchiveError, UsageError
-from acn.models import ACN
+from acn.errors import ArchiveError
 from acn.run_models import StoredPriors, save_priors
 from acn.runs import FROZEN, PRIOR, Run
 from acn.training.state import TrainingState, save_state
-from tests.codec.models import floating, mixture, settings_of
 from tests.training.conftest import Bench, acn_of
 
 HOUR = 3600
@@ -125,20 +120,3 @@ def test_a_damaged_file_that_is_wanted_is_named(trained: tuple[Run, TrainingStat
     file.write_bytes(data)
     with pytest.raises(ArchiveError, match="its bytes are not those that its name stands for"):
         wanted_model(run, first)
-
-
-@torch.no_grad()
-def test_an_autoregressive_prior_is_left_out_of_integer_models() -> None:
-    """Archives whose images are on their own need the networks of codes and images alone."""
-    model = floating(prior_autoregressive=6)
-    for weight in model.prior_parameters():
-        weight.add_(torch.randn_like(weight))
-    codes, palette = 2 * torch.randn(9, 3), np.arange(5, dtype=np.uint8)
-    prior = (mixture(codes, 2, "full"), codes)
-    plain = ACN(settings_of(), model.shape)
-    plain.load_state_dict(model.state_dict(), strict=False)
-    frozen = freeze(model, palette, prior)
-    assert to_bytes(frozen) == to_bytes(freeze(plain, palette, prior, with_prior=False))
-    with pytest.raises(UsageError, match=r"^the mode tour needs .* an autoregressive prior .* has no form in exact"):
-        refuse_tour(frozen, None)
-    refuse_tour(freeze(plain, palette, prior), None)

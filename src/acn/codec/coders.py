@@ -9,6 +9,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from acn.codec.chain import chained_coder
 from acn.codec.frozen import FrozenModel
 from acn.codec.latents import given_neighbour
 from acn.codec.rows import Coder, Rows, pieces_of
@@ -40,7 +41,10 @@ class FrozenCoders:
         """See `Coders`."""
         if neighbours is None:
             return self.model.prior.coder(self.model.grid, count)
-        parameters = [part.flatten(0, 1) for part in self.model.prior_parameters(self.model.encode(neighbours))]
+        codes = self.model.encode(neighbours)
+        if not self.model.facts.settings.associative:
+            return chained_coder(self.model, codes)
+        parameters = [part.flatten(0, 1) for part in self.model.prior_parameters(codes)]
         rows = Rows(
             len(parameters[0]),
             lambda some: given_neighbour(tuple(part[some] for part in parameters)),

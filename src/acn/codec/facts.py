@@ -26,6 +26,8 @@ from acn.networks.prior import PriorNetwork
 
 # Errors of the pixel above to the right are seen, whatever the window.
 NEAREST_SKEW = 2
+# How the names of the tensors begin that make a prior autoregressive.
+LINKS = "autoregressive."
 MIXTURE = ("mixture.logits", "mixture.scores", "mixture.means", "mixture.factors")
 
 
@@ -77,6 +79,11 @@ class Facts:
         """How batches grow (see `batch_sizes`)."""
         return not self.settings.conditional
 
+    def without_prior(self) -> "Facts":
+        """The same model without the prior given a neighbour."""
+        plain = self.settings.model_copy(update={"prior_autoregressive": 0})
+        return replace(self, settings=plain, with_prior=False)
+
     def sized(self, height: int, width: int) -> "Facts":
         """The same model, of images of another size."""
         return replace(self, shape=self.shape.model_copy(update={"height": height, "width": width}))
@@ -114,6 +121,11 @@ def sketch(facts: Facts, arithmetic: Floats = INTEGERS) -> ExactModel:
     return network
 
 
+def links_of(network: ExactModel) -> MADE | None:
+    """What makes the prior given a neighbour autoregressive, if something does."""
+    return cast(MADE | None, getattr(network, "autoregressive", None))
+
+
 def smallest(facts: Facts) -> Facts:
     """The same networks for the smallest images: of one pixel, or where codes are pictures as many as make a cell."""
     side, settings = 1, facts.settings
@@ -143,6 +155,9 @@ def run(network: ExactModel, facts: Facts, images: Tensor, codes: Tensor) -> Non
     network.decoder(images, codes)
     if facts.with_prior:
         cast(PriorNetwork, network.prior_network).parameters_of(codes)
+        links = links_of(network)
+        if links is not None:
+            links(codes + codes, codes)  # a code is at most twice as far from a neighbour as from zero
     for made in steps_of(network):
         made(codes)
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from acn.codec.facts import MIXTURE, Facts, layers
+from acn.codec.facts import LINKS, MIXTURE, Facts, layers
 from acn.codec.frozen import LARGEST_SHIFT, FrozenModel, Quantized, assemble
 from acn.codec.integers import IntegerLayer
 from acn.codec.latents import FINEST, GRIDS, LARGEST_REACH
@@ -58,7 +58,7 @@ def freeze(
         palette: the value of each level.
         prior: the mixture, and the codes of the training images, as `acn.run_models.load_priors` returns them; None for
             a model without codes.
-        with_prior: keep the prior network, which the mode `tour` needs. An autoregressive prior is never kept.
+        with_prior: keep the prior network, which the mode `tour` needs.
         precision: weights are rounded to steps of about 2^-precision of their root mean square.
         narrowest: width of the posteriors of the training images where they are learned, None if nobody knows.
 
@@ -66,8 +66,9 @@ def freeze(
         RunError: the weights are not finite, or so large that integer arithmetic could overflow.
         UsageError: the model has no form in exact integers.
     """
-    network = exact_model(model, "an archive").without_autoregressive()
-    with_prior = with_prior and model.settings.associative
+    network = exact_model(model, "an archive")
+    if not with_prior:
+        network = network.without_autoregressive()
     facts = Facts(network.settings, model.shape, tuple(palette.tolist()), 0)
     kept: dict[str, Quantized] = {}
     if prior is None:
@@ -182,8 +183,8 @@ def without_prior(model: FrozenModel) -> FrozenModel:
     """The same model without the prior network, which only the mode `tour` needs."""
     if not model.facts.with_prior:
         return model
-    return assemble(replace(model.facts, with_prior=False), _without_prior(model.tensors))
+    return assemble(model.facts.without_prior(), _without_prior(model.tensors))
 
 
 def _without_prior(tensors: Mapping[str, Quantized]) -> dict[str, Quantized]:
-    return {name: tensor for name, tensor in tensors.items() if not name.startswith("prior_network.")}
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(("prior_network.", LINKS))}

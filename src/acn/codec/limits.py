@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from acn.codec.facts import Facts, layers, mixture_numbers, run, shapes, sketch, steps_of
+from acn.codec.facts import Facts, layers, links_of, mixture_numbers, run, shapes, sketch, steps_of
 from acn.codec.header import Header, SizeFacts
 from acn.codec.latents import GRIDS, LARGEST_REACH, PER_UNIT
 from acn.codec.layers import layers_of, matrix_of
@@ -101,7 +101,8 @@ def demand(facts: Facts) -> Demand:
         windows = (*around.windows, *getattr(network.decoder, "windows", ()), *getattr(network.decoder, "near", ()))
         held += 8 * entries + 6 * shape.width * taps(windows)
     sequential = (decoder.blocks + 1) * shape.dimensions
-    sequential += facts.code_size * sum(len(step.hidden) + 1 for step in steps_of(network))
+    links = links_of(network)
+    sequential += facts.code_size * sum(len(made.hidden) + 1 for made in (*steps_of(network), *filter(None, [links])))
     return Demand(
         tensors,
         held + 16 * shape.dimensions + 32 * facts.code_size * facts.terms,
@@ -163,6 +164,7 @@ def check_model(facts: Facts, size: int) -> Demand:
         and facts.covariance in ("full", "diag")
         and facts.per_unit in GRIDS
         and (settings.conditional or _fit(settings, shape))
+        and (settings.associative or facts.with_prior or not settings.conditional)
         and (facts.per_unit == PER_UNIT or not settings.conditional)
         and len(palette) == shape.levels
         and list(palette) == sorted(set(palette))

@@ -64,10 +64,7 @@ def _no_tour(model: FrozenModel) -> str:
     """Say what the mode `tour` needs, and what was found."""
     settings = model.facts.settings
     if settings.conditional:
-        return (
-            "the mode tour needs the model with its prior network, found one without; an autoregressive prior "
-            "(model.prior_autoregressive) has no form in exact integers: use the mode list or set"
-        )
+        return "the mode tour needs the model with its prior network, found one without"
     return (
         f"the mode tour needs a prior conditioned on a neighbour, which a {settings.label} does not have: "
         "use the mode list or set"
