@@ -63,6 +63,7 @@ NEIGHBOURS = Only(
 CODES = Only("model.has_codes", True, "models that have codes")
 PRIOR = Only("model.trains_prior", True, "models whose prior has weights")
 MUON = Only("training.optimizer", "muon", "training.optimizer=muon")
+REPLAYED = Only("model.stores_posteriors", True, "an ACN with model.posterior=unit")
 IVF = Only("memory.search", "ivf", "memory.search=ivf")
 FITTED = Only("data.fitted", True, "data.size")
 
@@ -123,6 +124,13 @@ class MemorySettings(Settings):
         only=NEIGHBOURS,
         ge=0,
     )
+    replay: int = setting(
+        0,
+        "stored codes, drawn at random, that the prior learns to predict at every step beside those of the batch",
+        only=REPLAYED,
+        ge=0,
+        le=2**20,
+    )
     search: Literal["auto", "exact", "ivf"] = setting(
         "auto",
         "how the nearest are found: exact, or ivf, which looks into some lists of an inverted file (needs faiss-cpu) "
@@ -148,6 +156,8 @@ class MemorySettings(Settings):
         if self.search == "ivf" and (self.unique or self.neighbours == "all"):
             other = "unique=true" if self.unique else "neighbours=all"
             raise ValueError(f"search=ivf does not go with {other}; set memory.search=exact")
+        if self.replay and self.unique:
+            raise ValueError("replay does not go with unique=true; set memory.replay=0")
         if self.sharded and self.unique:
             raise ValueError("sharded=true does not go with unique=true; set memory.sharded=false")
         return self

@@ -67,6 +67,11 @@ class Family(Settings):
         return False
 
     @property
+    def stores_posteriors(self) -> bool:
+        """Whether the code that is stored of an image is all of its posterior."""
+        return False
+
+    @property
     def associative(self) -> bool:
         """Whether the priors given all training codes can be averaged: they are products of the numbers' own."""
         return self.conditional
@@ -131,6 +136,11 @@ class ACNSettings(Family):
     def trains_prior(self) -> bool:
         """Always."""
         return True
+
+    @property
+    def stores_posteriors(self) -> bool:
+        """See `Family`: posteriors of width 1 are."""
+        return self.posterior == "unit"
 
     @property
     def associative(self) -> bool:

@@ -93,6 +93,7 @@ VARIANTS = {
     "bfloat16": ("training.precision=bfloat16",),
     "dropout": ("model.decoder.dropout=0.3",),
     "all neighbours": ("memory.neighbours=all",),
+    "replay": ("memory.replay=9", "model.prior_autoregressive=8"),
 }
 
 

@@ -37,6 +37,8 @@ VARIANTS = {
     "iaf": KINDS["iaf"],
     "free bits": (*KINDS["vae"], "training.free_nats=0.05"),
     "soft free bits": (*KINDS["vae"], "training.free_nats=50", "training.soft_free_bits=true"),
+    "replay": ("memory.replay=50",),
+    "sharded, replay": ("memory.sharded=true", "memory.replay=50", "model.prior_autoregressive=8"),
     "sharded": ("memory.sharded=true", "memory.refresh=7"),
     "sharded, random neighbours": ("memory.sharded=true", "memory.neighbours=all"),
 }

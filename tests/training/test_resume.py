@@ -37,6 +37,7 @@ VARIANTS = {
     "all neighbours": ["memory.neighbours=all"],
     "warmed-up KL": ["training.kl_warmup=0.5", "training.kl_floor=0.1"],
     "neighbour's code and one width": ["model.prior=width", "training.epochs=1"],
+    "replayed codes": ["memory.replay=30", "training.epochs=1"],
     "autoregressive prior": ["model.prior_autoregressive=8", "training.epochs=1"],
     "learned variances": ["model.posterior=learned", "training.epochs=1"],
     "Gated PixelVAE": ["model.name=pixelvae", "training.epochs=1"],

@@ -1,15 +1,20 @@
+from dataclasses import replace
+
 import pytest
 import torch
+from torch import Tensor
 
 from acn.config import Config
 from acn.data import epoch_order, open_collection
+from acn.data.keyed import normals, uniforms
+from acn.distributions import UnitNormal
 from acn.errors import UsageError
 from acn.memory import AssociativeMemory
 from acn.parsing import override
 from acn.ranks import ONE
 from acn.run_models import load_model
 from acn.training.loop import _read, choose_precision, make_plan
-from acn.training.state import new_state, save_state
+from acn.training.state import TrainingState, new_state, save_state
 from acn.training.step import Rates, _charged, _descend, _draws, _dropout, _weigh, rates, read, training_step
 from tests.models.tiny import KINDS, kl_of
 from tests.training.conftest import Bench, acn_of
@@ -112,6 +117,50 @@ def test_a_step_moves_the_weights_of_every_model(bench: Bench, kind: str) -> Non
     kept = [name for name, weight in state.model.named_parameters() if torch.equal(weight, before[name])]
     # A PixelCNN's constant for a code is 0.
     assert [name for name in kept if kind != "pixelcnn" or "condition.weight" not in name] == []
+
+
+@pytest.mark.parametrize("kind", ["acn", "linear", "width", "autoregressive"])
+def test_replayed_codes_are_as_many_more_of_the_batch_to_the_prior(bench: Bench, kind: str) -> None:
+    """Against a slow sum over single pairs; no other weight's gradient changes."""
+    count, batch, weight = 11, 20, 0.7
+
+    def gradients(*settings: str) -> tuple[TrainingState, dict[str, Tensor]]:
+        _, state = bench.begin(f"run{len(settings)}", *KINDS[kind], *settings)
+        config = bench.config(*KINDS[kind], *settings, "training.clip=1e9", "training.kl_nodes=32")
+        order = epoch_order(1437, 0, 0)
+        seen = torch.randn(700, 3, generator=torch.Generator().manual_seed(1))
+        state.memory.update(order[:700], seen, 0, sound=torch.ones((), dtype=torch.bool))
+        rows = order[:batch]
+        now = replace(rates(config, 0, 0), kl_weight=weight)
+        training_step(state, config, (rows, bench.collection.train.batch(rows)), now, "float32")
+        return state, {name: grown(p) for name, p in state.model.named_parameters()}
+
+    _, alone = gradients()
+    state, both = gradients(f"memory.replay={count}")
+    fresh = bench.begin("fresh", *KINDS[kind])[1].model  # with the weights of before the step
+    drawn = uniforms(torch.arange(count), 2, "replay", 0, 0)
+    noise = normals(torch.arange(count), 3, "replayed posterior", 0, 0).float()
+    paid = []
+    for (which, neighbour), one in zip(drawn, noise, strict=True):
+        row = (which * 1437).long()
+        if state.memory.visited[row] >= 0:
+            picked = state.memory.pick(row[None], neighbour[None])
+            code = state.memory.codes[row]
+            paid.append(kl_of(fresh, UnitNormal(code), code + one, state.memory.codes[picked[0]], 32))
+    assert 2 < len(paid) < count
+    (weight * torch.stack(paid).mean()).backward()
+    prior = {id(p) for p in fresh.prior_parameters()}
+    for name, p in fresh.named_parameters():
+        expected = alone[name]
+        if id(p) in prior:
+            expected = (batch * expected + count * grown(p)) / (batch + count)
+            assert not (grown(p).any() and torch.allclose(expected, alone[name], rtol=1e-2, atol=0))
+        torch.testing.assert_close(both[name], expected, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def grown(parameter: torch.nn.Parameter) -> Tensor:
+    assert parameter.grad is not None
+    return parameter.grad.clone()
 
 
 def test_baselines_look_for_no_neighbour(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from acn.config import Config
 from acn.data import slices
 from acn.data.keyed import normals, philox_key, uniforms
 from acn.devices import autocast
+from acn.distributions import UnitNormal
 from acn.divergence import kl
 from acn.errors import TrainingError
 from acn.models import Model, device_of
@@ -214,6 +215,7 @@ def find_gradient(
     with _dropout(state.model, config.training.seed, step, ranks.rank):
         paid = _descend(state.model, images, z, charged, precision, draws.places, ranks.divisor(count))
     ranks.add_gradients(state.model)
+    _replay(state, config, now, count)
     reconstruction, kl_paid = ranks.mean(paid, count), kl_paid.detach()
     loss = reconstruction + charged.detach()
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.training.clip or math.inf)
@@ -221,6 +223,29 @@ def find_gradient(
     memory.undo(update, picked, unless=state.sound)
     figures = (reconstruction, kl_paid, loss, norm, update.staleness, update.sound, _spread(codes))
     return torch.stack([figure.float() for figure in figures]), kl_paid, search_seconds
+
+
+def _replay(state: TrainingState, config: Config, now: Rates, batch: int) -> None:
+    """Let the prior's gradient be the mean over the `batch` and some codes that are stored, drawn anew at each step.
+
+    Neither encoder nor decoder runs for these. All ranks do the same; codes of images not seen yet count for nothing.
+    """
+    count, memory, seed, step = config.memory.replay, state.memory, config.training.seed, state.step
+    if not count:
+        return
+    places = torch.arange(count, device=memory.visited.device)
+    which, neighbour = uniforms(places, 2, "replay", seed, step).unbind(1)
+    rows = (which * len(memory)).long()
+    codes, context = memory.codes_of(rows), memory.codes_of(memory.pick(rows, neighbour))
+    posterior = UnitNormal(codes)
+    z = posterior.at(normals(places, codes.shape[1], "replayed posterior", seed, step).to(codes.dtype))
+    known = memory.visited[rows] >= 0
+    cost = kl(posterior, state.model.prior(context), z, nodes=config.training.kl_nodes)
+    paid = now.kl_weight * (cost * known).sum() / known.sum().clamp(min=1)
+    weights = list(state.model.prior_parameters())
+    for weight, gradient in zip(weights, torch.autograd.grad(paid, weights), strict=True):
+        if weight.grad is not None:
+            weight.grad.lerp_(gradient, count / (count + batch))
 
 
 def _clock() -> float:
