@@ -121,15 +121,15 @@ def spatial() -> None:
     make("waves-list", tiny_vlae((3, 4, 3, 256), seed=18, decoder=photos), "list", {"images": 5}, 4)
 
 
-def chained() -> None:
+def linked() -> None:
     """Archives by models of version 5, whose prior given a neighbour is autoregressive; codes of one number, too."""
     blocks_of(9)
-    make("chained-tour", tiny((4, 5, 1, 5), seed=19, prior_autoregressive=7), "tour", {"train": 12, "test": 5}, 8)
+    make("linked-tour", tiny((4, 5, 1, 5), seed=19, prior_autoregressive=7), "tour", {"train": 12, "test": 5}, 8)
     blocks_of(2**16)
     palette = (0, 17, 130, 255)
     colour = tiny((3, 4, 3, 4), seed=20, code_size=1, prior_hidden=[], prior_autoregressive=3, palette=palette)
-    make("chained-set", colour, "set", {"images": 10}, 8)
-    make("chained-one-tour", colour, "tour", {"images": 20}, 8, embed=False)
+    make("linked-set", colour, "set", {"images": 10}, 8)
+    make("linked-one-tour", colour, "tour", {"images": 20}, 8, embed=False)
 
 
 def main() -> None:
@@ -172,7 +172,7 @@ def main() -> None:
     own()
     sizes()
     spatial()
-    chained()
+    linked()
     make("model-elsewhere", tiny(grey, seed=2), "tour", {"images": 11}, 8, embed=False)
 
 

@@ -71,8 +71,8 @@ def floating(
     _disturb(model)
     _amplify(model.decoder, loud)
     _fit_centre(model.decoder, shape)
-    if model.autoregressive is not None and model.autoregressive.context is not None:
-        for weight in (model.autoregressive.output.weight, model.autoregressive.context.weight):
+    if model.links is not None and model.links.context is not None:
+        for weight in (model.links.output.weight, model.links.context.weight):
             nn.init.normal_(weight, std=0.5)  # which begin by saying nothing
     return model
 

@@ -353,8 +353,8 @@ class Model:
         self.spatial = settings.get("code") == "spatial"
         self.version: int = version
         assert version in {"acn": (1, 5), "vlae": (2, 4), "pixelcnn": (3,)}[settings["name"]]
-        self.chained = bool(settings.get("prior_autoregressive"))
-        assert self.chained == (version == 5)
+        self.linked_prior = bool(settings.get("prior_autoregressive"))
+        assert self.linked_prior == (version == 5)
         if self.spatial:
             assert version == 4
             self.cells = [side >> len(settings["spatial"]["filters"]) - 1 for side in (self.height, self.width)]
@@ -388,7 +388,7 @@ class Model:
         convolutions = sum(map(len, settings["encoder"]["stages"]))
         encoder = convolutions + bool(settings["encoder"]["hidden"]) + 1
         prior = len(settings["prior_hidden"]) + 1 if facts["with_prior"] else 0
-        links = 4 if self.chained else 0
+        links = 4 if self.linked_prior else 0
         self.encoder, self.prior, self.links, self.decoder = (
             found[:encoder],
             found[encoder : encoder + prior],
@@ -496,7 +496,7 @@ class Model:
             units = settings["prior_hidden"]
             layers += [(self.size + below, one) for below, one in zip([0, *units], units, strict=False)]
             layers.append((sum(units) or self.size, 3 * self.size * settings["mixtures"]))
-        if self.chained:
+        if self.linked_prior:
             assert with_prior
             units, said = settings["prior_autoregressive"] if self.size > 1 else 0, 3 * settings["mixtures"]
             degrees = [1 + unit * (self.size - 1) // units for unit in range(units)]
@@ -960,14 +960,14 @@ class Block:
         return steps * (self.model.size // len(steps))
 
     def codes_given(self, neighbours: Ints) -> Ints:
-        if self.model.chained:
-            return self.chained_codes(neighbours)
+        if self.model.linked_prior:
+            return self.linked_codes(neighbours)
         below = [one for code in neighbours for one in self.model.given(code)]
         units = [self.unit(one) for one in below]
         numbers = [self.number(one, unit) for one, unit in zip(below, units, strict=True)]
         return np.array(numbers, dtype=np.int64).reshape(neighbours.shape)
 
-    def chained_codes(self, neighbours: Ints) -> Ints:
+    def linked_codes(self, neighbours: Ints) -> Ints:
         j = np.full(neighbours.shape, self.model.n * self.model.reach)
         for d in range(self.model.size):
             both = zip(neighbours, self.value(j), strict=True)

@@ -20,7 +20,7 @@ PRIORS: dict[str, str | tuple[str, ...]] = {
     "linear": "prior_network.",
     "width": "prior_network.",
     "learned": "prior_network.",
-    "autoregressive": ("prior_network.", "autoregressive."),
+    "autoregressive": ("prior_network.", "links."),
     "pixelvae": "mixture.",
     "vlae": "flow.",
     "local": "prior_network.",

@@ -9,9 +9,9 @@ from typing import Protocol
 
 from torch import Tensor
 
-from acn.codec.chain import chained_coder
 from acn.codec.frozen import FrozenModel
 from acn.codec.latents import given_neighbour
+from acn.codec.links import linked_coder
 from acn.codec.rows import Coder, Rows, pieces_of
 from acn.codec.stack import Stack
 from acn.codec.waves import coding_order, waves_of
@@ -43,7 +43,7 @@ class FrozenCoders:
             return self.model.prior.coder(self.model.grid, count)
         codes = self.model.encode(neighbours)
         if not self.model.facts.settings.associative:
-            return chained_coder(self.model, codes)
+            return linked_coder(self.model, codes)
         parameters = [part.flatten(0, 1) for part in self.model.prior_parameters(codes)]
         rows = Rows(
             len(parameters[0]),

@@ -27,7 +27,7 @@ from acn.networks.prior import PriorNetwork
 # Errors of the pixel above to the right are seen, whatever the window.
 NEAREST_SKEW = 2
 # How the names of the tensors begin that make a prior autoregressive.
-LINKS = "autoregressive."
+LINKS = "links."
 MIXTURE = ("mixture.logits", "mixture.scores", "mixture.means", "mixture.factors")
 
 
@@ -123,7 +123,7 @@ def sketch(facts: Facts, arithmetic: Floats = INTEGERS) -> ExactModel:
 
 def links_of(network: ExactModel) -> MADE | None:
     """What makes the prior given a neighbour autoregressive, if something does."""
-    return cast(MADE | None, getattr(network, "autoregressive", None))
+    return cast(MADE | None, getattr(network, "links", None))
 
 
 def smallest(facts: Facts) -> Facts:

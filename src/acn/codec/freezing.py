@@ -68,7 +68,7 @@ def freeze(
     """
     network = exact_model(model, "an archive")
     if not with_prior:
-        network = network.without_autoregressive()
+        network = network.without_links()
     facts = Facts(network.settings, model.shape, tuple(palette.tolist()), 0)
     kept: dict[str, Quantized] = {}
     if prior is None:

@@ -29,7 +29,7 @@ MAGIC = b"ACNM"
 # Of models with an unconditional prior that was fitted, with their own prior alone, and without codes; of those of the
 # second kind whose code is a picture, or whose logistic emission is decoded in waves; and of those of the first kind
 # whose prior given a neighbour is autoregressive.
-VERSIONS = FITTED_VERSION, OWN_VERSION, CODELESS_VERSION, NEXT_OWN_VERSION, CHAINED_VERSION = 1, 2, 3, 4, 5
+VERSIONS = FITTED_VERSION, OWN_VERSION, CODELESS_VERSION, NEXT_OWN_VERSION, LINKED_VERSION = 1, 2, 3, 4, 5
 _START = struct.Struct("<4sHI")  # magic, version, length of the facts
 _TENSOR = struct.Struct("<BIH")  # shift, largest magnitude, slope
 LARGEST_NUMBER = 2**17
@@ -99,7 +99,7 @@ def _version(facts: Facts) -> int:
     if not facts.settings.has_codes:
         return CODELESS_VERSION
     if facts.settings.conditional:
-        return FITTED_VERSION if facts.settings.associative else CHAINED_VERSION
+        return FITTED_VERSION if facts.settings.associative else LINKED_VERSION
     in_waves = facts.settings.decoder.emission == "logistic" and facts.skew is not None
     return NEXT_OWN_VERSION if in_waves or "code" in facts.settings.stated else OWN_VERSION
 

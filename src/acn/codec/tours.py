@@ -18,7 +18,7 @@ from acn.distributions import FactorizedMixture, UnitNormal
 from acn.exact.tables import ONE
 from acn.memory import greedy_tour, improve_tour, nearest
 from acn.models.neighbours import SEARCH_NODES, NeighbourPrior
-from acn.networks.chain import ChainedMixture, corrections
+from acn.networks.links import LinkedMixture, fresh_links
 from acn.networks.made import MADE
 from acn.networks.prior import widths
 
@@ -45,20 +45,20 @@ def find_tour(model: FrozenModel, levels: Tensor) -> list[int]:
     return [int(row) for row in tour]
 
 
-def _priors(model: FrozenModel, codes: Tensor) -> FactorizedMixture | ChainedMixture:
+def _priors(model: FrozenModel, codes: Tensor) -> FactorizedMixture | LinkedMixture:
     """The prior given each of the codes `[N, D]`, from the integer networks, in floating point on the CPU."""
     found = [model.prior_parameters(part) for part in codes.split(1024)]
     logits, means, raw = (torch.cat(field).double().cpu() / ONE for field in zip(*found, strict=True))
     if model.facts.settings.associative:
         return FactorizedMixture(functional.log_softmax(logits, -1), means, widths(raw))
-    return ChainedMixture(_links_in_floats(model), codes.double().cpu() / ONE, logits, means, raw)
+    return LinkedMixture(_links_in_floats(model), codes.double().cpu() / ONE, logits, means, raw)
 
 
 @torch.no_grad()
 def _links_in_floats(model: FrozenModel) -> MADE:
     """What makes the prior autoregressive, with the weights that the integers stand for."""
     units = len(model.tensors[f"{LINKS}hidden.0.bias"].numbers)
-    made = corrections(model.facts.code_size, model.facts.terms, units).double()
+    made = fresh_links(model.facts.code_size, model.facts.terms, units).double()
     for path, layer in layers_of(made, LINKS.removesuffix(".")):
         weight, bias = model.tensors[f"{path}.weight"], model.tensors[f"{path}.bias"]
         matrix = unpacked(layer, weight.numbers)

@@ -18,9 +18,9 @@ from acn.likelihood import PixelLikelihood
 from acn.models.model import Model
 from acn.models.parts import autoregressive, decoder_of, posterior_of, posterior_size
 from acn.networks.arithmetic import FLOATS, Floats
-from acn.networks.chain import ChainedMixture, corrections
 from acn.networks.decoder import Decoder
 from acn.networks.encoder import Encoder
+from acn.networks.links import LinkedMixture, fresh_links
 from acn.networks.made import MADE
 from acn.networks.prior import NeighbourWidth, PriorNetwork
 
@@ -31,7 +31,7 @@ class ACN(Model):
     settings: ACNSettings
     encoder: Encoder
     prior_network: PriorNetwork | NeighbourWidth
-    autoregressive: MADE | None
+    links: MADE | None
     decoder: Decoder
 
     def __init__(self, settings: ACNSettings, shape: ImageShape, arithmetic: Floats = FLOATS) -> None:
@@ -44,20 +44,20 @@ class ACN(Model):
             else PriorNetwork(size, settings.mixtures, settings.prior_hidden, arithmetic)
         )
         hidden = settings.prior_autoregressive
-        self.autoregressive = corrections(size, settings.mixtures, hidden) if hidden else None
+        self.links = fresh_links(size, settings.mixtures, hidden) if hidden else None
         self.decoder = decoder_of(settings.decoder, shape, size, arithmetic)
 
     def posterior(self, images: Tensor) -> Posterior:
         """q(z given x): a Gaussian around the code of each image, of unit variance as in the paper, or learned."""
         return posterior_of(widened(self.encoder(images)), self.code_size)
 
-    def prior(self, context: Tensor | None = None) -> FactorizedMixture | ChainedMixture:
+    def prior(self, context: Tensor | None = None) -> FactorizedMixture | LinkedMixture:
         """p(z given the code of a neighbour), from `context` `[B, D]`."""
         if context is None:
             raise UsageError("the prior of an ACN is conditioned on a neighbour's code, and none was given")
-        if self.autoregressive is not None and isinstance(self.prior_network, PriorNetwork):
+        if self.links is not None and isinstance(self.prior_network, PriorNetwork):
             said = map(widened, self.prior_network.parameters_of(context))
-            return ChainedMixture(self.autoregressive, widened(context), *said)
+            return LinkedMixture(self.links, widened(context), *said)
         mixture: FactorizedMixture = self.prior_network(context)
         return mixture.to(torch.promote_types(context.dtype, torch.float32))
 
@@ -65,14 +65,14 @@ class ACN(Model):
         """r(x given z): an autoregressive distribution over images for each of the codes `[B, D]`."""
         return autoregressive(self.decoder, codes)
 
-    def without_autoregressive(self) -> Self:
+    def without_links(self) -> Self:
         """See `Model`."""
         other = copy.copy(self)
-        other._modules = self._modules | {"autoregressive": None}
+        other._modules = self._modules | {"links": None}
         other.settings = self.settings.model_copy(update={"prior_autoregressive": 0})
         return other
 
     def prior_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters of the prior network, and of what makes it autoregressive."""
-        networks = (self.prior_network, self.autoregressive)
+        networks = (self.prior_network, self.links)
         return chain.from_iterable(network.parameters() for network in networks if network is not None)

@@ -72,7 +72,7 @@ class Model(nn.Module, ABC):
         """Parameters of the prior, which are trained at a rate of their own."""
         return iter(())
 
-    def without_autoregressive(self) -> Self:
+    def without_links(self) -> Self:
         """The same networks but for what makes a prior given a neighbour autoregressive: codes and images stay."""
         return self
 

@@ -13,7 +13,7 @@ from acn.data.keyed import normals
 from acn.distributions import FactorizedMixture, GaussianPosterior, Posterior, concatenate
 from acn.divergence import quadrature_kl
 from acn.models.model import Model, device_of
-from acn.networks.chain import ChainedMixture
+from acn.networks.links import LinkedMixture
 
 # 64 nodes leave an error far below what a table prints; a test holds them against a slow integral.
 NODES = 64
@@ -33,7 +33,7 @@ class NeighbourPrior:
     """
 
     posterior: GaussianPosterior
-    priors: FactorizedMixture | ChainedMixture
+    priors: FactorizedMixture | LinkedMixture
 
     @torch.inference_mode()
     def kl(self, contexts: Tensor, targets: Tensor, *, nodes: int = NODES, exact: bool = False) -> Tensor:
@@ -42,7 +42,7 @@ class NeighbourPrior:
         By quadrature, with few nodes (a search between tours) in float32, else, or if `exact`, in float64. Where the
         numbers depend on one another it is estimated, without bias, by draws that depend on the target's row alone.
         """
-        if isinstance(self.priors, ChainedMixture):
+        if isinstance(self.priors, LinkedMixture):
             pairs = PAIRS if nodes >= NODES else SEARCH_PAIRS
             pieces = zip(contexts.split(DRAWN_AT_ONCE), targets.split(DRAWN_AT_ONCE), strict=True)
             return torch.cat([self._drawn_kl(self.priors, *piece, pairs) for piece in pieces])
@@ -61,7 +61,7 @@ class NeighbourPrior:
     def _given(priors: FactorizedMixture, rows: Tensor, precision: torch.dtype) -> FactorizedMixture:
         return priors.map(lambda tensor: tensor[rows].to(precision))
 
-    def _drawn_kl(self, priors: ChainedMixture, contexts: Tensor, targets: Tensor, pairs: int) -> Tensor:
+    def _drawn_kl(self, priors: LinkedMixture, contexts: Tensor, targets: Tensor, pairs: int) -> Tensor:
         """See `kl`; in float32 but for the sums."""
         posterior, prior = self._of(targets, torch.float32), priors.map(lambda tensor: tensor[contexts])
         logs = torch.zeros(len(targets), dtype=torch.float64, device=targets.device)
@@ -90,15 +90,15 @@ def priors_given(model: Model, codes: Tensor) -> FactorizedMixture:
     return concatenate([_factorized(prior).cpu() for prior in _given(model, codes)])
 
 
-def _factorized(prior: FactorizedMixture | ChainedMixture) -> FactorizedMixture:
+def _factorized(prior: FactorizedMixture | LinkedMixture) -> FactorizedMixture:
     if not isinstance(prior, FactorizedMixture):
         raise TypeError(f"expected a product of mixtures, found {type(prior).__name__}")
     return prior
 
 
-def _given(model: Model, codes: Tensor) -> Iterator[FactorizedMixture | ChainedMixture]:
+def _given(model: Model, codes: Tensor) -> Iterator[FactorizedMixture | LinkedMixture]:
     for chunk in codes.split(4096):
         prior = model.prior(chunk.to(device_of(model)))
-        if not isinstance(prior, FactorizedMixture | ChainedMixture):
+        if not isinstance(prior, FactorizedMixture | LinkedMixture):
             raise TypeError(f"expected a prior given neighbours, found {type(prior).__name__}")
         yield prior

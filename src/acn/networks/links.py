@@ -4,8 +4,8 @@
 
 Given c, the numbers of z are independent of one another in Graves et al. (2018, section 3): the ellipsoids of such a
 prior lie along the axes. But codes that are alike differ along the bent surface on which all codes lie, in several
-numbers at once. Here a MADE (see `acn.networks.made`) reads c and z - c, and adds to what the prior network says of
-every number. It begins by adding nothing.
+numbers at once. Here a MADE (see `acn.networks.made`), the *links*, reads c and z - c, and adds to what the prior network
+says of every number. It begins by adding nothing.
 
 Letters: D code size, M Gaussians for each number, B batch.
 """
@@ -25,7 +25,7 @@ from acn.networks.prior import widths
 LAYERS = 2
 
 
-def corrections(code_size: int, mixtures: int, hidden: int) -> MADE:
+def fresh_links(code_size: int, mixtures: int, hidden: int) -> MADE:
     """A MADE of two hidden layers that adds nothing yet to the mixtures of D numbers.
 
     Args:
@@ -42,7 +42,7 @@ def corrections(code_size: int, mixtures: int, hidden: int) -> MADE:
 
 
 @dataclass(frozen=True, eq=False)
-class ChainedMixture:
+class LinkedMixture:
     """p(z given c), with the gradients of the weights in its density.
 
     `networks`: the MADE. `context`: c `[..., D]`. `weights`, `means`, `scales`: what the prior network says given c,
@@ -80,7 +80,7 @@ class ChainedMixture:
             offsets = self.networks.unroll(choose, len(context), context)
         return (context + offsets).view(drawn.context.shape)
 
-    def map(self, change: Callable[[Tensor], Tensor]) -> "ChainedMixture":
+    def map(self, change: Callable[[Tensor], Tensor]) -> "LinkedMixture":
         """Return the same distribution with its context and its parameters changed, but not its networks."""
         return replace(
             self,
@@ -90,7 +90,7 @@ class ChainedMixture:
             scales=change(self.scales),
         )
 
-    def cpu(self) -> "ChainedMixture":
+    def cpu(self) -> "LinkedMixture":
         """Return the same distribution on the CPU."""
         return replace(self.map(Tensor.cpu), networks=copy.deepcopy(self.networks).cpu())
 

@@ -1,7 +1,7 @@
 """The coder of codes given a neighbour's, where every number also depends on the numbers before it.
 
-What the prior network says of a number, the MADE of `acn.networks.chain` adds to, in exact integers. Pushing takes one
-pass of it; popping runs it number after number, for all codes side by side.
+To what the prior network says of a number the links (`acn.networks.links`) add something, in exact integers. Pushing
+takes one pass of them; popping runs them number after number, for all codes side by side.
 
 Letters: B codes of a batch, D code size, M Gaussians for each number.
 """
@@ -20,7 +20,7 @@ from acn.codec.stack import Stack
 from acn.networks.made import MADE
 
 
-def chained_coder(model: FrozenModel, neighbours: Tensor) -> Coder:
+def linked_coder(model: FrozenModel, neighbours: Tensor) -> Coder:
     """Of codes `[B, D]`, numbers on the grid, given the mean codes `[B, D]` of neighbours with 12 fractional bits."""
     made, line = cast(MADE, links_of(model.network)), model.grid.at(0)
     said, contexts = model.prior_parameters(neighbours), (neighbours / SCALE).float()

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from acn.codec import compress, decompress
-from acn.codec.chain import chained_coder
 from acn.codec.frozen import FrozenModel
+from acn.codec.links import linked_coder
 from acn.codec.modelfile import from_bytes, to_bytes
 from acn.codec.refusals import refuse_tour
 from acn.codec.stack import Stack, first_words
@@ -41,7 +41,7 @@ def drawn(model: FrozenModel, count: int) -> tuple[Tensor, Tensor]:
 def test_what_is_popped_is_what_was_pushed(size: int) -> None:
     model = tiny(prior_autoregressive=UNITS, code_size=size)
     numbers, neighbours = drawn(model, 50)
-    stack, coder = Stack(first_words(8)), chained_coder(model, neighbours)
+    stack, coder = Stack(first_words(8)), linked_coder(model, neighbours)
     coder.push(stack, numbers)
     assert torch.equal(coder.pop(stack), numbers)
     assert np.array_equal(stack.words(), first_words(8))
@@ -51,7 +51,7 @@ def test_codes_take_the_bits_that_the_density_says(model: FrozenModel) -> None:
     numbers, neighbours = drawn(model, 3000)
     stack = Stack(first_words(8))
     before = len(stack.words())
-    chained_coder(model, neighbours).push(stack, numbers)
+    linked_coder(model, neighbours).push(stack, numbers)
     bits = 32 * (len(stack.words()) - before)
     prior = floating(prior_autoregressive=UNITS).double().prior(neighbours / ONE)
     with torch.no_grad():
@@ -74,7 +74,7 @@ def test_tours_are_sought_under_the_prior_that_codes_are_coded_by(model: FrozenM
     found = priors_of_tours(model, neighbours).log_prob(z)
     floats = floating(prior_autoregressive=UNITS).double()
     torch.testing.assert_close(found, floats.prior(neighbours / ONE).log_prob(z), atol=0.2, rtol=0)
-    assert float((found - floats.without_autoregressive().prior(neighbours / ONE).log_prob(z)).abs().max()) > 1
+    assert float((found - floats.without_links().prior(neighbours / ONE).log_prob(z)).abs().max()) > 1
 
 
 def test_without_its_prior_it_is_the_model_of_version_1() -> None:
