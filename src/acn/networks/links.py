@@ -4,8 +4,8 @@
 
 Given c, the numbers of z are independent of one another in Graves et al. (2018, section 3): the ellipsoids of such a
 prior lie along the axes. But codes that are alike differ along the bent surface on which all codes lie, in several
-numbers at once. Here a MADE (see `acn.networks.made`), the *links*, reads c and z - c, and adds to what the prior network
-says of every number. It begins by adding nothing.
+numbers at once. Here a MADE (see `acn.networks.made`), the *links*, reads c and z - c, and adds to what the prior
+network says of every number. It begins by adding nothing.
 
 Letters: D code size, M Gaussians for each number, B batch.
 """
