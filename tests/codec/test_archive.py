@@ -154,7 +154,7 @@ def test_other_files_are_no_archives() -> None:
     with pytest.raises(ArchiveError, match="expected a frozen model"):
         from_bytes(WHOLE)
     with pytest.raises(ArchiveError, match="install a newer acn"):
-        from_bytes(to_bytes(MODEL)[:4] + b"\x05\0" + to_bytes(MODEL)[6:])
+        from_bytes(to_bytes(MODEL)[:4] + b"\x06\0" + to_bytes(MODEL)[6:])
 
 
 def test_damage_to_a_block_loses_that_block_alone(in_blocks: bytes) -> None:
