@@ -72,8 +72,8 @@ class Family(Settings):
         return False
 
     @property
-    def associative(self) -> bool:
-        """Whether the priors given all training codes can be averaged: they are products of the numbers' own."""
+    def factorized(self) -> bool:
+        """Whether a prior given a neighbour is a product over the numbers, so that thousands can be averaged too."""
         return self.conditional
 
     @property
@@ -143,7 +143,7 @@ class ACNSettings(Family):
         return self.posterior == "unit"
 
     @property
-    def associative(self) -> bool:
+    def factorized(self) -> bool:
         """See `Family`."""
         return not self.prior_autoregressive
 

@@ -42,7 +42,7 @@ class FrozenCoders:
         if neighbours is None:
             return self.model.prior.coder(self.model.grid, count)
         codes = self.model.encode(neighbours)
-        if not self.model.facts.settings.associative:
+        if not self.model.facts.settings.factorized:
             return linked_coder(self.model, codes)
         parameters = [part.flatten(0, 1) for part in self.model.prior_parameters(codes)]
         rows = Rows(

@@ -164,7 +164,7 @@ def check_model(facts: Facts, size: int) -> Demand:
         and facts.covariance in ("full", "diag")
         and facts.per_unit in GRIDS
         and (settings.conditional or _fit(settings, shape))
-        and (settings.associative or facts.with_prior or not settings.conditional)
+        and (settings.factorized or facts.with_prior or not settings.conditional)
         and (facts.per_unit == PER_UNIT or not settings.conditional)
         and len(palette) == shape.levels
         and list(palette) == sorted(set(palette))

@@ -99,7 +99,7 @@ def _version(facts: Facts) -> int:
     if not facts.settings.has_codes:
         return CODELESS_VERSION
     if facts.settings.conditional:
-        return FITTED_VERSION if facts.settings.associative else LINKED_VERSION
+        return FITTED_VERSION if facts.settings.factorized else LINKED_VERSION
     in_waves = facts.settings.decoder.emission == "logistic" and facts.skew is not None
     return NEXT_OWN_VERSION if in_waves or "code" in facts.settings.stated else OWN_VERSION
 

@@ -49,7 +49,7 @@ def _priors(model: FrozenModel, codes: Tensor) -> FactorizedMixture | LinkedMixt
     """The prior given each of the codes `[N, D]`, from the integer networks, in floating point on the CPU."""
     found = [model.prior_parameters(part) for part in codes.split(1024)]
     logits, means, raw = (torch.cat(field).double().cpu() / ONE for field in zip(*found, strict=True))
-    if model.facts.settings.associative:
+    if model.facts.settings.factorized:
         return FactorizedMixture(functional.log_softmax(logits, -1), means, widths(raw))
     return LinkedMixture(_links_in_floats(model), codes.double().cpu() / ONE, logits, means, raw)
 

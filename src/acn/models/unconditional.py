@@ -46,7 +46,7 @@ def unconditional_priors(
         fitted["autoregressive"] = autoregressive.cpu()
     if not model.conditional:
         return fitted | {"own": model.prior().cpu()}
-    if model.settings.associative:
+    if model.settings.factorized:
         fitted["associative"] = AssociativePrior(lambda near: priors_given(model, near), codes)
     return fitted
 
