@@ -13,12 +13,15 @@ from acn.cli.together import led
 from acn.wording import command
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from acn.cli.coding import Origin
     from acn.codec.archiver import Splits
     from acn.codec.bitsback import Mode
     from acn.codec.folder import FolderImages
+    from acn.codec.frozen import FrozenModel
     from acn.data import Reading
     from acn.runs import Run
 
@@ -97,21 +100,11 @@ def compress(
     """
     from rich.console import Console
 
-    from acn.cli.archiving import (
-        jpeg_files,
-        losses,
-        lossy_outcome,
-        open_folder,
-        outcome,
-        refuse_names,
-        refuse_without_codes,
-    )
+    from acn.cli.archiving import jpeg_files, refuse_names, refuse_without_codes
     from acn.cli.coding import OfRun, own_origin
-    from acn.cli.info import contents, describe
     from acn.cli.progress import stages
     from acn.codec.archiver import compress_into, subpixels_of
     from acn.codec.workers import cores_for
-    from acn.data import Reading
     from acn.errors import UsageError
     from acn.runs import open_run
 
@@ -122,11 +115,7 @@ def compress(
         raise UsageError("--train-minutes trains a model, and --model names one: leave out one of them")
     check_output(out, force=force, sources=[source], run=model)
     opened = None if model is None else open_run(model)
-    found = open_folder(source, split, skip_damaged=skip_damaged)
-    folder = found.splits if found else None
-    if found:
-        _say(errors, Reading(loose=found.reading.loose).lines(), strict=False)
-        _say(errors, losses(found), strict=strict)
+    folder = _opened(source, split, errors, skip_damaged=skip_damaged, strict=strict)
     coded = lossy or mode == "tour"
     origin = (
         own_origin(source, split, folder, out, train_minutes, place, coded=coded, embed=embed)
@@ -140,8 +129,7 @@ def compress(
     modes = (mode,) if mode else _modes(origin, order, lossy=lossy)
     if modes == ("list",):
         refuse_names(splits)
-    for line in jpeg_files(folder) if folder and not lossy else ():
-        errors.out(line, highlight=False)
+    _say(errors, jpeg_files(folder) if folder and not lossy else (), strict=False)
     # A lossy archive has nothing that would tell what a rougher model loses.
     frozen = origin.frozen(splits, modes, rounded=embed and not lossy).to(place)
     with stages(errors) as stage:
@@ -157,12 +145,8 @@ def compress(
             workers=workers or cores_for(subpixels_of(splits)),
             stage=stage,
         )
-    data = contents(out)
-    describe(Console(), out, data)
-    if not embed and opened is not None:
-        errors.out(_needed(opened, model, out), highlight=False)
-    for line in (*outcome(source, splits, len(data), embed=embed), *lossy_outcome(data, frozen)):
-        errors.out(line, highlight=False)
+    needed = None if embed or opened is None else _needed(opened, model, out)
+    _describe(out, errors, source, splits, frozen, needed)
 
 
 def _step(step: float | None, mode: str | None, *, lossy: bool) -> float | None:
@@ -184,7 +168,42 @@ def _step(step: float | None, mode: str | None, *, lossy: bool) -> float | None:
     return check_step(STEP if step is None else step)
 
 
-def _say(console: "Console", lines: list[str], *, strict: bool) -> None:
+def _opened(
+    source: str, split: str | None, console: "Console", *, skip_damaged: bool, strict: bool
+) -> "dict[str, FolderImages] | None":
+    """The images of a folder, after what is to be said of it; None where the source is none.
+
+    Raises:
+        DataError: something will not be in the archive, and it must be.
+    """
+    from acn.cli.archiving import losses, open_folder
+    from acn.data import Reading
+
+    found = open_folder(source, split, skip_damaged=skip_damaged)
+    if found is None:
+        return None
+    _say(console, Reading(loose=found.reading.loose).lines(), strict=False)
+    _say(console, losses(found), strict=strict)
+    return found.splits
+
+
+def _describe(
+    out: Path, console: "Console", source: str, splits: "Splits", model: "FrozenModel", needed: str | None
+) -> None:
+    """Say what the archive `out` holds, what decoding it takes if it lacks the model, and what it saves."""
+    from rich.console import Console
+
+    from acn.cli.archiving import lossy_outcome, outcome
+    from acn.cli.info import contents, describe
+
+    data = contents(out)
+    describe(Console(), out, data)
+    lines = [needed] if needed else []
+    lines += [*outcome(source, splits, len(data), embed=needed is None), *lossy_outcome(data, model)]
+    _say(console, lines, strict=False)
+
+
+def _say(console: "Console", lines: "Sequence[str]", *, strict: bool) -> None:
     """Print what will not be in the archive.
 
     Raises:
