@@ -117,6 +117,32 @@ def test_settings_that_the_model_does_not_read_are_refused(assignments: list[str
         override(Config(), assignments)
 
 
+@pytest.mark.parametrize(
+    ("assignments", "unread"),
+    [
+        (["model.prior=width"], ["model.mixtures", "model.prior_hidden", "model.prior_autoregressive"]),
+        (["model.posterior=learned"], ["memory.replay"]),
+        (["model.name=pixelvae"], ["memory.neighbours", "memory.search", "memory.probes", "memory.replay"]),
+        (["training.optimizer=adam"], ["training.matrix_rate"]),
+        (["data.size=null"], ["data.fit"]),
+    ],
+)
+def test_settings_that_are_read_no_more_take_their_defaults(assignments: list[str], unread: list[str]) -> None:
+    """Which of them the code would ask for cannot matter then."""
+    values = ("model.mixtures=3", "model.prior_hidden=[7]", "model.prior_autoregressive=5", "memory.replay=9")
+    search = ("memory.neighbours=7", "memory.search=ivf", "memory.probes=8", "data.size=9", "data.fit=pad")
+    before = override(Config(), [*values, *search, "training.optimizer=muon", "training.matrix_rate=3"])
+    after, plain = override(before, assignments), override(Config(), assignments)
+    assert after == stored(json.loads(after.model_dump_json()))
+    for path in unread:
+        found = [config.model_dump() for config in (before, after, plain)]
+        for key in path.split("."):
+            found = [section.get(key, {}) for section in found]
+        assert found[0] != found[1] == found[2]
+    tree = {**before.model_dump(), "model": {**before.model_dump()["model"], "prior": "width", "posterior": "learned"}}
+    assert validated(tree) == override(before, ["model.prior=width", "model.posterior=learned"])
+
+
 def test_another_family_keeps_the_settings_that_it_reads_too() -> None:
     base = override(Config(), ["model.code_size=5", "model.decoder.filters=9", "memory.neighbours=7"])
     pixelvae = override(base, ["training.epochs=2", "model.name=pixelvae"]).model

@@ -93,7 +93,7 @@ class Family(Settings):
 
     @property
     def units(self) -> int:
-        """Units of the hidden layers of MADEs, whose order takes time to find."""
+        """Units of the layers of MADEs, or of some of them, whose order takes time to find."""
         return 0
 
     @property
@@ -154,7 +154,7 @@ class ACNSettings(Family):
 
     def masks(self, shape: ImageShape) -> int:
         """See `Family`: how far each row of the staircases reaches."""
-        return super().masks(shape) + 2 * self.prior_autoregressive + 3 * self.code_size * self.mixtures
+        return super().masks(shape) + self.units
 
     @property
     def stated(self) -> dict[str, Any]:
@@ -171,8 +171,9 @@ class ACNSettings(Family):
 
     @property
     def units(self) -> int:
-        """See `Family`."""
-        return 2 * self.prior_autoregressive
+        """See `Family`: with those of the layer that makes the numbers."""
+        hidden = self.prior_autoregressive
+        return 2 * hidden + 3 * self.code_size * self.mixtures if hidden else 0
 
     @property
     def terms(self) -> int:

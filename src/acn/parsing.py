@@ -1,7 +1,9 @@
 """Settings from plain data, from a JSON file, and from `section.key=value`; and their description.
 
 A misspelt key, a value out of range, a combination that cannot work or a setting that the model does not read is
-refused here, with a sentence that says what to change, before any data is read.
+refused here, with a sentence that says what to change, before any data is read. Settings that nobody named and nothing
+reads, such as those that a model of another kind left, take their defaults, so that no code has to ask whether they
+count.
 """
 
 import difflib
@@ -50,17 +52,22 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
         tree["model"] = _carried_over(tree["model"], name)
     for path, text in given.items():
         _assign(tree, path, text)
-    made = validated(tree)
+    made = _built(tree)
     _refuse_unread(made, given)
-    return made
+    return _without_unread(made)
 
 
 def validated(tree: Mapping[str, Any]) -> Config:
-    """Build a `Config` from plain data, of which all that is left out has its default, the family of models too.
+    """Build a `Config` from plain data, of which all that is left out or not read has its default, the family too.
 
     Raises:
         UsageError: naming the first setting that is wrong and why.
     """
+    return _without_unread(_built(tree))
+
+
+def _built(tree: Mapping[str, Any]) -> Config:
+    """See `validated`; what is not read is as it was given."""
     model = tree.get("model")
     if isinstance(model, Mapping):
         tree = {**tree, "model": {"name": ACNSettings().name, **model}}
@@ -72,6 +79,21 @@ def validated(tree: Mapping[str, Any]) -> Config:
         # A check of a whole section says itself what it found.
         found = "" if isinstance(first["input"], Mapping) else f", found {shorten(repr(first['input']))}"
         raise UsageError(f"setting {_place(first['loc'], tree)}: {reason}{found}") from error
+
+
+def _without_unread(config: Config) -> Config:
+    """The same settings, of which all that are not read have their defaults."""
+    tree, unread = config.model_dump(), False
+    for path, field, value in _fields(config):
+        only = _only(field)
+        if only is not None and not only.holds(config) and value != field.default:
+            *sections, key = path.split(".")
+            node = tree
+            for section in sections:
+                node = node[section]
+            node[key], unread = field.default, True
+    # Once more: whether a setting is read may hang on one that was not.
+    return _without_unread(_built(tree)) if unread else config
 
 
 def stored(tree: Mapping[str, Any]) -> Config:

@@ -79,4 +79,6 @@ def model_with(facts: Json, rest: bytes) -> bytes:
     version = 2 if isinstance(facts, dict) and "per_unit" in facts else 1
     if version == 2 and isinstance(facts.get("model"), dict) and "spatial" in facts["model"]:
         version = 4
+    if isinstance(facts, dict) and isinstance(facts.get("model"), dict) and "prior_autoregressive" in facts["model"]:
+        version = 5
     return struct.pack("<4sHI", b"ACNM", version, len(text)) + text + rest

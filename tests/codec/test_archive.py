@@ -540,6 +540,7 @@ def test_bombs_take_neither_memory_nor_time(tmp_path: Path) -> None:
         "filters": {"model.decoder.filters": 20_000},
         "layers": {"model.encoder.stages": [[1]] * 300_000},
         "code": {"model.code_size": 2**11, "model.mixtures": 2**20},
+        "links": {"model.code_size": 2**11, "model.mixtures": 2**11, "model.prior_autoregressive": 1},
     }
     for name, changes in models.items():
         changed_facts = json.loads(json.dumps(facts))

@@ -154,9 +154,35 @@ def test_replayed_codes_are_as_many_more_of_the_batch_to_the_prior(bench: Bench,
     for name, p in fresh.named_parameters():
         expected = alone[name]
         if id(p) in prior:
-            expected = (batch * expected + count * grown(p)) / (batch + count)
+            expected = (batch * expected + len(paid) * grown(p)) / (batch + len(paid))
             assert not (grown(p).any() and torch.allclose(expected, alone[name], rtol=1e-2, atol=0))
         torch.testing.assert_close(both[name], expected, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_replayed_codes_that_are_not_known_leave_the_gradient_as_it_is(bench: Bench) -> None:
+    """In the first step nothing is stored but the codes of the batch."""
+    drawn = (uniforms(torch.arange(3), 2, "replay", 0, 0)[:, 0] * 1437).long()
+    assert not torch.isin(drawn, epoch_order(1437, 0, 0)[:100]).any()
+    for alone, both in first_gradients(bench, replay=3):
+        assert torch.equal(alone, both)
+        assert alone.any()
+
+
+def test_replayed_codes_below_the_floor_of_free_bits_teach_nothing(bench: Bench) -> None:
+    for alone, both in first_gradients(bench, "training.free_nats=1000", replay=240):
+        assert not alone.any()
+        assert not both.any()
+    assert any(both.any() for _, both in first_gradients(bench, replay=240))
+
+
+def first_gradients(bench: Bench, *settings: str, replay: int) -> list[tuple[Tensor, Tensor]]:
+    """Those of the prior's weights at the first step, without and with replayed codes."""
+    found = []
+    for count in (0, replay):
+        run, state = bench.begin(f"run {count} {settings}", f"memory.replay={count}", *settings)
+        bench.train(run, state, until=1)
+        found.append([grown(weight) for weight in state.model.prior_parameters()])
+    return list(zip(*found, strict=True))
 
 
 def grown(parameter: torch.nn.Parameter) -> Tensor:

@@ -89,7 +89,7 @@ def train(
             metavar="MODEL",
             help="Start from the weights and settings of a trained model: a run, mnist, vlae-mnist or "
             "hub:OWNER/NAME. Settings you give override the model's; the decoder may get more blocks, the encoder's "
-            "layers more filters.",
+            "layers more filters, the prior of an ACN model.prior_autoregressive.",
             show_default=False,
         ),
     ] = None,

@@ -40,7 +40,8 @@ class NeighbourPrior:
         """KL(q(z given image `targets[i]`) to p(z given the code of image `contexts[i]`)), float64 `[P]`.
 
         By quadrature, with few nodes (a search between tours) in float32, else, or if `exact`, in float64. Where the
-        numbers depend on one another it is estimated, without bias, by draws that depend on the target's row alone.
+        numbers depend on one another it is estimated, without bias, by draws that depend on the target's row alone, in
+        the precision of the priors; `nodes` then only tells a search from a report.
         """
         if isinstance(self.priors, LinkedMixture):
             pairs = PAIRS if nodes >= NODES else SEARCH_PAIRS
@@ -62,7 +63,7 @@ class NeighbourPrior:
         return priors.map(lambda tensor: tensor[rows].to(precision))
 
     def _drawn_kl(self, priors: LinkedMixture, contexts: Tensor, targets: Tensor, pairs: int) -> Tensor:
-        """See `kl`; in float32 but for the sums."""
+        """See `kl`; sums are in float64."""
         posterior, prior = self._of(targets, torch.float32), priors.map(lambda tensor: tensor[contexts])
         logs = torch.zeros(len(targets), dtype=torch.float64, device=targets.device)
         for pair in range(pairs):

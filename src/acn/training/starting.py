@@ -26,6 +26,8 @@ from acn.training.state import TrainingState
 BLOCKS = "model.decoder.blocks"
 MAY_GROW = (BLOCKS, "model.encoder.stages", "model.encoder.hidden")
 MAY_BEGIN = "model.prior_autoregressive"
+# What decides which sizes there are comes first, so that a message names it.
+KINDS = ("model.prior", "model.posterior", "model.decoder.kind")
 HAS_NO_WEIGHTS = "model.decoder.dropout"
 
 
@@ -33,7 +35,8 @@ def start_from(run: Run, state: TrainingState, config: Config, images: Images) -
     """Give a fresh `state` the weights of the trained model in `run`, and its memory the codes of the `images`.
 
     Raises:
-        UsageError: the networks of `config` differ in more than what `MAY_GROW`, or the images have another shape.
+        UsageError: the networks of `config` differ in more than what `MAY_GROW` and `MAY_BEGIN`, or the images have
+            another shape.
         RunError: the model has no weights, or they are damaged.
         DataError: an image cannot be read.
     """
@@ -78,7 +81,7 @@ def check_networks(run: Run, config: Config) -> None:
         UsageError: they are not.
     """
     name, known, wanted = spoken(run.path), _networks(run.config), _networks(config)
-    for key in sorted((known.keys() | wanted.keys()) - {HAS_NO_WEIGHTS}):
+    for key in (*KINDS, *sorted((known.keys() | wanted.keys()) - {HAS_NO_WEIGHTS})):
         there, here = known.get(key), wanted.get(key)
         if there == here or (key in MAY_GROW and _grows(there, here)) or (key == MAY_BEGIN and not there):
             continue
@@ -89,8 +92,8 @@ def check_networks(run: Run, config: Config) -> None:
             )
         *some, last = MAY_GROW
         raise UsageError(
-            f"--start needs the networks of {name}, of which only {', '.join(some)} and {last} may grow: expected "
-            f"{key}={json.dumps(there)}, found {json.dumps(here)}"
+            f"--start needs the networks of {name}, of which only {', '.join(some)} and {last} may grow and "
+            f"{MAY_BEGIN} be added: expected {key}={json.dumps(there)}, found {json.dumps(here)}"
         )
 
 

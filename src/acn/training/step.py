@@ -228,7 +228,8 @@ def find_gradient(
 def _replay(state: TrainingState, config: Config, now: Rates, batch: int) -> None:
     """Let the prior's gradient be the mean over the `batch` and some codes that are stored, drawn anew at each step.
 
-    Neither encoder nor decoder runs for these. All ranks do the same; codes of images not seen yet count for nothing.
+    Neither encoder nor decoder runs for these. All ranks do the same; codes of images not seen yet are left out of the
+    mean. Free bits are of the mean KL of the stored codes, as of that of the batch.
     """
     count, memory, seed, step = config.memory.replay, state.memory, config.training.seed, state.step
     if not count:
@@ -239,13 +240,14 @@ def _replay(state: TrainingState, config: Config, now: Rates, batch: int) -> Non
     codes, context = memory.codes_of(rows), memory.codes_of(memory.pick(rows, neighbour))
     posterior = UnitNormal(codes)
     z = posterior.at(normals(places, codes.shape[1], "replayed posterior", seed, step).to(codes.dtype))
-    known = memory.visited[rows] >= 0
+    seen = memory.visited[rows] >= 0
+    known = seen.sum()
     cost = kl(posterior, state.model.prior(context), z, nodes=config.training.kl_nodes)
-    paid = now.kl_weight * (cost * known).sum() / known.sum().clamp(min=1)
+    paid = now.kl_weight * _charged((cost * seen).sum() / known.clamp(min=1), state, config)
     weights = list(state.model.prior_parameters())
     for weight, gradient in zip(weights, torch.autograd.grad(paid, weights), strict=True):
         if weight.grad is not None:
-            weight.grad.lerp_(gradient, count / (count + batch))
+            weight.grad.lerp_(gradient, (known / (known + batch)).to(gradient.dtype))
 
 
 def _clock() -> float:
