@@ -121,7 +121,8 @@ def test_without_the_library_it_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_what_names_a_model_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "mine").mkdir(parents=True)
-    found = {name: hub_name(name) for name in ("me/digits", "hub:me/digits", "runs/mine", "mnist", "a/b/c", "./me/x")}
+    names = ("me/digits", "hub:me/digits", "runs/mine", "runs/mistyped", "mnist", "a/b/c", "./me/x")
+    found = {name: hub_name(name) for name in names}
     assert {name for name, hub in found.items() if hub} == {"me/digits", "hub:me/digits"}
     assert found["hub:me/digits"] == "me/digits"
 

@@ -71,8 +71,8 @@ def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 to `path`, whole or not at all."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    """Write `text` as UTF-8 to `path`, whole or not at all; names in it that are no Unicode keep their bytes."""
+    write_atomically(path, lambda temporary: temporary.write_bytes(text.encode("utf-8", "surrogateescape")))
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -14,11 +14,11 @@ FILES = ["config.json", "*.safetensors", "*.acnm", "README.md"]
 
 
 def hub_name(folder: str | Path) -> str | None:
-    """Return OWNER/NAME where `folder` is hub:OWNER/NAME, or OWNER/NAME while no such path exists; else None."""
+    """Return OWNER/NAME where `folder` is hub:OWNER/NAME, or OWNER/NAME while there is no folder OWNER; else None."""
     text = str(folder)
     if text.startswith(PREFIX):
         return text.removeprefix(PREFIX)
-    known = re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", text) and not Path(text).exists()
+    known = re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", text) and not Path(text).parent.exists()
     return text if known else None
 
 

@@ -44,12 +44,12 @@ def test_what_cannot_be_trained_on_ends_with_the_reasons_and_status_1(work: Path
     done = acn("check", "pictures", "--json", "found.json", cwd=work)
     assert done.returncode == 1
     first, last = done.stderr.splitlines()
-    assert first.startswith("expected images of one size")
+    assert first.startswith("acn: expected images of one size")
     assert last.startswith("acn: expected images, found 2 files of 10 that cannot be decoded")
     assert done.stdout.count("Damaged: ") == 2
     found = json.loads((work / "found.json").read_text())
     assert found["training"] is None
-    assert found["problems"] == [last.removeprefix("acn: "), first]
+    assert found["problems"] == [line.removeprefix("acn: ") for line in (last, first)]
     skipping = acn("check", "pictures", "--skip-damaged", cwd=work)
     assert skipping.returncode == 1
     assert skipping.stderr.startswith("acn: expected images of one size")

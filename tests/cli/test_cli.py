@@ -135,6 +135,11 @@ def test_so_few_steps_that_nothing_is_learned_are_named_with_what_helps(tmp_path
     said = "3 epochs of 32 images: only 6 steps, too few to learn much; train longer with --set training.epochs=100"
     assert said in done.stdout
     assert "too few" not in acn("train", "--resume", "runs/a", cwd=tmp_path).stdout
+    row = json.loads((tmp_path / "runs" / "a" / "metrics.jsonl").read_text())  # the only one, of all steps
+    assert (row["step"], row["images"]) == (6, 96)
+    settings = (*settings[:-1], "training.epochs=900", "--max-minutes", "1e-9")
+    done = acn("train", "a.npz", "--recipe", "digits", *settings, cwd=tmp_path)
+    assert "1e-09 minutes were over after 1 step, too few to learn much" in done.stdout
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "soon"])

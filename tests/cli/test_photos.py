@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -189,6 +190,23 @@ def test_clusters_are_listed_and_drawn(run: Path, photos: Path, tmp_path: Path, 
     with pytest.raises(UsageError, match=r"holds other files, such as mine\.txt"):
         cluster(run, str(photos), out=out, force=True)
     assert (out / "clusters.csv").exists()
+
+
+def test_lists_keep_the_bytes_of_names_that_are_no_unicode(run: Path, photos: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9 %d.png")
+    (tmp_path / "old").mkdir()
+    for number in range(2):
+        shutil.copy(photos / "cat" / "00.png", tmp_path / "old" / (name % number))
+    source = str(tmp_path / "old")
+    cluster(run, source, count=1, out=tmp_path / "clusters")
+    for suffix in (".csv", ".txt", ".json"):
+        duplicates(source, out=tmp_path / f"equal{suffix}")
+        similar(run, [str(tmp_path / "old" / (name % 0)), source], near=2, out=tmp_path / f"near{suffix}")
+    lists = [*tmp_path.glob("*.csv"), *tmp_path.glob("*.txt"), tmp_path / "clusters" / "clusters.csv"]
+    assert len(lists) == 5
+    assert all(b"caf\xe9 1.png" in path.read_bytes() for path in lists)
+    for path in tmp_path.glob("*.json"):  # which is Unicode, and can say what is none
+        assert any(Path(entry["name"]).name == name % 1 for entry in json.loads(path.read_text()))
 
 
 def test_equal_images_are_one_cluster(run: Path, photos: Path, tmp_path: Path, capsys: Captured) -> None:

@@ -100,7 +100,7 @@ def test_images_beside_subfolders_take_their_labels_away_and_are_counted(tmp_pat
         put(tmp_path / name, grey(seed))
     for source in (read_folder(tmp_path), unread_folder(tmp_path, DataSettings())):
         assert source.reading.loose == 2
-        assert "no labels here: 2 images lie beside them" in source.reading.lines()[0]
+        assert "no labels here: 2 image files lie beside them" in source.reading.lines()[0]
     for name in ("c.png", "d.png"):
         (tmp_path / name).unlink()
     source = read_folder(tmp_path)

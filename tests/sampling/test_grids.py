@@ -5,7 +5,17 @@ import pytest
 import torch
 from PIL import Image
 
-from acn.sampling.grids import GAP, grid, near_square, save_animation, save_arrays, save_picture, to_pictures
+from acn.sampling.grids import (
+    GAP,
+    NARROWEST,
+    captioned,
+    grid,
+    near_square,
+    save_animation,
+    save_arrays,
+    save_picture,
+    to_pictures,
+)
 
 
 def test_levels_become_values_with_the_maximum_white() -> None:
@@ -36,6 +46,23 @@ def test_grid_shows_every_picture_in_its_place(channels: int, first: bool, last:
 
 def test_small_images_are_enlarged_in_whole_steps() -> None:
     assert grid(np.zeros((1, 1, 8, 8, 1), np.uint8)).size == (56 + 2 * GAP, 56 + 2 * GAP)
+
+
+@pytest.mark.parametrize(("width", "channels"), [(10, 1), (700, 3)])
+def test_captions_stand_above_the_picture(width: int, channels: int) -> None:
+    picture = grid(np.full((1, 1, 60, width, channels), 90, np.uint8))
+    tall = {}
+    for words in ("short", "In each row an image, and images drawn from its code, which say little of their labels."):
+        sheet = captioned(picture, words)
+        assert (sheet.mode, sheet.width) == (picture.mode, max(picture.width, NARROWEST))
+        drawn = np.asarray(sheet)
+        band = len(drawn) - picture.height
+        assert (drawn[band:, : picture.width] == np.asarray(picture)).all()
+        assert (drawn[:, picture.width :][band:] == 255).all()
+        assert drawn[:band].min() < 60
+        assert (drawn[:band, -2 * GAP :] == 255).all()  # no word is cut off
+        tall[words] = band
+    assert len(set(tall.values())) == (2 if width == 10 else 1)
 
 
 @pytest.mark.parametrize(("count", "shape"), [(1, (1, 1)), (64, (8, 8)), (10, (2, 5)), (7, (1, 7))])

@@ -224,17 +224,23 @@ def outcome(source: str, splits: "Splits", archive: int, *, embed: bool) -> Sequ
 
     With `embed`, the archive holds its model.
     """
-    from acn.codec.folder import FolderImages
-
     size, what = _source_bytes(source, splits)
     lines = [f"source {size:,} bytes ({what}), archive {archive:,} bytes: {archive / max(1, size):.1%} of the source"]
-    jpegs = any(images.jpegs for images in splits.values() if isinstance(images, FolderImages))
-    if archive > size and jpegs:
+    if archive > size and _mostly_jpeg(splits):
         lines.append("The archive is larger than its source, as expected of JPEG files: keep the source instead.")
     elif archive > size:
         shared = "a model that several archives share (--model RUN --no-embed), " if embed else ""
         lines.append(f"The archive is larger than its source: more images, {shared}or longer training make it smaller.")
     return lines
+
+
+def _mostly_jpeg(splits: "Splits") -> bool:
+    """Whether at least half of the files are."""
+    from acn.codec.folder import FolderImages
+
+    folders = [images for images in splits.values() if isinstance(images, FolderImages)]
+    jpegs, files = sum(len(images.jpegs) for images in folders), sum(len(set(images.sources)) for images in folders)
+    return 0 < files <= 2 * jpegs
 
 
 def _source_bytes(source: str, splits: "Splits") -> tuple[int, str]:

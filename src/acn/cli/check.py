@@ -84,7 +84,7 @@ def check(
         write_text_atomically(json, dumps(found, indent=2) + "\n")
     if problems:
         for problem in problems[1:]:
-            typer.echo(problem, err=True)
+            typer.echo(f"acn: {problem}", err=True)
         raise DataError(problems[0])
 
 

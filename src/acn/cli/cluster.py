@@ -65,7 +65,7 @@ def cluster(
     from acn.cli.coded import codes_of, images_in
     from acn.cli.progress import stages
     from acn.evaluation.clustering import CLUSTERS, agreement, find_clusters
-    from acn.files import write_folder_atomically
+    from acn.files import write_folder_atomically, write_text_atomically
     from acn.run_models import load_model
     from acn.runs import open_run
 
@@ -82,7 +82,7 @@ def cluster(
         advance = stage("pictures of clusters", found.count)
 
         def write(place: Path) -> None:
-            (place / LIST).write_text(written(list(_entries(images, found)), COLUMNS, [], "csv"), encoding="utf-8")
+            write_text_atomically(place / LIST, written(list(_entries(images, found)), COLUMNS, [], "csv"))
             for group in range(found.count):
                 _draw(place / SHEET.format(group), images, found, group, opened)
                 advance(1)

@@ -177,13 +177,13 @@ def sampler(
 
 
 def deliver(path: Path, picture: "Picture", shows: str | None = None, **arrays: "Arrays") -> None:
-    """Write `picture`, or the `arrays` where the name asks for `.npz`, and say where and what the picture `shows`."""
-    from acn.sampling.grids import save_arrays, save_picture
+    """Write `picture`, captioned with what it `shows`, or the `arrays` where the name asks for `.npz`; say where."""
+    from acn.sampling.grids import captioned, save_arrays, save_picture
 
     if path.suffix == ".npz":
         save_arrays(path, **arrays)
     else:
-        save_picture(picture, path)
+        save_picture(captioned(picture, shows) if shows else picture, path)
         if shows is not None:
             typer.echo(shows, err=True)
     announce(path)

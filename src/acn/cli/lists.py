@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,7 +29,9 @@ def written(entries: Sequence[Entry], columns: Sequence[str], lines: Sequence[st
     named = [name for name in columns if any(name in entry for entry in entries)] or list(columns)
     rows = [{name: _rounded(entry[name]) for name in named if name in entry} for entry in entries]
     if form == "json":
-        return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+        text = json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+        # JSON is Unicode: bytes of names that are none stand in it as Python and JavaScript escape them.
+        return re.sub(r"[\ud800-\udfff]", lambda byte: f"\\u{ord(byte[0]):04x}", text)
     stream = io.StringIO()
     writer = csv.DictWriter(stream, named, lineterminator="\n")
     writer.writeheader()

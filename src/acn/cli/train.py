@@ -105,6 +105,7 @@ def train(
     from acn.errors import UsageError
     from acn.joining import joined, restarts
     from acn.runs import check_free, open_run
+    from acn.training.prospect import ended_too_soon
     from acn.training.starting import check_family as check_start
 
     check_family(former)
@@ -133,6 +134,9 @@ def train(
         train_on(console, run, collection, state, command("train", "--resume", run.path), ranks)
         evaluate_and_show(run, collection, place, ranks=ranks)
         if ranks.leads:
+            advice = None if start else ended_too_soon(run.config, state.step, len(collection.train))
+            if advice is not None:
+                console.out(advice, highlight=False)
             looks = ("explore", "report") if run.config.model.has_codes else ("report",)
             console.out(f"Next: {', '.join(command(look, run.path) for look in looks)}", highlight=False)
             if resume is None and options.holds_little(collection.shape):

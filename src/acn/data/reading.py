@@ -15,7 +15,7 @@ MOST_KINDS, MOST_NAMES = 8, 10
 class Reading:
     """`converted`: images by what was done to them. `left_out`: files by their kind. `damaged`: names of those skipped.
 
-    `loose`: images beside subfolders, which would be their labels if all images had some.
+    `loose`: image files beside subfolders, which would be their labels if all images had some.
 
     The words are those of a sentence: 3 images were converted: `alpha composited on black`; 2 files were left out:
     `.txt`.
@@ -48,8 +48,8 @@ class Reading:
         if self.loose:
             lie = "lies" if self.loose == 1 else "lie"
             lines.append(
-                f"Subfolders are no labels here: {counted(self.loose, 'image')} {lie} beside them. Move each into a "
-                "subfolder if they are classes."
+                f"Subfolders are no labels here: {counted(self.loose, 'image file')} {lie} beside them. Move "
+                "each into a subfolder if they are classes."
             )
         return lines
 

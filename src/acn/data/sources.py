@@ -126,7 +126,8 @@ def _open(settings: DataSettings, openers: Openers[Found]) -> Found | Source:
         return openers.hub(source.removeprefix("hub:"), settings)
     path = _existing(source)
     if path is None:
-        if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", source) and not source.lower().endswith(".npz"):
+        named = re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", source) and not os.path.exists(os.path.dirname(source))
+        if named and not source.lower().endswith(".npz"):
             return _hub_or_typo(source, settings, openers.hub)
         looked = " and ".join(str(path) for path in _candidates(source)) or "no place, since the name is empty"
         remedy = f"make it with acn dataset {BY_ARCHIVE[source].name}" if source in BY_ARCHIVE else KINDS

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from acn.data import to_values
@@ -18,6 +18,8 @@ SMALLEST = 56  # pixels: smaller images are enlarged in whole steps, so that the
 GAP = 2
 PAPER = 255
 FRAME_MILLISECONDS = 250
+# Pixels: the height of a caption's letters, the distance of its lines, and the least width for it.
+FONT, LINE, NARROWEST = 14, 18, 280
 
 
 def to_pictures(levels: Tensor, palette: Bytes) -> Bytes:
@@ -43,6 +45,22 @@ def grid(pictures: Bytes, *, first_column: bool = False, last_column: bool = Fal
             top, left = GAP + row * tall, GAP + column * wide + before[column]
             canvas[top : top + tall - GAP, left : left + wide - GAP] = large[row, column]
     return Image.fromarray(canvas[..., 0] if channels == 1 else canvas)
+
+
+def captioned(picture: Image.Image, text: str) -> Image.Image:
+    """The picture below a sentence that says what it shows; a narrow one gets room beside it for the words."""
+    font = ImageFont.load_default(FONT)
+    width = max(picture.width, NARROWEST)
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        fits = font.getlength(longer) <= width - 4 * GAP
+        lines = [*lines[:-1], longer] if fits or not lines[-1] else [*lines, word]
+    band = len(lines) * LINE + 2 * GAP
+    sheet = Image.new(picture.mode, (width, band + picture.height), "white")
+    ImageDraw.Draw(sheet).multiline_text((2 * GAP, GAP), "\n".join(lines), "black", font, spacing=LINE - FONT)
+    sheet.paste(picture, (0, band))
+    return sheet
 
 
 def near_square(count: int) -> tuple[int, int]:

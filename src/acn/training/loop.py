@@ -163,6 +163,8 @@ def train(
                 ending = "interrupted"
                 break
         metrics.check(state)
+        if ending == "finished":
+            metrics.finish(state, rates(config, state.step, 1))
         metrics.flush(state)
     _save(run, state, ranks)
     return ending

@@ -84,6 +84,15 @@ class Metrics:
             )
         self._unread.clear()
 
+    def finish(self, state: TrainingState, now: Rates) -> None:
+        """Write the only row of a training that ends before one is complete, of the steps it had.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        if state.pending and not self.path.exists():
+            self._write(self._row(state, now))
+
     def flush(self, state: TrainingState) -> None:
         """Write out the events. Steps short of a full row wait in `state.pending` for the next sitting.
 
@@ -143,6 +152,9 @@ class Unwritten(Metrics):
         """See `Metrics`."""
 
     def check(self, state: TrainingState) -> None:
+        """See `Metrics`."""
+
+    def finish(self, state: TrainingState, now: Rates) -> None:
         """See `Metrics`."""
 
     def flush(self, state: TrainingState) -> None:

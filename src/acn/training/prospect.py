@@ -58,6 +58,18 @@ def too_few_steps(config: Config, images: int) -> str | None:
     )
 
 
+def ended_too_soon(config: Config, steps: int, images: int) -> str | None:
+    """What to say where the time was over before so many images had been learned from, None where it was not."""
+    minutes = config.training.max_minutes
+    if minutes is None or steps >= min(ENOUGH_STEPS, make_plan(config, images).steps):
+        return None
+    were = "was" if minutes == 1 else "were"
+    return (
+        f"{counted(minutes, 'minute')} {were} over after {counted(steps, 'step')}, too few to learn much: samples will "
+        "look like noise; train again with a larger --max-minutes"
+    )
+
+
 def foresee(config: Config, inspection: Inspection, *, lower: bool) -> Prospect:
     """Say what a training by the settings would begin with; with `lower`, with as small a K as few images ask for.
 
