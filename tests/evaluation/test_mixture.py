@@ -106,6 +106,31 @@ def test_draws_are_many_where_codes_are_few_and_bounded_where_they_are_many() ->
     np.testing.assert_allclose(np.cov(draws.T), np.eye(2), atol=0.05)
 
 
+def test_the_final_fit_sees_several_draws_of_each_code_in_bounded_time() -> None:
+    some = UnitNormal(torch.arange(30_000.0)[:, None].expand(-1, 2) * 100)
+    draws = mixture._draws(some, 0, mixture._most_rows(100, 2, "full"), 4)
+    assert np.bincount(np.rint(draws[:, 0] / 100).astype(int)).tolist() == [4] * 30_000
+    assert mixture._most_rows(100, 16, "full") == 240_000
+    for components, size, kind in ((600, 16, "full"), (10, 128, "full"), (200, 128, "diag"), (1, 1024, "full")):
+        rows = mixture._most_rows(components, size, kind)
+        parameters = size**2 if kind == "full" else size
+        assert mixture.most_draws(size) <= rows <= 4 * mixture.most_draws(size)
+        assert rows == mixture.most_draws(size) or rows * components * parameters <= mixture.MOST_WORK
+
+
+def test_several_draws_of_each_code_generalize_better_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mixture, "LEAST_DRAWS", 300)
+    monkeypatch.setattr(mixture, "SIZES", (8,))
+    train, valid = (UnitNormal(clustered(count, seed)) for seed, count in enumerate((400, 4000)))
+    scores = []
+    for draws in (1, 4):
+        monkeypatch.setattr(mixture, "FINAL_DRAWS", draws)
+        prior = fit_mixture(train, valid, seed=0)
+        held_out = torch.from_numpy(mixture._draws(valid, 7, mixture.MOST_DRAWS, 4))
+        scores.append(float(prior.log_prob(held_out).mean()))
+    assert scores[1] > scores[0] + 0.01
+
+
 def test_large_codes_get_fewer_draws_and_fewer_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [mixture.most_draws(size) for size in (2, 64, 96, 1024)] == [60_000, 60_000, 40_000, 20_000]
     rows = mixture._draws(UnitNormal(clustered(400, seed=0)), 0, 4000)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Rows = NDArray[np.float64]  # samples x D
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200)
 LEAST_DRAWS, MOST_DRAWS = 20_000, 60_000
+# Samples of each code for the final fit: a mixture of 100 components learns the noise of single ones by heart.
+FINAL_DRAWS = 4
 # A full mixture beyond this many multiplications per EM step (10 components of 128 dimensions, or 600 of 16, on 60,000
 # rows) takes minutes on a small machine.
 MOST_WORK = 10**10
@@ -41,8 +43,8 @@ def fit_mixture(train: Posterior, valid: Posterior, *, seed: int) -> GaussianPri
     The kind of covariance and the number of components are those with the highest mean log density of samples of the
     validation images. The sizes are tried upwards until that score has fallen twice in a row, or once by more than
     chance explains. For this comparison EM stops at gains below 0.01 nats per step, which ranks the sizes as
-    convergence does in a fifth of the time; the winner is then run until a step gains less than 0.001. Codes of more
-    than 64 numbers are fitted less closely, in proportion.
+    convergence does in a fifth of the time; the winner is then run, on several samples of each code, until a step gains
+    less than 0.001. Codes of more than 64 numbers are fitted less closely, in proportion.
 
     Args:
         train: q(z given x) of N images.
@@ -54,7 +56,8 @@ def fit_mixture(train: Posterior, valid: Posterior, *, seed: int) -> GaussianPri
     with one_blas_thread():
         trials = [trial for kind in ("full", "diag") for trial in _trials(rows, held_out, len(valid.mean), kind, seed)]
         _, best = max(trials, key=lambda trial: trial[0])
-        return _prior(_converged(best, rows))
+        final = _most_rows(best.n_components, size, best.covariance_type)
+        return _prior(_converged(best, _draws(train, seed + 2, final, FINAL_DRAWS)))
 
 
 def most_draws(size: int) -> int:
@@ -62,12 +65,19 @@ def most_draws(size: int) -> int:
     return max(LEAST_DRAWS, MOST_DRAWS * USUAL_SIZE // max(size, USUAL_SIZE))
 
 
+def _most_rows(components: int, size: int, kind: str) -> int:
+    """At most so many samples of codes of `size` numbers for the final fit, in bearable time."""
+    parameters = size * size if kind == "full" else size
+    usual = most_draws(size)
+    return max(usual, min(FINAL_DRAWS * usual, MOST_WORK // (components * parameters)))
+
+
 @torch.no_grad()
-def _draws(posterior: Posterior, seed: int, most: int) -> Rows:
-    """Samples: one per image, several where images are few, in an order that mixes the images."""
+def _draws(posterior: Posterior, seed: int, most: int, each: int = 1) -> Rows:
+    """Samples: `each` per image, more where images are few, at most `most`, in an order that mixes the images."""
     generator = torch.Generator().manual_seed(seed)
     images = len(posterior.mean)
-    repeated = torch.arange(images).repeat(math.ceil(LEAST_DRAWS / images))
+    repeated = torch.arange(images).repeat(math.ceil(max(LEAST_DRAWS, min(each * images, most)) / images))
     rows = repeated[torch.randperm(len(repeated), generator=generator)[:most]]
     chosen = posterior.map(lambda tensor: tensor.detach().cpu()[rows].double())
     return chosen.sample(generator).numpy()
