@@ -1,3 +1,4 @@
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import acn
 from acn.config import Config
 from acn.data import open_collection
 from acn.errors import DataError, UsageError
-from acn.runs import check_images, open_images, open_run
+from acn.runs import check_images, open_images, open_run, read_position
+from acn.training.state import TrainingState
+from acn.training.step import StepReport, training_step
 from tests.training.conftest import TINY, tiny_settings
 
 # `TINY`, as keywords.
@@ -49,6 +52,26 @@ def test_a_folder_keeps_the_run_for_every_command(images: NDArray[np.uint8], tmp
     assert again.evaluate() == again.evaluate(collection.test.values(range(6)))
     with pytest.raises(UsageError, match="already holds a run"):
         acn.train(images, recipe="digits", folder=folder, **SETTINGS)
+
+
+def test_ctrl_c_saves_the_step_just_taken(
+    images: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stepped(state: TrainingState, *others: Any) -> StepReport:  # noqa: ANN401
+        if state.step == 4:
+            signal.raise_signal(signal.SIGINT)
+        return training_step(state, *others)
+
+    monkeypatch.setattr("acn.training.loop.training_step", stepped)
+    handler = signal.getsignal(signal.SIGINT)
+    for folder, said in (
+        (tmp_path / "run", f"^stopped at step 5 and saved; .* --resume {tmp_path / 'run'}$"),
+        (None, "^$"),
+    ):
+        with pytest.raises(KeyboardInterrupt, match=said):
+            acn.train(images, recipe="digits", folder=folder, device="cpu", **SETTINGS | {"training__batch": 4})
+    assert signal.getsignal(signal.SIGINT) == handler
+    assert read_position(open_run(tmp_path / "run")).step == 5
 
 
 def test_a_source_is_trained_on_as_the_command_does(tmp_path: Path, images: NDArray[np.uint8]) -> None:

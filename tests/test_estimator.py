@@ -378,6 +378,14 @@ def test_whole_numbers_of_a_byte_are_pixel_values() -> None:
     assert PixelScale.fit(np.array([False, True]), None).pixels(np.array([False, True])).tolist() == [0, 1]
 
 
+def test_images_of_another_scale_are_refused(few: NDArray[np.uint8]) -> None:
+    encoder = tiny().fit(few)
+    with pytest.raises(ValueError, match=r"whole numbers up to 16, and X has fractions up to 1; multiply"):
+        encoder.transform(few / 16)
+    assert len(encoder.transform(few + 0.25)) == len(few)
+    assert len(tiny().fit(few > 8).transform(few / 16)) == len(few)  # levels of grey between black and white
+
+
 def test_unknown_values_are_taken_for_the_nearest_known(few: NDArray[np.uint8]) -> None:
     encoder = tiny().fit(np.where(few > 8, 200, 0))
     near = np.where(few > 8, 240, 30)

@@ -1,5 +1,6 @@
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,16 @@ def test_parquet_has_map_images_and_neighbours(tmp_path: Path, monkeypatch: pyte
     plane = np.array([[row["x"], row["y"]] for row in rows])
     assert np.var(plane[:, 0]) >= np.var(plane[:, 1])
     assert abs(np.corrcoef(plane.T)[0, 1]) < 1e-6
+
+
+def test_parquet_escapes_names_that_are_no_unicode(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    split = splits(2)[0]
+    images = replace(split.images, files=("\udce9.png", "é.png"), label_names=("\udcff", "cat"))
+    write_parquet(tmp_path / "codes.parquet", [replace(split, images=images)])
+    table = parquet.read_table(tmp_path / "codes.parquet")
+    assert table["file_name"].to_pylist() == [r"\xe9.png", "é.png"]
+    assert table["label"].to_pylist() == [r"\xff", "cat"]
 
 
 @pytest.mark.parametrize("count", [1, 2])

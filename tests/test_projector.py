@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,13 @@ def test_every_line_belongs_to_its_picture(tmp_path: Path) -> None:
         cell = np.asarray(sprite)[4:8, 5:10]  # the fifth picture
     pixels = split.images.values(range(7))
     assert np.array_equal(cell, np.rint(pixels[4] * (255 / int(pixels.max()))))
+
+
+def test_labels_with_tabs_and_ends_of_lines_stay_on_their_line(tmp_path: Path) -> None:
+    split = splits(3)[0]
+    odd = replace(split, images=replace(split.images, label_names=("tab\tx", "new\r\nline")))
+    export_projector(tmp_path, odd)
+    assert (tmp_path / "metadata.tsv").read_text() == "index\tlabel\n0\ttab x\n1\tnew  line\n2\ttab x\n"
 
 
 def test_a_sprite_that_would_be_too_large_holds_evenly_spaced_images(

@@ -1,6 +1,7 @@
 """Training in Python: `acn.train`, and what the scikit-learn estimator shares with it."""
 
 import json
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,6 +26,7 @@ from acn.parsing import override
 from acn.run_models import load_model
 from acn.runs import CONFIG, Run, check_free, open_run
 from acn.trained import TrainedModel
+from acn.training.interruptions import interruptions
 from acn.training.loop import begin, make_plan
 from acn.training.loop import train as train_to_the_end
 from acn.training.metrics import Metrics, Row
@@ -74,6 +76,7 @@ def train(
             run, or is none.
         TrainingError: the loss is not finite.
         StorageError: the folder cannot be written.
+        KeyboardInterrupt: after Ctrl-C, when the `folder` has a checkpoint of the step that was just taken.
     """
     place = find_device(device)
     named = {name.replace("__", "."): value for name, value in settings.items()}
@@ -86,8 +89,8 @@ def train(
     if "memory.neighbours" not in named:
         config = with_fewer_neighbours(config, len(collection.train))
     if folder is None:
-        with TemporaryDirectory(prefix="acn-") as temporary:
-            return learn(Path(temporary), config, collection, place, verbose=verbose, start=trained)[0].in_memory()
+        with passing_folder() as passing:
+            return learn(passing, config, collection, place, verbose=verbose, start=trained)[0].in_memory()
     path = Path(folder)
     if not str(folder) or (path.exists() and not path.is_dir()):
         raise UsageError(f"folder: expected the name of a folder, found {str(folder)!r}")
@@ -122,6 +125,20 @@ def learn(
     if model.code_size:
         fit_priors(run, model, collection)
     return TrainedModel(run, model), state.step
+
+
+@contextmanager
+def passing_folder() -> Iterator[Path]:
+    """Yield a folder for a run that nobody named one for; it is gone afterwards.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C, without a word of a checkpoint that is gone.
+    """
+    try:
+        with TemporaryDirectory(prefix="acn-") as folder:
+            yield Path(folder)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt from None
 
 
 @contextmanager
@@ -176,6 +193,9 @@ def _train(run: Run, state: TrainingState, collection: Collection, verbose: bool
             print(f"{share:4.0%}  reconstruction {row['reconstruction']:.2f}  KL {row['kl']:.2f}  nats per image")
 
     metrics = Metrics(run, state.step, watch)
-    train_to_the_end(run, state, collection.train, run.config.training.precision, metrics, lambda: False)
+    with interruptions((signal.SIGINT,), twice=True) as stopped:
+        ending = train_to_the_end(run, state, collection.train, run.config.training.precision, metrics, stopped)
+    if ending == "interrupted":
+        raise KeyboardInterrupt(f"stopped at step {state.step:,} and saved; resume: acn train --resume {run.path}")
     if verbose:
         print(f"trained for {counted(state.step, 'step')} in {state.seconds:.0f} seconds")

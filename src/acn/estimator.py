@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal, Self, overload
 
 import numpy as np
@@ -21,7 +20,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from acn.array_training import images_kept, learn, setting_text
+from acn.array_training import images_kept, learn, passing_folder, setting_text
 from acn.config import SEEDS, Config
 from acn.data import ALL_BYTES, Collection, Images, assemble
 from acn.data.arrays import refuse_one_image, shape_of
@@ -303,6 +302,12 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         """Images `[N, H, W, C]` in those pixel values that the model knows."""
         palette = self.model_.run.palette
         closest = np.abs(ALL_BYTES[:, None].astype(int) - palette).argmin(1)
+        fractions = rows.dtype.kind == "f" and bool((rows != np.rint(rows)).any())
+        if fractions and self._scale.step == 1 and rows.max() <= 1 < palette[-1]:
+            raise ValueError(
+                f"X has another scale than the images of fit: those are whole numbers up to {palette[-1]}, and X has "
+                f"fractions up to {float(rows.max()):g}; multiply it, or fit again"
+            )
         pixels = self._scale.pixels(rows).reshape(len(rows), *self.image_shape_)
         known: Bytes = palette[closest][_fitted(pixels, self._fitting)]
         return known
@@ -335,8 +340,8 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
                 if not (folder / CONFIG).exists():  # refused before anything was trained
                     shutil.rmtree(folder)
             return
-        with TemporaryDirectory(prefix="acn-") as temporary:
-            yield Path(temporary)
+        with passing_folder() as passing:
+            yield passing
 
 
 @contextmanager

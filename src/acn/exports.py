@@ -118,7 +118,7 @@ def _chunks(splits: list[EncodedSplit]) -> Iterator[dict[str, Any]]:
     import pyarrow
 
     codes = torch.cat([split.codes for split in splits])
-    columns = {name: values.tolist() for name, values in _columns(splits).items()}
+    columns = {name: [_as_text(value) for value in values.tolist()] for name, values in _columns(splits).items()}
     plane = PrincipalComponents.of(codes.numpy()).project(codes.numpy()).astype(np.float64)
     count = min(NEIGHBOURS, len(codes) - 1)
     start = 0
@@ -137,6 +137,13 @@ def _chunks(splits: list[EncodedSplit]) -> Iterator[dict[str, Any]]:
                 "neighbors": pyarrow.StructArray.from_arrays([_lists(near), _lists(distances)], ["ids", "distances"]),
             }
             start = taken.stop
+
+
+def _as_text(value: object) -> object:
+    """A name as Unicode, which Parquet's text is: bytes of names that are none are escaped."""
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _lists(rows: Tensor) -> Any:  # noqa: ANN401 - an Arrow array, whose library may be absent

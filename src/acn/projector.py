@@ -1,6 +1,7 @@
 """Codes for TensorBoard's Embedding Projector, with which the paper's Figure 3 was made (Smilkov et al. 2016)."""
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from acn.files import write_atomically, write_text_atomically
 
 # The projector refuses larger sprites, and slows down with more points than such a sprite holds.
 LARGEST_SPRITE = 8192
+BREAKS = re.compile(r"[\t\r\n]")
 FILES = ("tensors.tsv", "metadata.tsv", "sprite.png", "projector_config.pbtxt")
 
 
@@ -51,9 +53,12 @@ CONFIGURATION = """embeddings {{
 
 
 def _metadata(split: EncodedSplit, rows: NDArray[np.int64]) -> str:
-    """A line of names and one per image. (Of a single column the projector expects no names, so there are two.)"""
+    """A line of names and one per image. (Of a single column the projector expects no names, so there are two.)
+
+    The format has no way to write a tab or the end of a line inside a label.
+    """
     labels = label_texts(split.images) if split.images.labels is not None else [""] * len(split.images)
-    body = (f"{row}\t{labels[row]}" for row in rows.tolist())
+    body = (f"{row}\t{BREAKS.sub(' ', labels[row])}" for row in rows.tolist())
     return "\n".join(["index\tlabel", *body]) + "\n"
 
 

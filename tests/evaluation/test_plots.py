@@ -1,4 +1,5 @@
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,13 @@ def test_labels_change_the_picture_and_runs_agree(tmp_path: Path) -> None:
 def test_tiny_collections_are_drawn(tmp_path: Path, count: int, dimensions: int) -> None:
     plot_codes(codes(count, dimensions), None, None, tmp_path / "codes.png", title="few")
     assert picture(tmp_path / "codes.png").size
+
+
+def test_names_that_the_font_lacks_are_drawn_without_a_warning(tmp_path: Path) -> None:
+    names = ("数字", "tab\tx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plot_codes(codes(9), np.arange(9) % 2, names, tmp_path / "codes.png", title="odd names")
 
 
 def test_identical_codes_are_drawn(tmp_path: Path) -> None:

@@ -2,10 +2,8 @@
 
 import math
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -272,12 +270,14 @@ def _describe(console: "Console", run: "Run", collection: "Collection", state: "
 
 def _train(console: "Console", run: "Run", collection: "Collection", state: "TrainingState", ranks: "Ranks") -> str:
     from acn.cli.progress import training_bar
+    from acn.training.interruptions import interruptions
     from acn.training.loop import make_plan, train
     from acn.training.metrics import Metrics, Row, Unwritten
 
     plan = make_plan(run.config, len(collection.train))
     begun, share_then, figures = state.seconds, plan.progress(state.step, state.seconds), ""
-    with training_bar(console) as show, _interruptions(twice=ranks.count == 1) as stopped:
+    caught = interruptions((signal.SIGINT, signal.SIGTERM), twice=ranks.count == 1)
+    with training_bar(console) as show, caught as stopped:
 
         def watch(now: "TrainingState", row: Row | None) -> None:
             nonlocal figures
@@ -297,25 +297,3 @@ def _figures(row: dict[str, float]) -> str:
         f"{row['images_per_second']:.0f} images/s  reconstruction {row['reconstruction']:.2f}  {codes}"
         f"epoch {row['epoch']:.1f}"
     )
-
-
-@contextmanager
-def _interruptions(*, twice: bool) -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into an answer for the training loop; with `twice`, a second Ctrl-C ends it at once.
-
-    To one of several processes a single Ctrl-C comes twice: from the terminal, and from torchrun.
-    """
-    asked = False
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked and twice and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        asked = True
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
