@@ -32,7 +32,7 @@ from acn.training.loop import train as train_to_the_end
 from acn.training.metrics import Metrics, Row
 from acn.training.opening import with_fewer_neighbours
 from acn.training.state import TrainingState
-from acn.wording import counted
+from acn.wording import command, counted
 
 ARRAYS = "images.npz"
 # What stands for a source in the settings of a training on an array.
@@ -196,6 +196,7 @@ def _train(run: Run, state: TrainingState, collection: Collection, verbose: bool
     with interruptions((signal.SIGINT,), twice=True) as stopped:
         ending = train_to_the_end(run, state, collection.train, run.config.training.precision, metrics, stopped)
     if ending == "interrupted":
-        raise KeyboardInterrupt(f"stopped at step {state.step:,} and saved; resume: acn train --resume {run.path}")
+        resume = command("train", "--resume", run.path)
+        raise KeyboardInterrupt(f"stopped at step {state.step:,} and saved; resume with: {resume}")
     if verbose:
         print(f"trained for {counted(state.step, 'step')} in {state.seconds:.0f} seconds")

@@ -49,7 +49,7 @@ def load(folder: str | Path, *, device: str | torch.device = "auto", revision: s
 
     Args:
         folder: the folder; or `mnist` or `vlae-mnist`, the bundled models; or OWNER/NAME on the Hugging Face hub, also
-            as `hub:OWNER/NAME`, where no such path exists.
+            as `hub:OWNER/NAME`, where there is no folder OWNER.
         device: where the networks run: `cpu`, `cuda`, or `auto`: the GPU when there is one.
         revision: of a model of the hub: a branch, a tag or a commit.
 

@@ -44,6 +44,15 @@ def test_grid_shows_every_picture_in_its_place(channels: int, first: bool, last:
             assert (drawn[top : top + 60, left : left + 70] == 10 * row + column).all()
 
 
+def test_rows_that_belong_together_are_set_apart_from_the_others() -> None:
+    pictures = np.zeros((4, 1, 60, 60, 1), np.uint8)
+    drawn = np.asarray(grid(pictures, together=2))
+    white = (drawn == 255).all(1)
+    tops = np.nonzero(white[:-1] & ~white[1:])[0] + 1
+    assert np.diff(tops).tolist() == [60 + GAP, 60 + 4 * GAP, 60 + GAP]
+    assert len(drawn) == len(np.asarray(grid(pictures))) + 3 * GAP
+
+
 def test_small_images_are_enlarged_in_whole_steps() -> None:
     assert grid(np.zeros((1, 1, 8, 8, 1), np.uint8)).size == (56 + 2 * GAP, 56 + 2 * GAP)
 

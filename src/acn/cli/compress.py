@@ -204,10 +204,10 @@ def _describe(
 
 
 def _say(console: "Console", lines: "Sequence[str]", *, strict: bool) -> None:
-    """Print what will not be in the archive.
+    """Print what people should know, such as what will not be in the archive.
 
     Raises:
-        DataError: there is something, and it must not be.
+        DataError: `strict`, and there is something.
     """
     from acn.errors import DataError
 

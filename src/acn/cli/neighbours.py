@@ -43,7 +43,7 @@ def neighbours(
     pictures = to_pictures(beside_nearest(codes, images.batch(range(len(images))), rows, near), opened.palette)
     deliver(
         path,
-        grid(pictures, first_column=True),
+        grid(pictures, first_column=True, together=2),
         "Two rows for each image in the first column: its nearest by code above, by pixels below.",
         images=pictures[::2, 0],
         by_code=pictures[::2, 1:],

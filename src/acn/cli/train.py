@@ -132,8 +132,8 @@ def train(
         train_on(console, run, collection, state, command("train", "--resume", run.path), ranks)
         evaluate_and_show(run, collection, place, ranks=ranks)
         if ranks.leads:
-            advice = None if start else ended_too_soon(run.config, state.step, len(collection.train))
-            if advice is not None:
+            advice = ended_too_soon(run.config, state.step, len(collection.train))
+            if advice is not None and "start" not in run.made:
                 console.out(advice, highlight=False)
             looks = ("explore", "report") if run.config.model.has_codes else ("report",)
             console.out(f"Next: {', '.join(command(look, run.path) for look in looks)}", highlight=False)

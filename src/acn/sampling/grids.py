@@ -30,8 +30,10 @@ def to_pictures(levels: Tensor, palette: Bytes) -> Bytes:
     return pictures
 
 
-def grid(pictures: Bytes, *, first_column: bool = False, last_column: bool = False) -> Image.Image:
-    """One picture of `[rows, columns, H, W, C]`; a wider gap sets the first column apart, or the last one."""
+def grid(
+    pictures: Bytes, *, first_column: bool = False, last_column: bool = False, together: int | None = None
+) -> Image.Image:
+    """One picture of `[rows, columns, H, W, C]`; wider gaps set apart the first column, the last, rows `together`."""
     rows, columns, height, width, channels = pictures.shape
     scale = max(1, -(-SMALLEST // max(height, width)))
     large = pictures.repeat(scale, axis=2).repeat(scale, axis=3)
@@ -39,10 +41,12 @@ def grid(pictures: Bytes, *, first_column: bool = False, last_column: bool = Fal
     before = np.zeros(columns, dtype=int)
     before[1:] += 3 * GAP * first_column
     before[-1] += 3 * GAP * last_column
-    canvas = np.full((rows * tall + GAP, columns * wide + GAP + before[-1], channels), PAPER, dtype=np.uint8)
+    above = np.arange(rows) // together * 3 * GAP if together else np.zeros(rows, dtype=int)
+    size = rows * tall + GAP + above[-1], columns * wide + GAP + before[-1]
+    canvas = np.full((*size, channels), PAPER, dtype=np.uint8)
     for row in range(rows):
         for column in range(columns):
-            top, left = GAP + row * tall, GAP + column * wide + before[column]
+            top, left = GAP + row * tall + above[row], GAP + column * wide + before[column]
             canvas[top : top + tall - GAP, left : left + wide - GAP] = large[row, column]
     return Image.fromarray(canvas[..., 0] if channels == 1 else canvas)
 
