@@ -11,7 +11,6 @@ from acn.errors import UsageError
 from acn.models import Model
 from acn.parsing import override
 from acn.training.pixels import draw_places, estimated_cost
-from acn.training.state import new_state
 from acn.training.step import rates, read, training_step
 from tests.models.tiny import shaken, tiny_model
 from tests.training.conftest import Bench
@@ -100,13 +99,13 @@ def test_a_step_computes_the_drawn_pixels_alone_and_the_encoder_sees_all(bench: 
 
 
 @pytest.mark.parametrize("family", ["acn", "pixelvae", "pixelcnn", "vae"])
-def test_other_decoders_are_refused(bench: Bench, family: str) -> None:
+def test_other_decoders_take_all_pixels(bench: Bench, family: str) -> None:
     local = override(bench.config(), [*LOCAL, "training.pixels=0.25"])
     with pytest.raises(UsageError, match=r"training\.pixels is read only with model\.decoder\.kind=local"):
         bench.config(f"model.name={family}", "training.pixels=0.25")
     decoder = [] if family == "vae" else ["model.decoder.kind=gated"]
-    with pytest.raises(UsageError, match=r"training\.pixels=0\.25 needs a decoder that sees a window alone; set"):
-        new_state(override(local, [f"model.name={family}", *decoder]), SHAPE, 100, torch.device("cpu"))
+    assert local.training.pixels == 0.25
+    assert override(local, [f"model.name={family}", *decoder]).training.pixels == 1
 
 
 @pytest.mark.parametrize("pixels", ["0", "-1", "1.5", "nan", "all"])

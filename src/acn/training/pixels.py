@@ -11,22 +11,7 @@ from torch import Tensor
 
 from acn.config import Config, ImageShape
 from acn.data.keyed import uniforms
-from acn.errors import UsageError
 from acn.likelihood import PixelLikelihood
-from acn.network_settings import LOCAL
-
-
-def check_pixels(config: Config) -> None:
-    """See that the decoder can compute some pixels without the others, where the settings ask for some.
-
-    Raises:
-        UsageError: it cannot.
-    """
-    if config.training.pixels != 1 and not LOCAL.holds(config):
-        raise UsageError(
-            f"training.pixels={config.training.pixels:g} needs a decoder that sees a window alone; set {LOCAL.text}, "
-            "or training.pixels=1 for all pixels"
-        )
 
 
 def draw_places(config: Config, shape: ImageShape, rows: Tensor, step: int) -> Tensor | None:

@@ -9,7 +9,6 @@ from acn.memory import check_neighbours
 from acn.models import weights_in
 from acn.training.loop import make_plan
 from acn.training.opening import with_fewer_neighbours
-from acn.training.pixels import check_pixels
 from acn.training.state import check_memory
 from acn.wording import counted
 
@@ -78,7 +77,6 @@ def foresee(config: Config, inspection: Inspection, *, lower: bool) -> Prospect:
     """
     splits = inspection.as_trained(config.data)
     count, shape = len(splits["train"]), splits["train"].shape
-    check_pixels(config)
     weights = weights_in(config.model, shape)
     check_memory(weights)
     memory = (with_fewer_neighbours(config, count) if lower else config).memory

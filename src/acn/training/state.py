@@ -18,7 +18,6 @@ from acn.models import Model, build, weights_in
 from acn.runs import Run, check_there
 from acn.tensors import Layout, check_layouts, read_facts, read_layouts, read_tensors, write_tensors
 from acn.training.optimizers import Optimizer, build_optimizer, kept_shapes
-from acn.training.pixels import check_pixels
 
 # Of each weight: itself, its average, its gradient and two moments, in float32.
 WEIGHT_BYTES = 20
@@ -83,9 +82,8 @@ def new_state(config: Config, shape: ImageShape, images: int, device: torch.devi
     """Begin: fresh weights and memory, all drawn from the run's seed.
 
     Raises:
-        UsageError: K is larger than the memory allows, or the networks are; or the decoder cannot do what is asked.
+        UsageError: K is larger than the memory allows, or the networks are.
     """
-    check_pixels(config)
     check_memory(weights_in(config.model, shape))
     seed = config.training.seed
     with torch.random.fork_rng(devices=[]):
