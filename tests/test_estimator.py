@@ -384,6 +384,9 @@ def test_images_of_another_scale_are_refused(few: NDArray[np.uint8]) -> None:
         encoder.transform(few / 16)
     assert len(encoder.transform(few + 0.25)) == len(few)
     assert len(tiny().fit(few > 8).transform(few / 16)) == len(few)  # levels of grey between black and white
+    spread = few * (255 / 16) + np.where(few == 0, 0, 0.25 * (few < 16))  # fractions from 0 to 255, in steps of 1
+    assert PixelScale.fit(spread, None).step == 1
+    assert len(tiny().fit(spread).transform(few / 16)) == len(few)
 
 
 def test_unknown_values_are_taken_for_the_nearest_known(few: NDArray[np.uint8]) -> None:

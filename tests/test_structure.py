@@ -183,6 +183,11 @@ def test_import_sets_thread_variables_before_numpy() -> None:
     assert done.stdout.split() == ["ACTIVE", "1"]
 
 
+def test_text_is_written_by_what_keeps_the_bytes_of_names() -> None:
+    """`acn.files.write_text_atomically` does; `Path.write_text` ends in an error where a name is no Unicode."""
+    assert [path.name for path in PACKAGE.rglob("*.py") if ".write_text(" in path.read_text(encoding="utf-8")] == []
+
+
 def test_version_is_in_the_changelog() -> None:
     """Every release is listed; before the first one there is only the heading of what is to come."""
     headings = re.findall(r"^## \[(.+?)\]", (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)

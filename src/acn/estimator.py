@@ -303,7 +303,7 @@ class ACNEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         palette = self.model_.run.palette
         closest = np.abs(ALL_BYTES[:, None].astype(int) - palette).argmin(1)
         fractions = rows.dtype.kind == "f" and bool((rows != np.rint(rows)).any())
-        if fractions and self._scale.step == 1 and rows.max() <= 1 < palette[-1]:
+        if fractions and self._scale.whole and rows.max() <= 1 < palette[-1]:
             raise ValueError(
                 f"X has another scale than the images of fit: those are whole numbers up to {palette[-1]}, and X has "
                 f"fractions up to {float(rows.max()):g}; multiply it, or fit again"

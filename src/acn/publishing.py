@@ -7,6 +7,7 @@ from pathlib import Path
 from acn.codec.modelfile import identity
 from acn.codec.store import frozen_model, kept_file, named
 from acn.evaluation.card import model_card
+from acn.files import write_text_atomically
 from acn.run_models import integer_files
 from acn.runs import CARD, Run, check_trained_here, is_model_alone, read_figures
 
@@ -35,7 +36,7 @@ def complete(run: Run, folder: Path, name: str, licence: str | None = None, *, h
                 shutil.copyfile(file, folder / file.name)
         return
     card = model_card(name, run, read_figures(run), licence, half=half)
-    (folder / CARD).write_text(card, encoding="utf-8")
+    write_text_atomically(folder / CARD, card)
     if not run.config.model.exact:
         return
     if half:

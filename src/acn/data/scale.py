@@ -15,11 +15,15 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PixelScale:
-    """The way between numbers and pixel values 0 ... 255: number = `low` + `step` x pixel value."""
+    """The way between numbers and pixel values 0 ... 255: number = `low` + `step` x pixel value.
+
+    `whole`: the numbers were whole, and are pixel values as they are.
+    """
 
     low: float
     step: float
     top: int = 255
+    whole: bool = False
 
     @classmethod
     def fit(cls, rows: NDArray[Any], levels: int | None) -> Self:
@@ -35,7 +39,7 @@ class PixelScale:
             raise ValueError(f"every number of X is {low:g}: there is nothing to learn from it")
         whole = rows.dtype.kind != "f" or bool((rows == np.rint(rows)).all())
         if levels is None and whole and low >= 0 and high <= 255:
-            return cls(0.0, 1.0)
+            return cls(0.0, 1.0, whole=True)
         top = 255 if levels is None else int(levels) - 1
         return cls(low, (high - low) / top, top)
 
