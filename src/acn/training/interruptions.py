@@ -12,7 +12,7 @@ def interruptions(numbers: Sequence[signal.Signals], *, twice: bool) -> Iterator
     """Yield a function that says whether one of the signals has come; with `twice`, a second Ctrl-C ends all at once.
 
     To one of several processes a single Ctrl-C comes twice: from the terminal, and from torchrun. Signals come to the
-    main thread alone: in any other one none is caught.
+    main thread alone: in any other one none is caught, nor where a program around Python has a handler of its own.
     """
     asked = False
 
@@ -22,7 +22,8 @@ def interruptions(numbers: Sequence[signal.Signals], *, twice: bool) -> Iterator
             raise KeyboardInterrupt
         asked = True
 
-    caught = numbers if threading.current_thread() is threading.main_thread() else ()
+    main = threading.current_thread() is threading.main_thread()
+    caught = [number for number in numbers if main and signal.getsignal(number) is not None]
     before = {number: signal.signal(number, ask) for number in caught}
     try:
         yield lambda: asked
