@@ -192,6 +192,8 @@ def _autoregressive_layouts(file: Path, found: Mapping[str, Layout], size: int) 
         raise RunError(
             f"{file} holds an autoregressive prior that cannot be used ({error}); delete it and run acn evaluate"
         ) from error
+    if "axes" not in shapes:  # files from before codes were turned to their axes
+        del state["axes"]
     return {f"{AUTOREGRESSIVE}{name}": layout(tensor) for name, tensor in state.items()}
 
 
@@ -201,7 +203,7 @@ def check_autoregressive(file: Path, prior: Autoregressive) -> None:
     Raises:
         RunError: it is not.
     """
-    if not bool((prior.networks.width > 0).all()):
+    if not bool((prior.networks.width > 0).all() & prior.networks.stretch().isfinite()):
         raise RunError(
             f"{file} holds an autoregressive prior that is not a distribution; delete it and run acn evaluate"
         )

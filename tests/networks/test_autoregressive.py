@@ -13,7 +13,7 @@ WIDTHS = (0.07, 4.9, 1.0, 0.5, 2.0, 1.5)
 
 
 def prior(size: int, hidden: int = 60, mixtures: int = 3, loud: float = 60.0) -> Autoregressive:
-    """A prior far from its start, of codes whose numbers differ in spread, in float64."""
+    """A prior far from its start, of codes whose numbers differ in spread, along axes askew, in float64."""
     torch.manual_seed(size)
     networks = ConditionalMixtures(size, hidden, mixtures).double()
     with torch.no_grad():
@@ -23,6 +23,7 @@ def prior(size: int, hidden: int = 60, mixtures: int = 3, loud: float = 60.0) ->
                 weight.add_(torch.empty_like(weight).uniform_(-0.5, 0.5))
     networks.centre.copy_(torch.arange(size) - 1.0)
     networks.width.copy_(torch.tensor(WIDTHS[:size]))
+    networks.axes.add_(torch.empty_like(networks.axes).uniform_(-0.4, 0.4))
     return Autoregressive(networks)
 
 
@@ -50,39 +51,42 @@ def test_density_is_the_product_of_the_conditionals() -> None:
     """Number by number, each time with zeros in place of what is not known yet."""
     density, z = prior(5), codes(5, 40)
     networks, expected = density.networks, torch.zeros(40, dtype=torch.double)
-    whitened, known = (z - networks.centre) / networks.width, torch.zeros_like(z)
+    whitened, known = networks.whitened(z), torch.zeros_like(z)
+    to_whitened = torch.autograd.functional.jacobian(networks.whitened, z[0])
+    expected += to_whitened.det().abs().log()
     for place in range(5):
         given = networks(known)
         one = torch.distributions.MixtureSameFamily(
             torch.distributions.Categorical(logits=given.log_weights[:, place]),
             torch.distributions.Normal(given.means[:, place], given.scales[:, place]),
         )
-        expected += one.log_prob(whitened[:, place]) - networks.width[place].log()
+        expected += one.log_prob(whitened[:, place])
         known[:, place] = whitened[:, place]
     torch.testing.assert_close(density.log_prob(z), expected)
     torch.testing.assert_close(density.log_prob(z.view(4, 10, 5)), expected.view(4, 10))
 
 
-def grid(size: int, points: int = 601) -> tuple[Tensor, float]:
-    """Points `[B, D]` to 12 widths around the centre, and the volume of a cell."""
-    lines = [torch.linspace(-12, 12, points, dtype=torch.double) * WIDTHS[place] + place - 1.0 for place in range(size)]
-    cell = 1.0
-    for line in lines:
-        cell *= float(line[1] - line[0])
-    return torch.cartesian_prod(*lines).view(-1, size), cell
+def grid(density: Autoregressive, points: int = 601) -> tuple[Tensor, float]:
+    """Points `[B, D]` to 12 widths around the centre, and the volume of a cell, by the edges between them."""
+    size = density.networks.made.size
+    line = torch.linspace(-12, 12, points, dtype=torch.double)
+    found = density.networks.unwhitened(torch.cartesian_prod(*[line] * size).view(-1, size))
+    corners = torch.tensor([points**place for place in range(size)])
+    return found, float((found[corners] - found[0]).det().abs())
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("size", [1, 2])
 def test_density_integrates_to_one(size: int) -> None:
-    points, cell = grid(size)
-    assert float(prior(size, loud=10).log_prob(points).exp().sum() * cell) == pytest.approx(1, abs=1e-6)
+    density = prior(size, loud=10)
+    points, cell = grid(density)
+    assert float(density.log_prob(points).exp().sum() * cell) == pytest.approx(1, abs=1e-6)
 
 
 @torch.no_grad()
 def test_draws_have_the_moments_and_the_entropy_of_the_density() -> None:
     density = prior(2, loud=10)
-    points, cell = grid(2)
+    points, cell = grid(density)
     weights = density.log_prob(points).exp() * cell
     drawn = density.sample(torch.Generator().manual_seed(0), (10_000,)).double()
     for statistic in (lambda z: z, lambda z: z.square(), lambda z: z.prod(-1), density.log_prob):
@@ -112,12 +116,31 @@ def test_on_the_cpu_it_is_a_copy_in_float64() -> None:
 
 
 @torch.no_grad()
-def test_it_begins_near_a_product_of_normals_of_the_codes_spread() -> None:
-    networks, z = ConditionalMixtures(3, 40, 10), codes(3, 5000)
+def test_it_begins_near_the_normal_of_the_codes_mean_and_covariance() -> None:
+    networks, z = ConditionalMixtures(3, 40, 10), codes(3, 5000) @ torch.linalg.qr(torch.randn(3, 3).double())[0]
     networks.whiten(z)
-    torch.testing.assert_close(networks.width.double(), torch.tensor(WIDTHS[:3]).double(), rtol=0.05, atol=0)
-    best = torch.distributions.Normal(z.mean(0), z.std(0)).log_prob(z).sum(-1).mean()
+    best = torch.distributions.MultivariateNormal(z.mean(0), z.T.cov()).log_prob(z).mean()
     assert 0 < float(best - Autoregressive(networks).log_prob(z).mean()) < 0.5
+
+
+@torch.no_grad()
+def test_what_the_networks_see_is_uncorrelated_and_has_the_largest_variance_first() -> None:
+    networks, z = ConditionalMixtures(4, 40, 10).double(), codes(4, 5000)
+    z = z @ torch.linalg.qr(torch.randn(4, 4).double())[0]
+    networks.whiten(z)
+    seen = networks.whitened(z)
+    torch.testing.assert_close(seen.mean(0), torch.zeros(4).double(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(seen.T.cov(correction=0), torch.eye(4).double(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        networks.width, torch.tensor(sorted(WIDTHS[:4], reverse=True)).double(), rtol=0.05, atol=0
+    )
+    torch.testing.assert_close(networks.unwhitened(seen), z)
+
+
+def test_files_from_before_codes_were_turned_are_read() -> None:
+    density, z = Autoregressive(ConditionalMixtures(3, 8, 2)), codes(3, 20)
+    former = {name: tensor for name, tensor in density.tensors().items() if name != "axes"}
+    assert torch.equal(Autoregressive.from_tensors(former).log_prob(z), density.log_prob(z))
 
 
 def test_numbers_without_spread_leave_the_density_finite() -> None:

@@ -3,8 +3,9 @@
     p(z) = product over d of p(z_d given z_1 ... z_(d-1))
 
 One MADE gives the parameters of all D mixtures, so that the density takes one parallel pass and a draw one pass in all
-(see `acn.networks.made`). The numbers of a code may differ in spread by two orders of magnitude: the networks see them
-whitened, each shifted and scaled on its own, which leaves the conditionals one-dimensional.
+(see `acn.networks.made`). The networks see the codes whitened: shifted, turned to their principal axes, and scaled
+along each of them. The axis of the largest variance comes first: what is said about it is what the others most depend
+on.
 
 Letters: D code size, M Gaussians for each number, B batch.
 """
@@ -38,12 +39,14 @@ class ConditionalMixtures(nn.Module):
     """
 
     centre: Tensor
+    axes: Tensor
     width: Tensor
 
     def __init__(self, code_size: int, hidden: int, mixtures: int) -> None:
         super().__init__()
         self.made = MADE(code_size, hidden, LAYERS, 3 * mixtures)
         self.register_buffer("centre", torch.zeros(code_size))
+        self.register_buffer("axes", torch.eye(code_size))
         self.register_buffer("width", torch.ones(code_size))
         bias = torch.zeros(code_size, 3, mixtures)
         if mixtures > 1:  # near N(0, 1) together, each narrow enough to find a place of its own
@@ -53,9 +56,29 @@ class ConditionalMixtures(nn.Module):
             self.made.output.bias.copy_(bias.flatten())
 
     def whiten(self, codes: Tensor) -> None:
-        """Take the mean and the standard deviation of every number from codes `[B, D]`."""
+        """Take the mean, the principal axes and the standard deviations along them from codes `[B, D]`."""
         self.centre.copy_(codes.mean(0))
-        self.width.copy_(codes.std(0, correction=0).clamp_min(SMALLEST_SCALE))
+        covariance = codes.double().T.cov(correction=0).view(self.axes.shape)
+        variances, axes = torch.linalg.eigh(covariance)
+        self.axes.copy_(axes.flip(1))
+        self.width.copy_(variances.flip(0).clamp_min(0).sqrt().clamp_min(SMALLEST_SCALE))
+
+    def whitened(self, z: Tensor) -> Tensor:
+        """What the networks see of codes `z` `[..., D]`, in the precision of the weights."""
+        return (z.to(self.centre) - self.centre) @ self.axes / self.width
+
+    def unwhitened(self, whitened: Tensor) -> Tensor:
+        """The inverse of `whitened`."""
+        turned: Tensor = torch.linalg.solve(self.axes.T, (whitened * self.width).T).T
+        return self.centre + turned
+
+    def stretch(self) -> Tensor:
+        """Log of the volume of codes for each volume of what the networks see, `[]`.
+
+        Rounded axes, as in published models, are not quite at right angles.
+        """
+        turned: Tensor = torch.linalg.slogdet(self.axes).logabsdet
+        return self.width.log().sum() - turned
 
     def forward(self, whitened: Tensor) -> FactorizedMixture:
         """The mixture of every number of `whitened` codes `[..., D]`, given the numbers before it: `[..., D, M]`."""
@@ -76,10 +99,9 @@ class Autoregressive:
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Log density `[...]`, in nats and the precision of the weights, of codes `z` `[..., D]` of any precision."""
-        centre, width = self.networks.centre, self.networks.width
-        whitened = (z.to(centre) - centre) / width
+        whitened = self.networks.whitened(z)
         density: Tensor = self.networks(whitened).log_prob(whitened)
-        return density - width.log().sum()
+        return density - self.networks.stretch()
 
     @torch.no_grad()
     def sample(self, generator: torch.Generator | None = None, shape: tuple[int, ...] = ()) -> Tensor:
@@ -89,7 +111,7 @@ class Autoregressive:
             return self.networks.mixture(numbers.T).sample(generator)
 
         whitened = self.networks.made.unroll(choose, torch.Size(shape).numel())
-        return (self.networks.centre + self.networks.width * whitened).float().view(*shape, self.networks.made.size)
+        return self.networks.unwhitened(whitened).float().view(*shape, self.networks.made.size)
 
     def cpu(self) -> "Autoregressive":
         """Return the same distribution on the CPU, in float64."""
@@ -103,7 +125,7 @@ class Autoregressive:
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
         """Rebuild the prior from what `tensors` returned; the sizes of its networks are those of the tensors."""
         networks = sized({name: tuple(tensor.shape) for name, tensor in tensors.items()})
-        networks.load_state_dict(dict(tensors))
+        networks.load_state_dict({"axes": networks.axes, **tensors})  # files from before codes were turned have none
         return cls(networks.eval().requires_grad_(False))
 
 
