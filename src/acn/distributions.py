@@ -131,19 +131,24 @@ class GaussianPrior:
     def log_prob(self, z: Tensor) -> Tensor:
         """Return log p(z) in nats, in the precision of the means and with shape [...], of points `z` [..., D]."""
         flat = z.to(self.means).reshape(-1, self.means.shape[1])
-        rows = max(1, 2**22 // self.means.numel())  # bounds the memory of the [B, K, D] residuals
-        parts = [self._log_prob(chunk) for chunk in torch.split(flat, rows)]
+        parts = [self.joint(part).logsumexp(-1) for part in self.parts(flat)]
         return torch.cat(parts).reshape(z.shape[:-1])
 
-    def _log_prob(self, z: Tensor) -> Tensor:
+    def parts(self, z: Tensor) -> Sequence[Tensor]:
+        """Points `z` [B, D], some at a time, which bounds the memory of `joint`."""
+        return torch.split(z, max(1, 2**22 // self.means.numel()))
+
+    def joint(self, z: Tensor) -> Tensor:
+        """Log density, in nats and [B, K], of every component together with points `z` [B, D]."""
         if self.covariance == "diag":
             residuals = (z[:, None] - self.means) * self.factors
             half_log_det = self.factors.log().sum(-1)
         else:
-            residuals = torch.einsum("bkd,kde->bke", z[:, None] - self.means, self.factors)
+            turned = z @ self.factors.transpose(0, 1).flatten(1)  # one product for all components
+            residuals = turned.view(-1, *self.means.shape) - torch.einsum("kd,kde->ke", self.means, self.factors)
             half_log_det = self.factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        constant = self.weights.log() + half_log_det - self.means.shape[1] / 2 * math.log(2 * math.pi)
-        return torch.logsumexp(constant - residuals.square().sum(-1) / 2, dim=-1)
+        constant = self.weights.log() + half_log_det - self.means.shape[1] / 2 * LOG_2_PI
+        return constant - residuals.square().sum(-1) / 2
 
     def sample(self, generator: torch.Generator | None = None, shape: tuple[int, ...] = ()) -> Tensor:
         """Draw codes `[*shape, D]`, float32 as codes are, of a mixture on the CPU."""
