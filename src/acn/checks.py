@@ -223,6 +223,18 @@ def chosen_prior(file: Path, facts: Mapping[str, Any], autoregressive: Autoregre
     return chosen
 
 
+def narrowest_width(file: Path, facts: Mapping[str, Any]) -> float | None:
+    """The width of the narrowest posteriors that `file` states; None in files from before it was kept.
+
+    Raises:
+        RunError: it is no width.
+    """
+    width = facts.get("narrowest")
+    if width is None or (isinstance(width, float) and 0 < width < math.inf):
+        return width
+    raise RunError(f"{file} states a width of posteriors that is none; delete it and run acn evaluate")
+
+
 def _first(error: ValidationError) -> str:
     first = error.errors()[0]
     return f"{'.'.join(map(str, first['loc']))}: {complaint(first['msg'])}".removeprefix(": ")

@@ -17,6 +17,7 @@ from acn.checks import (
     check_mixture,
     check_prior_layouts,
     chosen_prior,
+    narrowest_width,
     skeleton,
     weights_of,
 )
@@ -39,13 +40,15 @@ class StoredPriors:
     `mixture`: fitted to the training codes. `codes`: of the training images, `[N, D]`; a model that is passed on and
     uses one of them alone (see `without_codes`) has that one. `chosen`: the name of *the* unconditional prior of the
     run, the one that costs its validation images least. `autoregressive`: fitted to the training codes too; None for
-    codes of very many numbers, and in files from before there was one.
+    codes of very many numbers, and in files from before there was one. `narrowest`: mean width of the posteriors of the
+    training images in the number where it is least; None where widths are not Gaussian's, and in earlier files.
     """
 
     mixture: GaussianPrior
     codes: Tensor
     chosen: PriorName = "mixture"
     autoregressive: Autoregressive | None = None
+    narrowest: float | None = None
 
     def without_codes(self) -> Self:
         """Return the priors with one code alone, the farthest from 0, which tells how far the codec's grid extends.
@@ -144,7 +147,8 @@ def save_priors(run: Run, priors: StoredPriors, *, half: bool = False) -> None:
     fitted = {} if priors.autoregressive is None else priors.autoregressive.tensors()
     more = {f"{AUTOREGRESSIVE}{name}": tensor for name, tensor in fitted.items()}
     tensors = {"codes": priors.codes, **priors.mixture.tensors(), **more}
-    write_tensors(run.path / PRIOR, halved(tensors) if half else tensors, {"chosen": priors.chosen})
+    facts = {"chosen": priors.chosen, "narrowest": priors.narrowest}
+    write_tensors(run.path / PRIOR, halved(tensors) if half else tensors, facts)
 
 
 def load_priors(run: Run) -> StoredPriors:
@@ -167,4 +171,4 @@ def load_priors(run: Run) -> StoredPriors:
     if autoregressive is not None:
         check_autoregressive(file, autoregressive)
     chosen = chosen_prior(file, facts, autoregressive)
-    return StoredPriors(mixture, tensors["codes"], chosen, autoregressive)
+    return StoredPriors(mixture, tensors["codes"], chosen, autoregressive, narrowest_width(file, facts))

@@ -351,14 +351,12 @@ class TrainedModel:
             RunError: the run was not evaluated yet, or its weights do not fit exact arithmetic.
             ArchiveError: the integers that lie beside the weights are damaged.
         """
-        from acn.codec.freezing import freeze
-        from acn.codec.store import kept_model
+        from acn.codec.store import in_integers, kept_model
 
         kept = kept_model(self.run)
         if kept is not None:
             return kept
-        prior = (self._priors.mixture, self._priors.codes) if self.model.code_size else None
-        return freeze(self.model, self.run.palette, prior)
+        return in_integers(self.model, self.run.palette, self._priors if self.model.code_size else None)
 
     def sample(self, count: int, *, seed: int = 0, temperature: float = 1.0) -> Pixels:
         """Draw new images, uint8 `[count, H, W]` or `[count, H, W, 3]`, from the unconditional prior and the decoder.

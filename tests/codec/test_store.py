@@ -4,6 +4,7 @@ import dataclasses
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,6 +17,7 @@ from acn.errors import ArchiveError
 from acn.run_models import StoredPriors, save_priors
 from acn.runs import FROZEN, PRIOR, Run
 from acn.training.state import TrainingState, save_state
+from tests.codec.models import floating_vlae
 from tests.training.conftest import Bench, acn_of
 
 HOUR = 3600
@@ -50,6 +52,15 @@ def train_on(run: Run, state: TrainingState) -> None:
 
 def listing(run: Run) -> dict[str, tuple[int, int]]:
     return {path.name: (path.stat().st_mtime_ns, path.stat().st_size) for path in run.path.iterdir()}
+
+
+@pytest.mark.parametrize(("narrowest", "per_unit"), [(None, 32), (1.0, 32), (0.1, 64), (0.02, 256)])
+def test_the_grid_has_four_values_to_the_narrowest_width(narrowest: float | None, per_unit: int) -> None:
+    codes = torch.randn(20, 5)
+    mixture = GaussianPrior(torch.ones(1).double(), torch.zeros(1, 5).double(), torch.ones(1, 5).double())
+    priors = StoredPriors(mixture, codes, narrowest=narrowest)
+    frozen = store.in_integers(floating_vlae((4, 5, 1, 5)), np.arange(5, dtype=np.uint8), priors)
+    assert frozen.facts.per_unit == per_unit
 
 
 def test_models_of_earlier_weights_are_kept(trained: tuple[Run, TrainingState]) -> None:

@@ -289,6 +289,19 @@ def test_the_stored_prior_is_the_one_that_was_measured(outcome: Outcome, kind: s
     assert figures["kl_unconditional_autoregressive"] == pytest.approx(float(paid.mean()), abs=4 * error)
 
 
+@torch.no_grad()
+def test_the_narrowest_width_is_kept(outcome: Outcome, kind: str) -> None:
+    if kind == "pixelcnn":
+        return
+    train = outcome.collection.train
+    posterior = outcome.model().posterior(train.batch(range(len(train))))
+    kept = load_priors(outcome.run).narrowest
+    if isinstance(posterior, GaussianPosterior):
+        assert kept == pytest.approx(float(posterior.variance.sqrt().mean(0).min()), rel=1e-4)
+    else:
+        assert kept is None
+
+
 def test_score_is_minus_the_list_cost(outcome: Outcome) -> None:
     """Of the test split, as it was evaluated: the same prior, the same z, the same samples."""
     test = outcome.collection.test

@@ -214,6 +214,7 @@ def test_priors_that_are_none_are_refused(run: Run, name: str, change: Tensor | 
         ("centre", torch.zeros(4), "centre is"),
         ("centre", None, "centre is nothing"),
         ("width", torch.zeros(3), "not a distribution"),
+        ("axes", torch.ones(3, 3), "not a distribution"),
         ("width", torch.ones(3).double(), "width is float64"),
     ],
 )
@@ -234,6 +235,14 @@ def test_autoregressive_priors_that_are_none_are_refused(
 def test_a_file_that_names_an_autoregressive_prior_has_to_hold_it(run: Run) -> None:
     save_priors(run, replace(load_priors(run), chosen="autoregressive"))
     with pytest.raises(RunError, match="names an autoregressive prior and holds none; delete it and run acn evaluate"):
+        load_priors(run)
+
+
+@pytest.mark.parametrize("width", [0.0, -1.0, float("inf"), float("nan"), "wide", [1.0]])
+def test_widths_of_posteriors_that_are_none_are_refused(run: Run, width: object) -> None:
+    tensors, facts = read_tensors(run.path / "prior.safetensors")
+    write_tensors(run.path / "prior.safetensors", tensors, facts | {"narrowest": width})
+    with pytest.raises(RunError, match="states a width of posteriors that is none; delete it and run acn evaluate"):
         load_priors(run)
 
 

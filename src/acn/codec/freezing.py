@@ -60,7 +60,7 @@ def freeze(
             a model without codes.
         with_prior: keep the prior network, which the mode `tour` needs.
         precision: weights are rounded to steps of about 2^-precision of their root mean square.
-        narrowest: width of the posteriors of the training images where they are learned, None if nobody knows.
+        narrowest: mean width of learned posteriors in the number where it is least, None if nobody knows.
 
     Raises:
         RunError: the weights are not finite, or so large that integer arithmetic could overflow.

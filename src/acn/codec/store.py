@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acn.codec.bitsback import Mode
-from acn.codec.freezing import freeze
+from acn.codec.freezing import PRECISION, freeze
 from acn.codec.frozen import FrozenModel
 from acn.codec.loss import frozen_loss
 from acn.codec.modelfile import from_bytes, identity, to_bytes
 from acn.errors import ArchiveError
 from acn.exact.steps import PRECISIONS
 from acn.files import write_atomically
-from acn.models import ExactModel, exact_model
+from acn.models import ExactModel, Model, exact_model
 from acn.run_models import StoredPriors, integer_files, load_model, load_priors, newest
 from acn.runs import FROZEN, Run
 
@@ -96,7 +96,21 @@ def _kept(run: Run) -> list[Path]:
 def _frozen_now(run: Run) -> FrozenModel:
     model = exact_model(load_model(run), "an archive")  # before a prior is asked for, which would not help
     priors = _priors(run)
-    return freeze(model, run.palette, None if priors is None else (priors.mixture, priors.codes))
+    return in_integers(model, run.palette, priors)
+
+
+def in_integers(
+    model: Model,
+    palette: NDArray[np.uint8],
+    priors: StoredPriors | None,
+    *,
+    with_prior: bool = True,
+    precision: int = PRECISION,
+) -> FrozenModel:
+    """`freeze` with what a run keeps of its codes, None of a model without codes."""
+    known = None if priors is None else (priors.mixture, priors.codes)
+    narrowest = None if priors is None else priors.narrowest
+    return freeze(model, palette, known, with_prior=with_prior, precision=precision, narrowest=narrowest)
 
 
 def _priors(run: Run) -> StoredPriors | None:
@@ -156,10 +170,10 @@ def smallest(
     with_prior: bool = False,
 ) -> FrozenModel:
     """`model` in exact integers with the precision at which it and `images` images take fewest bytes; see `freeze`."""
-    prior = None if priors is None else (priors.mixture, priors.codes)
+    mixture = None if priors is None else priors.mixture
     candidates: list[tuple[float, FrozenModel]] = []
     for precision in PRECISIONS:
-        frozen = freeze(model, palette, prior, with_prior=with_prior, precision=precision)
-        loss = frozen_loss(frozen, model, prior and prior[0], sample).total if len(sample) else 0.0
+        frozen = in_integers(model, palette, priors, with_prior=with_prior, precision=precision)
+        loss = frozen_loss(frozen, model, mixture, sample).total if len(sample) else 0.0
         candidates.append((len(to_bytes(frozen)) + images * loss / math.log(256), frozen))
     return candidates[int(np.argmin([length for length, _ in candidates]))][1]

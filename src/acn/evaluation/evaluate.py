@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from acn.data import Collection, Images, spread
-from acn.distributions import Posterior
+from acn.distributions import GaussianPosterior, Posterior
 from acn.errors import RunError
 from acn.evaluation.autoregressive import CHECKS, fit_autoregressive, is_worth_fitting
 from acn.evaluation.costs import neighbour_kl, posteriors, reconstruction
@@ -147,13 +147,19 @@ def _fitted(
 ) -> StoredPriors:
     """The mixture, beside what else is there, and the choice of the prior that costs the validation images least."""
     seed = run.config.training.seed
-    priors = StoredPriors(fit_mixture(train, valid, seed=seed), train.mean, "mixture", autoregressive)
+    mixture = fit_mixture(train, valid, seed=seed)
+    priors = StoredPriors(mixture, train.mean, "mixture", autoregressive, _narrowest(train))
     rows = torch.from_numpy(spread(len(valid.mean), CHOOSING))
     some = valid.map(lambda tensor: tensor[rows])
     costs: dict[PriorName, float] = {}
     for name, prior in priors.of(model).items():
         costs[name] = mean(expected_kl(prior, some, samples=UNCONDITIONAL_SAMPLES, seed=seed)[0])
     return replace(priors, chosen=min(costs, key=lambda name: costs[name]))
+
+
+def _narrowest(posterior: Posterior) -> float | None:
+    """Mean width of Gaussian posteriors in the number where it is least."""
+    return float(posterior.variance.sqrt().mean(0).min()) if isinstance(posterior, GaussianPosterior) else None
 
 
 def _kept(run: Run, train: Posterior) -> Autoregressive | None:
