@@ -77,6 +77,20 @@ def test_a_run_without_figures_has_dashes(folder: Path, tmp_path: Path) -> None:
     assert "–" in acn("runs", tmp_path)
 
 
+def test_runs_without_any_figures_are_compared_by_their_settings(folder: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for file in ("config.json", "checkpoint.safetensors"):
+            (tmp_path / name / file).write_bytes((folder / name / file).read_bytes())
+    said = f"No figures yet: acn evaluate {tmp_path / 'a'} measures those of a run."
+    shown = acn("compare", tmp_path / "a", tmp_path / "b")
+    assert "model.code_size" in shown
+    assert shown.splitlines()[-1] == said
+    assert acn("compare", tmp_path / "a", tmp_path / "a").splitlines() == [said]
+    assert json.loads(acn("compare", tmp_path / "a", tmp_path / "a", "--format", "json")) == []
+    assert "measures those" not in acn("compare", tmp_path / "a", folder / "b")
+
+
 def test_damaged_runs_are_left_out_by_name(folder: Path, tmp_path: Path) -> None:
     for name, file in (("kept", None), ("odd", "evaluation.json"), ("cut", "checkpoint.safetensors")):
         shutil.copytree(folder / "a", tmp_path / name)

@@ -42,6 +42,7 @@ def compare(
     """Show the settings in which runs differ, and their figures side by side."""
     from acn.evaluation.comparison import differing, heading_of, side_by_side
     from acn.runs import open_run
+    from acn.wording import command
 
     opened = {str(run): open_run(run) for run in runs}
     settings, figures = differing(opened), side_by_side(opened)
@@ -55,8 +56,11 @@ def compare(
                     for path, row in settings.items()
                 ],
             )
-        shown = [[heading_of(key), *(_text(value) for value in row.values())] for key, row in figures.items()]
-        _print_table(["figure", *headings], shown)
+        if figures:
+            shown = [[heading_of(key), *(_text(value) for value in row.values())] for key, row in figures.items()]
+            _print_table(["figure", *headings], shown)
+        else:
+            typer.echo(f"No figures yet: {command('evaluate', runs[0])} measures those of a run.")
     else:
         of_kind = {"setting": settings, "figure": figures}
         rows: list[Row] = [
