@@ -108,6 +108,11 @@ def test_unknown_keys_of_a_file_are_refused() -> None:
             r"training.prior_rate is read only with models whose prior has",
         ),
         (["model.name=pixelcnn", "training.kl_warmup=0.5"], r"training.kl_warmup is read only with models that have"),
+        (["training.kl_floor=0.5"], r"training.kl_floor is read only with training.kl_warmup above 0; leave it out"),
+        (
+            ["model.name=pixelcnn", "training.kl_warmup=0.5", "training.kl_floor=0.5"],
+            r"training.kl_warmup is read only with models that have codes",
+        ),
         (["model.prior=width", "model.mixtures=3"], r"model.mixtures is read only with model.prior=network"),
         (["model.name=gan"], r"there is no model 'gan'; the models are acn, pixelvae, vae, pixelcnn"),
     ],
@@ -115,6 +120,15 @@ def test_unknown_keys_of_a_file_are_refused() -> None:
 def test_settings_that_the_model_does_not_read_are_refused(assignments: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         override(Config(), assignments)
+
+
+def test_settings_that_hang_on_one_that_is_not_read_are_refused() -> None:
+    """What a recipe sets for another family does not make them read."""
+    gradual = override(Config(), ["training.kl_warmup=0.5", "memory.search=ivf"])
+    for setting in ("training.kl_floor=0.5", "memory.probes=8"):
+        override(gradual, [setting])
+        with pytest.raises(UsageError, match=f"{setting.split('=')[0]} is read only with"):
+            override(gradual, ["model.name=pixelcnn", setting])
 
 
 @pytest.mark.parametrize(
@@ -125,13 +139,15 @@ def test_settings_that_the_model_does_not_read_are_refused(assignments: list[str
         (["model.name=pixelvae"], ["memory.neighbours", "memory.search", "memory.probes", "memory.replay"]),
         (["training.optimizer=adam"], ["training.matrix_rate"]),
         (["data.size=null"], ["data.fit"]),
+        (["training.kl_warmup=0"], ["training.kl_floor"]),
     ],
 )
 def test_settings_that_are_read_no_more_take_their_defaults(assignments: list[str], unread: list[str]) -> None:
     """Which of them the code would ask for cannot matter then."""
     values = ("model.mixtures=3", "model.prior_hidden=[7]", "model.prior_autoregressive=5", "memory.replay=9")
     search = ("memory.neighbours=7", "memory.search=ivf", "memory.probes=8", "data.size=9", "data.fit=pad")
-    before = override(Config(), [*values, *search, "training.optimizer=muon", "training.matrix_rate=3"])
+    gradual = ("training.kl_warmup=0.5", "training.kl_floor=0.7")
+    before = override(Config(), [*values, *search, *gradual, "training.optimizer=muon", "training.matrix_rate=3"])
     after, plain = override(before, assignments), override(Config(), assignments)
     assert after == stored(json.loads(after.model_dump_json()))
     for path in unread:

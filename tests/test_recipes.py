@@ -7,6 +7,7 @@ from acn.errors import UsageError
 from acn.models import build
 from acn.parsing import override, validated
 from acn.recipes import RECIPES, default_recipe, recipe
+from acn.training.step import rates
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -25,7 +26,7 @@ def test_recipe_of_the_paper() -> None:
     assert isinstance(model, ACNSettings)
     assert (training.optimizer, training.learning_rate, training.momentum) == ("rmsprop", 1e-5, 0.9)
     assert (training.batch, training.average_decay, training.schedule) == (64, 0.9999, "constant")
-    assert (training.kl_warmup, training.kl_floor) == (0, 1)
+    assert (training.kl_warmup, rates(paper, 0, 0.0).kl_weight) == (0, 1)
     assert (model.mixtures, model.code_size, model.prior_hidden) == (8, 16, (512, 512, 512))
     assert (model.decoder.blocks, model.decoder.filters, model.decoder.kernel) == (10, 64, 5)
     assert sum(map(len, model.encoder.stages)) == 5

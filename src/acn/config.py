@@ -65,6 +65,7 @@ PRIOR = Only("model.trains_prior", True, "models whose prior has weights")
 MUON = Only("training.optimizer", "muon", "training.optimizer=muon")
 REPLAYED = Only("model.stores_posteriors", True, "an ACN with model.posterior=unit")
 IVF = Only("memory.search", "ivf", "memory.search=ivf")
+GRADUAL = Only("training.gradual_kl", True, "training.kl_warmup above 0")
 FITTED = Only("data.fitted", True, "data.size")
 
 
@@ -200,7 +201,7 @@ class TrainingSettings(Settings):
     kl_warmup: float = setting(
         0.0, "share of the training over which the weight of the KL rises to 1", only=CODES, ge=0, le=1
     )
-    kl_floor: float = setting(1.0, "weight of the KL at the start of kl_warmup", only=CODES, ge=0, le=1)
+    kl_floor: float = setting(0.1, "weight of the KL at the start of kl_warmup", only=GRADUAL, ge=0, le=1)
     free_nats: float = setting(
         0.0, "nats per image below which the mean KL of a batch costs no less (free bits)", only=CODES, ge=0, le=1e9
     )
@@ -221,6 +222,11 @@ class TrainingSettings(Settings):
     )
     checkpoint_seconds: float = setting(60.0, "time between checkpoints", gt=0)
     seed: int = setting(0, "seed of the weights, the order of images and all draws", ge=0, lt=SEEDS)
+
+    @property
+    def gradual_kl(self) -> bool:
+        """Whether the KL comes in gradually."""
+        return self.kl_warmup > 0
 
     @field_validator("pixels")
     @classmethod

@@ -53,8 +53,10 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
     for path, text in given.items():
         _assign(tree, path, text)
     made = _built(tree)
-    _refuse_unread(made, given)
-    return _without_unread(made)
+    read = _without_unread(made)
+    for config in (made, read):  # what is read only with a setting that is not read is not read either
+        _refuse_unread(config, given)
+    return read
 
 
 def validated(tree: Mapping[str, Any]) -> Config:

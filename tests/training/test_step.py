@@ -65,6 +65,12 @@ def test_cosine_schedule_warms_up_and_ends_at_zero(bench: Bench) -> None:
     assert [rates(config, 50, p).kl_weight for p in (0.0, 0.25, 0.5, 1.0)] == pytest.approx([0.2, 0.6, 1.0, 1.0])
 
 
+def test_a_gradual_kl_takes_one_setting() -> None:
+    """The advice on an unused code names `training.kl_warmup` alone (`acn.evaluation.table.code_note`)."""
+    config = override(Config(), ["training.kl_warmup=0.5"])
+    assert [rates(config, 50, p).kl_weight for p in (0.0, 0.25, 0.5, 1.0)] == pytest.approx([0.1, 0.55, 1.0, 1.0])
+
+
 def test_plan_ends_by_steps_or_by_time(bench: Bench) -> None:
     _, state = bench.begin("run")
     plan = make_plan(bench.config("training.epochs=3", "training.max_minutes=1"), 1437)
