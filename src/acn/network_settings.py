@@ -14,6 +14,12 @@ SPATIAL = Only("model.code", "spatial", "model.code=spatial")
 IAF = Only("model.posterior", "iaf", "model.posterior=iaf")
 GATED = Only("model.decoder.kind", "gated", "model.decoder.kind=gated")
 LOCAL = Only("model.decoder.kind", "local", "model.decoder.kind=local")
+SHOWN = Only("model.decoder.shows", True, "model.decoder.kind=local and a window that shows pixels")
+ERRORS = Only(
+    "model.decoder.sees_errors",
+    True,
+    "model.decoder.kind=local, model.decoder.emission=logistic and a window that shows pixels",
+)
 LOGISTIC = Only("model.decoder.emission", "logistic", "model.decoder.emission=logistic")
 
 # Pixels whose errors a local decoder may see.
@@ -65,7 +71,7 @@ class DecoderSettings(Settings):
         "0x0 for none, so that pixels are independent given the code",
         only=LOCAL,
     )
-    grey: bool = setting(False, "the window shows the grey of colour images, so that colour is in the code", only=LOCAL)
+    grey: bool = setting(False, "the window shows the grey of colour images, so that colour is in the code", only=SHOWN)
     head: int = setting(128, "features of the 1x1 layer before the output", ge=3, le=WIDEST)
     emission: Literal["levels", "logistic"] = setting(
         "levels",
@@ -75,9 +81,9 @@ class DecoderSettings(Settings):
     components: int = setting(5, "K, logistic distributions of the mixture", only=LOGISTIC, ge=1, le=2**10)
     errors: int = setting(
         6,
-        "nearest pixels of which a local decoder also sees how far they were off their centres, which reach up to 3 "
+        "nearest pixels of which a local decoder also sees how far they were off their centres, which reach up to 2 "
         "pixels beyond the window",
-        only=LOGISTIC,
+        only=ERRORS,
         ge=0,
         le=NEAREST,
     )
@@ -96,6 +102,17 @@ class DecoderSettings(Settings):
         """Width of the window, and rows above."""
         width, rows = map(int, self.window.split("x"))
         return width, rows
+
+    @property
+    def shows(self) -> bool:
+        """Whether the window of a local decoder shows any pixel."""
+        width, rows = self.extent
+        return self.kind == "local" and (rows > 0 or width > 1)
+
+    @property
+    def sees_errors(self) -> bool:
+        """Whether pixels have centres, and a window shows how far some were off them."""
+        return self.shows and self.emission == "logistic"
 
     @field_validator("window")
     @classmethod

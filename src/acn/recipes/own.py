@@ -82,7 +82,7 @@ def photo_codes() -> Config:
     """
     base = photos()
     model = cast(ACNSettings, base.model)
-    decoder = model.decoder.model_copy(update={"window": "0x0", "errors": 0, "canvas": 16})
+    decoder = model.decoder.model_copy(update={"window": "0x0", "canvas": 16})
     return base.model_copy(
         update={
             "model": model.model_copy(update={"code_size": 32, "decoder": decoder}),
