@@ -82,6 +82,11 @@ class Family(Settings):
         return False
 
     @property
+    def coded_under(self) -> PriorName | None:
+        """The unconditional prior of archives; None where there are none, or there is no code."""
+        return None
+
+    @property
     def stated(self) -> dict[str, Any]:
         """Which settings a file of the model in exact integers states, as pydantic's `include`."""
         return {}
@@ -151,6 +156,11 @@ class ACNSettings(Family):
     def exact(self) -> bool:
         """With a prior network, and the paper's posterior."""
         return (self.prior, self.posterior, self.decoder.grey) == ("network", "unit", False)
+
+    @property
+    def coded_under(self) -> PriorName | None:
+        """See `Family`."""
+        return "mixture" if self.exact else None
 
     def masks(self, shape: ImageShape) -> int:
         """See `Family`: how far each row of the staircases reaches."""
@@ -258,6 +268,11 @@ class VLAESettings(Family):
     def exact(self) -> bool:
         """With a Gaussian posterior, and a flow that moves numbers alone: they stay on a grid."""
         return self.posterior == "gaussian" and not (self.flow.affine or self.decoder.grey)
+
+    @property
+    def coded_under(self) -> PriorName | None:
+        """See `Family`: a flow, or N(0, I)."""
+        return "own" if self.exact else None
 
     @property
     def depth(self) -> int:

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from acn.config import Config, DataSettings, VAESettings, VLAESettings
+from acn.config import Config, DataSettings, PixelVAESettings, VAESettings, VLAESettings
 from acn.data import open_collection
 from acn.data.published.static_mnist import STATIC_MNIST
-from acn.evaluation.figures import PUBLISHED, UNCONDITIONAL, figures
+from acn.evaluation.figures import PUBLISHED, UNCONDITIONAL, figures, published
 from acn.evaluation.table import (
     code_note,
     cost_cells,
@@ -20,6 +20,7 @@ from acn.evaluation.table import (
     probe_table,
     refined_note,
 )
+from acn.parsing import override
 from acn.provenance import FACTS
 from acn.record import Evaluation, Refined
 
@@ -93,6 +94,30 @@ def test_a_familys_figures_stand_beside_those_of_its_own_paper() -> None:
     assert "paper" not in printed(cost_table(on_mnist(config=other)))
 
 
+IAF = ("model.prior=normal", "model.posterior=iaf")
+
+
+@pytest.mark.parametrize(
+    ("settings", "shown"),
+    [
+        (["model.decoder.window=13x5", "model.flow.hidden=8"], {"13.3", "79.03"}),
+        (["model.decoder.window=0x0"], {"25.9", "79.30"}),
+        ([*IAF], {"79.88"}),
+        ([*IAF, "model.decoder.window=0x0"], set()),
+        (["model.prior=normal"], set()),
+        (["model.posterior=iaf"], set()),
+        (["model.flow.affine=true"], set()),
+        (["model.decoder.kind=gated"], set()),
+        (["model.code=spatial", "model.code_size=98"], set()),
+        (["model.name=acn", "model.prior=width"], set()),
+        (["model.name=acn", "model.posterior=learned"], set()),
+    ],
+)
+def test_a_published_figure_stands_beside_the_model_that_it_is_of(settings: list[str], shown: set[str]) -> None:
+    config = override(Config(model=VLAESettings()), settings).model_dump(mode="json")
+    assert {str(figure) for figure in published(on_mnist(config=config)).values()} == shown
+
+
 def test_totals_by_the_papers_definitions_stand_below_its_figures() -> None:
     own = {"reconstruction": 70.0, "kl_unconditional_mixture": 11.0, "kl_tour_greedy": 5.5}
     assert "81.00 and 75.50" in printed(cost_table(on_mnist(**own)))
@@ -113,11 +138,26 @@ def test_the_prior_that_the_list_pays_is_named_beside_that_of_archives() -> None
     assert notes(known) == [prior_note(known), code_note(known)]
     alone = "list uses the Gaussian mixture, the unconditional prior with the lowest cost on validation images."
     assert prior_note(evaluation(**PAID, prior="mixture")) == alone
-    without_archives = prior_note(evaluation(**PAID, prior="own", kl_tour_greedy=None))
+    pixelvae = Config(model=PixelVAESettings()).model_dump(mode="json")
+    without_archives = prior_note(evaluation(**PAID, prior="own", config=pixelvae, kl_tour_greedy=None))
     assert without_archives == (
         "list uses the model's own prior, the unconditional prior with the lowest cost on validation images."
     )
     assert prior_note(evaluation(**PAID)) is None
+
+
+def test_archives_of_a_vlae_are_coded_under_its_own_prior() -> None:
+    found = PAID | {"kl_unconditional_own": 10.25, "kl_tour_greedy": None}
+    for settings, said in (
+        ([], "; archives are coded under the model's own prior: 80.25."),
+        (["model.posterior=iaf"], "lowest cost on validation images."),  # has no archives
+    ):
+        config = override(Config(model=VLAESettings()), settings).model_dump(mode="json")
+        note = prior_note(evaluation(**found, prior="mixture", config=config))
+        assert note is not None
+        assert note.endswith(said)
+        own = prior_note(evaluation(**found, prior="own", config=config))
+        assert own == "list uses the model's own prior, the unconditional prior with the lowest cost on validation images."
 
 
 SAMPLED = {"importance": {"samples": 512, "images": 1000, "negative_elbo": 80.125}, "nll": 78.5}
@@ -142,6 +182,16 @@ def test_how_it_was_sampled_is_said() -> None:
         "the same draws 78.50 nats."
     )
     assert importance_note(evaluation(nll=None)) is None
+    config = Config(model=VLAESettings()).model_dump(mode="json")
+    for prior, under, papers in (
+        ("mixture", "the Gaussian mixture", " The paper's is under the model's own prior."),
+        ("own", "the model's own prior", ""),
+    ):
+        assert importance_note(on_mnist(**SAMPLED, prior=prior, config=config)) == (
+            f"Importance sampling, K = 512, 1,000 images of the test split: negative log-likelihood 78.50 nats under "
+            f"{under}, negative ELBO of the same draws 80.12 nats.{papers}"
+        )
+    assert "paper" not in str(importance_note(evaluation(**SAMPLED, prior="mixture", config=config)))
     assert notes(evaluation(nll=None)) == [code_note(evaluation())]
     assert len(notes(on_mnist(**SAMPLED))) == 3
 

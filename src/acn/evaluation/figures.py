@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from acn.config import ACNSettings, DecoderSettings, FlowSettings, ModelSettings, VLAESettings
 from acn.data.published.static_mnist import STATIC_MNIST
+from acn.parsing import stored
 from acn.record import Evaluation
 
 # Costs are in nats per image, accuracies in percent, "top5" of five guesses; the spread of the codes has their unit.
@@ -98,7 +100,7 @@ FIGURES: dict[str, Figure] = {
 
 _graves = Published
 _chen = partial(Published, source=CHEN)
-# By family: what its own paper prints of static MNIST.
+# By model, of those that `_model_of` tells apart: what its own paper prints of static MNIST.
 PUBLISHED: dict[str, Mapping[str, Published]] = {
     "acn": {
         "reconstruction": _graves(70.3),
@@ -114,6 +116,8 @@ PUBLISHED: dict[str, Mapping[str, Published]] = {
         "pca": _graves(82.8),
     },
     "vlae": {"kl_unconditional_own": _chen(13.3), "nll": _chen(79.03, digits=2)},
+    "vlae-factorized": {"kl_unconditional_own": _chen(25.9), "nll": _chen(79.30, digits=2)},
+    "vlae-iaf": {"nll": _chen(79.88, digits=2)},
 }
 
 # Other models, and their `list` in nats per image (Table 1).
@@ -148,10 +152,29 @@ def unconditional_kl(evaluation: Evaluation) -> float | None:
 
 
 def published(evaluation: Evaluation) -> Mapping[str, Published]:
-    """Figures by key that may stand beside these: the same family's, of the same test split, that of static MNIST."""
+    """Figures by key that may stand beside these: the same model's, of the same test split, that of static MNIST."""
     if evaluation.data["fingerprint"] != STATIC_MNIST:
         return {}
-    return PUBLISHED.get(evaluation.config["model"]["name"], {})
+    return PUBLISHED.get(_model_of(settings_of(evaluation)) or "", {})
+
+
+def settings_of(evaluation: Evaluation) -> ModelSettings:
+    """The settings of the model that was evaluated."""
+    return stored(evaluation.config).model
+
+
+def _model_of(settings: ModelSettings) -> str | None:
+    """Which model of `PUBLISHED` has such priors, posteriors and decoders, whatever its sizes; None for others."""
+    match settings:
+        case ACNSettings(prior="network", posterior="unit"):
+            return "acn"
+        case VLAESettings(code="vector", prior="flow", flow=FlowSettings(affine=False), posterior="gaussian"):
+            name = "vlae" if settings.decoder.shows else "vlae-factorized"
+        case VLAESettings(code="vector", prior="normal", posterior="iaf", decoder=DecoderSettings(shows=True)):
+            name = "vlae-iaf"
+        case _:
+            return None
+    return name if settings.decoder.kind == "local" else None
 
 
 def top5(probe: Figure, evaluation: Evaluation) -> float | None:

@@ -15,6 +15,7 @@ from acn.evaluation.figures import (
     decimal,
     figures,
     published,
+    settings_of,
     top5,
     unconditional_kl,
 )
@@ -71,10 +72,11 @@ def prior_note(evaluation: Evaluation) -> str | None:
     if chosen is None:
         return None
     text = f"list uses {PRIORS.get(chosen, chosen)}, the unconditional prior with the lowest cost on validation images"
-    mixture = values.get(f"{UNCONDITIONAL}mixture")
-    if chosen == "mixture" or mixture is None or "kl_tour_greedy" not in values:  # other models have no archive
+    coded = settings_of(evaluation).coded_under
+    kl = values.get(f"{UNCONDITIONAL}{coded}")
+    if coded is None or coded == chosen or kl is None:
         return f"{text}."
-    return f"{text}; archives are coded under the Gaussian mixture: {values['reconstruction'] + mixture:.2f}."
+    return f"{text}; archives are coded under {PRIORS[coded]}: {values['reconstruction'] + kl:.2f}."
 
 
 def definitions_note(evaluation: Evaluation) -> str | None:
@@ -98,15 +100,20 @@ def few_note(evaluation: Evaluation) -> str | None:
 
 
 def importance_note(evaluation: Evaluation) -> str | None:
-    """Say how the negative log-likelihood was sampled, and what the ELBO is beside it; None where it was not."""
+    """Say how and under which prior the negative log-likelihood was sampled, and the ELBO; None where it was not."""
     how, error = evaluation.importance, evaluation.values.get("nll_standard_error")
     if how is None:
         return None
     images = f"{how['images']:,} images" if how["images"] > 1 else "1 image"
     spread = "" if error is None else f" (standard error {error:.2f})"
+    chosen = evaluation.prior
+    under = "" if chosen is None else f" under {PRIORS.get(chosen, chosen)}"
+    other = chosen not in (None, "own") and "nll" in published(evaluation)
+    papers = f" The paper's is under {PRIORS['own']}." if other else ""
     return (
         f"Importance sampling, K = {how['samples']:,}, {images} of the test split: negative log-likelihood "
-        f"{evaluation.values['nll']:.2f} nats{spread}, negative ELBO of the same draws {how['negative_elbo']:.2f} nats."
+        f"{evaluation.values['nll']:.2f} nats{spread}{under}, negative ELBO of the same draws "
+        f"{how['negative_elbo']:.2f} nats.{papers}"
     )
 
 
