@@ -113,14 +113,22 @@ def test_unknown_keys_of_a_file_are_refused() -> None:
             ["model.name=pixelcnn", "training.kl_warmup=0.5", "training.kl_floor=0.5"],
             r"training.kl_warmup is read only with models that have codes",
         ),
-        (["model.decoder.emission=logistic", "model.decoder.errors=2"], r"model.decoder.errors is read only with .*local"),
+        (
+            ["model.decoder.emission=logistic", "model.decoder.errors=2"],
+            r"model.decoder.errors is read only with .*local",
+        ),
         (["model.name=vlae", "model.decoder.errors=2"], r"model.decoder.errors is read only with .*emission=logistic"),
         (
             ["model.name=vlae", "model.decoder.window=1x0", "model.decoder.grey=true"],
             r"model.decoder.grey is read only with .* and a window that shows pixels",
         ),
         (
-            ["model.name=vlae", "model.decoder.emission=logistic", "model.decoder.window=0x0", "model.decoder.errors=2"],
+            [
+                "model.name=vlae",
+                "model.decoder.emission=logistic",
+                "model.decoder.window=0x0",
+                "model.decoder.errors=2",
+            ],
             r"model.decoder.errors is read only with .* and a window that shows pixels",
         ),
         (["model.prior=width", "model.mixtures=3"], r"model.mixtures is read only with model.prior=network"),

@@ -82,6 +82,11 @@ class Family(Settings):
         return False
 
     @property
+    def known_as(self) -> str | None:
+        """Which model of its paper has such priors, posteriors and decoders, whatever the sizes; None for others."""
+        return None
+
+    @property
     def coded_under(self) -> PriorName | None:
         """The unconditional prior of archives; None where there are none, or there is no code."""
         return None
@@ -156,6 +161,11 @@ class ACNSettings(Family):
     def exact(self) -> bool:
         """With a prior network, and the paper's posterior."""
         return (self.prior, self.posterior, self.decoder.grey) == ("network", "unit", False)
+
+    @property
+    def known_as(self) -> str | None:
+        """See `Family`."""
+        return "acn" if (self.prior, self.posterior) == ("network", "unit") else None
 
     @property
     def coded_under(self) -> PriorName | None:
@@ -268,6 +278,14 @@ class VLAESettings(Family):
     def exact(self) -> bool:
         """With a Gaussian posterior, and a flow that moves numbers alone: they stay on a grid."""
         return self.posterior == "gaussian" and not (self.flow.affine or self.decoder.grey)
+
+    @property
+    def known_as(self) -> str | None:
+        """See `Family`: of Chen et al. 2017, section 4.1."""
+        if (self.code, self.decoder.kind, self.flow.affine) != ("vector", "local", False):
+            return None
+        names = {("flow", "gaussian", True): "vlae", ("flow", "gaussian", False): "vlae-factorized"}
+        return (names | {("normal", "iaf", True): "vlae-iaf"}).get((self.prior, self.posterior, self.decoder.shows))
 
     @property
     def coded_under(self) -> PriorName | None:

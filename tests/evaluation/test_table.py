@@ -157,7 +157,9 @@ def test_archives_of_a_vlae_are_coded_under_its_own_prior() -> None:
         assert note is not None
         assert note.endswith(said)
         own = prior_note(evaluation(**found, prior="own", config=config))
-        assert own == "list uses the model's own prior, the unconditional prior with the lowest cost on validation images."
+        assert (
+            own == "list uses the model's own prior, the unconditional prior with the lowest cost on validation images."
+        )
 
 
 SAMPLED = {"importance": {"samples": 512, "images": 1000, "negative_elbo": 80.125}, "nll": 78.5}

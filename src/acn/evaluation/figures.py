@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from acn.config import ACNSettings, DecoderSettings, FlowSettings, ModelSettings, VLAESettings
+from acn.config import ModelSettings
 from acn.data.published.static_mnist import STATIC_MNIST
 from acn.parsing import stored
 from acn.record import Evaluation
@@ -100,7 +100,7 @@ FIGURES: dict[str, Figure] = {
 
 _graves = Published
 _chen = partial(Published, source=CHEN)
-# By model, of those that `_model_of` tells apart: what its own paper prints of static MNIST.
+# By model, as its settings are `known_as`: what its own paper prints of static MNIST.
 PUBLISHED: dict[str, Mapping[str, Published]] = {
     "acn": {
         "reconstruction": _graves(70.3),
@@ -155,26 +155,12 @@ def published(evaluation: Evaluation) -> Mapping[str, Published]:
     """Figures by key that may stand beside these: the same model's, of the same test split, that of static MNIST."""
     if evaluation.data["fingerprint"] != STATIC_MNIST:
         return {}
-    return PUBLISHED.get(_model_of(settings_of(evaluation)) or "", {})
+    return PUBLISHED.get(settings_of(evaluation).known_as or "", {})
 
 
 def settings_of(evaluation: Evaluation) -> ModelSettings:
     """The settings of the model that was evaluated."""
     return stored(evaluation.config).model
-
-
-def _model_of(settings: ModelSettings) -> str | None:
-    """Which model of `PUBLISHED` has such priors, posteriors and decoders, whatever its sizes; None for others."""
-    match settings:
-        case ACNSettings(prior="network", posterior="unit"):
-            return "acn"
-        case VLAESettings(code="vector", prior="flow", flow=FlowSettings(affine=False), posterior="gaussian"):
-            name = "vlae" if settings.decoder.shows else "vlae-factorized"
-        case VLAESettings(code="vector", prior="normal", posterior="iaf", decoder=DecoderSettings(shows=True)):
-            name = "vlae-iaf"
-        case _:
-            return None
-    return name if settings.decoder.kind == "local" else None
 
 
 def top5(probe: Figure, evaluation: Evaluation) -> float | None:
