@@ -5,6 +5,7 @@ from acn.choice import Options
 from acn.config import ACNSettings, Config, ImageShape, VLAESettings
 from acn.errors import UsageError
 from acn.models import build
+from acn.networks.centred import pixels_seen
 from acn.parsing import override, validated
 from acn.recipes import RECIPES, default_recipe, recipe
 from acn.training.step import rates
@@ -79,6 +80,24 @@ def test_recipes_of_a_vlae_for_colour_mix_logistic_distributions(name: str, comp
     assert isinstance(opened.model, VLAESettings)
     assert opened.model.decoder.emission == "levels"
     build(opened.model, ImageShape(height=32, width=32, channels=3, levels=256))
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels"),
+    [
+        ("vlae-mnist", 71),  # the paper's stack of six masked 3x3 convolutions sees 69
+        ("vlae-omniglot", 71),
+        ("vlae-caltech", 71),
+        ("vlae-mnist-small", 71),
+        ("vlae-mnist-cpu", 40),
+        ("vlae-cifar10", 10),  # as the paper's window 4x2
+        ("vlae-cifar10-cpu", 27),
+    ],
+)
+def test_recipes_of_a_vlae_see_as_much_as_they_say(name: str, pixels: int) -> None:
+    model = recipe(name).model
+    assert isinstance(model, VLAESettings)
+    assert pixels_seen(model.decoder) == pixels
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from acn.config import DecoderSettings, ImageShape
 from acn.models.parts import decoder_of
 from acn.networks.arithmetic import FLOATS
 from acn.networks.centre import Centre
+from acn.networks.centred import pixels_seen
 from acn.networks.decoder import Decoder
 from acn.networks.geometry import earlier_cells, local_windows
 
@@ -96,6 +97,26 @@ def test_only_the_window_and_earlier_channels_are_seen(window: str, channels: in
                     assert bool(touched[c, y, x]) == shown, (window, (c, y, x), (d, v, u))
                 elif touched[c, y, x]:
                     assert (v, u, d) < (y, x, c)
+
+
+@pytest.mark.parametrize(
+    ("window", "errors", "pixels"),
+    [("4x2", 0, 10), ("4x2", 6, 27), ("5x3", 0, 17), ("7x4", 0, 31), ("7x4", 6, 50), ("3x0", 2, 4), ("0x0", 6, 0)],
+)
+def test_pixels_that_are_seen_are_counted(window: str, errors: int, pixels: int) -> None:
+    """By what a change of each pixel changes, far from all edges; the paper's windows hold those of no errors."""
+    decoder = network((8, 15), 1, window=window, errors=errors)
+    settings = DecoderSettings(kind="local", emission="logistic", window=window, errors=errors)
+    images, codes = random_images(decoder, 1), torch.randn(1, CODE_SIZE, dtype=torch.double)
+    place = torch.tensor([[7 * 15 + 7]])
+    with torch.no_grad():
+        before, found = decoder.at(images, codes, place), 0  # type: ignore[operator]
+        for row, column in itertools.product(range(8), range(15)):
+            changed = images.clone()
+            changed[0, 0, row, column] = 255 - changed[0, 0, row, column]
+            own = (row, column) == (7, 7)
+            found += not own and bool((decoder.at(changed, codes, place) != before).any())  # type: ignore[operator]
+    assert (pixels_seen(settings), found) == (pixels, pixels)
 
 
 def test_the_centre_is_least_squares_of_the_window_and_earlier_channels() -> None:

@@ -1,5 +1,6 @@
 """Tables and the ablation of Chen et al. 2017, and their published figures."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,14 @@ import pytest
 from acn.data.published.mnist import DYNAMIC_MNIST
 from acn.data.published.static_mnist import STATIC_MNIST
 from acn.evaluation.figures import Published
+from acn.reproduction import lossy_pictures
 from acn.reproduction.chen import ABLATION, LIKELIHOODS, PLACEMENT
 from acn.reproduction.documents import Document
 from acn.reproduction.lossy_tables import ablation, likelihoods
-from acn.reproduction.plan import VARIANTS
+from acn.reproduction.plan import VARIANTS, WINDOWS
 from acn.reproduction.summary import PageInputs, Spread
 from tests.reproduction.fabricated import inputs, result
+from tests.reproduction.test_pages import RESULTS
 
 FACTS = {"samples": 32, "images": 500, "negative_elbo": 80.5}
 
@@ -51,6 +54,23 @@ def test_the_ablation_is_the_papers() -> None:
     assert [row.cells["own_elbo"] for row in document.rows] == [Spread((70.0,)), Spread((81.0,)), Spread((81.0,))]
     assert {row.cells["bound"] for row in document.rows} == {Spread((80.5,))}
     assert [str(cell) for cell in ABLATION["vlae-dynamic-normal"]] == ["79.48", "10.60"]
+
+
+def test_only_pages_with_published_figures_speak_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("draw_windows", "some_images"):
+        monkeypatch.setattr(lossy_pictures, name, lambda *_, **__: None)
+    found = inputs(*(result(f"vlae-{window}", fingerprint=STATIC_MNIST) for window in WINDOWS))
+    document = lossy_pictures.windows(found)
+    assert not published(document)
+    assert document.notes == (found.difference,)
+    assert list(document.notes) == json.loads((RESULTS / "vlae-figure3.json").read_text(encoding="utf-8"))["notes"][:1]
+
+
+def test_decoders_that_see_more_than_their_windows_are_named() -> None:
+    made = inputs(result("vlae-cifar10"), result("vlae-cifar10-7x4"))
+    note = likelihoods("vlae-table5", made).notes[-1]
+    assert "27 pixels with the window 4x2, where the paper's sees 10; 50 pixels with the window 7x4" in note
+    assert note.endswith("where the paper's sees 31.")
 
 
 def test_published_figures_are_of_known_studies_and_variants() -> None:

@@ -48,6 +48,12 @@ class Fitted(nn.Module):
         return Cell(self.weight.T, self.bias)
 
 
+def centre_windows(extent: tuple[int, int] | None) -> list[Window]:
+    """Windows of the centre where no window larger than `extent`, its width and rows above, may be seen; None: any."""
+    width, rows = (WIDEST, HIGHEST) if extent is None else (min(WIDEST, extent[0]), min(HIGHEST, extent[1]))
+    return [window for window in local_windows(width, rows) if window is not None]
+
+
 class Centre(nn.Module):
     """Bases and centres; see the module.
 
@@ -59,8 +65,7 @@ class Centre(nn.Module):
 
     def __init__(self, extent: tuple[int, int] | None, shape: ImageShape, arithmetic: Floats) -> None:
         super().__init__()
-        width, rows = (WIDEST, HIGHEST) if extent is None else (min(WIDEST, extent[0]), min(HIGHEST, extent[1]))
-        self.windows = [window for window in local_windows(width, rows) if window is not None]
+        self.windows = centre_windows(extent)
         self.shape, self.arithmetic = shape, arithmetic
         self.base = Fitted(shape.channels * taps(self.windows), shape.channels)
         self.own = Fitted(shape.channels, shape.channels) if shape.channels > 1 else None

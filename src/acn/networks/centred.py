@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from acn.config import DecoderSettings
 from acn.networks.arithmetic import Floats
 from acn.networks.blocks import by_column
-from acn.networks.centre import Centre, CentreGeneration, shown, taps
+from acn.networks.centre import Centre, CentreGeneration, centre_windows, shown, taps
 from acn.networks.decoder import Conditioned, Decoder, Generation
-from acn.networks.geometry import Window, earlier_cells, local_windows
+from acn.networks.geometry import Window, earlier_cells, local_windows, offsets
 from acn.networks.local import PointBlock
 from acn.networks.windows import WindowConv, preserve_variance
 
@@ -36,6 +36,19 @@ NEAR = (
     Window(1, 1, 2),
     Window(1, 1, 0, 2),
 )
+
+
+def pixels_seen(settings: DecoderSettings) -> int:
+    """How many pixels a local decoder sees of the image, besides the earlier channels of its own.
+
+    Those of its window; and where it sees how far the nearest were off their centres, these and what theirs see.
+    """
+    found = offsets(window for window in local_windows(*settings.extent) if window is not None)
+    if settings.sees_errors:
+        near = offsets(NEAR[: settings.errors])
+        theirs = offsets(centre_windows(settings.extent))
+        found |= near | {(up + above, right + beside) for up, right in near for above, beside in theirs}
+    return len(found)
 
 
 class Seen(NamedTuple):

@@ -13,7 +13,7 @@ divided into C equal groups, and group g sees groups before g (strictly, in the 
 too, in the others).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -89,6 +89,16 @@ def channel_mask(out_groups: Tensor, in_groups: Tensor, *, strict: bool) -> Tens
 def feature_groups(features: int, channels: int) -> Tensor:
     """Divide `features` into `channels` groups of (almost) equal size: `[features]`, values 0 ... channels - 1."""
     return torch.arange(features) * channels // features
+
+
+def offsets(windows: Iterable[Window]) -> set[tuple[int, int]]:
+    """How many rows up and columns to the right of a pixel the pixels lie that `windows` show from it."""
+    return {
+        (up, right)
+        for window in windows
+        for up in range(window.gap, window.gap + window.rows)
+        for right in range(-window.left, window.columns - window.left)
+    }
 
 
 def earlier_cells(windows: Sequence[Window], places: Tensor, height: int, width: int) -> Tensor:

@@ -76,7 +76,7 @@ def windows(inputs: PageInputs) -> Document:
         inputs.found,
         columns=columns(PLACED),
         rows=tuple(Row(VARIANTS[variant].text, inputs.cells(variant, PLACED)) for variant in inputs.found),
-        notes=notes(inputs),
+        notes=notes(inputs, published=False),
         picture=f"{name}.png",
         facts={"drawing_seed": SEED},
     )

@@ -1,10 +1,11 @@
 """Tables of Chen et al. 2017, measured here and, on their images, beside their figures. Numbers are of these pages."""
 
 from acn.evaluation.figures import CHEN
+from acn.networks.centred import pixels_seen
 from acn.reproduction.chen import ABLATION, LIKELIHOODS
 from acn.reproduction.documents import Cell, Column, Document, Row, columns
 from acn.reproduction.plan import VARIANTS
-from acn.reproduction.summary import PageInputs
+from acn.reproduction.summary import PageInputs, local_decoder
 
 SHOWN = ("nll", "nll_error", "bound", "own_elbo", "reconstruction", "own_kl")
 COMPARED = (*SHOWN, "images", "seconds")
@@ -51,12 +52,32 @@ def ablation(inputs: PageInputs) -> Document:
     )
 
 
-def notes(inputs: PageInputs) -> tuple[str, ...]:
-    """What is to be said of the published figures."""
-    study = inputs.results[0].training.study
+def notes(inputs: PageInputs, *, published: bool = True) -> tuple[str, ...]:
+    """What is to be said of the published figures, if the page has any, and of what our decoders see."""
+    study, seen = inputs.results[0].training.study, beyond_windows(inputs)
+    if not published:
+        return (inputs.difference, *seen)
     if not inputs.papers:
         return (
             f"Not comparable with published figures, which are of {study.published.title}: the images are others, or "
             "are not binarized in the same way.",
+            *seen,
         )
-    return (f"Published figures are as {CHEN} print them; none was measured here.", inputs.difference)
+    return (f"Published figures are as {CHEN} print them; none was measured here.", inputs.difference, *seen)
+
+
+def beyond_windows(inputs: PageInputs) -> tuple[str, ...]:
+    """Say how many pixels the decoders see that see more than their windows."""
+    decoders = [local_decoder(results[0]) for results in inputs.found.values()]
+    parts = [
+        f"{pixels_seen(decoder)} pixels with the window {decoder.window}, where the paper's sees "
+        f"{pixels_seen(decoder.model_copy(update={'errors': 0}))}"
+        for decoder in decoders
+        if decoder is not None and decoder.sees_errors and decoder.errors
+    ]
+    if not parts:
+        return ()
+    return (
+        "Beside the window our decoders see how far the nearest pixels were off what least squares expect, and so "
+        f"pixels around it: {'; '.join(parts)}.",
+    )

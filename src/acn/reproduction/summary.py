@@ -11,9 +11,9 @@ import torch
 from acn.config import DecoderSettings
 from acn.data import Collection
 from acn.evaluation.figures import BITS_DIGITS, FIGURES, UNCONDITIONAL, Figure, unconditional_kl
+from acn.networks.centred import pixels_seen
 from acn.progress import Stage
 from acn.reproduction.trainings import Result
-from acn.reproduction.windows import pixels_in_window
 from acn.runs import read_metrics
 
 Pick = Callable[[Result], float | None]
@@ -140,11 +140,15 @@ def _bound(result: Result) -> float | None:
 
 
 def _window(result: Result) -> float | None:
-    """How many pixels the window of a local decoder holds; None for other decoders."""
+    """How many pixels a local decoder sees; None for other decoders."""
+    decoder = local_decoder(result)
+    return None if decoder is None else float(pixels_seen(decoder))
+
+
+def local_decoder(result: Result) -> DecoderSettings | None:
+    """Settings of the decoder that sees a window alone; None for other decoders."""
     decoder = getattr(result.run.config.model, "decoder", None)
-    if not isinstance(decoder, DecoderSettings) or decoder.kind != "local":
-        return None
-    return float(pixels_in_window(decoder))
+    return decoder if isinstance(decoder, DecoderSettings) and decoder.kind == "local" else None
 
 
 def _rate(result: Result) -> float:

@@ -17,6 +17,7 @@ from acn.errors import UsageError
 from acn.evaluation.figures import unconditional_kl
 from acn.evaluation.plots import PALETTE
 from acn.files import write_atomically, write_text_atomically
+from acn.networks.centred import pixels_seen
 from acn.progress import Stage
 from acn.record import Evaluation
 from acn.run_models import load_model
@@ -65,13 +66,7 @@ def seen_by(run: Run, found: Evaluation) -> Seen:
         raise UsageError(f"{run.path} has no code, so a window takes nothing from it; give runs of another model")
     window = f"{decoder.window}{' grey' if decoder.grey else ''}"
     paid = values["reconstruction"]
-    return Seen(window, pixels_in_window(decoder), kl, nats_to_bits(kl), paid, paid + kl)
-
-
-def pixels_in_window(decoder: DecoderSettings) -> int:
-    """How many pixels a local decoder sees, besides the earlier channels of its own."""
-    width, rows = decoder.extent
-    return rows * width + width // 2
+    return Seen(window, pixels_seen(decoder), kl, nats_to_bits(kl), paid, paid + kl)
 
 
 def draw_windows(
