@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from acn.evaluation import mixture
+from acn.evaluation.table import PRIORS
 from tests.cli.command import acn, refused
 from tests.training.conftest import tiny_settings
 
 CODED = ("acn", "vae")
 LINE = re.compile(
     r"^Importance sampling, K = (\S+), (\S+) images of the test split: negative log-likelihood (\S+) nats "
-    r"\(standard error (\S+)\), negative ELBO of the same draws (\S+) nats\.$",
+    r"\(standard error (\S+)\) under (.+), negative ELBO of the same draws (\S+) nats\.$",
     re.MULTILINE,
 )
 
@@ -47,8 +48,8 @@ def test_the_likelihood_is_printed_and_kept(work: Path, kind: str) -> None:
     (line,) = LINE.findall(done.stdout)
     record = json.loads((work / kind / "evaluation.json").read_text())
     how = record["importance"]
-    shown = (record["nll"], record["nll_standard_error"], how["negative_elbo"])
-    assert line == ("6", "9", *(f"{value:.2f}" for value in shown))
+    nll, error, elbo = (f"{value:.2f}" for value in (record["nll"], record["nll_standard_error"], how["negative_elbo"]))
+    assert line == ("6", "9", nll, error, PRIORS[record["prior"]], elbo)
     assert (how["samples"], how["images"]) == (6, 9)
     assert record["nll"] < how["negative_elbo"]
     (row,) = [line for line in done.stdout.splitlines() if "negative log-likelihood" in line and "│" in line]
