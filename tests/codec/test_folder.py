@@ -1,9 +1,10 @@
 """Files of many kinds through an archive and back: to the bit, or refused by name before anything is coded."""
 
 import os
+import struct
 import unicodedata
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,25 +13,27 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 
 from acn.codec import archiver
+from acn.codec import folder as folder_module
+from acn.codec import notes as notes_module
 from acn.codec import output as output_module
 from acn.codec.archive import read
 from acn.codec.archiver import compress, compress_splits
-from acn.codec.encoders import _png_of_chunks
+from acn.codec.encoders import Form, _png_of_chunks, encoded, suffix_for
 from acn.codec.folder import FolderImages, survey
 from acn.codec.frozen import FrozenModel
 from acn.codec.naming import folded, restored_names
 from acn.codec.notes import PLAIN, Notes
 from acn.codec.output import write_folder
 from acn.codec.restoring import decompress, model_of, planes_of, restore
-from acn.data.originals import Original, UnkeptError, read_original
+from acn.data.originals import Frame, Original, UnkeptError, read_original
 from acn.errors import ArchiveError, DataError
 from tests.codec import reader
 from tests.codec.models import tiny
 from tests.codec.surgery import Parts
-from tests.kinds import Kind, Samples, kinds, noise, orientation, png, refused, saved, tiff
+from tests.kinds import Kind, Samples, apng, chunk, kinds, noise, orientation, png, profile, refused, saved, tiff
 
 MODEL = tiny((6, 5, 3, 256), palette=tuple(range(256)))
 KINDS = list(kinds())
@@ -320,6 +323,9 @@ def test_planes_of_other_images_are_refused(tmp_path: Path) -> None:
         b'{"profiles":[],"splits":[{"traits":[{"channels":2}]}]}',
         b'{"profiles":[],"splits":[{"traits":[{"duration":-1}]}]}',
         b'{"profiles":[],"splits":[{"traits":[{"dpi":[1,NaN]}]}]}',
+        b'{"profiles":[],"splits":[{"traits":[{"dpi":[1e9,1e9]}]}]}',
+        b'{"profiles":[],"splits":[{"traits":[{"dpi":[1e300,1e300]}]}]}',
+        b'{"profiles":[],"splits":[{"traits":[{"dpi":[-5,3]}]}]}',
         b'{"profiles":[],"splits":[{"traits":[{"colour":1}]}]}',
         b"[" * 10**5,
         b" " * 2**26,
@@ -330,6 +336,89 @@ def test_details_that_do_not_fit(text: bytes, tmp_path: Path) -> None:
     parts.details = zlib.compress(text)
     with pytest.raises(ArchiveError, match="details of the images do not fit"):
         everything(parts.joined())
+
+
+def test_a_dpi_of_nothing_is_still_read(tmp_path: Path) -> None:
+    """Archives of before have it of files that say 0."""
+    parts = Parts.of(detailed(tmp_path))
+    parts.details = zlib.compress(b'{"profiles":[],"splits":[{"traits":[{"dpi":[0.0,0.0]}]}]}')
+    assert read(parts.joined()).notes()[0].traits_of(0).dpi == (0, 0)
+
+
+def photo_of(dots: tuple[int, int]) -> bytes:
+    """A JPEG whose EXIF says so many dots per inch, as a fraction."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.ResolutionUnit] = 2
+    exif[ExifTags.Base.XResolution] = exif[ExifTags.Base.YResolution] = 7
+    data = exif.tobytes()
+    assert data.count(struct.pack(">II", 7, 1)) == 2
+    return saved(noise(3), "JPEG", exif=data.replace(struct.pack(">II", 7, 1), struct.pack(">II", *dots)))
+
+
+def tiff_of(dots: tuple[int, int]) -> bytes:
+    """A TIFF that says so many dots per inch, as a fraction."""
+    data = saved(noise(3), "TIFF", dpi=(7, 7))
+    assert data.count(struct.pack("<II", 7, 1)) == 2
+    return data.replace(struct.pack("<II", 7, 1), struct.pack("<II", *dots))
+
+
+@pytest.mark.parametrize(
+    ("name", "made", "dots"),
+    [
+        *[("a.jpg", photo_of, dots) for dots in ((2**32 - 1, 1), (10**8 + 1, 1), (0, 1))],
+        *[("a.tif", tiff_of, dots) for dots in ((2**32 - 1, 1), (10**8 + 1, 1), (0, 1), (0, 0), (1, 0))],
+    ],
+)
+def test_a_dpi_that_says_nothing_is_none(
+    name: str, made: Callable[[tuple[int, int]], bytes], dots: tuple[int, int], tmp_path: Path
+) -> None:
+    data = through(filled(tmp_path / "in", {name: made(dots)}), tmp_path / "out")
+    assert read(data).notes()[0].traits_of(0).dpi is None
+
+
+@pytest.mark.parametrize(("name", "made"), [("a.jpg", photo_of), ("a.tif", tiff_of)])
+def test_the_largest_dpi_comes_back(name: str, made: Callable[[tuple[int, int]], bytes], tmp_path: Path) -> None:
+    through(filled(tmp_path / "in", {name: made((10**8, 1))}), tmp_path / "out")
+    (after,) = (tmp_path / "out").iterdir()
+    assert read_original(after, after.name).dpi == pytest.approx((10**8, 10**8))
+
+
+def test_an_animation_runs_as_often_as_archives_can_say(tmp_path: Path) -> None:
+    moving = apng([noise(3, 1), noise(3, 2)], [40, 40])
+    often = struct.pack(">II", 2, 2**32 - 1)
+    start = moving.index(b"acTL") - 4
+    moving = moving[:start] + chunk(b"acTL", often) + moving[start + 20 :]
+    through(filled(tmp_path / "in", {"a.png": moving}), tmp_path / "out")
+    assert read_original(tmp_path / "out" / "a.png", "a.png").loop == 2**31 - 1
+
+
+@pytest.mark.parametrize(("time", "kept"), [(2**41, 2**40 - 1), (-(2**41), 1 - 2**40), (1.9, 1)])
+def test_times_beyond_those_of_archives_are_the_nearest(
+    time: float, kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_module, "read_original", lambda *place: replace(read_original(*place), modified=time))
+    data = through(filled(tmp_path / "in", {"a.png": png(noise(1))}), tmp_path / "out")
+    assert list(read(data).notes()[0].modified or ()) == [kept]
+
+
+def test_what_tables_cannot_hold_is_said_before_anything_is_coded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+
+    def stage(name: str, _length: int) -> Callable[[float], None]:
+        started.append(name)
+        return lambda _count: None
+
+    files = {f"{n}.png": saved(noise(3, n), "PNG", icc_profile=profile() + bytes(n)) for n in range(3)}
+    images = taken(filled(tmp_path / "in", files))
+    long = replace(images, files=("a/" * 600 + "a.png", *images.files[1:]))
+    with pytest.raises(DataError, match=r"at most 1,000 characters, found 1,205 in 'a/a/.*; shorten it"):
+        compress_splits({"train": long}, MODEL, stage=stage)
+    monkeypatch.setattr(notes_module, "LARGEST_PROFILES", 2)
+    with pytest.raises(DataError, match="at most 2 different colour profiles, found 3"):
+        compress_splits({"train": images}, MODEL, stage=stage)
+    assert not started
 
 
 def test_details_belong_to_the_later_version(tmp_path: Path) -> None:
@@ -353,6 +442,22 @@ def test_a_file_of_which_frames_are_lost_is_named(tmp_path: Path, monkeypatch: p
     lacking = write_folder(tmp_path / "out", archive, archive.notes(), [(0, restore(archive, model, 0))])
     assert lacking == ["b.tif"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "longest"), [(".webp", 16383), (".pcx", 65534), (".tga", 65535), (".gif", 65535), (".png", 2**31 - 1)]
+)
+def test_a_format_has_room_for_its_images(suffix: str, longest: int) -> None:
+    """An image with more rows or columns than its own format can have is a PNG."""
+    channels = 3 if suffix == ".webp" else 1
+    for height, width in ((longest, 1), (1, longest)):
+        assert suffix_for(suffix, Form.of([PLAIN], height, width, channels)) == suffix
+        if longest < 10**5:
+            frame = Frame(noise(channels, size=(height, width)))
+            written = read_original(encoded(suffix, [frame], [PLAIN]), f"a{suffix}")
+            np.testing.assert_array_equal(written.frames[0].colours, frame.colours)
+            more = Form.of([replace(PLAIN, height=height + 1, width=width + 1)], 1, 1, channels)
+            assert suffix_for(suffix, more) == ".png"
 
 
 NAMES = {

@@ -172,13 +172,14 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def refuse_names(splits: "Splits") -> None:
-    """Find names that could not be restored, before anything is coded.
+    """Find names that could not be kept or restored, before a model is trained and anything is coded.
 
     Raises:
         DataError: there is one.
     """
     from acn.codec.archiver import notes_of
     from acn.codec.naming import restored_names
+    from acn.codec.notes import check_notes
     from acn.errors import ArchiveError, DataError
 
     shape = next(iter(splits.values())).shape
@@ -186,6 +187,7 @@ def refuse_names(splits: "Splits") -> None:
         [notes_of(images, sized=True) for images in splits.values()],
         [len(images) for images in splits.values()],
     )
+    check_notes(notes, counts)
     try:
         restored_names(list(splits), notes, counts, (shape.height, shape.width, shape.channels))
     except ArchiveError as error:

@@ -28,7 +28,7 @@ from acn.codec.layout import Extent, Piece, Portion, most_together, portions
 from acn.codec.limits import LARGEST_DIMENSIONS, Allowance, demand, facts_of
 from acn.codec.lossy import with_step
 from acn.codec.modelfile import to_bytes
-from acn.codec.notes import Notes, Traits
+from acn.codec.notes import Notes, Traits, check_notes
 from acn.codec.planes import pack_planes
 from acn.codec.refusals import refuse_rich, refuse_step, refuse_tour
 from acn.codec.workers import Job, in_order, workers_for
@@ -167,6 +167,8 @@ def _written(
         max((len(one.pieces) for one in plan), default=1) if sized else min(batch, demand(model.facts).largest_batch)
     )
     workers = workers_for(len(plan), workers, model.device)
+    notes = {name: notes_of(images, sized=sized) if keep else Notes() for name, images in readable.items()}
+    check_notes(list(notes.values()), list(map(len, readable.values())))
     coders = [_Coder(Coding(model, mode, batch), embed, workers) for mode in modes]
     with ExitStack() as spools:
         candidates = [coder.candidate(readable, plan, stage, spools.enter_context(Spool(beside))) for coder in coders]
@@ -176,10 +178,9 @@ def _written(
                 other.blocks.close()  # so that the archive does not need a third place on the disk
         if verify:
             _check(best.blocks, (model, batch), workers, stage)
-        notes = [(name, notes_of(images, sized=sized) if keep else Notes()) for name, images in readable.items()]
         facts = best.model, embed, model.facts.shape.channels if sized else model.facts.shape.dimensions
         steps = model.grid.steps[: model.facts.maps] if isinstance(model.grid, Cells) else None
-        yield lambda stream: write(stream, f"acn {__version__}", batch, notes, facts, best.blocks, steps)
+        yield lambda stream: write(stream, f"acn {__version__}", batch, list(notes.items()), facts, best.blocks, steps)
 
 
 def _check(blocks: Spool, shared: tuple[FrozenModel, int], workers: int, stage: Stage) -> None:

@@ -18,7 +18,8 @@ from acn.codec.notes import Traits
 from acn.data.originals import UPRIGHT, Frame
 
 PNG_COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}
-WEBP_SIDE = 16383
+# The most rows and columns that formats have room for; a PCX counts the bytes of a row too, which are even.
+LONGEST_SIDE, WEBP_SIDE, SIDE_16, PCX_SIDE = 2**31 - 1, 16383, 2**16 - 1, 2**16 - 2
 METRE = 0.0254  # in inches
 
 
@@ -62,7 +63,7 @@ class Form:
 def suffix_for(suffix: str, form: Form) -> str:
     """Return the suffix itself where its format keeps every bit of `form`; else that of the format to write."""
     kept = FORMATS.get(suffix.lower())
-    if kept is not None and kept.carries(form):
+    if kept is not None and kept.carries(form) and form.longest_side <= kept.longest_side:
         return suffix
     return ".png" if _png_carries(form) else ".tif"
 
@@ -74,10 +75,11 @@ def encoded(suffix: str, frames: Sequence[Frame], traits: Sequence[Traits]) -> b
 
 @dataclass(frozen=True)
 class Format:
-    """What a file format carries, and how it is written."""
+    """What a file format carries, how it is written, and the most rows and columns that it has room for."""
 
     carries: Callable[[Form], bool]
     write: Callable[[Sequence[Frame], Sequence[Traits]], bytes]
+    longest_side: int = LONGEST_SIDE
 
 
 def _png_carries(form: Form) -> bool:
@@ -93,7 +95,7 @@ def _each(form: Form) -> Iterator[tuple[int, bool, bool]]:
 
 
 def _webp_carries(form: Form) -> bool:
-    return form.single and form.channels[0] == 3 and not form.deep[0] and form.longest_side <= WEBP_SIDE
+    return form.single and form.channels[0] == 3 and not form.deep[0]
 
 
 def _ppm_carries(form: Form) -> bool:
@@ -220,11 +222,11 @@ FORMATS = {
     ".apng": PNG,
     ".tif": TIFF,
     ".tiff": TIFF,
-    ".webp": Format(_webp_carries, _saved("WEBP", lossless=True, exact=True)),
+    ".webp": Format(_webp_carries, _saved("WEBP", lossless=True, exact=True), WEBP_SIDE),
     ".bmp": Format(lambda form: form.plain, _saved("BMP")),
-    ".pcx": Format(lambda form: form.plain, _saved("PCX")),
-    ".tga": Format(lambda form: form.single and not form.tagged and not form.deep[0], _saved("TGA")),
-    ".gif": Format(lambda form: form.plain and form.channels[0] == 1, _saved("GIF")),
+    ".pcx": Format(lambda form: form.plain, _saved("PCX"), PCX_SIDE),
+    ".tga": Format(lambda form: form.single and not form.tagged and not form.deep[0], _saved("TGA"), SIDE_16),
+    ".gif": Format(lambda form: form.plain and form.channels[0] == 1, _saved("GIF"), SIDE_16),
     ".ppm": PPM,
     ".pgm": PPM,
     ".pnm": PPM,

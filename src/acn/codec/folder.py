@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acn.codec.layout import Extent
-from acn.codec.notes import Notes, Traits
+from acn.codec.notes import Notes, Traits, time_within_limits, within_limits
 from acn.codec.planes import Planes
 from acn.config import ImageShape
 from acn.data import read_ahead
@@ -240,7 +240,8 @@ def _looked_at(paths: Sequence[Path], files: Sequence[str]) -> Iterator[Found | 
         shared = [known.setdefault(one, one) for one in traits]
         size = paths[place].stat().st_size
         pairs = tuple(zip(frames, shared, strict=True))
-        return Found(pairs, int(original.modified or 0), size, original.dropped, original.format in JPEG)
+        modified = time_within_limits(original.modified or 0)
+        return Found(pairs, modified, size, original.dropped, original.format in JPEG)
 
     yield from read_ahead(look, range(len(paths)))
 
@@ -306,15 +307,17 @@ def _split(
 
 def _traits(original: Original, number: int) -> Traits:
     frame = original.frames[number]
-    return Traits(
-        alpha=frame.alpha is not None,
-        deep=frame.low is not None,
-        follows=number > 0,
-        orientation=original.orientation,
-        icc=original.icc,
-        dpi=original.dpi,
-        duration=frame.duration if original.count > 1 else None,
-        loop=original.loop,
+    return within_limits(
+        Traits(
+            alpha=frame.alpha is not None,
+            deep=frame.low is not None,
+            follows=number > 0,
+            orientation=original.orientation,
+            icc=original.icc,
+            dpi=original.dpi,
+            duration=frame.duration if original.count > 1 else None,
+            loop=original.loop,
+        )
     )
 
 

@@ -19,6 +19,9 @@ NOTES_BYTES, NOTES_PER_BYTE, NOTES_PER_IMAGE = 2**20, 64, 64
 LONGEST_NAME = 1000
 LARGEST_PROFILES = 2**16
 LONGEST_TIME = 2**40
+LARGEST_DPI = 10**8  # the metres of a PNG have at most 2^32 pixels
+LONGEST_DURATION = 2**31
+LARGEST_LOOP = 2**31 - 1
 
 
 class Part(BaseModel):
@@ -53,6 +56,22 @@ class Traits:
 PLAIN = Traits()
 
 
+def within_limits(traits: Traits) -> Traits:
+    """Return the same traits as archives hold them: no dpi or duration that says nothing, and none that is too long."""
+    dpi, duration, loop = traits.dpi, traits.duration, traits.loop
+    return replace(
+        traits,
+        dpi=dpi if dpi is not None and all(0 < dots <= LARGEST_DPI for dots in dpi) else None,
+        duration=min(duration, LONGEST_DURATION) if duration is not None and duration >= 0 else None,
+        loop=None if loop is None else min(loop, LARGEST_LOOP),
+    )
+
+
+def time_within_limits(seconds: float) -> int:
+    """Return the whole seconds that archives hold of a time since 1970, the nearest if they do not reach so far."""
+    return max(1 - LONGEST_TIME, min(int(seconds), LONGEST_TIME - 1))
+
+
 @dataclass(frozen=True)
 class Notes:
     """What is known of the images of a split besides their pixels, one entry each; None where it is not kept.
@@ -71,6 +90,10 @@ class Notes:
         return PLAIN if self.traits is None else self.traits[row]
 
 
+# Archives of before say 0 where files do; it means nothing.
+Dots = Annotated[float, Field(ge=0, le=LARGEST_DPI)]
+
+
 class WrittenTraits(Part):
     """`Traits` as they are written: the profile is a place in the list of profiles."""
 
@@ -80,9 +103,9 @@ class WrittenTraits(Part):
     follows: bool = False
     orientation: int = Field(default=1, ge=1, le=8)
     profile: int | None = Field(default=None, ge=0)
-    dpi: tuple[float, float] | None = None
-    duration: float | None = Field(default=None, ge=0, le=2**31)
-    loop: int | None = Field(default=None, ge=0, lt=2**31)
+    dpi: tuple[Dots, Dots] | None = None
+    duration: float | None = Field(default=None, ge=0, le=LONGEST_DURATION)
+    loop: int | None = Field(default=None, ge=0, le=LARGEST_LOOP)
     height: int | None = Field(default=None, ge=1)
     width: int | None = Field(default=None, ge=1)
 
@@ -102,6 +125,16 @@ class Details(Part):
     splits: list[WrittenSplit]
 
 
+def check_notes(notes: Sequence[Notes], counts: Sequence[int]) -> None:
+    """See that an archive can keep all of this, before anything is coded.
+
+    Raises:
+        DataError: it cannot, however long its blocks will be.
+    """
+    pack_notes(notes, sum(counts))
+    pack_details(notes, counts, sum(counts))
+
+
 def pack_notes(notes: Sequence[Notes], worth: int) -> bytes:
     """Names and labels of each split, compressed.
 
@@ -111,12 +144,14 @@ def pack_notes(notes: Sequence[Notes], worth: int) -> bytes:
     kept = [{"files": note.files, "labels": note.labels, "label_names": note.label_names} for note in notes]
     if all(value is None for entry in kept for value in entry.values()):
         return b""
+    for name in (name for note in notes for name in (*(note.files or ()), *(note.label_names or ()))):
+        if len(name) > LONGEST_NAME:
+            raise DataError(
+                f"expected names of at most {LONGEST_NAME:,} characters, found {len(name):,} in {name[:60]!r}...; "
+                "shorten it, or forget the order"
+            )
     text = json.dumps(kept, separators=(",", ":"), ensure_ascii=False)
-    packed = _packed(text.encode("utf-8", "surrogateescape"), worth)
-    names = (name for note in notes for name in (*(note.files or ()), *(note.label_names or ())))
-    if max(map(len, names), default=0) > LONGEST_NAME:
-        raise _too_long()
-    return packed
+    return _packed(text.encode("utf-8", "surrogateescape"), worth)
 
 
 def unpack_notes(packed: bytes, counts: Sequence[int], worth: int) -> list[Notes]:
@@ -150,6 +185,11 @@ def pack_details(notes: Sequence[Notes], counts: Sequence[int], worth: int) -> b
         return b""
     profiles: dict[bytes, int] = {}
     splits = [_written(note, profiles) for note in notes]
+    if len(profiles) > LARGEST_PROFILES:
+        raise DataError(
+            f"expected at most {LARGEST_PROFILES:,} different colour profiles, found {len(profiles):,}; make several "
+            "archives, or forget the order"
+        )
     details = Details(profiles=[base64.b64encode(icc).decode() for icc in profiles], splits=splits)
     return _packed(details.model_dump_json(exclude_defaults=True).encode(), worth)
 
