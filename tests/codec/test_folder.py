@@ -1,5 +1,6 @@
 """Files of many kinds through an archive and back: to the bit, or refused by name before anything is coded."""
 
+import base64
 import os
 import struct
 import unicodedata
@@ -15,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
-from acn.codec import archiver
+from acn.codec import archiver, limits
 from acn.codec import folder as folder_module
 from acn.codec import notes as notes_module
 from acn.codec import output as output_module
@@ -419,6 +420,36 @@ def test_what_tables_cannot_hold_is_said_before_anything_is_coded(
     with pytest.raises(DataError, match="at most 2 different colour profiles, found 3"):
         compress_splits({"train": images}, MODEL, stage=stage)
     assert not started
+
+
+def with_profile(count: int, size: int) -> bytes:
+    """An archive of so many images of a pixel, which somebody gave a profile of so many bytes."""
+    parts = Parts.of(compress(noise(1, size=(count, 1))[..., None], tiny((1, 1, 1, 256), palette=tuple(range(256)))))
+    shared = base64.b64encode(bytes(size))
+    parts.details = zlib.compress(b'{"profiles":["' + shared + b'"],"splits":[{"traits":[{"profile":0}]}]}')
+    parts.version = 2
+    return parts.joined()
+
+
+def test_profiles_do_not_make_a_large_folder_of_a_small_archive() -> None:
+    assert len(with_profile(300, 760_000)) < 10_000
+    with pytest.raises(ArchiveError, match="colour profiles of the archive would take more bytes in its files"):
+        read(with_profile(300, 760_000)).notes()
+    assert read(with_profile(80, 760_000)).notes()[0].traits_of(79).icc == bytes(760_000)
+
+
+def test_an_archive_of_many_large_profiles_is_long_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No folder is refused for its profiles: the archive gets as many bytes as readers want for them."""
+    files = {f"{n}.png": saved(noise(3, n), "PNG", icc_profile=profile()) for n in range(3)}
+    before = len(through(filled(tmp_path / "in", files), tmp_path / "one", MODEL))
+    monkeypatch.setattr(limits, "PROFILES", 3 * len(profile()) - 50_000)
+    monkeypatch.setattr(limits, "PROFILES_PER_BYTE", 1)
+    monkeypatch.setattr(archiver, "BLOCK_SUBPIXELS", 2 * 90)
+    data = through(tmp_path / "in", tmp_path / "two", MODEL)
+    assert len(read(data).header.blocks) == 2
+    held = read(data).header.model.bytes + sum(block.bytes for block in read(data).header.blocks)
+    assert 50_000 <= held < 50_008
+    assert len(data) > 2 * before
 
 
 def test_details_belong_to_the_later_version(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from acn.codec.header import (
     SizeFacts,
 )
 from acn.codec.layout import CONTRADICTION, Extent, Piece, found_pieces, true_rows
-from acn.codec.limits import enough_memory
+from acn.codec.limits import check_profiles, enough_memory
 from acn.codec.notes import Notes as Notes
-from acn.codec.notes import unpack_notes, with_details
+from acn.codec.notes import profile_bytes, unpack_notes, with_details
 from acn.errors import ArchiveError
 from acn.wording import complaint, counted, extent
 
@@ -104,6 +104,7 @@ class Archive:
             packed = bytes(self.data[start + len(packed) : start + len(packed) + details.bytes])
             _check(packed, details.digest, "the table of details")
             notes = with_details(notes, packed, counts, worth)
+            check_profiles(profile_bytes(notes), self.header.model.bytes + payload)
             for note in notes if self.found is None else ():
                 if any(one.height or one.width for one in set(note.traits or ())):
                     raise ArchiveError(CONTRADICTION)

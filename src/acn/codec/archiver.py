@@ -28,7 +28,7 @@ from acn.codec.layout import Extent, Piece, Portion, most_together, portions
 from acn.codec.limits import LARGEST_DIMENSIONS, Allowance, demand, facts_of
 from acn.codec.lossy import with_step
 from acn.codec.modelfile import to_bytes
-from acn.codec.notes import Notes, Traits, check_notes
+from acn.codec.notes import Notes, Traits, check_notes, profile_bytes
 from acn.codec.planes import pack_planes
 from acn.codec.refusals import refuse_rich, refuse_step, refuse_tour
 from acn.codec.workers import Job, in_order, workers_for
@@ -169,7 +169,8 @@ def _written(
     workers = workers_for(len(plan), workers, model.device)
     notes = {name: notes_of(images, sized=sized) if keep else Notes() for name, images in readable.items()}
     check_notes(list(notes.values()), list(map(len, readable.values())))
-    coders = [_Coder(Coding(model, mode, batch), embed, workers) for mode in modes]
+    profiles = profile_bytes(notes.values())
+    coders = [_Coder(Coding(model, mode, batch), embed, workers, profiles) for mode in modes]
     with ExitStack() as spools:
         candidates = [coder.candidate(readable, plan, stage, spools.enter_context(Spool(beside))) for coder in coders]
         best = min(candidates, key=lambda candidate: candidate.bytes)
@@ -203,11 +204,12 @@ class _Candidate:
 
 @dataclass(frozen=True)
 class _Coder:
-    """Codes blocks in one mode."""
+    """Codes blocks in one mode; `profiles`: see `profile_bytes`."""
 
     coding: Coding
     embed: bool
     workers: int
+    profiles: int
 
     def candidate(self, splits: Splits, plan: Sequence[Portion], stage: Stage, blocks: Spool) -> _Candidate:
         """Code all splits; their blocks are added to `blocks`."""
@@ -215,13 +217,14 @@ class _Coder:
         # An archive without its model refers to that of the run: the receiver has it with all its parts.
         needed = without_prior(model) if self.embed and mode != "tour" else model
         data = to_bytes(needed)
-        allowance = Allowance(len(data) if self.embed else 0, model.lossy_values)
+        allowance = Allowance(len(data) if self.embed else 0, model.lossy_values, self.profiles)
         jobs = self._jobs(splits, plan, stage(mode, sum(len(portion.pieces) for portion in plan)))
         with closing(in_order(coded, self.coding, jobs, self.workers)) as found:
             for portion, block in zip(plan, found, strict=True):
                 asked = facts_of(needed.facts, portion.size), block.images, batch_of(self.coding.batch, portion)
-                if len(block.data) < allowance.least(*asked):
-                    task = Task(portion, _levels(_of(splits, portion), portion), allowance.least(*asked))
+                least = allowance.least(*asked, last=portion is plan[-1])
+                if len(block.data) < least:
+                    task = Task(portion, _levels(_of(splits, portion), portion), least)
                     block = coded(self.coding, task, lambda _: None)
                 blocks.add(replace(block, planes=_planes(_of(splits, portion), portion)))
                 allowance.spend(*asked, len(block.data))

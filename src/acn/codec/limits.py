@@ -41,6 +41,8 @@ HELD = 2**28
 # Multiplications that an archive may ask for, and how many a layer of a single pixel, or a table's entry, counts for.
 WORK, WORK_PER_BYTE = 2**43, 2**30
 PIXEL_LAYER, ENTRY = 2**21, 2**10
+# Bytes of the profiles that are written with the images of an archive, each as often as an image has it.
+PROFILES, PROFILES_PER_BYTE = 2**26, 2**12
 # Bytes that reading takes at most, besides the images that it gives back.
 MEMORY, MEMORY_PER_BYTE = 2**31, 2**10
 
@@ -232,6 +234,16 @@ def check_archive(facts: Facts, header: Header, size: int, values: Sequence[int]
         raise ArchiveError(f"the images of the archive would take longer to decode than its {size} bytes are worth")
 
 
+def check_profiles(profiles: int, size: int) -> None:
+    """See that images may be written with so many bytes of profiles, `size` being those of model and blocks.
+
+    Raises:
+        ArchiveError: they may not.
+    """
+    if profiles > PROFILES + PROFILES_PER_BYTE * size:
+        raise ArchiveError("the colour profiles of the archive would take more bytes in its files than it is worth")
+
+
 def facts_of(facts: Facts, size: SizeFacts | None) -> Facts:
     """Of the model of a block with images of this size."""
     return facts if size is None else facts.sized(size.rows, size.width)
@@ -243,18 +255,25 @@ class Allowance:
     Args:
         size: bytes of the archive besides those of its blocks, or fewer.
         values: see `check_archive`.
+        profiles: see `check_profiles`.
     """
 
-    def __init__(self, size: int, values: Sequence[int]) -> None:
+    def __init__(self, size: int, values: Sequence[int], profiles: int) -> None:
         self._values, self._left = values, WORK + WORK_PER_BYTE * size
+        self._profiles = profiles - PROFILES - PROFILES_PER_BYTE * size
 
-    def least(self, facts: Facts, images: int, batch: int) -> int:
-        """Bytes that the next block needs, of so many images, `batch` of them side by side, with a model of `facts`."""
-        return max(0, -(-(demand(facts).work(images, batch, self._values) - self._left) // WORK_PER_BYTE))
+    def least(self, facts: Facts, images: int, batch: int, *, last: bool) -> int:
+        """Bytes that the next block needs, of so many images, `batch` of them side by side, with a model of `facts`.
+
+        What profiles need is left to the `last` one.
+        """
+        work = -(-(demand(facts).work(images, batch, self._values) - self._left) // WORK_PER_BYTE)
+        return max(0, work, -(-self._profiles // PROFILES_PER_BYTE) if last else 0)
 
     def spend(self, facts: Facts, images: int, batch: int, size: int) -> None:
         """Note that such a block of `size` bytes was written."""
         self._left += WORK_PER_BYTE * size - demand(facts).work(images, batch, self._values)
+        self._profiles -= PROFILES_PER_BYTE * size
 
 
 @contextmanager

@@ -6,7 +6,7 @@ Reading trusts nothing: no more text is unpacked than the images of the archive 
 import base64
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Literal
 
@@ -123,6 +123,11 @@ class Details(Part):
 
     profiles: list[str] = Field(max_length=LARGEST_PROFILES)
     splits: list[WrittenSplit]
+
+
+def profile_bytes(notes: Iterable[Notes]) -> int:
+    """Bytes of the profiles of all images, each as often as an image has it."""
+    return sum(len(one.icc) for note in notes for one in note.traits or () if one.icc is not None)
 
 
 def check_notes(notes: Sequence[Notes], counts: Sequence[int]) -> None:
