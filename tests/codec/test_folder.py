@@ -393,11 +393,12 @@ def test_an_animation_runs_as_often_as_archives_can_say(tmp_path: Path) -> None:
     assert read_original(tmp_path / "out" / "a.png", "a.png").loop == 2**31 - 1
 
 
-@pytest.mark.parametrize(("time", "kept"), [(2**41, 2**40 - 1), (-(2**41), 1 - 2**40), (1.9, 1)])
+@pytest.mark.parametrize(("modified", "kept"), [(2**41, 2**40 - 1), (-(2**41), 1 - 2**40), (1.9, 1)])
 def test_times_beyond_those_of_archives_are_the_nearest(
-    time: float, kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    modified: float, kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder_module, "read_original", lambda *place: replace(read_original(*place), modified=time))
+    of_that_time = lambda *place: replace(read_original(*place), modified=modified)  # noqa: E731
+    monkeypatch.setattr(folder_module, "read_original", of_that_time)
     data = through(filled(tmp_path / "in", {"a.png": png(noise(1))}), tmp_path / "out")
     assert list(read(data).notes()[0].modified or ()) == [kept]
 
@@ -521,6 +522,25 @@ def test_names_of_restored_files(files: tuple[str, ...]) -> None:
 def test_names_that_cannot_be_restored_are_refused(files: tuple[str, ...]) -> None:
     with pytest.raises(ArchiveError):
         named(files)
+
+
+@pytest.mark.parametrize("folds", [False, True])
+def test_no_name_is_tried_again_for_each_of_many(folds: bool) -> None:
+    """Of many names that are equal, but for their case where that does not count."""
+    many, asked = 2**10, 0
+
+    def same(name: str) -> str:
+        nonlocal asked
+        asked += 1
+        return folded(name)
+
+    cases = ["".join("aA"[int(bit)] for bit in f"{number:010b}") for number in range(many)]
+    files = [f"{case}.bmp" for case in cases] if folds else ["a.jpg"] * many
+    found = restored_names(["train"], [Notes(files=files)], [many], (6, 5, 1), same)[0]
+    assert asked < 16 * many
+    assert len(set(map(folded, found))) == many
+    last = many if folds else many - 1  # of a.jpg, one is a.png and one a.jpg.png
+    assert found[-1].endswith(f" ({last}){'.bmp' if folds else '.png'}")
 
 
 def test_names_that_grow_too_long_are_refused() -> None:

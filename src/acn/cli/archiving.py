@@ -191,7 +191,8 @@ def refuse_names(splits: "Splits") -> None:
     try:
         restored_names(list(splits), notes, counts, (shape.height, shape.width, shape.channels))
     except ArchiveError as error:
-        raise DataError(f"the archive could not be restored into a folder: {error}; rename it first") from error
+        reason = getattr(error, "reason", error)
+        raise DataError(f"the archive could not be restored into a folder: {reason}; rename it first") from error
 
 
 def refuse_without_codes(settings: "ModelSettings") -> None:

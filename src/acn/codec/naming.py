@@ -60,38 +60,50 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
+class ClashError(ArchiveError):
+    """Two images cannot have their names in one folder. `reason`: why not."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"{reason}; restore the archive into an .npz file")
+
+
 class _Claims:
-    """Which names are taken, as files and as folders."""
+    """Which names are taken, as files and as folders; and from which number on names of a kind are not tried yet."""
 
     def __init__(self, same: Callable[[str], str], names: Sequence[str]) -> None:
         self.same = same
         self.files: dict[str, str] = {}
+        self.untried: dict[tuple[str, str], int] = {}
         self.folders = {same(str(parent)) for name in set(map(os.path.dirname, names)) for parent in _chain(name)}
 
     def own(self, name: str) -> str:
         """Claim a name as it is, or, where the file system takes it for another one's, one like it."""
         if self.files.get(self.same(name)) == name:
-            raise ArchiveError(f"two images have the name {name[:100]!r}; restore the archive into an .npz file")
+            raise ClashError(f"two images have the name {name[:100]!r}")
         if self._free(name):
             return self._claim(name)
         if self.same is str:
-            raise ArchiveError(f"{name[:100]!r} is the name of an image and of a folder; restore into an .npz file")
-        stem, suffix = os.path.splitext(name)
-        return self._first(f"{stem} ({number}){suffix}" for number in count(2))
+            raise ClashError(f"{name[:100]!r} is the name of an image and of a folder")
+        return self._numbered(*os.path.splitext(name))
 
     def other(self, name: str, suffix: str) -> str:
         """Claim a name with another suffix; where it is taken, the old suffix stays before it."""
         stem = name[: len(name) - len(_suffix(name))]
-        return self._first(self._candidates(name, stem, suffix))
+        for wanted in (stem + suffix, name + suffix):
+            if self._free(wanted):
+                return self._claim(wanted)
+        return self._numbered(name, suffix)
 
-    @staticmethod
-    def _candidates(name: str, stem: str, suffix: str) -> Iterator[str]:
-        yield stem + suffix
-        yield name + suffix
-        yield from (f"{name} ({number}){suffix}" for number in count(2))
-
-    def _first(self, candidates: Iterator[str]) -> str:
-        return self._claim(next(name for name in candidates if self._free(name)))
+    def _numbered(self, stem: str, suffix: str) -> str:
+        """Claim the first free name with a number; what was taken once stays so, and is not tried again."""
+        kind = self.same(stem), self.same(suffix)
+        for number in count(self.untried.get(kind, 2)):
+            wanted = f"{stem} ({number}){suffix}"
+            if self._free(wanted):
+                self.untried[kind] = number + 1
+                return self._claim(wanted)
+        raise AssertionError("there is no last number")
 
     def _free(self, name: str) -> bool:
         return self.same(name) not in self.files and self.same(name) not in self.folders
