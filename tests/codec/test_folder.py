@@ -397,7 +397,9 @@ def test_an_animation_runs_as_often_as_archives_can_say(tmp_path: Path) -> None:
 def test_times_beyond_those_of_archives_are_the_nearest(
     modified: float, kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    of_that_time = lambda *place: replace(read_original(*place), modified=modified)  # noqa: E731
+    def of_that_time(path: Path, name: str) -> Original:
+        return replace(read_original(path, name), modified=modified)
+
     monkeypatch.setattr(folder_module, "read_original", of_that_time)
     data = through(filled(tmp_path / "in", {"a.png": png(noise(1))}), tmp_path / "out")
     assert list(read(data).notes()[0].modified or ()) == [kept]

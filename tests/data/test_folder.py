@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from acn.config import DataSettings
 from acn.data import open_collection, storage
 from acn.data.collection import Images
 from acn.data.folder import read_folder, unread_folder
+from acn.data.listing import is_image, list_images
 from acn.data.palette import Bytes
 from acn.errors import DataError
 
@@ -183,6 +185,34 @@ def test_linked_folders_are_read_once(tmp_path: Path) -> None:
     (tmp_path / "root" / "cat").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "loop").symlink_to(tmp_path / "root")
     assert read_folder(tmp_path / "root").splits["train"].files == ("cat/1.png",)
+
+
+def test_a_folder_is_known_by_its_own_path_if_that_is_read_too(tmp_path: Path) -> None:
+    put(tmp_path / "root" / "zz" / "deep" / "1.png", grey())
+    (tmp_path / "root" / "aa").symlink_to(tmp_path / "root" / "zz")
+    (tmp_path / "root" / "ab").symlink_to(tmp_path / "root" / "zz" / "deep")
+    put(tmp_path / "elsewhere" / "2.png", grey())
+    for name in ("c", "b"):
+        (tmp_path / "root" / "zz" / name).symlink_to(tmp_path / "elsewhere")
+    assert list_images(tmp_path / "root").files == ["zz/b/2.png", "zz/deep/1.png"]
+
+
+def test_pipes_are_no_images(tmp_path: Path) -> None:
+    """To read one would wait for ever."""
+    put(tmp_path / "a.png", grey())
+    for name in ("b.png", "c"):
+        os.mkfifo(tmp_path / name)
+    (tmp_path / "d.png").symlink_to(tmp_path / "b.png")
+    listing = list_images(tmp_path)
+    assert (listing.files, listing.left_out) == (["a.png"], {"pipe or device": 3})
+    assert not is_image(tmp_path / "b.png")
+
+
+def test_links_to_nothing_are_told_of(tmp_path: Path) -> None:
+    put(tmp_path / "a.png", grey())
+    (tmp_path / "b.png").symlink_to(tmp_path / "gone.png")
+    (tmp_path / "c.png").symlink_to(tmp_path / "c.png")
+    assert list_images(tmp_path).files == ["a.png", "b.png", "c.png"]
 
 
 def test_unequal_sizes_name_both_files(tmp_path: Path) -> None:
