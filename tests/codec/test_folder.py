@@ -629,6 +629,33 @@ def test_all_that_cannot_be_kept_is_named_at_once_or_left_out(tmp_path: Path) ->
         survey({"train": parts[0]["train"][1:2]}, {"train": ["cmyk.jpg"]}, {"train": (None, None)})
 
 
+@pytest.mark.parametrize(
+    "milliseconds", [0, 1, 40, 65_535, 65_536, 100_000, 65_535_000, 1000 / 60, 1000 / 24, 1001 / 30, 1000 * 65_521 / 7]
+)
+def test_durations_come_back(milliseconds: float) -> None:
+    traits = [replace(PLAIN, duration=milliseconds)] * 2
+    written = read_original(_png_of_chunks([noise(1, 1), noise(1, 2)], traits), "moving.png")
+    assert [frame.duration for frame in written.frames] == pytest.approx([milliseconds] * 2, rel=1e-9)
+
+
+def test_a_duration_beyond_a_png_is_its_longest() -> None:
+    written = _png_of_chunks([noise(1, 1), noise(1, 2)], [replace(PLAIN, duration=2**31)] * 2)
+    assert read_original(written, "moving.png").frames[0].duration == 65_535_000
+
+
+@pytest.mark.parametrize("kind", ["moving.png", "moving grey.gif"])
+def test_a_tiff_has_no_room_for_what_moves(kind: str, tmp_path: Path) -> None:
+    moving = next(one.data for one in KINDS if one.name == kind)
+    through(filled(tmp_path / "in", {"a.tif": moving}), tmp_path / "out")
+    assert_restored(tmp_path / "in" / "a.tif", tmp_path / "out" / "a.png")
+
+
+def test_blanks_behind_a_name_come_back(tmp_path: Path) -> None:
+    through(filled(tmp_path / "in", {"trail.png ": png(noise(3)), "trail.png": png(noise(3, 1))}), tmp_path / "out")
+    for name in ("trail.png ", "trail.png"):
+        assert_restored(tmp_path / "in" / name, tmp_path / "out" / name)
+
+
 def test_an_animation_of_which_nothing_is_said_runs_once() -> None:
     """So do GIFs without a loop, of which earlier archives say nothing."""
     written = _png_of_chunks([noise(1, 1), noise(1, 2)], [PLAIN, PLAIN])

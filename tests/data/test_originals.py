@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from tests.kinds import Kind, Samples, animated, kinds, noise, orientation, png, refused, saved
+from tests.kinds import Kind, Samples, animated, kinds, noise, orientation, png, profile, refused, saved
 
 from acn.data.originals import Original, conversions, pixels_of_original, read_original
 from acn.errors import DataError
@@ -109,6 +109,28 @@ def test_an_animation_runs_as_often_as_its_format_means(form: str, written: int 
     options = {} if written is None else {"loop": written}
     data = animated((noise(1, 1, bits=7), noise(1, 2, bits=7)), form, **options)
     assert read_original(data, f"moving.{form.lower()}").loop == plays
+
+
+@pytest.mark.parametrize("kind", ["dpi", "icc_profile"])
+def test_what_pages_say_each_for_itself_is_told_of(kind: str) -> None:
+    """It comes back as the first page says it."""
+    said = {"dpi": [(7, 7), (9, 9)], "icc_profile": [profile(), profile() + b"0"]}[kind]
+    for pages, told in (
+        ([said[0], said[1]], True),
+        ([said[0], None], True),
+        ([None, said[0]], True),
+        ([said[0], said[0]], False),
+        ([None, None], False),
+    ):
+        stream = io.BytesIO()
+        pictures = [Image.fromarray(noise(3, number)) for number in range(2)]
+        for picture, one in zip(pictures, pages, strict=True):
+            picture.encoderinfo = {kind: one}
+        pictures[0].save(stream, "TIFF", save_all=True, append_images=pictures[1:], **{kind: pages[0]})
+        original = read_original(stream.getvalue(), "pages.tif")
+        assert ("dpi or profile of further pages" in original.dropped) == told
+        if kind == "icc_profile":
+            assert original.icc == pages[0]
 
 
 def test_orientation_of_nonsense_is_upright() -> None:

@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from io import BytesIO
 from typing import Any
 
@@ -21,16 +22,21 @@ PNG_COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}
 # The most rows and columns that formats have room for; a PCX counts the bytes of a row too, which are even.
 LONGEST_SIDE, WEBP_SIDE, SIDE_16, PCX_SIDE = 2**31 - 1, 16383, 2**16 - 1, 2**16 - 2
 METRE = 0.0254  # in inches
+LARGEST_16 = 2**16 - 1
 
 
 @dataclass(frozen=True)
 class Form:
-    """What a format must carry: for each frame its channels, and alpha and 16 bits if so; and notes beside pixels."""
+    """What a format must carry: for each frame its channels, and alpha and 16 bits if so; and notes beside pixels.
+
+    `tagged`: a profile or an orientation. `moving`: durations and a number of runs.
+    """
 
     channels: tuple[int, ...]
     alpha: tuple[bool, ...]
     deep: tuple[bool, ...]
     tagged: bool
+    moving: bool
     longest_side: int
 
     @classmethod
@@ -41,6 +47,7 @@ class Form:
             tuple(one.alpha for one in traits),
             tuple(one.deep for one in traits),
             any(one.orientation != UPRIGHT or one.icc is not None for one in traits),
+            any(one.duration is not None or one.loop is not None for one in traits),
             max(traits[0].height or height, traits[0].width or width),
         )
 
@@ -62,7 +69,7 @@ class Form:
 
 def suffix_for(suffix: str, form: Form) -> str:
     """Return the suffix itself where its format keeps every bit of `form`; else that of the format to write."""
-    kept = FORMATS.get(suffix.lower())
+    kept = FORMATS.get(_plain(suffix))
     if kept is not None and kept.carries(form) and form.longest_side <= kept.longest_side:
         return suffix
     return ".png" if _png_carries(form) else ".tif"
@@ -70,7 +77,12 @@ def suffix_for(suffix: str, form: Form) -> str:
 
 def encoded(suffix: str, frames: Sequence[Frame], traits: Sequence[Traits]) -> bytes:
     """Bytes of a file; `suffix` is one that `suffix_for` gave."""
-    return FORMATS[suffix.lower()].write(frames, traits)
+    return FORMATS[_plain(suffix)].write(frames, traits)
+
+
+def _plain(suffix: str) -> str:
+    """A suffix in small letters and without blanks behind it, as folders are listed by."""
+    return suffix.strip().lower()
 
 
 @dataclass(frozen=True)
@@ -87,7 +99,7 @@ def _png_carries(form: Form) -> bool:
 
 
 def _tiff_carries(form: Form) -> bool:
-    return all(not deep or (channels == 1 and not alpha) for channels, alpha, deep in _each(form))
+    return not form.moving and all(not deep or (channels == 1 and not alpha) for channels, alpha, deep in _each(form))
 
 
 def _each(form: Form) -> Iterator[tuple[int, bool, bool]]:
@@ -161,8 +173,7 @@ def _png_of_chunks(frames: Sequence[NDArray[Any]], traits: Sequence[Traits]) -> 
     parts.append(_chunk(b"acTL", struct.pack(">II", len(frames), plays)))
     number = 0
     for place, (frame, one) in enumerate(zip(frames, traits, strict=True)):
-        delay = min(round(one.duration or 0), 2**16 - 1)
-        control = struct.pack(">IIIIIHHBB", number, width, height, 0, 0, delay, 1000, 0, 0)
+        control = struct.pack(">IIIIIHHBB", number, width, height, 0, 0, *_delay(one.duration or 0), 0, 0)
         number += 1
         parts.append(_chunk(b"fcTL", control))
         if place:
@@ -171,6 +182,13 @@ def _png_of_chunks(frames: Sequence[NDArray[Any]], traits: Sequence[Traits]) -> 
         else:
             parts.append(_chunk(b"IDAT", _filtered(frame)))
     return b"".join([*parts, _chunk(b"IEND", b"")])
+
+
+def _delay(milliseconds: float) -> tuple[int, int]:
+    """Seconds as a PNG writes them: the fraction of 16-bit numbers that is nearest."""
+    seconds = Fraction(milliseconds) / 1000
+    nearest = seconds.limit_denominator(LARGEST_16 if seconds <= 1 else max(1, int(LARGEST_16 / seconds)))
+    return min(nearest.numerator, LARGEST_16), nearest.denominator
 
 
 def _notes_of_png(traits: Traits) -> list[bytes]:

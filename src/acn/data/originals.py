@@ -33,6 +33,7 @@ TURNS: tuple[tuple[bool, tuple[int, ...]], ...] = (
     (True, (0,)),
 )
 XMP_SOURCES = {"xmp", "XML:com.adobe.xmp"}
+PAGE_NOTES = ("dpi", "icc_profile")
 EXIF_SOURCES = {"exif", "Raw profile type exif"} | XMP_SOURCES
 CONVERTED = ("CMYK", "LAB", "YCbCr", "HSV", "RGBX", "RGBa", "La")
 
@@ -157,9 +158,11 @@ def conversions(original: Original) -> tuple[str, ...]:
 
 
 def _read(image: Image.Image, data: bytes, name: str, modified: float | None, *, exact: bool) -> Original:
+    beside = _beside(image)  # before the pages of a TIFF are counted, which leaves what the last one says
     count = int(getattr(image, "n_frames", 1))
     first, turned = stored(image), _turned_by_pillow(image)
     frames = [_frame(image, data, name, count, exact=exact)]
+    icc, dpi = beside if first.format == "TIFF" else _beside(image)
     original = Original(
         name=name,
         frames=(),
@@ -170,18 +173,23 @@ def _read(image: Image.Image, data: bytes, name: str, modified: float | None, *,
         suffix=PurePath(name).suffix,
         # After the pixels, behind which a PNG may state it.
         orientation=turned if first.format == "TIFF" else orientation_of(image),
-        icc=image.info.get("icc_profile") or None,
-        dpi=_dpi(image),
+        icc=icc,
+        dpi=dpi,
         loop=_plays(image) if count > 1 else None,
         modified=modified,
         dropped=_dropped(image) if exact else (),
     )
+    alike = True
     for number in range(1, count if exact else 1):
+        for key in PAGE_NOTES if first.format == "TIFF" else ():
+            image.info.pop(key, None)  # Pillow leaves what an earlier page said
         image.seek(number)
+        alike = alike and _beside(image) == (icc, dpi)
         if _turned_by_pillow(image) != turned:
             raise UnkeptError("pages that lie in the same way", name, "EXIF turns some of its pages", "turn them first")
         frames.append(_frame(image, data, name, count, exact=exact))
-    return replace(original, frames=tuple(_alike(frames) if first.format == "GIF" else frames))
+    dropped = original.dropped if alike else (*original.dropped, "dpi or profile of further pages")
+    return replace(original, frames=tuple(_alike(frames) if first.format == "GIF" else frames), dropped=dropped)
 
 
 def _plays(image: Image.Image) -> int | None:
@@ -325,6 +333,7 @@ def _milliseconds(image: Image.Image) -> float | None:
     return None if duration is None else float(duration)
 
 
-def _dpi(image: Image.Image) -> tuple[float, float] | None:
-    found = image.info.get("dpi")
-    return (float(found[0]), float(found[1])) if found else None
+def _beside(image: Image.Image) -> tuple[bytes | None, tuple[float, float] | None]:
+    """Profile and dpi."""
+    dpi = image.info.get("dpi")
+    return image.info.get("icc_profile") or None, (float(dpi[0]), float(dpi[1])) if dpi else None
