@@ -22,6 +22,7 @@ except ImportError:  # Windows, which lets nobody delete a file that is open, so
 
 TEMPORARY = ".acn-"
 DEVICES = Path("/dev")
+MOST_BYTES = 64
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -38,7 +39,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     with refusals(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix stays: some writers choose their format by it.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{TEMPORARY}{path.stem[:64]}-", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path.stem), suffix=_shortened(path.suffix))
         temporary = Path(name)
         try:
             with suppress(OSError):  # not every file system has locks
@@ -61,7 +62,7 @@ def write_folder_atomically(path: Path, write: Callable[[Path], object]) -> None
     """
     with refusals(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{TEMPORARY}{path.name[:64]}-"))
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path.name)))
         try:
             write(temporary)
             temporary.chmod(0o777 & ~_umask())
@@ -136,6 +137,16 @@ def refusals(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise storage_error(error, path) from error
+
+
+def _prefix(name: str) -> str:
+    """How the name begins of what will have this name later."""
+    return f"{TEMPORARY}{_shortened(name)}-"
+
+
+def _shortened(text: str) -> str:
+    """The first bytes of a part of a name, of which file systems take 255 in all; whole characters of it."""
+    return os.fsencode(text)[:MOST_BYTES].decode(errors="ignore")
 
 
 def _lock(handle: int) -> None:

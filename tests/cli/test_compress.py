@@ -22,6 +22,7 @@ from sklearn.datasets import load_digits
 from acn.codec.archive import read
 from tests.cli.command import SMALL, acn, refused
 
+FIRST = "class 0/é 0.bmp"
 GOLDEN = Path(__file__).parents[1] / "codec" / "golden"
 
 
@@ -309,6 +310,15 @@ def test_what_is_left_of_a_damaged_archive(work: Path) -> None:
             "a step from 0.0625 to 8 widths",
         ),
         (("compress", "scans", "out.acn", "--model", "run", "--lossy", "--step", "nan"), 2, "found nan"),
+        *[
+            (("compress", "scans", "out.acn", "--model", "run", "--order", order, "--mode", mode), 2, words)
+            for order, mode, words in (
+                ("keep", "set", "--mode set forgets the order, and --order keep does not: leave out one of them"),
+                ("keep", "tour", "--mode tour forgets the order"),
+                ("forget", "list", "--mode list keeps the order, and --order forget does not"),
+            )
+        ],
+        (("extract", "kept.acn", FIRST, "/proc/none/q"), 1, "/proc/none/q/class 0/é 0.bmp could not be written"),
         (("freeze", "missing"), 1, "not a run folder"),
     ],
 )

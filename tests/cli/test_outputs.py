@@ -1,6 +1,9 @@
 """Nothing that exists is overwritten unless asked for, and never what a command reads."""
 
+import io
 import os
+import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +11,10 @@ import pytest
 from PIL import Image
 
 from acn.cli.drawing import picture_path
+from acn.cli.main import main
 from acn.cli.outputs import PICTURES, check_output
 from acn.errors import UsageError
+from acn.files import write_atomically, write_folder_atomically
 from acn.sampling.grids import grid, save_picture
 from tests.cli.command import acn, refused
 from tests.cli.test_compress import work  # noqa: F401 - a fixture
@@ -17,6 +22,30 @@ from tests.cli.test_compress import work  # noqa: F401 - a fixture
 
 def test_a_new_file_may_be_written(tmp_path: Path) -> None:
     check_output(tmp_path / "new.png", force=False, sources=["digits", None, "hub:a/b", ""])
+
+
+@pytest.mark.parametrize("name", ["\U0001f600" * 60 + ".png", "a." + "é" * 120, "é" * 127])
+def test_the_longest_names_can_be_written(name: str, tmp_path: Path) -> None:
+    write_atomically(tmp_path / name, lambda path: path.write_bytes(b"whole"))
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(name, b"whole")]
+    write_folder_atomically(tmp_path / "in" / name, lambda path: (path / "a").touch())
+    assert (tmp_path / "in" / name / "a").exists()
+
+
+def test_names_are_printed_with_the_bytes_that_they_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And letters that the encoding of the output lacks as Python escapes them."""
+    output = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(sys, "stdout", output)
+    monkeypatch.setattr(sys, "argv", ["acn", "--version"])
+    try:
+        with pytest.raises(SystemExit):
+            main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    output.write(os.fsdecode(b"caf\xe9 ") + "ж")
+    output.flush()
+    assert output.buffer.getvalue().endswith(b"caf\xe9 \\u0436")  # type: ignore[attr-defined]
 
 
 def test_what_exists_is_overwritten_by_force_alone(tmp_path: Path) -> None:
@@ -192,3 +221,9 @@ def test_names_that_cannot_be_restored_are_found_before_coding(name: str, work: 
     done = acn("compress", "in", "out.acn", "--model", str(work / "run"), cwd=tmp_path)
     assert "the archive could not be restored into a folder" in refused(done, 1)
     assert not (tmp_path / "out.acn").exists()
+
+
+def test_equal_names_are_told_of_while_an_archive_is_made(work: Path, tmp_path: Path) -> None:  # noqa: F811
+    np.savez(tmp_path / "in.npz", images=np.zeros((2, 8, 8), np.uint8), files=["a.png", "a.png"])
+    said = refused(acn("compress", "in.npz", "out.acn", "--model", str(work / "run"), cwd=tmp_path), 1)
+    assert said.endswith("restored into a folder: two images have the name 'a.png'; rename it first\n")

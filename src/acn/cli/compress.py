@@ -43,9 +43,13 @@ def compress(
         bool, typer.Option("--embed/--no-embed", help="Put the model into the archive, or leave it with the run.")
     ] = True,
     order: Annotated[
-        Literal["keep", "forget"],
-        typer.Option(help="keep: order, names and labels; forget: images alone, as set or tour, whichever is smaller."),
-    ] = "keep",
+        Literal["keep", "forget"] | None,
+        typer.Option(
+            help="keep: order, names and labels; forget: images alone, as set or tour, whichever is smaller. "
+            "[default: keep]",
+            show_default=False,
+        ),
+    ] = None,
     mode: Annotated[
         Literal["list", "set", "tour"] | None,
         typer.Option(help="Choose the mode yourself; only list keeps order, names and labels.", show_default=False),
@@ -113,6 +117,7 @@ def compress(
         raise UsageError(f"acn compress expects SOURCE OUT.acn, and {out} is a folder: give the name of a file last")
     if model is not None and train_minutes is not None:
         raise UsageError("--train-minutes trains a model, and --model names one: leave out one of them")
+    _check_order(order, mode)
     check_output(out, force=force, sources=[source], run=model)
     opened = None if model is None else open_run(model)
     folder = _opened(source, split, errors, skip_damaged=skip_damaged, strict=strict)
@@ -147,6 +152,19 @@ def compress(
         )
     needed = None if embed or opened is None else _needed(opened, model, out)
     _describe(out, errors, source, splits, frozen, needed)
+
+
+def _check_order(order: str | None, mode: str | None) -> None:
+    """See that `--order` and `--mode`, where both are given, ask for the same.
+
+    Raises:
+        UsageError: they contradict one another.
+    """
+    from acn.errors import UsageError
+
+    if order is not None and mode is not None and (order == "keep") != (mode == "list"):
+        does = "keeps" if mode == "list" else "forgets"
+        raise UsageError(f"--mode {mode} {does} the order, and --order {order} does not: leave out one of them")
 
 
 def _step(step: float | None, mode: str | None, *, lossy: bool) -> float | None:
@@ -244,8 +262,8 @@ def _read(
     return splits, Reading()
 
 
-def _modes(origin: "Origin", order: Literal["keep", "forget"], *, lossy: bool) -> "tuple[Mode, ...]":
+def _modes(origin: "Origin", order: Literal["keep", "forget"] | None, *, lossy: bool) -> "tuple[Mode, ...]":
     """Modes of which the one with the smaller archive is taken."""
-    if order == "keep":
+    if order != "forget":
         return ("list",)
     return ("set", "tour") if origin.settings.conditional and not lossy else ("set",)

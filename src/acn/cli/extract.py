@@ -70,7 +70,6 @@ def extract(
             planes = partial(planes_of, archive, notes, frozen)
             for name, written in chosen_files(archive, notes, blocks, planes, wanted):
                 target = out / name
-                target.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(target, written)
                 typer.echo(target)
 

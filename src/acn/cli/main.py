@@ -1,6 +1,8 @@
 """The command `acn`. Heavy libraries are imported by the commands that use them, so that help answers at once."""
 
+import codecs
 import errno
+import io
 import os
 import signal
 import sys
@@ -128,6 +130,7 @@ for commands in SECTIONS.values():
 # Commands that several processes do together. The others are left to one, where torchrun starts several.
 SHARED = ("train", "devices", "evaluate", "encode", "sample", "compress", "decompress", "verify", "extract")
 # What shells report for a program that Ctrl-C or SIGTERM ended.
+NAMES = "acn.names"  # how the output takes what is not in its encoding
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
@@ -161,6 +164,8 @@ def main() -> None:
     """Run the command line; an error becomes one line on the error output, and an exit status."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors=NAMES)
     try:
         try:
             app()
@@ -189,6 +194,17 @@ def main() -> None:
                 f"acn: the output could not be written ({error.strerror}); free some space or redirect it", err=True
             )
         sys.exit(1)
+
+
+def _as_they_are(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Write bytes of names that are no text as they are, and what the output has no letters for as Python does."""
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.lookup_error("backslashreplace")(error)
+
+
+codecs.register_error(NAMES, _as_they_are)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
