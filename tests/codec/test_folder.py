@@ -417,7 +417,7 @@ def test_what_tables_cannot_hold_is_said_before_anything_is_coded(
     files = {f"{n}.png": saved(noise(3, n), "PNG", icc_profile=profile() + bytes(n)) for n in range(3)}
     images = taken(filled(tmp_path / "in", files))
     long = replace(images, files=("a/" * 600 + "a.png", *images.files[1:]))
-    with pytest.raises(DataError, match=r"at most 1,000 characters, found 1,205 in 'a/a/.*; shorten it"):
+    with pytest.raises(DataError, match=r"archive keeps \(1,205 characters, not 1,000, in 'a/a/.*; shorten them"):
         compress_splits({"train": long}, MODEL, stage=stage)
     monkeypatch.setattr(notes_module, "LARGEST_PROFILES", 2)
     with pytest.raises(DataError, match="at most 2 different colour profiles, found 3"):

@@ -151,10 +151,7 @@ def pack_notes(notes: Sequence[Notes], worth: int) -> bytes:
         return b""
     for name in (name for note in notes for name in (*(note.files or ()), *(note.label_names or ()))):
         if len(name) > LONGEST_NAME:
-            raise DataError(
-                f"expected names of at most {LONGEST_NAME:,} characters, found {len(name):,} in {name[:60]!r}...; "
-                "shorten it, or forget the order"
-            )
+            raise _too_long(f" ({len(name):,} characters, not {LONGEST_NAME:,}, in {name[:60]!r}...)")
     text = json.dumps(kept, separators=(",", ":"), ensure_ascii=False)
     return _packed(text.encode("utf-8", "surrogateescape"), worth)
 
@@ -267,8 +264,10 @@ def _most_text(packed: bytes, worth: int) -> int:
     return NOTES_BYTES + NOTES_PER_BYTE * len(packed) + NOTES_PER_IMAGE * worth
 
 
-def _too_long() -> DataError:
-    return DataError("the names of the images are longer than an archive keeps; shorten them, or forget the order")
+def _too_long(how: str = "") -> DataError:
+    return DataError(
+        f"the names of the images are longer than an archive keeps{how}; shorten them, or forget the order"
+    )
 
 
 def _notes_fit(notes: Notes, count: int) -> bool:
