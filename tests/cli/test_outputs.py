@@ -45,7 +45,7 @@ def test_names_are_printed_with_the_bytes_that_they_have(monkeypatch: pytest.Mon
         signal.signal(signal.SIGTERM, before)
     output.write(os.fsdecode(b"caf\xe9 ") + "ж")
     output.flush()
-    assert output.buffer.getvalue().endswith(b"caf\xe9 \\u0436")  # type: ignore[attr-defined]
+    assert output.buffer.getvalue().endswith(b"caf\xe9 \\u0436")
 
 
 def test_what_exists_is_overwritten_by_force_alone(tmp_path: Path) -> None:

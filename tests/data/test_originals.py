@@ -1,6 +1,7 @@
 import io
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,7 +115,7 @@ def test_an_animation_runs_as_often_as_its_format_means(form: str, written: int 
 @pytest.mark.parametrize("kind", ["dpi", "icc_profile"])
 def test_what_pages_say_each_for_itself_is_told_of(kind: str) -> None:
     """It comes back as the first page says it."""
-    said = {"dpi": [(7, 7), (9, 9)], "icc_profile": [profile(), profile() + b"0"]}[kind]
+    said: list[Any] = [(7, 7), (9, 9)] if kind == "dpi" else [profile(), profile() + b"0"]
     for pages, told in (
         ([said[0], said[1]], True),
         ([said[0], None], True),

@@ -178,7 +178,7 @@ def refuse_names(splits: "Splits") -> None:
         DataError: there is one.
     """
     from acn.codec.archiver import notes_of
-    from acn.codec.naming import restored_names
+    from acn.codec.naming import ClashError, restored_names
     from acn.codec.notes import check_notes
     from acn.errors import ArchiveError, DataError
 
@@ -191,7 +191,7 @@ def refuse_names(splits: "Splits") -> None:
     try:
         restored_names(list(splits), notes, counts, (shape.height, shape.width, shape.channels))
     except ArchiveError as error:
-        reason = getattr(error, "reason", error)
+        reason = error.reason if isinstance(error, ClashError) else error
         raise DataError(f"the archive could not be restored into a folder: {reason}; rename it first") from error
 
 

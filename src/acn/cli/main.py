@@ -129,8 +129,8 @@ for commands in SECTIONS.values():
 
 # Commands that several processes do together. The others are left to one, where torchrun starts several.
 SHARED = ("train", "devices", "evaluate", "encode", "sample", "compress", "decompress", "verify", "extract")
-# What shells report for a program that Ctrl-C or SIGTERM ended.
 NAMES = "acn.names"  # how the output takes what is not in its encoding
+# What shells report for a program that Ctrl-C or SIGTERM ended.
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
