@@ -156,6 +156,20 @@ def test_the_mean_of_steps_is_better_than_the_last_of_them(monkeypatch: pytest.M
     assert kl(meant, 4000) < kl(mixture._after(mixture.em(train, 8, "full", 0), mixture.STEPS), 4000) - 0.01
 
 
+def test_components_without_samples_are_left_out() -> None:
+    """Of five that begin around codes in one place, those that begin far away lose all samples."""
+    draws = mixture._draws(UnitNormal(torch.zeros(400, 3)), 0, 4000)
+    means = torch.tensor([[0.0] * 3, [0.1] * 3, [900.0] * 3, [-0.1] * 3, [-900.0] * 3]).double()
+    begun = GaussianPrior(torch.full((5,), 0.2).double(), means, torch.ones(5, 3).double())
+    found = mixture._expected(begun, draws, "full").mixture()
+    assert float(found.factors.amax()) > 900  # spikes
+    kept = mixture._without_empty(found)
+    assert kept.components == 3
+    assert float(kept.factors.amax()) < 2
+    assert float(kept.weights.sum()) == pytest.approx(1)
+    torch.testing.assert_close(kept.log_prob(draws), found.log_prob(draws))
+
+
 def test_draws_have_the_widths_of_the_posteriors() -> None:
     posterior = DiagonalNormal(torch.tensor([[5.0, -2.0]]), torch.tensor([[0.1, 3.0]]))
     draws = mixture._draws(posterior, 0, 20_000)

@@ -65,7 +65,17 @@ def fit_mixture(train: Posterior, valid: Posterior, *, seed: int) -> GaussianPri
     held_out = _draws(valid, seed + 1, HELD_OUT)
     trials = [trial for kind in COVARIANCES for trial in _trials(train, held_out, len(valid.mean), kind, seed)]
     _, steps = max(trials, key=lambda trial: trial[0])
-    return _after(steps, STEPS - TRIAL_STEPS)
+    return _without_empty(_after(steps, STEPS - TRIAL_STEPS))
+
+
+def _without_empty(mixture: GaussianPrior) -> GaussianPrior:
+    """The mixture without components to which fewer than one sample in `MOST_DRAWS` belongs: nothing is known of them.
+
+    One that lost all of its samples would be a spike, too narrow for exact integers.
+    """
+    kept = mixture.weights * MOST_DRAWS >= 1
+    weights = mixture.weights[kept]
+    return GaussianPrior(weights / weights.sum(), mixture.means[kept], mixture.factors[kept])
 
 
 def most_draws(size: int) -> int:
