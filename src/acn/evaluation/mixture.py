@@ -44,8 +44,8 @@ CLUSTERING = 20
 MOST_WORK = 10**10
 # Standard errors beyond which a difference is no chance.
 SURE = 3
-# Codes of more numbers than this are fitted to fewer samples, down to a third.
-USUAL_SIZE, FEWER_DRAWS = 64, 20_000
+# Codes of more numbers than this are fitted to fewer samples.
+USUAL_SIZE = 64
 # Added to every variance. The samples carry the posteriors' noise, so that no component collapses without it either.
 LEAST_VARIANCE = 1e-6
 
@@ -80,7 +80,7 @@ def _without_empty(mixture: GaussianPrior) -> GaussianPrior:
 
 def most_draws(size: int) -> int:
     """At most so many samples of codes of `size` numbers, in every step."""
-    return max(FEWER_DRAWS, MOST_DRAWS * USUAL_SIZE // max(size, USUAL_SIZE))
+    return max(LEAST_DRAWS, MOST_DRAWS * USUAL_SIZE // max(size, USUAL_SIZE))
 
 
 @torch.no_grad()
@@ -128,11 +128,10 @@ def _fallen(falls: int, losses: Tensor, images: int) -> int:
 
 def _fits(shape: tuple[int, ...], components: int, kind: Covariance) -> bool:
     """Whether so many components can be told from the samples of codes `[N, D]`, in bearable time."""
-    size = shape[1]
-    samples = _count(shape, components)
+    images, size = shape
     parameters = size * size if kind == "full" else size
-    told = samples >= SAMPLES_EACH * components * size
-    return components == 1 or (told and samples * components * parameters <= MOST_WORK)
+    told = min(max(images, HELD_OUT), most_draws(size)) >= SAMPLES_EACH * components * size
+    return components == 1 or (told and _count(shape, components) * components * parameters <= MOST_WORK)
 
 
 def _count(shape: tuple[int, ...], components: int) -> int:
