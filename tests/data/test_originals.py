@@ -1,4 +1,5 @@
 import io
+import struct
 import time
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,19 @@ def test_what_pages_say_each_for_itself_is_told_of(kind: str) -> None:
         assert ("dpi or profile of further pages" in original.dropped) == told
         if kind == "icc_profile":
             assert original.icc == pages[0]
+
+
+@pytest.mark.parametrize("dots", [(0, 0), (1, 0), (0, 1)])
+def test_pages_whose_dpi_is_no_number_are_alike(dots: tuple[int, int]) -> None:
+    stream = io.BytesIO()
+    first, second = (Image.fromarray(noise(3, number)) for number in range(2))
+    second.encoderinfo = {"dpi": (7, 7)}
+    first.save(stream, "TIFF", save_all=True, append_images=[second], dpi=(7, 7))
+    said = struct.pack("<II", 7, 1)
+    assert stream.getvalue().count(said) == 4
+    original = read_original(stream.getvalue().replace(said, struct.pack("<II", *dots)), "pages.tif")
+    assert original.dpi is None
+    assert "dpi or profile of further pages" not in original.dropped
 
 
 def test_orientation_of_nonsense_is_upright() -> None:

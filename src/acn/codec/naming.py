@@ -98,12 +98,10 @@ class _Claims:
     def _numbered(self, stem: str, suffix: str) -> str:
         """Claim the first free name with a number; what was taken once stays so, and is not tried again."""
         kind = self.same(stem), self.same(suffix)
-        for number in count(self.untried.get(kind, 2)):
-            wanted = f"{stem} ({number}){suffix}"
-            if self._free(wanted):
-                self.untried[kind] = number + 1
-                return self._claim(wanted)
-        raise AssertionError("there is no last number")
+        untried = count(self.untried.get(kind, 2))
+        number = next(number for number in untried if self._free(f"{stem} ({number}){suffix}"))
+        self.untried[kind] = number + 1
+        return self._claim(f"{stem} ({number}){suffix}")
 
     def _free(self, name: str) -> bool:
         return self.same(name) not in self.files and self.same(name) not in self.folders

@@ -3,6 +3,7 @@
 Letters: H height, W width, C colour channels (1 or 3).
 """
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -334,6 +335,7 @@ def _milliseconds(image: Image.Image) -> float | None:
 
 
 def _beside(image: Image.Image) -> tuple[bytes | None, tuple[float, float] | None]:
-    """Profile and dpi."""
-    dpi = image.info.get("dpi")
-    return image.info.get("icc_profile") or None, (float(dpi[0]), float(dpi[1])) if dpi else None
+    """Profile and dpi, of which a file may say what is no number of dots."""
+    across, down = map(float, image.info.get("dpi") or (0, 0))
+    dpi = (across, down) if 0 < across < math.inf and 0 < down < math.inf else None
+    return image.info.get("icc_profile") or None, dpi
